@@ -1,0 +1,75 @@
+# Everything is set up below this folder: tools in .venv, binaries and state in .local.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+CLUSTER ?= local
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONPATH := operator
+
+$(VENV)/.stamp: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; this is " + sys.version.split()[0] + ". Set PYTHON=...") if sys.version_info < (3, 11) else None'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: help
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: venv
+venv: $(VENV)/.stamp ## Set up the tools
+
+.PHONY: demo
+demo: venv ## Set up from nothing and run the main job in front of you
+	$(BIN)/python -m tests.demo
+
+.PHONY: test
+test: venv ## Set up from nothing and pass every test
+	$(BIN)/python -m tests.cluster build
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: unit
+unit: venv ## The unit tests alone (seconds, no cluster)
+	$(BIN)/pytest tests/unit $(PYTEST_ARGS)
+
+.PHONY: lint
+lint: venv ## Style, types, import contract, generated files in step
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m resilience_operator.api.crd --check
+
+.PHONY: format
+format: venv ## Mend style where a tool can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: generate
+generate: venv ## Write the generated files anew (CRD)
+	$(BIN)/python -m resilience_operator.api.crd
+
+.PHONY: bench
+bench: venv ## The benchmarks
+	$(BIN)/python -m tests.bench
+
+.PHONY: cluster cluster-down
+cluster: venv ## Start the local control plane (CLUSTER=kind for kind)
+	$(BIN)/python -m tests.cluster up --provider $(CLUSTER)
+cluster-down: ## Stop it; nothing survives
+	$(BIN)/python -m tests.cluster down
+
+.PHONY: lock
+lock: ## Compile the pinned requirements anew
+	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header pyproject.toml -o requirements/runtime.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header --group dev pyproject.toml requirements/build.in -c requirements/runtime.txt -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header requirements/uv.in -o requirements/uv.txt
+
+.PHONY: clean
+clean: ## Remove what was set up (stops the cluster first)
+	-test -x $(BIN)/python && $(BIN)/python -m tests.cluster down
+	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache

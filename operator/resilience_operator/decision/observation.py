@@ -1,0 +1,49 @@
+"""What was measured of a target, or why there is no measurement.
+
+Unknown is not zero: an observation without a value always carries the reason, and nothing downstream may turn
+it into a number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A signal's value over some pods.
+
+    value: in the signal's base unit: a ratio (0.7 = 70 %), seconds, or a plain number.
+    samples: how many requests stand behind it within the window; None where that is not known (CPU, custom queries
+        without `samplesQuery`).
+    events: for a ratio of requests, how many of `samples` were bad; None for other signals.
+    """
+
+    value: float
+    samples: float | None = None
+    events: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One signal of one target, as of `at` (seconds since the epoch, the sample's own time).
+
+    Either `measured` is there, or `reason` (a stable CamelCase word) and `message` say why not. A `Measured` with
+    fewer samples than the policy asks for is still delivered: judging evidence is the decision's business.
+    by_revision: the same signal split by revision, keyed by the revision's name; empty where it cannot be split.
+    splittable: whether a split was possible in principle (series carry a pod). An empty `by_revision` of a
+        splittable signal means that no revision had data.
+    """
+
+    at: float
+    measured: Measured | None = None
+    reason: str = ""
+    message: str = ""
+    by_revision: Mapping[str, Measured] = field(default_factory=dict)
+    splittable: bool = False
+
+    @classmethod
+    def unknown(cls, at: float, reason: str, message: str) -> Observation:
+        """An observation that could not be made."""
+        return cls(at=at, reason=reason, message=message)

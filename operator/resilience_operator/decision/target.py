@@ -1,0 +1,77 @@
+"""The target's state, as the API server last told it: only what deciding needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """One pod template of the target.
+
+    name: a Deployment's `pod-template-hash`, a StatefulSet's or DaemonSet's controller revision hash.
+    owner: the name that its pods carry without their last `-suffix` (a ReplicaSet's name; the workload's own name
+        for a StatefulSet or DaemonSet). Metrics are split by it.
+    number: the controller's revision number, the higher the later rolled out.
+    created: seconds since the epoch.
+    replicas, ready: pods of this revision that exist, and that are ready.
+    """
+
+    name: str
+    owner: str
+    number: int
+    created: float
+    replicas: int
+    ready: int
+
+
+@dataclass(frozen=True, slots=True)
+class HorizontalPodAutoscaler:
+    """Another autoscaler on the target.
+
+    original_min: `minReplicas` before this operator raised it (from the annotation that it left), or None.
+    owner: who manages the HPA (`KEDA`, or empty).
+    """
+
+    name: str
+    resource_version: str
+    min_replicas: int
+    max_replicas: int
+    original_min: int | None = None
+    owner: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """A workload at one resourceVersion.
+
+    replicas: what `spec.replicas` asks for. ready: ready pods of any revision.
+    revision: the name of the revision that the current template makes, None until its controller has seen the
+        template (`observedGeneration` lags or the ReplicaSet does not exist yet).
+    rolled_out: the controller has seen the newest template, every pod asked for runs it and is ready, and no
+        pod of another revision is left.
+    paused_by: the field manager that set `spec.paused`, empty when not paused or not known.
+    template_by: the field manager that last wrote the pod template, for telling people who did it.
+    scaled_by: the field manager that last wrote `spec.replicas`.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    replicas: int
+    ready: int
+    rolled_out: bool
+    revision: str | None
+    revisions: tuple[Revision, ...] = ()
+    paused: bool = False
+    paused_by: str = ""
+    template_by: str = ""
+    scaled_by: str = ""
+    progress_deadline_exceeded: bool = False
+    hpa: HorizontalPodAutoscaler | None = None
+
+    def find(self, revision: str | None) -> Revision | None:
+        """The revision of that name, if it still exists."""
+        return next((r for r in self.revisions if r.name == revision), None)
