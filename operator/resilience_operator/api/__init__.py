@@ -1,0 +1,13 @@
+"""The ResiliencePolicy resource: its models, the CRD made from them, its conditions.
+
+Nothing here does I/O, knows a clock, or imports another part of the package.
+
+    quantities    durations and thresholds as people write them
+    checks        one rule, told twice: to the API server (CEL, schema) and to Python
+    target, rules, signals, spec, status
+                  the fields, each with the sentence that `kubectl explain` shows
+    not_yet       what the schema knows and the operator does not do yet
+    v1alpha1      the whole resource, and `parse_policy`
+    conditions    condition types, reasons, and how a condition is merged
+    crd           the CustomResourceDefinition made from the models
+"""
