@@ -1,7 +1,7 @@
 """What every model of the resource has in common.
 
-Python names are snake_case; in YAML the same names are camelCase. Instances are frozen and hashable, so that a policy
-can be shared between workers and compared with the one seen before.
+Python names are snake_case; in YAML the same names are camelCase. Instances are frozen, so that a policy can be
+shared between workers and compared with the one seen before.
 """
 
 from datetime import UTC, datetime

@@ -58,7 +58,7 @@ class TargetStatus(ReadModel):
     replicas: int | None = Field(default=None, description="Replicas the target asks for.")
     baseline: int | None = Field(
         default=None,
-        description="Replicas found when the policy first saw its target: replicas.min where none is written.",
+        description="Replicas found when the policy first saw its target; stands in for replicas.min.",
     )
     revision: str | None = Field(default=None, description="The pod template in force or on its way.")
     last_good_revision: str | None = Field(
