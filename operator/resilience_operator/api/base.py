@@ -1,14 +1,17 @@
 """What every model of the resource has in common.
 
-Python names are snake_case; in YAML the same names are camelCase. Instances are frozen, so that a policy can be
-shared between workers and compared with the one seen before.
+Python names are snake_case; in YAML the same names are camelCase. Instances are frozen, so that a policy can
+be shared between workers and compared with the one seen before.
 """
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, PlainSerializer
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, PlainSerializer, model_validator
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, PydanticCustomError
+
+from .checks import Check, schema_of
 
 
 class ReadModel(BaseModel):
@@ -22,6 +25,36 @@ class ReadModel(BaseModel):
         extra="ignore",
         frozen=True,
     )
+
+
+class SpecModel(BaseModel):
+    """A part of what a person writes: a name that is not known is refused, and every check must hold."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=False,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        extra="forbid",
+        frozen=True,
+    )
+
+    checks: ClassVar[tuple[Check, ...]] = ()
+    """What must hold between this model's fields, in the order in which it is told."""
+
+    @model_validator(mode="after")
+    def _checks_hold(self) -> Self:
+        failed = [(check.field, check.tell(self)) for check in self.checks if not check.holds(self)]
+        if failed:
+            raise PydanticCustomError("checks", "checks failed", {"failed": failed})
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        return {**schema, **schema_of(cls.checks)}
 
 
 def format_timestamp(moment: datetime) -> str:

@@ -6,8 +6,8 @@
 | `0.7`, 0.7, 1 | 0.7, 0.7, 1.0 | number: taken in the unit of the signal it is compared with |
 | `800ms`, `1s`, `1m30s`, `2m` | 0.8, 1.0, 90.0, 120.0 | seconds |
 
-Negative values, NaN and infinities are refused. The notation of durations is Go's, which is what Kubernetes uses
-everywhere, without its micro- and nanoseconds and with the units in falling order.
+Negative values, NaN and infinities are refused. The notation of durations is Go's, which is what Kubernetes
+uses everywhere, without its micro- and nanoseconds and with the units in falling order.
 """
 
 import re
@@ -97,7 +97,7 @@ def parse_threshold(written: object) -> Threshold:
 
 
 def format_duration(seconds: float) -> str:
-    """`seconds` the way a person writes them: 90.0 → `1m30s`, 0.8 → `800ms`, 0.0 → `0s`. To the millisecond."""
+    """`seconds` as a person writes them, to the millisecond: 90.0 → `1m30s`, 0.8 → `800ms`, 0.0 → `0s`."""
     milliseconds = round(seconds * 1000)
     if milliseconds == 0:
         return "0s"
@@ -119,7 +119,7 @@ def format_threshold(threshold: Threshold) -> str:
 
 
 def format_value(value: float, unit: str) -> str:
-    """A measured `value` for people, to about three digits: 0.834 ratio → `83.4%`, 1.4 s → `1.4s`, 45 ms → `45ms`.
+    """A measured `value` for people, to about three digits: a ratio 0.834 → `83.4%`, 0.045 s → `45ms`.
 
     unit: `ratio`, `seconds`, or anything else for a plain number. NaN and infinities are shown as such.
     """
@@ -133,14 +133,14 @@ def format_value(value: float, unit: str) -> str:
         size = abs(value)
         if size >= 60:
             return ("-" if value < 0 else "") + format_duration(round(size))
-        if size >= 1 or size == 0:
+        if size >= 0.9995 or size == 0:
             return f"{_short(value)}s"
         return f"{_short(value * 1000)}ms"
     return _short(value)
 
 
 def _short(value: float) -> str:
-    """To three significant digits, but never fewer than all digits before the point, and never an exponent."""
+    """To three significant digits or all before the point, never with an exponent."""
     if abs(value) >= 100:
         return f"{value:.0f}"
     return _plain(float(f"{value:.3g}"))

@@ -1,0 +1,159 @@
+"""The kinds of single values in a spec: durations, thresholds, names, references.
+
+Each is checked in Python and carries the schema with which the API server checks it too.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from .checks import JsonSchema, cel_string, sentence
+from .quantities import (
+    DURATION_MAX_LENGTH,
+    DURATION_PATTERN,
+    THRESHOLD_HINT,
+    THRESHOLD_MAX_LENGTH,
+    THRESHOLD_PATTERN,
+    QuantityError,
+    Threshold,
+    Unit,
+    format_duration,
+    format_threshold,
+    parse_duration,
+    parse_threshold,
+)
+
+_UNREACHED = 1_000_000
+"""A minimum of items or properties that no object of the API server can have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """Marks a field that `parse` turns into its value and `write` turns back. `parse` raises ValueError."""
+
+    parse: Callable[[Any], Any]
+    write: Callable[[Any], Any]
+    schema: Callable[[], JsonSchema]
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.parse, serialization=core_schema.plain_serializer_function_ser_schema(self.write)
+        )
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchema:
+        return self.schema()
+
+
+def duration_field(at_least: str = "0s", at_most: str = "168h") -> Parsed:
+    """A duration within bounds; its value in Python is seconds, its default is written in seconds too."""
+    low, high = parse_duration(at_least), parse_duration(at_most)
+    hint = f"write a duration from {at_least} to {at_most}, like 30s, 2m, 1m30s or 800ms"
+
+    def parse(written: object) -> float:
+        try:
+            seconds = parse_duration(written)
+        except QuantityError as error:
+            raise QuantityError(f"{str(error).split(':', maxsplit=1)[0]}: {hint}") from None
+        if not low <= seconds <= high:
+            raise QuantityError(f"{written} is out of bounds: {hint}")
+        return seconds
+
+    def schema() -> JsonSchema:
+        form = cel_string(f"^({DURATION_PATTERN})$")
+        within = f"duration(self) >= duration('{at_least}') && duration(self) <= duration('{at_most}')"
+        return {
+            "type": "string",
+            "maxLength": DURATION_MAX_LENGTH,
+            "x-kubernetes-validations": [
+                {"rule": f"self != '' && self.matches({form}) && {within}", "message": hint}
+            ],
+        }
+
+    return Parsed(parse, format_duration, schema)
+
+
+Duration = Annotated[float, duration_field()]
+"""Seconds, from none to a week; in YAML like `1m30s`."""
+
+
+def _write_threshold(threshold: Threshold) -> str | float:
+    return threshold.value if threshold.unit is Unit.NUMBER else format_threshold(threshold)
+
+
+def _threshold_schema() -> JsonSchema:
+    """No `type`: `70%` is a string and 0.7 a number. So each kind of value is bounded by its own keywords."""
+    return {
+        "x-kubernetes-preserve-unknown-fields": True,
+        "maxLength": THRESHOLD_MAX_LENGTH,
+        "anyOf": [
+            sentence(THRESHOLD_HINT),
+            {
+                "pattern": f"^({THRESHOLD_PATTERN})$",
+                "minLength": 1,
+                "minimum": 0,
+                "minItems": _UNREACHED,
+                "minProperties": _UNREACHED,
+                "not": {"enum": [True, False, None]},
+            },
+        ],
+    }
+
+
+ThresholdField = Annotated[Threshold, Parsed(parse_threshold, _write_threshold, _threshold_schema)]
+"""A bound: `70%`, `0.7`, `800ms`, or a YAML number."""
+
+
+def text_field(pattern: str, max_length: int, hint: str) -> Parsed:
+    """A string that matches `pattern` as a whole; `hint` says how to write it."""
+    form = re.compile(pattern)
+
+    def parse(written: object) -> str:
+        if not isinstance(written, str) or len(written) > max_length or not form.fullmatch(written):
+            raise ValueError(f"{_shown(written)} cannot stand here: {hint}")
+        return written
+
+    def schema() -> JsonSchema:
+        rule = {"rule": f"self.matches({cel_string(f'^({pattern})$')})", "message": hint}
+        return {"type": "string", "maxLength": max_length, "x-kubernetes-validations": [rule]}
+
+    return Parsed(parse, str, schema)
+
+
+Name = Annotated[
+    str,
+    text_field(
+        r"[a-z0-9]([-a-z0-9]*[a-z0-9])?",
+        63,
+        "write up to 63 lower-case letters, digits and '-', like latency-p99",
+    ),
+]
+"""A name within a policy: a DNS label."""
+
+ObjectName = Annotated[
+    str,
+    text_field(
+        r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*",
+        253,
+        "write the name of an object: lower-case letters, digits, '-' and '.', like checkout",
+    ),
+]
+"""The name of a Kubernetes object: a DNS subdomain."""
+
+Kind = Annotated[str, text_field(r"[A-Z][A-Za-z0-9]*", 63, "write a kind in CamelCase, like Deployment")]
+ApiVersion = Annotated[
+    str,
+    text_field(
+        r"([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[0-9]+((alpha|beta)[0-9]+)?",
+        253,
+        "write a group and a version, like apps/v1",
+    ),
+]
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"

@@ -1,0 +1,92 @@
+"""A policy that cannot work, told in words that say what to change."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to change. path: where, like `spec.rules[0].when.above`; message: what."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class InvalidPolicy(ValueError):  # noqa: N818 - it says what is so, as the condition InvalidSpec does
+    """The policy cannot work as it is written; trying again does not help, a person must change it."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+def invalid_policy(error: ValidationError) -> InvalidPolicy:
+    """What pydantic found, in our own words."""
+    found = (problem for detail in error.errors(include_url=False) for problem in _problems(detail))
+    return InvalidPolicy(tuple(dict.fromkeys(found)))
+
+
+def _problems(detail: ErrorDetails) -> Iterator[Problem]:
+    path = _path(detail["loc"])
+    if detail["type"] == "checks":
+        for field, message in detail["ctx"]["failed"]:
+            yield Problem(".".join(part for part in (path, field) if part), message)
+    else:
+        yield Problem(path, _message(detail))
+
+
+def _message(detail: ErrorDetails) -> str:
+    context: dict[str, Any] = detail.get("ctx", {})
+    shown = _shown(detail["input"])
+    match detail["type"]:
+        case "value_error":
+            return str(context["error"])
+        case "missing":
+            return "is required: add it"
+        case "extra_forbidden":
+            return "no such field: remove it, or correct its name"
+        case "int_type" | "int_from_float" | "int_parsing":
+            return f"{shown} is no whole number: write one, without quotes"
+        case "bool_type" | "bool_parsing":
+            return f"{shown} is neither true nor false: write one of them, without quotes"
+        case "string_type":
+            return f"{shown} is no text: put it in quotes"
+        case "greater_than_equal":
+            return f"{shown} is too small: write {context['ge']} or more"
+        case "less_than_equal":
+            return f"{shown} is too large: write {context['le']} or less"
+        case "too_long" | "string_too_long":
+            limit, what = context["max_length"], "characters" if "string" in detail["type"] else "entries"
+            return f"is too long: at most {limit} {what} are allowed"
+        case "string_too_short":
+            return "is empty: write it, or leave the field out"
+        case "literal_error" | "enum":
+            return f"{shown} is not supported: write one of {context['expected']}"
+        case "tuple_type":
+            return f"{shown} is no list: write [ … ]"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{shown} is no mapping: write {{ … }}"
+        case _:
+            return f"{detail['msg']} (found {shown})"
+
+
+def _path(location: Sequence[int | str]) -> str:
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{part}" if path else part
+    return path
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"

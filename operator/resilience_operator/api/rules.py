@@ -1,0 +1,291 @@
+"""Rules: when something holds, then something is done."""
+
+from functools import cached_property
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, JsonValue, StrictBool, StrictInt
+
+from .base import SpecModel
+from .checks import Check, sentence
+from .fields import Duration, Name, ThresholdField
+
+CONDITIONS_LIMIT = 16
+"""Conditions in one `all` or `any`."""
+
+ACTIONS_LIMIT = 16
+"""Entries of one `then`."""
+
+_ONE_BOUND = "a condition needs either above or below, and not both: keep one of them"
+_NO_BOUND = "nothing: above, below and for stand inside the entries of all and any"
+
+_EITHER_BOUND = (
+    {"required": ["above"], "properties": {"below": sentence(_ONE_BOUND)}},
+    {"required": ["below"], "properties": {"above": sentence(_ONE_BOUND)}},
+)
+
+_SIGNAL = (
+    "Name of the signal: cpu, latency-p99 or error-rate, which need not be declared, or one of spec.signals."
+)
+_ABOVE = (
+    "Holds while the signal is above this: a ratio like 70% or 0.7, or a duration like 800ms or 1s. "
+    "Give either above or below."
+)
+_BELOW = (
+    "Holds while the signal is below this: a ratio like 99% or 0.99, or a duration like 800ms or 1s. "
+    "Give either above or below."
+)
+_FOR = "How long it must hold without a break before it counts, like 2m. Default 0s: at once."
+
+
+class Condition(SpecModel):
+    """A signal against a bound."""
+
+    signal: Name = Field(description=_SIGNAL)
+    above: ThresholdField | None = Field(default=None, description=_ABOVE)
+    below: ThresholdField | None = Field(default=None, description=_BELOW)
+    for_: Duration = Field(default=0.0, validation_alias="for", serialization_alias="for", description=_FOR)
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(
+            message=_ONE_BOUND,
+            holds=lambda condition: (condition.above is None) != (condition.below is None),
+            schema={"anyOf": list(_EITHER_BOUND)},
+        ),
+    )
+
+
+class When(SpecModel):
+    """One condition; or several of which all must hold, or any one is enough."""
+
+    signal: Name | None = Field(default=None, description=_SIGNAL)
+    above: ThresholdField | None = Field(default=None, description=_ABOVE)
+    below: ThresholdField | None = Field(default=None, description=_BELOW)
+    for_: Duration | None = Field(
+        default=None, validation_alias="for", serialization_alias="for", description=_FOR
+    )
+    all: Annotated[tuple[Condition, ...], Field(max_length=CONDITIONS_LIMIT)] | None = Field(
+        default=None, description="Conditions that must all hold, each for its own time. In place of signal."
+    )
+    any: Annotated[tuple[Condition, ...], Field(max_length=CONDITIONS_LIMIT)] | None = Field(
+        default=None, description="Conditions of which one that holds is enough. In place of signal."
+    )
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(
+            message="when needs exactly one of signal, all and any: keep one of them",
+            holds=lambda when: [when.signal, when.all, when.any].count(None) == 2,
+            cel="[has(self.signal), has(self.all), has(self.any)].filter(given, given).size() == 1",
+        ),
+        Check(
+            message="all and any need at least one condition, like {signal: cpu, above: 70%}",
+            holds=lambda when: when.all != () and when.any != (),
+            cel="(!has(self.all) || self.all.size() > 0) && (!has(self.any) || self.any.size() > 0)",
+        ),
+        Check(
+            message="for stands inside the entries of all and any: move it there",
+            holds=lambda when: when.for_ is None or (when.all is None and when.any is None),
+            cel="!has(self.__for__) || (!has(self.all) && !has(self.any))",
+            field="for",
+        ),
+        Check(
+            message=_ONE_BOUND,
+            holds=lambda when: when.signal is None or (when.above is None) != (when.below is None),
+            schema={"anyOf": [*_EITHER_BOUND, {"required": ["all"]}, {"required": ["any"]}]},
+        ),
+        Check(
+            message="above and below stand inside the entries of all and any: move them there",
+            holds=lambda when: when.signal is not None or (when.above is None and when.below is None),
+            schema={
+                "anyOf": [
+                    {"properties": {"above": sentence(_NO_BOUND), "below": sentence(_NO_BOUND)}},
+                    {"required": ["signal"]},
+                ]
+            },
+        ),
+    )
+
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Its conditions, one or several, in the order written."""
+        if self.all is not None or self.any is not None:
+            return self.all or self.any or ()
+        assert self.signal is not None, "checked above"
+        return (
+            Condition.model_construct(
+                signal=self.signal, above=self.above, below=self.below, for_=self.for_ or 0.0
+            ),
+        )
+
+
+class ScaleUp(SpecModel):
+    """Ask for more pods, never above replicas.max; asked again after each cooldown while the breach lasts."""
+
+    pods: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="How many pods to add, like 2."
+    )
+    percent: Annotated[StrictInt, Field(ge=1, le=1000)] | None = Field(
+        default=None,
+        description="How much of the present replicas to add, in percent, rounded up to whole pods, like 50.",
+    )
+    to_target: StrictBool | None = Field(
+        default=None,
+        description="true: as many pods as bring the signal back to its threshold, in proportion: "
+        "replicas × value / threshold, rounded up. Needs a rule with a single signal and above.",
+    )
+    cooldown: Duration = Field(
+        default=60.0, description="Time from one scale-up of this rule to its next, like 1m (default)."
+    )
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(
+            message="scaleUp needs exactly one of pods, percent and toTarget: keep one, like {pods: 2}",
+            holds=lambda scale: [scale.pods, scale.percent, scale.to_target].count(None) == 2,
+            cel="[has(self.pods), has(self.percent), has(self.toTarget)].filter(given, given).size() == 1",
+        ),
+        Check(
+            message="toTarget can only be true: write toTarget: true, or pods or percent in its place",
+            holds=lambda scale: scale.to_target is not False,
+            cel="!has(self.toTarget) || self.toTarget",
+            field="toTarget",
+        ),
+    )
+
+
+class Alert(SpecModel):
+    """Tell people: a Warning event on the policy and its target. Nothing is changed. Written as {}."""
+
+
+class PauseRollout(SpecModel):
+    """Hold a release where it is, while one is under way or in its bake. Written as {}."""
+
+
+class Rollback(SpecModel):
+    """Restore the last good revision, while a release is under way, paused or in its bake."""
+
+    after: Duration = Field(
+        default=30.0, description="Time from the breach to the rollback, like 30s (default)."
+    )
+    limit: Annotated[StrictInt, Field(ge=1, le=100)] = Field(
+        default=1,
+        description="How often one revision is rolled back when something applies it again; then the release "
+        "is held paused and people are told. Default 1.",
+    )
+
+
+class Plugin(SpecModel):
+    """An action that an installed plugin carries out."""
+
+    name: Name = Field(description="Name of the installed action plugin.")
+    with_: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        validation_alias="with",
+        serialization_alias="with",
+        description="Arguments, as the plugin's documentation describes them.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+    )
+
+
+Verb = Literal["scaleUp", "alert", "pauseRollout", "rollback", "plugin"]
+VERBS: tuple[Verb, ...] = ("scaleUp", "alert", "pauseRollout", "rollback", "plugin")
+
+
+class Action(SpecModel):
+    """One thing to do; exactly one key each."""
+
+    scale_up: ScaleUp | None = Field(
+        default=None,
+        description="Ask for more pods, never above replicas.max. Example: {pods: 2}, {percent: 50} or "
+        "{toTarget: true}.",
+    )
+    alert: Alert | None = Field(
+        default=None,
+        description="Tell people: a Warning event on the policy and its target. Written as alert: {}.",
+    )
+    pause_rollout: PauseRollout | None = Field(
+        default=None,
+        description="Hold a release where it is, while one is under way or in its bake. Written as "
+        "pauseRollout: {}.",
+    )
+    rollback: Rollback | None = Field(
+        default=None,
+        description="Restore the last good revision, while a release is under way, paused or in its bake. "
+        "Example: {after: 30s}.",
+    )
+    plugin: Plugin | None = Field(
+        default=None, description="Have an installed plugin act. Example: {name: page, with: {team: shop}}."
+    )
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(
+            message=f"an entry of then has exactly one key, one of {', '.join(VERBS)}: split or complete it",
+            holds=lambda action: len(action.given) == 1,
+            cel=f"[{', '.join(f'has(self.{verb})' for verb in VERBS)}].filter(given, given).size() == 1",
+        ),
+    )
+
+    @property
+    def given(self) -> tuple[SpecModel, ...]:
+        """What is asked for; one, once the action is checked."""
+        choices = (self.scale_up, self.alert, self.pause_rollout, self.rollback, self.plugin)
+        return tuple(choice for choice in choices if choice is not None)
+
+
+def _target_has_threshold(rule: Any) -> bool:
+    wants = any(action.scale_up and action.scale_up.to_target for action in rule.then)
+    return not wants or (rule.when.signal is not None and rule.when.above is not None)
+
+
+_NO_TO_TARGET = {
+    "properties": {
+        "then": {
+            "items": {
+                "properties": {
+                    "scaleUp": {
+                        "properties": {
+                            "toTarget": sentence(
+                                "none here: toTarget needs a rule with a single signal and above; write pods "
+                                "or percent"
+                            )
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+
+class Rule(SpecModel):
+    """When → then."""
+
+    name: Name = Field(
+        description="Name of the rule in events, status and the journal, like cpu-saturation. No two rules "
+        "of a policy have the same."
+    )
+    when: When = Field(
+        description="What must hold: one condition, like {signal: cpu, above: 70%, for: 2m}, or all or any "
+        "of several."
+    )
+    then: Annotated[tuple[Action, ...], Field(max_length=ACTIONS_LIMIT)] = Field(
+        description="What to do, one key each, like [{alert: {}}, {scaleUp: {pods: 2}}]."
+    )
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(
+            message="then is empty: add what to do, like {scaleUp: {pods: 2}} or {alert: {}}",
+            holds=lambda rule: len(rule.then) > 0,
+            cel="self.then.size() > 0",
+            field="then",
+        ),
+        Check(
+            message="toTarget needs a threshold to come back to: give the rule a single signal with above, "
+            "or write pods or percent",
+            holds=_target_has_threshold,
+            schema={
+                "anyOf": [
+                    _NO_TO_TARGET,
+                    {"properties": {"when": {"required": ["signal", "above"]}}},
+                ]
+            },
+        ),
+    )

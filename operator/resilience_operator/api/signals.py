@@ -1,0 +1,115 @@
+"""What is measured of the target, and where the measurements come from."""
+
+import re
+from typing import Annotated, ClassVar
+
+from pydantic import Field, StrictInt
+
+from .base import SpecModel
+from .checks import Check
+from .fields import Name, duration_field
+from .quantities import Unit
+
+BUILT_IN_SIGNALS = {"cpu": Unit.RATIO, "latency-p99": Unit.SECONDS, "error-rate": Unit.RATIO}
+"""Signals that exist without being declared, and their units."""
+
+PLACEHOLDERS = ("{{namespace}}", "{{name}}", "{{pods}}", "{{window}}")
+"""What a query may leave for the operator to fill in."""
+
+QUERY_MAX_LENGTH = 4096
+"""Characters."""
+
+Query = Annotated[str, Field(min_length=1, max_length=QUERY_MAX_LENGTH)]
+
+_PLACEHOLDER = re.compile("|".join(re.escape(placeholder) for placeholder in PLACEHOLDERS))
+
+
+def _filled(query: str | None) -> bool:
+    return query is None or "{{" not in _PLACEHOLDER.sub("", query)
+
+
+def _placeholders_known(python_name: str, name: str) -> Check:
+    stripped = "".join(f".replace('{placeholder}', '')" for placeholder in PLACEHOLDERS)
+    return Check(
+        message=f"{name} has a placeholder that is not known: only {', '.join(PLACEHOLDERS)} are filled in",
+        holds=lambda signal: _filled(getattr(signal, python_name)),
+        cel=f"!has(self.{name}) || !self.{name}{stripped}.contains('{{{{')",
+        field=name,
+    )
+
+
+class Signal(SpecModel):
+    """A named measurement of the target."""
+
+    name: Name = Field(
+        description="Name by which rules refer to it, like queue-length. Declaring cpu, latency-p99 or "
+        "error-rate replaces the built-in one."
+    )
+    preset: Name | None = Field(
+        default=None,
+        description="A ready-made measurement: cpu (ratio of the requested CPU), latency-p99 (seconds) or "
+        "error-rate (ratio of requests), in the family that metricSource.preset names. Give either preset or "
+        "query.",
+    )
+    query: Query | None = Field(
+        default=None,
+        description="PromQL that answers one series, or one a pod (label pod), which is what lets it be split "
+        "by revision. {{namespace}}, {{name}}, {{pods}} (a regular expression of pod names) and {{window}} are "
+        'filled in. Example: sum(queue_length{namespace="{{namespace}}"}). Give either preset or query.',
+    )
+    window: Annotated[float, duration_field("1s")] = Field(
+        default=120.0,
+        description="How far back the query looks, like 2m (default): {{window}} in the query. A shorter one "
+        "reacts sooner and is noisier.",
+    )
+    samples_query: Query | None = Field(
+        default=None,
+        description="PromQL for how many requests stand behind a ratio, with the same placeholders as query. "
+        "Presets bring their own.",
+    )
+    min_samples: Annotated[StrictInt, Field(ge=0, le=1_000_000_000)] | None = Field(
+        default=None,
+        description="Fewest requests within the window for the value to count; with fewer the signal is "
+        "Unknown and nothing is done on its account. Needs samplesQuery where there is a query.",
+    )
+    unit: Unit | None = Field(
+        default=None,
+        description="What the values are: ratio (0.7 is shown as 70%), seconds or number (default). Presets "
+        "bring their own.",
+    )
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(
+            message="a signal needs a preset or a query, and not both: keep one of them",
+            holds=lambda signal: (signal.preset is None) != (signal.query is None),
+            cel="has(self.preset) != has(self.query)",
+        ),
+        Check(
+            message="minSamples counts what samplesQuery answers: add samplesQuery, or leave minSamples out",
+            holds=lambda signal: (
+                not signal.min_samples or signal.samples_query is not None or signal.query is None
+            ),
+            cel="!has(self.minSamples) || self.minSamples == 0 || has(self.samplesQuery) || !has(self.query)",
+            field="minSamples",
+        ),
+        _placeholders_known("query", "query"),
+        _placeholders_known("samples_query", "samplesQuery"),
+    )
+
+
+class MetricSource(SpecModel):
+    """Where the measurements come from. Never an address: sources are the administrator's to configure."""
+
+    type: Name = Field(
+        default="prometheus",
+        description="Kind of source: prometheus (default), or the name of an installed plugin.",
+    )
+    name: Name | None = Field(
+        default=None,
+        description="Name of a source in the operator's configuration. Default: the default source there.",
+    )
+    preset: Name = Field(
+        default="http-generic",
+        description="Family of metrics that the built-in signals are read from, like http-generic (default), "
+        "nginx-ingress, istio or opentelemetry.",
+    )

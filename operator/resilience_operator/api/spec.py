@@ -1,0 +1,287 @@
+"""The whole spec: what a person writes."""
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, StrictBool, StrictInt
+
+from .base import SpecModel
+from .checks import Check, cel_list
+from .fields import Duration, duration_field
+from .not_yet import NOT_YET
+from .rules import Condition, Rule
+from .signals import BUILT_IN_SIGNALS, MetricSource, Signal
+from .target import WORKLOADS, Replicas, TargetRef
+
+RULES_LIMIT = 64
+"""Rules of one policy. The API server bounds what checking one policy may cost, and so needs a number."""
+
+SIGNALS_LIMIT = 64
+"""Declared signals of one policy."""
+
+
+class Mode(StrEnum):
+    """What the operator may do on the policy's behalf."""
+
+    ENFORCE = "Enforce"
+    DRY_RUN = "DryRun"
+    SUSPENDED = "Suspended"
+
+
+class ScaleDown(SpecModel):
+    """Give pods back, step by step, once all is calm; never on Unknown, never during a release."""
+
+    enabled: StrictBool = Field(
+        default=True, description="false: what was added is never taken back. Default true."
+    )
+    after: Duration = Field(default=300.0, description="Calm needed before each step, like 5m (default).")
+    pods: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = Field(
+        default=None, description="Pods to give back in one step. Default 1. Give either pods or percent."
+    )
+    percent: Annotated[StrictInt, Field(ge=1, le=100)] | None = Field(
+        default=None,
+        description="Percent of the present replicas to give back in one step, at least one pod. Give either "
+        "pods or percent.",
+    )
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(
+            message="scaleDown takes pods or percent, and not both: keep one of them",
+            holds=lambda down: down.pods is None or down.percent is None,
+            cel="!has(self.pods) || !has(self.percent)",
+        ),
+    )
+
+
+class Release(SpecModel):
+    """How a new pod template is watched on its way to every pod, and after."""
+
+    bake: Duration = Field(
+        default=600.0,
+        description="How long a release is watched after its last pod is ready, like 10m (default). Only then "
+        "it is a revision to roll back to.",
+    )
+    compare: Literal["Revisions"] = Field(
+        default="Revisions",
+        description="What a release is judged against. Revisions (default): only what the new revision alone "
+        "does counts against it.",
+    )
+    fail_on_progress_deadline: StrictBool = Field(
+        default=False,
+        description="true: a release that exceeds the target's progressDeadlineSeconds counts as failing. "
+        "Default false.",
+    )
+    resume: StrictBool = Field(
+        default=False,
+        description="true: a paused release whose signals recover is resumed. Default false: it stays paused "
+        "until it is rolled back or a person resumes it.",
+    )
+
+
+class Hold(SpecModel):
+    """Keep the replicas there are. Written as {}."""
+
+
+class Fallback(SpecModel):
+    """What holds when the metrics are gone."""
+
+    after: Duration = Field(
+        default=180.0,
+        description="How long the metrics must be gone before it takes hold, like 3m (default).",
+    )
+    hold: Hold | None = Field(
+        default=None, description="Keep the replicas there are (the default). Written as hold: {}."
+    )
+    replicas: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = Field(
+        default=None,
+        description="Raise the target to this many replicas, never lower than now and never above "
+        "replicas.max. In place of hold.",
+    )
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(
+            message="fallback takes hold or replicas, and not both: keep one of them",
+            holds=lambda fallback: fallback.hold is None or fallback.replicas is None,
+            cel="!has(self.hold) || !has(self.replicas)",
+        ),
+    )
+
+
+def _used(spec: "PolicySpec", field: str) -> bool:
+    """Whether any rule does `field`."""
+    return any(getattr(action, field) is not None for rule in spec.rules for action in rule.then)
+
+
+def _cel_used(verb: str) -> str:
+    return f"self.rules.exists(rule, rule.then.exists(action, has(action.{verb})))"
+
+
+def _located_conditions(spec: "PolicySpec") -> Iterator[tuple[Rule, Condition]]:
+    for rule in spec.rules:
+        for condition in rule.when.conditions:
+            yield rule, condition
+
+
+def _unknown_signals(spec: "PolicySpec") -> list[str]:
+    known = {*BUILT_IN_SIGNALS, *(signal.name for signal in spec.signals)}
+    return sorted({condition.signal for _, condition in _located_conditions(spec)} - known)
+
+
+_CEL_KNOWN = (
+    f"({cel_list(BUILT_IN_SIGNALS)} + (has(self.signals) ? self.signals.map(signal, signal.name) : []))"
+)
+# The list of one list gives the known names a name, so that they are collected once and not once a rule.
+_CEL_SIGNALS_KNOWN = (
+    f"[{_CEL_KNOWN}].all(known, self.rules.all(rule,"
+    " (!has(rule.when.signal) || rule.when.signal in known)"
+    " && (!has(rule.when.all) || rule.when.all.all(each, each.signal in known))"
+    " && (!has(rule.when.any) || rule.when.any.all(each, each.signal in known))))"
+)
+
+
+def _misfits(spec: "PolicySpec") -> list[str]:
+    """Thresholds in another unit than their signal's, as sentences."""
+    units = {**BUILT_IN_SIGNALS, **{s.name: s.unit for s in spec.signals if s.unit or s.query}}
+    found: list[str] = []
+    for rule, condition in _located_conditions(spec):
+        threshold, unit = condition.above or condition.below, units.get(condition.signal)
+        if threshold and unit and not threshold.fits(unit):
+            example = "a ratio like 70% or 0.7" if unit == "ratio" else "a duration like 800ms or 1s"
+            found.append(f"rule {rule.name} compares {condition.signal} with {threshold}: write {example}")
+    return found
+
+
+def _repeated(names: Iterator[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+class PolicySpec(SpecModel):
+    """What to guard, what to look at, and what to do."""
+
+    target_ref: TargetRef = Field(
+        description="The workload to guard, in the policy's own namespace, like {apiVersion: apps/v1, kind: "
+        "Deployment, name: checkout}."
+    )
+    mode: Mode = Field(
+        default=Mode.ENFORCE,
+        description="Enforce (default): act. DryRun: decide, record and tell, but change nothing. Suspended: "
+        "do not even look.",
+    )
+    interval: Annotated[float, duration_field("5s", "10m")] = Field(
+        default=15.0, description="Time between two looks at the signals, from 5s to 10m. Default 15s."
+    )
+    replicas: Replicas | None = Field(
+        default=None, description="Bounds for the number of pods, like {min: 3, max: 20}."
+    )
+    signals: Annotated[
+        tuple[Signal, ...],
+        Field(
+            max_length=SIGNALS_LIMIT,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = Field(
+        default=(),
+        description="Measurements of your own, or other settings for the built-in ones. cpu, latency-p99 and "
+        f"error-rate exist without being declared. At most {SIGNALS_LIMIT}.",
+    )
+    metric_source: MetricSource = Field(
+        default=MetricSource(),
+        description="Where measurements come from. Default: the operator's default Prometheus, read as "
+        "http-generic.",
+    )
+    rules: Annotated[
+        tuple[Rule, ...],
+        Field(
+            max_length=RULES_LIMIT,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = Field(
+        description="What to do when, like {name: cpu-saturation, when: {signal: cpu, above: 70%, for: 2m}, "
+        "then: [{scaleUp: {pods: 2}}]}. When several rules ask for pods, the largest wins. At most "
+        f"{RULES_LIMIT} rules."
+    )
+    scale_down: ScaleDown = Field(
+        default=ScaleDown(),
+        description="How pods are given back after calm. Default: one pod for each 5m of calm, down to "
+        "replicas.min.",
+    )
+    release: Release = Field(
+        default=Release(),
+        description="How releases are watched. Default: 10m of bake after the last pod is ready.",
+    )
+    fallback: Fallback = Field(
+        default=Fallback(),
+        description="What holds when the metrics are gone. Default: hold, the replicas stay as they are. "
+        "Example: {after: 3m, replicas: 6}.",
+    )
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(
+            message="rules is empty: add one, like "
+            "{name: busy, when: {signal: cpu, above: 70%}, then: [{alert: {}}]}",
+            holds=lambda spec: len(spec.rules) > 0,
+            cel="self.rules.size() > 0",
+            field="rules",
+        ),
+        Check(
+            message="two rules have the same name: rename one",
+            holds=lambda spec: not _repeated(rule.name for rule in spec.rules),
+            detail=lambda spec: (
+                f"two rules are named {', '.join(_repeated(r.name for r in spec.rules))}: rename one"
+            ),
+            field="rules",
+        ),
+        Check(
+            message="two signals have the same name: rename one",
+            holds=lambda spec: not _repeated(signal.name for signal in spec.signals),
+            detail=lambda spec: (
+                f"two signals are named {', '.join(_repeated(s.name for s in spec.signals))}: rename one"
+            ),
+            field="signals",
+        ),
+        Check(
+            message="a rule reads a signal that is not known: declare it in spec.signals, or use one of "
+            + ", ".join(BUILT_IN_SIGNALS),
+            holds=lambda spec: not _unknown_signals(spec),
+            cel=_CEL_SIGNALS_KNOWN,
+            detail=lambda spec: (
+                f"no signal is named {', '.join(_unknown_signals(spec))}: declare it in spec.signals, or use "
+                f"one of {', '.join(BUILT_IN_SIGNALS)}"
+            ),
+            field="rules",
+        ),
+        Check(
+            # CEL does not see thresholds, and a schema does not see two fields at once: the operator tells.
+            message="a threshold is in another unit than its signal",
+            holds=lambda spec: not _misfits(spec),
+            detail=lambda spec: "; ".join(_misfits(spec)),
+            field="rules",
+        ),
+        Check(
+            message="a rule scales, so spec.replicas.max is required: add it, the most pods to ask for",
+            holds=lambda spec: (
+                not _used(spec, "scale_up") or (spec.replicas is not None and spec.replicas.max is not None)
+            ),
+            cel=f"(has(self.replicas) && has(self.replicas.max)) || !{_cel_used('scaleUp')}",
+        ),
+        Check(
+            message="a DaemonSet has one pod a node and no replicas: remove scaleUp, or guard another kind",
+            holds=lambda spec: spec.target_ref.kind != "DaemonSet" or not _used(spec, "scale_up"),
+            cel=f"self.targetRef.kind != 'DaemonSet' || !{_cel_used('scaleUp')}",
+        ),
+        Check(
+            message="only the rollout of a Deployment or StatefulSet can be paused: remove pauseRollout",
+            holds=lambda spec: (
+                spec.target_ref.kind in ("Deployment", "StatefulSet") or not _used(spec, "pause_rollout")
+            ),
+            cel=f"self.targetRef.kind in ['Deployment', 'StatefulSet'] || !{_cel_used('pauseRollout')}",
+        ),
+        Check(
+            message="only a Deployment, StatefulSet or DaemonSet has revisions to restore: remove rollback",
+            holds=lambda spec: spec.target_ref.kind in WORKLOADS or not _used(spec, "rollback"),
+            cel=f"self.targetRef.kind in {cel_list(WORKLOADS)} || !{_cel_used('rollback')}",
+        ),
+        *NOT_YET,
+    )
