@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MANAGER = "resilience-operator"
+"""The field manager under which this operator writes: in `managedFields` it marks what is the operator's own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Revision:

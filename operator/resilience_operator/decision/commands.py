@@ -1,0 +1,80 @@
+"""Commands are data: what to do to the target, and why. Who carries them out is not known here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Verb(StrEnum):
+    """The verbs there are; each is idempotent, and each is one change to one object."""
+
+    SCALE_UP = "scaleUp"
+    SCALE_DOWN = "scaleDown"
+    PAUSE = "pauseRollout"
+    RESUME = "resumeRollout"
+    ROLLBACK = "rollback"
+    ALERT = "alert"
+    PLUGIN = "plugin"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One verb with its object.
+
+    rules: the rules that asked, the one that won first. from_/to: replicas for the scaling verbs, revisions for the
+    release verbs. via: the HPA whose minReplicas is moved in place of the target's replicas, or empty.
+    reason is a stable CamelCase word, message a sentence with the numbers.
+    """
+
+    verb: Verb
+    reason: str
+    message: str
+    rules: tuple[str, ...] = ()
+    from_: int | str | None = None
+    to: int | str | None = None
+    via: str = ""
+    arguments: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> str:
+        """The rule on whose account this is done; all of them, joined, when several asked."""
+        return ", ".join(self.rules)
+
+
+class Result(StrEnum):
+    """What became of a command.
+
+    DONE: carried out (or found carried out already). REHEARSED: dry-run. SUPERSEDED: the target was no longer what
+    the decision saw, so nothing was done and the next evaluation decides anew. FAILED: refused or unreachable.
+    """
+
+    DONE = "Done"
+    REHEARSED = "Rehearsed"
+    SUPERSEDED = "Superseded"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A command and what became of it; `message` says why when it was not done."""
+
+    command: Command
+    result: Result
+    message: str = ""
+
+    @property
+    def happened(self) -> bool:
+        """Whether the command counts as carried out (a rehearsed one does, in its rehearsal)."""
+        return self.result in (Result.DONE, Result.REHEARSED)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something to tell people once, when it begins to hold. key tells one from another; warning: an Event's type."""
+
+    key: str
+    reason: str
+    message: str
+    warning: bool = False

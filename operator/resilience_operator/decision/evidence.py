@@ -1,0 +1,197 @@
+"""What a measurement proves about a threshold, and whether one revision is worse than another.
+
+Ratios of requests are proportions of a sample, so they are judged by an interval, not by their point estimate:
+the Wilson score interval (E. B. Wilson, JASA 22, 1927; recommended for small samples by Brown, Cai and DasGupta,
+Statistical Science 16(2), 2001). Two revisions are compared by Fisher's exact test, one-sided (R. A. Fisher, 1922),
+with the normal approximation once both samples are large. The burden of proof lies on the side of acting: a value
+over the threshold whose interval still holds the threshold is inconclusive, which is Unknown, not Breach.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import exp, lgamma, sqrt
+from statistics import NormalDist
+
+from resilience_operator.api.quantities import format_value
+from resilience_operator.decision.observation import Measured, Observation
+from resilience_operator.decision.policy import Condition, Signal
+
+CONFIDENCE_Z = NormalDist().inv_cdf(0.975)
+"""Two-sided 95 %."""
+
+FALSE_ALARM = 1e-4
+"""The chance, in one comparison of two equal revisions, to call the new one worse. A release is compared many
+times, and the looks share most of their window; over a whole release the rate was simulated to stay below 1 %
+(`tests/bench/release_statistics.py`)."""
+
+_FALSE_ALARM_Z = NormalDist().inv_cdf(1 - FALSE_ALARM)
+_EXACT_UP_TO = 400.0
+"""Bad events up to which Fisher's test is summed exactly; beyond it the normal approximation serves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Whether a threshold is crossed: yes, no, or None with the reason why that cannot be told.
+
+    value: what was judged, in base units, None when there was nothing. message: a sentence with the numbers.
+    """
+
+    crossed: bool | None
+    reason: str
+    message: str
+    value: float | None = None
+
+
+def wilson(events: float, samples: float, z: float = CONFIDENCE_Z) -> tuple[float, float]:
+    """The Wilson score interval of a proportion of `events` among `samples` (> 0)."""
+    p = min(1.0, events / samples)
+    z2 = z * z
+    centre = p + z2 / (2 * samples)
+    spread = z * sqrt(p * (1 - p) / samples + z2 / (4 * samples * samples))
+    scale = 1 + z2 / samples
+    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+
+
+def judge(condition: Condition, signal: Signal, measured: Measured) -> Judgement:
+    """Judge one measurement against one condition."""
+    value, samples = measured.value, measured.samples
+    if samples is not None and samples < signal.min_samples:
+        return Judgement(
+            None,
+            "TooFewSamples",
+            f"{signal.name}: {samples:.0f} requests in {signal.window:.0f} s, {signal.min_samples:.0f} are needed",
+            value,
+        )
+    over = value > condition.threshold if condition.above else value < condition.threshold
+    if over and measured.events is not None and samples:
+        low, high = wilson(measured.events, samples)
+        if (low <= condition.threshold) if condition.above else (high >= condition.threshold):
+            return Judgement(
+                None,
+                "Inconclusive",
+                f"{signal.name} is {format_value(value, signal.unit)} of {samples:.0f} requests: between "
+                f"{format_value(low, signal.unit)} and {format_value(high, signal.unit)} at 95 %, which does not settle "
+                f"{format_value(condition.threshold, signal.unit)}",
+                value,
+            )
+    return Judgement(over, "Crossed" if over else "WithinBounds", "", value)
+
+
+def judge_all(condition: Condition, signal: Signal, observation: Observation) -> Judgement:
+    """Judge the whole target, of whatever revision."""
+    if observation.measured is None:
+        return Judgement(None, observation.reason, observation.message)
+    return judge(condition, signal, observation.measured)
+
+
+def judge_release(
+    condition: Condition, signal: Signal, observation: Observation, revision: str | None, ok_before: bool
+) -> Judgement:
+    """Judge what counts against the release of `revision`: only what that revision alone does.
+
+    A signal that can be split is compared between the new revision and the others; where it cannot be, or where no
+    other revision has data any more, it counts only when the rule was Ok before the release began (`ok_before`).
+    """
+    if observation.measured is None:
+        return Judgement(None, observation.reason, observation.message)
+    if not observation.splittable:
+        found = judge(condition, signal, observation.measured)
+        return _acquit_unless(ok_before, found, signal)
+    if revision is None or (new := observation.by_revision.get(revision)) is None:
+        return Judgement(None, "NoTraffic", f"{signal.name}: nothing measured of revision {revision or 'yet'}")
+    found = judge(condition, signal, new)
+    if not found.crossed:
+        return found
+    old = _merge([m for name, m in observation.by_revision.items() if name != revision], condition.above)
+    if old is None or (old.samples is not None and old.samples < signal.min_samples):
+        return _acquit_unless(ok_before, found, signal)
+    if new.events is not None and old.events is not None:
+        worse = worse_than(new, old) if condition.above else worse_than(_complement(new), _complement(old))
+    else:
+        worse = judge(condition, signal, old).crossed is False
+    if worse:
+        return found
+    return Judgement(
+        False,
+        "SharedByRevisions",
+        f"{signal.name} is {format_value(new.value, signal.unit)} on the new and "
+        f"{format_value(old.value, signal.unit)} on the old revision: load, not the release",
+        new.value,
+    )
+
+
+def only_new_crosses(condition: Condition, signal: Signal, observation: Observation, revision: str | None) -> bool:
+    """Whether the new revision alone crosses: both have data, the new one crosses, the others do not."""
+    if not observation.splittable or revision is None or (new := observation.by_revision.get(revision)) is None:
+        return False
+    old = _merge([m for name, m in observation.by_revision.items() if name != revision], condition.above)
+    if old is None:
+        return False
+    return judge(condition, signal, new).crossed is True and judge(condition, signal, old).crossed is False
+
+
+def worse_than(new: Measured, old: Measured, alpha: float = FALSE_ALARM) -> bool:
+    """Whether `new` has a higher proportion of bad events than `old`, at one-sided false-alarm rate `alpha`.
+
+    Both need `events` and `samples`; counts from `increase()` are extrapolated, so they are rounded.
+    """
+    bad_new, all_new = round(new.events or 0.0), round(new.samples or 0.0)
+    bad_old, all_old = round(old.events or 0.0), round(old.samples or 0.0)
+    if all_new <= 0 or all_old <= 0 or bad_new * all_old <= bad_old * all_new:
+        return False
+    bad, total = bad_new + bad_old, all_new + all_old
+    if bad > _EXACT_UP_TO and total - bad > _EXACT_UP_TO:
+        pooled = bad / total
+        z = (bad_new / all_new - bad_old / all_old) / sqrt(pooled * (1 - pooled) * (1 / all_new + 1 / all_old))
+        return z > (_FALSE_ALARM_Z if alpha == FALSE_ALARM else NormalDist().inv_cdf(1 - alpha))
+    return _fisher_tail(bad_new, all_new, bad, total) < alpha
+
+
+def _fisher_tail(bad_new: int, all_new: int, bad: int, total: int) -> float:
+    """P(at least `bad_new` of the `bad` events fall on the new revision) if both were equal: hypergeometric."""
+    good = total - bad
+
+    def log_p(k: int) -> float:
+        return _log_choose(bad, k) + _log_choose(good, all_new - k) - _log_choose(total, all_new)
+
+    last = min(bad, all_new)
+    k = max(bad_new, all_new - good)
+    p = exp(log_p(k))
+    tail = p
+    while k < last and p > tail * 1e-12:
+        p *= (bad - k) * (all_new - k) / ((k + 1) * (good - all_new + k + 1))
+        k += 1
+        tail += p
+    return min(1.0, tail)
+
+
+def _log_choose(n: int, k: int) -> float:
+    if k in (0, n):
+        return 0.0
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+
+
+def _complement(m: Measured) -> Measured:
+    samples, events = m.samples or 0.0, m.events or 0.0
+    return Measured(1 - m.value, samples, max(0.0, samples - events))
+
+
+def _merge(parts: list[Measured], above: bool) -> Measured | None:
+    """Several old revisions as one: counts are added; values without counts give the one nearest to crossing."""
+    if not parts:
+        return None
+    if len(parts) == 1:
+        return parts[0]
+    samples = [p.samples for p in parts if p.samples is not None]
+    events = [p.events for p in parts if p.events is not None]
+    if len(events) == len(parts) and sum(samples) > 0:
+        return Measured(sum(events) / sum(samples), sum(samples), sum(events))
+    worst = max if above else min
+    return Measured(worst(p.value for p in parts), sum(samples) if len(samples) == len(parts) else None)
+
+
+def _acquit_unless(ok_before: bool, found: Judgement, signal: Signal) -> Judgement:
+    if found.crossed and not ok_before:
+        return Judgement(False, "CrossedBefore", f"{signal.name} was not Ok before the release began", found.value)
+    return found

@@ -1,0 +1,285 @@
+"""How many pods the target should have.
+
+Up: the largest of what the breached rules ask for, never above the maximum, and never twice for the same need: pods
+that are not ready yet are capacity on its way. Down: a step at a time after a calm, and never to a size at which
+some rule would at once ask the step back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import ceil
+
+from resilience_operator.api.quantities import format_duration
+from resilience_operator.decision.commands import Command, Notice, Verb
+from resilience_operator.decision.memory import Phase, ReleaseMemory, RuleMemory, ScalingMemory, Verdict
+from resilience_operator.decision.people import manager_name
+from resilience_operator.decision.policy import Policy, Rule, ScaleUp
+from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.verdicts import Reading
+
+TOLERANCE = 0.1
+"""`toTarget` leaves the target alone within ±10 % of it, as the HorizontalPodAutoscaler does by default
+(kubernetes.io, Horizontal Pod Autoscaling, algorithm details)."""
+
+HEADROOM = 0.9
+"""A step down must leave every signal below this share of its threshold, by proportion."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """One rule that may scale: its verdict, its readings, and the sentence that tells its numbers.
+
+    suppressed: the release is to blame for the breach, so it is no reason to scale.
+    """
+
+    rule: Rule
+    scale_up: ScaleUp
+    verdict: Verdict
+    readings: Sequence[Reading]
+    sentence: str
+    suppressed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Scaling memory after planning, what to do, why a breached rule did not scale, and when to look again."""
+
+    scaling: ScalingMemory
+    command: Command | None = None
+    notes: Mapping[str, str] = field(default_factory=dict)
+    wake: float | None = None
+
+
+def watch_hands(scaling: ScalingMemory, target: TargetState, now: float, notices: list[Notice]) -> ScalingMemory:
+    """Notice that somebody else scaled the target; their number is respected as a floor from then on."""
+    if scaling.baseline is None:
+        return replace(scaling, baseline=target.replicas, seen=target.replicas)
+    if target.replicas == scaling.seen:
+        return scaling
+    if target.hpa is not None:
+        return replace(scaling, seen=target.replicas)
+    notices.append(
+        Notice(
+            f"manual-scale/{target.replicas}/{now:.0f}",
+            "ManualScale",
+            f"{manager_name(target.scaled_by)} scaled {target.kind} {target.name} from {scaling.seen} to "
+            f"{target.replicas}; the operator will not give back below that",
+        )
+    )
+    return replace(scaling, seen=target.replicas, held=target.replicas, calm=None)
+
+
+def plan(
+    policy: Policy,
+    scaling: ScalingMemory,
+    target: TargetState,
+    demands: Sequence[Demand],
+    memories: Mapping[str, RuleMemory],
+    release: ReleaseMemory,
+    metrics_gone: float | None,
+    now: float,
+    notices: list[Notice],
+) -> Plan:
+    """Plan one step up, or one step down, or none."""
+    notes: dict[str, str] = {}
+    if target.replicas == 0:
+        for d in demands:
+            notes[d.rule.name] = "the target is scaled to zero"
+        return Plan(replace(scaling, calm=None) if scaling.calm is not None else scaling, None, notes)
+    command, wake = _up(policy, target, demands, memories, now, notices, notes)
+    if command is None:
+        fallback, fallback_wake = _fallback(policy, target, metrics_gone, now)
+        command, wake = fallback, _earliest(wake, fallback_wake)
+    if command is not None:
+        return Plan(replace(scaling, calm=None) if scaling.calm is not None else scaling, command, notes, wake)
+    return _down(policy, scaling, target, demands, release, now, notes, wake)
+
+
+def current_size(target: TargetState) -> int:
+    """The number that the operator moves: `spec.replicas`, or at least the HPA's `minReplicas`."""
+    return target.replicas if target.hpa is None else max(target.replicas, target.hpa.min_replicas)
+
+
+def ceiling(policy: Policy, target: TargetState) -> int:
+    """The most pods that may be asked for."""
+    limit = policy.max_replicas if policy.max_replicas is not None else target.replicas
+    return limit if target.hpa is None else min(limit, target.hpa.max_replicas)
+
+
+def _up(
+    policy: Policy,
+    target: TargetState,
+    demands: Sequence[Demand],
+    memories: Mapping[str, RuleMemory],
+    now: float,
+    notices: list[Notice],
+    notes: dict[str, str],
+) -> tuple[Command | None, float | None]:
+    wake: float | None = None
+    size, limit = current_size(target), ceiling(policy, target)
+    asks: list[tuple[int, Demand]] = []
+    for demand in demands:
+        if demand.verdict is not Verdict.BREACH:
+            continue
+        name = demand.rule.name
+        if demand.suppressed:
+            notes[name] = "only the new revision is over: the release is to blame, so more pods would not help"
+            continue
+        scaled = memories[name].scaled if name in memories else None
+        if scaled is not None and now < scaled + demand.scale_up.cooldown:
+            wake = _earliest(wake, scaled + demand.scale_up.cooldown)
+            notes[name] = f"cooling down for another {format_duration(scaled + demand.scale_up.cooldown - now)}"
+            continue
+        wanted = _wanted(demand, target)
+        if wanted <= size:
+            notes[name] = (
+                f"{target.replicas - target.ready} pods are on their way"
+                if target.ready < target.replicas
+                else "within the tolerance of its target"
+            )
+            continue
+        if size >= limit:
+            notes[name] = f"already at the maximum of {limit} pods"
+            notices.append(
+                Notice(
+                    "at-maximum",
+                    "AtMaximum",
+                    f"{demand.sentence}, but {target.name} has its maximum of {limit} pods already",
+                    warning=True,
+                )
+            )
+            continue
+        asks.append((wanted, demand))
+    if not asks:
+        return None, wake
+    asks.sort(key=lambda ask: -ask[0])
+    to = min(asks[0][0], limit)
+    capped = f" (its maximum; {asks[0][0]} were asked for)" if asks[0][0] > limit else ""
+    command = Command(
+        Verb.SCALE_UP,
+        "RuleBreached",
+        f"{'; '.join(d.sentence for _, d in asks)}: {size} → {to} pods{capped}",
+        tuple(d.rule.name for _, d in asks),
+        from_=size,
+        to=to,
+        via=_via(target),
+    )
+    return command, wake
+
+
+def _wanted(demand: Demand, target: TargetState) -> int:
+    """What one rule asks for. Steps count from the pods that carry load now, not from those still starting."""
+    serving = max(min(target.ready, target.replicas), 0)
+    scale_up = demand.scale_up
+    if scale_up.pods is not None:
+        return serving + scale_up.pods
+    if scale_up.percent is not None:
+        return max(ceil(round(serving * (1 + scale_up.percent / 100), 6)), serving + 1)
+    reading = demand.readings[0]
+    value = reading.judgement.value
+    if value is None or reading.condition.threshold <= 0:
+        return 0
+    ratio = value / reading.condition.threshold
+    if ratio <= 1 + TOLERANCE:
+        return 0
+    return ceil(round(serving * ratio, 6))
+
+
+def _fallback(
+    policy: Policy, target: TargetState, metrics_gone: float | None, now: float
+) -> tuple[Command | None, float | None]:
+    wanted = policy.fallback.replicas
+    if wanted is None or metrics_gone is None:
+        return None, None
+    at = metrics_gone + policy.fallback.after
+    if now < at:
+        return None, at
+    size = current_size(target)
+    to = min(wanted, ceiling(policy, target)) if policy.max_replicas is not None else wanted
+    if to <= size:
+        return None, None
+    message = f"no metrics for {format_duration(now - metrics_gone)}: fallback of {wanted} pods, {size} → {to} pods"
+    return Command(Verb.SCALE_UP, "Fallback", message, from_=size, to=to, via=_via(target)), None
+
+
+def _down(
+    policy: Policy,
+    scaling: ScalingMemory,
+    target: TargetState,
+    demands: Sequence[Demand],
+    release: ReleaseMemory,
+    now: float,
+    notes: dict[str, str],
+    wake: float | None,
+) -> Plan:
+    """One step back, when calm for long enough. Calm: every scaling rule is Ok, and no release is under way."""
+    calm = (
+        policy.scale_down.enabled
+        and bool(demands)
+        and all(d.verdict is Verdict.OK for d in demands)
+        and not _releasing(policy, release, now)
+    )
+    if not calm:
+        return Plan(replace(scaling, calm=None) if scaling.calm is not None else scaling, None, notes, wake)
+    floor = _floor(policy, scaling, target)
+    size = target.replicas if target.hpa is None else target.hpa.min_replicas
+    if size <= floor:
+        return Plan(replace(scaling, calm=None) if scaling.calm is not None else scaling, None, notes, wake)
+    if scaling.calm is None:
+        scaling = replace(scaling, calm=now)
+    assert scaling.calm is not None
+    # After an outage the look-back has to fill again before a low value means anything.
+    due = scaling.calm + max(policy.scale_down.after, policy.window)
+    if now < due:
+        return Plan(scaling, None, notes, _earliest(wake, due))
+    to = max(floor, size - _step(policy, size))
+    to = max(to, _least_sustainable(demands, target, size))
+    if to >= size:
+        return Plan(scaling, None, notes, wake)
+    message = f"calm for {format_duration(now - scaling.calm)}: {size} → {to} pods (floor {floor})"
+    command = Command(Verb.SCALE_DOWN, "Calm", message, from_=size, to=to, via=_via(target))
+    return Plan(scaling, command, notes, wake)
+
+
+def _releasing(policy: Policy, release: ReleaseMemory, now: float) -> bool:
+    """A bake that goes on past its time only because nothing could be measured no longer holds pods."""
+    if release.phase is Phase.BAKING:
+        return now < release.since + policy.release.bake
+    return release.phase not in (Phase.STABLE, Phase.ROLLED_BACK)
+
+
+def _floor(policy: Policy, scaling: ScalingMemory, target: TargetState) -> int:
+    if target.hpa is not None:
+        return target.hpa.original_min if target.hpa.original_min is not None else target.hpa.min_replicas
+    lowest = policy.min_replicas if policy.min_replicas is not None else scaling.baseline
+    return max(lowest or 0, scaling.held or 0, 1)
+
+
+def _step(policy: Policy, size: int) -> int:
+    if policy.scale_down.percent is not None:
+        return max(1, int(size * policy.scale_down.percent / 100))
+    return policy.scale_down.pods or 1
+
+
+def _least_sustainable(demands: Sequence[Demand], target: TargetState, size: int) -> int:
+    """The fewest pods at which no rule would at once be over again, load being shared among them."""
+    least = 1
+    for demand in demands:
+        for reading in demand.readings:
+            value, threshold = reading.judgement.value, reading.condition.threshold
+            if value is None or value <= 0 or threshold <= 0 or not reading.condition.above:
+                continue
+            least = max(least, ceil(round(target.replicas * value / (threshold * HEADROOM), 6)))
+    return min(least, size)
+
+
+def _via(target: TargetState) -> str:
+    return f"HorizontalPodAutoscaler/{target.hpa.name}" if target.hpa is not None else ""
+
+
+def _earliest(a: float | None, b: float | None) -> float | None:
+    if a is None or b is None:
+        return a if b is None else b
+    return min(a, b)

@@ -1,0 +1,91 @@
+"""From judgements to verdicts: `for`, and what Unknown does to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from resilience_operator.decision.evidence import Judgement
+from resilience_operator.decision.memory import RuleMemory, Timer, Verdict
+from resilience_operator.decision.policy import Condition, Rule
+
+PATIENCE = 3.0
+"""Intervals that Unknown may last before it ends a Pending or a Breach."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One condition now: its judgement, and its timer after it."""
+
+    condition: Condition
+    judgement: Judgement
+    timer: Timer
+
+
+def advance(timer: Timer, crossed: bool | None, hold: float, now: float, patience: float) -> Timer:
+    """A condition's timer after one more judgement; the same object when nothing changed.
+
+    Unknown neither proves nor resets: the first crossing is kept until Unknown has lasted `patience` seconds.
+    """
+    unknown: float | None = None
+    since_crossed: float | None = None
+    if crossed is None:
+        unknown = now if timer.unknown is None else timer.unknown
+        since_crossed = timer.crossed if now - unknown < patience else None
+        verdict = Verdict.UNKNOWN
+    elif crossed:
+        since_crossed = now if timer.crossed is None else timer.crossed
+        verdict = Verdict.BREACH if now - since_crossed >= hold else Verdict.PENDING
+    else:
+        verdict = Verdict.OK
+    if verdict is timer.verdict and since_crossed == timer.crossed and unknown == timer.unknown:
+        return timer
+    return Timer(verdict, timer.since if verdict is timer.verdict else now, since_crossed, unknown)
+
+
+def read(
+    rule: Rule,
+    timers: Sequence[Timer],
+    judged: Callable[[Condition], Judgement],
+    now: float,
+    patience: float,
+) -> tuple[Reading, ...]:
+    """All conditions of a rule now. `timers` may be shorter than the conditions when the rule has grown."""
+    readings = []
+    for index, condition in enumerate(rule.conditions):
+        judgement = judged(condition)
+        timer = timers[index] if index < len(timers) else Timer(since=now)
+        readings.append(Reading(condition, judgement, advance(timer, judgement.crossed, condition.hold, now, patience)))
+    return tuple(readings)
+
+
+def combine(rule: Rule, verdicts: Sequence[Verdict]) -> Verdict:
+    """A rule's verdict from its conditions': the strongest for `any`, the weakest for `all`.
+
+    What is Ok settles an `all`, and what is in Breach settles an `any`, whatever is Unknown beside it.
+    """
+    order = (
+        (Verdict.BREACH, Verdict.PENDING, Verdict.UNKNOWN)
+        if rule.any_of
+        else (Verdict.OK, Verdict.UNKNOWN, Verdict.PENDING)
+    )
+    for verdict in order:
+        if verdict in verdicts:
+            return verdict
+    return Verdict.OK if rule.any_of else Verdict.BREACH
+
+
+def breach_since(before: float | None, verdict: Verdict, readings: Sequence[Reading], now: float) -> float | None:
+    """Since when the rule is in breach. A passing Unknown keeps it, so that `after` goes on counting."""
+    if verdict is Verdict.BREACH:
+        return now if before is None else before
+    if verdict is Verdict.UNKNOWN and any(r.timer.crossed is not None for r in readings):
+        return before
+    return None
+
+
+def keep(memory: RuleMemory, **changes: object) -> RuleMemory:
+    """`memory` with `changes`, or the same object when they change nothing."""
+    if all(getattr(memory, name) == value for name, value in changes.items()):
+        return memory
+    return replace(memory, **changes)  # type: ignore[arg-type]
