@@ -1,0 +1,350 @@
+"""`Kube`: the API server at the level of JSON, every call inside a deadline and under the one retry policy.
+
+It stands on `kubernetes.aio`'s ApiClient for addresses, TLS, proxies and credentials, and leaves its
+generated methods and models aside. The client's own retries are off: ours wraps every call, and two would multiply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import aiohttp
+from kubernetes.aio.client import ApiClient
+
+from resilience_operator import __version__
+from resilience_operator.kube.credentials import Credentials
+from resilience_operator.kube.errors import DEPENDENCY, from_answer, from_client, from_status_object
+from resilience_operator.resilience import CallError, Deadline, Gone, Retry, RetryHook, RetryPolicy, TryAgain
+
+log = logging.getLogger(__name__)
+
+Obj = dict[str, Any]
+"""An object as the API server sent it."""
+Query = Mapping[str, str | int | bool]
+
+FIELD_MANAGER = "resilience-operator"
+CALL_TIMEOUT = 10.0
+"""Seconds that one attempt may take, where the deadline leaves more."""
+CONNECT_TIMEOUT = 5.0
+"""Seconds to open a connection."""
+PAGE = 500
+"""Objects in one page of a list, as kubectl and client-go ask for."""
+WATCH_LIFETIME = 300.0
+"""Seconds after which the server ends a watch, and it is opened again: that spreads watches over servers."""
+WATCH_SILENCE = 90.0
+"""Seconds without a byte after which a watch counts as dead. A bookmark comes about once a minute."""
+
+
+class PatchKind(StrEnum):
+    """How a patch is read: https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply."""
+
+    MERGE = "application/merge-patch+json"
+    JSON = "application/json-patch+json"
+    STRATEGIC = "application/strategic-merge-patch+json"
+    APPLY = "application/apply-patch+yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All objects of a list, and the resourceVersion from which a watch goes on."""
+
+    items: list[Obj]
+    resource_version: str
+
+
+class Kube:
+    """A connection to one API server. Every method raises `resilience.CallError`s alone, and cancellation."""
+
+    def __init__(
+        self,
+        api: Any,
+        credentials: Credentials,
+        *,
+        retry: Retry,
+        field_manager: str = FIELD_MANAGER,
+        call_timeout: float = CALL_TIMEOUT,
+    ) -> None:
+        self._api = api
+        self._credentials = credentials
+        self.retry = retry
+        self.field_manager = field_manager
+        self._call_timeout = call_timeout
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        kubeconfig: str | os.PathLike[str] | None = None,
+        *,
+        retry: RetryPolicy | Retry | None = None,
+        on_retry: RetryHook | None = None,
+        field_manager: str = FIELD_MANAGER,
+        user_agent: str = f"resilience-operator/{__version__}",
+        call_timeout: float = CALL_TIMEOUT,
+        connections: int = 100,
+    ) -> AsyncIterator[Kube]:
+        """Opens a connection pool: the kubeconfig given, else the pod's service account, else the default.
+
+        call_timeout: seconds an attempt may take. connections: sockets at most, watches included.
+        Raises NoCluster when nothing is configured; nothing is called yet.
+        """
+        credentials = await Credentials.find(kubeconfig)
+        api: Any = ApiClient(credentials.configuration)
+        api.user_agent = user_agent
+        api.rest_client.pool_manager = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=connections, ssl=api.rest_client.ssl_context, socket_factory=_keepalive_socket
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=True,
+        )
+        if not isinstance(retry, Retry):
+            retry = Retry(retry, on_retry=on_retry)
+        try:
+            yield cls(api, credentials, retry=retry, field_manager=field_manager, call_timeout=call_timeout)
+        finally:
+            await api.close()
+
+    @property
+    def host(self) -> str:
+        """The API server's address."""
+        return str(self._credentials.configuration.host)
+
+    async def get(self, path: str, *, deadline: Deadline, params: Query | None = None) -> Obj:
+        """One object (or any other JSON document of the API)."""
+        return await self._call("GET", path, params, deadline=deadline)
+
+    async def list(self, path: str, *, deadline: Deadline, params: Query | None = None, page: int = PAGE) -> Listing:
+        """All objects of a collection; `pages` needs less memory."""
+        items: list[Obj] = []
+        version = ""
+        async for listing in self.pages(path, deadline=deadline, params=params, page=page):
+            items += listing.items
+            version = listing.resource_version
+        return Listing(items, version)
+
+    async def pages(
+        self, path: str, *, deadline: Deadline, params: Query | None = None, page: int = PAGE
+    ) -> AsyncIterator[Listing]:
+        """A collection, page by page, all of one and the same resourceVersion.
+
+        Raises Gone when the server no longer keeps that version: the list is to be begun anew.
+        """
+        token = ""
+        while True:
+            query = {**(params or {}), "limit": page, **({"continue": token} if token else {})}
+            answer = await self._call("GET", path, query, deadline=deadline)
+            meta = answer.get("metadata") or {}
+            yield Listing(answer.get("items") or [], str(meta.get("resourceVersion", "")))
+            token = str(meta.get("continue") or "")
+            if not token:
+                return
+
+    async def create(self, path: str, body: Obj, *, deadline: Deadline) -> Obj:
+        """Creates an object in the collection `path`. Raises AlreadyExists.
+
+        A first attempt whose answer was lost may have created it: then, too, AlreadyExists is raised.
+        """
+        query = {"fieldManager": self.field_manager}
+        return await self._call("POST", path, query, body=body, deadline=deadline)
+
+    async def replace(self, path: str, body: Obj, *, deadline: Deadline) -> Obj:
+        """Replaces an object whole. With `metadata.resourceVersion` in it: ReadAgain when it has changed."""
+        query = {"fieldManager": self.field_manager}
+        return await self._call("PUT", path, query, body=body, deadline=deadline)
+
+    async def patch(
+        self,
+        path: str,
+        body: Any,
+        *,
+        kind: PatchKind,
+        deadline: Deadline,
+        field_manager: str = "",
+        dry_run: bool = False,
+    ) -> Obj:
+        """Changes an object, or a subresource whose path is given.
+
+        An attempt whose answer was lost may have done it, and is sent again: what must not be done twice
+        needs a precondition in the patch. Raises ReadAgain when a resourceVersion in the patch is no longer the
+        object's, Unprocessable when a JSON patch's `test` fails or the outcome is not valid.
+        """
+        query: dict[str, str | int | bool] = {"fieldManager": field_manager or self.field_manager}
+        if kind is PatchKind.APPLY:
+            query["force"] = True
+        if dry_run:
+            query["dryRun"] = "All"
+        return await self._call("PATCH", path, query, body=body, content_type=kind.value, deadline=deadline)
+
+    async def delete(self, path: str, *, deadline: Deadline, body: Obj | None = None) -> Obj:
+        """Deletes an object. body: DeleteOptions, with `preconditions` for instance. Raises NotFound."""
+        return await self._call("DELETE", path, None, body=body, deadline=deadline)
+
+    @asynccontextmanager
+    async def watch(
+        self,
+        path: str,
+        resource_version: str,
+        *,
+        params: Query | None = None,
+        lifetime: float = WATCH_LIFETIME,
+        silence: float = WATCH_SILENCE,
+    ) -> AsyncIterator[AsyncIterator[Obj]]:
+        """Events `{"type": ADDED|MODIFIED|DELETED|BOOKMARK, "object": …}` after that version.
+
+        Entering opens the watch, under the retry policy; the iterator ends when the server ends it (after
+        `lifetime` seconds, or sooner). Raises Gone when the version is no longer kept, TryAgain when the
+        connection breaks or is silent for `silence` seconds: it then goes on from the last version seen.
+        """
+        query = {
+            **(params or {}),
+            "watch": True,
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": True,
+            "timeoutSeconds": max(1, round(lifetime)),
+        }
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=silence)
+
+        async def open_it() -> aiohttp.ClientResponse:
+            try:
+                async with asyncio.timeout(self._call_timeout):
+                    response = await self._send("GET", path, query, timeout)
+                    if response.status != 200:
+                        raise from_answer(response.status, response.headers, await _read(response))
+                    return response
+            except Exception as error:
+                raise _mapped(error) from error
+
+        response = await self.retry.call(
+            open_it,
+            deadline=Deadline.after(3 * self._call_timeout),
+            dependency=DEPENDENCY,
+            login=self.login,
+        )
+        try:
+            yield _events(response)
+        finally:
+            # Unread events may still be on their way, so the connection cannot serve another call.
+            response.close()
+
+    async def login(self) -> None:
+        """Fetches the credentials afresh."""
+        try:
+            await self._credentials.login()
+        except Exception as error:
+            raise _mapped(error) from error
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: Query | None,
+        *,
+        deadline: Deadline,
+        body: Any = None,
+        content_type: str | None = None,
+    ) -> Obj:
+        async def attempt() -> Obj:
+            timeout = aiohttp.ClientTimeout(
+                total=max(0.001, deadline.timeout(self._call_timeout)), sock_connect=CONNECT_TIMEOUT
+            )
+            try:
+                response = await self._send(method, path, query, timeout, body=body, content_type=content_type)
+                data = await _read(response)
+                if not 200 <= response.status < 300:
+                    raise from_answer(response.status, response.headers, data)
+                answer = json.loads(data)
+                if not isinstance(answer, dict):
+                    raise TryAgain("the answer is no object", dependency=DEPENDENCY, reason="malformed")
+                return answer
+            except Exception as error:
+                raise _mapped(error) from error
+
+        return await self.retry.call(attempt, deadline=deadline, dependency=DEPENDENCY, login=self.login)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Query | None,
+        timeout: aiohttp.ClientTimeout,
+        *,
+        body: Any = None,
+        content_type: str | None = None,
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": "application/json", "Content-Type": content_type or "application/json"}
+        request = await self._api.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        answer = await self._api.call_api(*request, _request_timeout=timeout)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+def _mapped(error: Exception) -> Exception:
+    if isinstance(error, CallError):
+        return error
+    return from_client(error) or error
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body; the connection is free again afterwards, on every path."""
+    try:
+        return await response.read()
+    finally:
+        response.release()
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Obj]:
+    try:
+        async for line in _lines(response.content):
+            event = json.loads(line)
+            if event.get("type") == "ERROR":
+                error = from_status_object(event.get("object") or {})
+                if error.detail == "Expired":  # a watch says so with 410, and by this word
+                    raise Gone(error.message, dependency=DEPENDENCY, reason="status_410", status=410)
+                raise error
+            yield event
+    except Exception as error:
+        raise _mapped(error) from error
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The stream's lines, however long: `readline` has a limit, and an object of 1.5 MB goes beyond it."""
+    pending = bytearray()
+    async for chunk in stream.iter_any():
+        scanned = len(pending)
+        pending += chunk
+        start = 0
+        while (end := pending.find(b"\n", max(start, scanned))) >= 0:
+            if end > start:
+                yield bytes(memoryview(pending)[start:end])
+            start = end + 1
+        del pending[:start]
+    if pending.strip():
+        raise TryAgain("the watch was cut off in an event", dependency=DEPENDENCY, reason="cut_off")
+
+
+def _keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket that notices within 30 s that its peer is gone, where the kernel's default is two hours."""
+    family, kind, protocol, _, _ = address
+    sock = socket.socket(family, kind, protocol)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return sock

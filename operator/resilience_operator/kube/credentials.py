@@ -1,0 +1,126 @@
+"""Where the API server is, who we are, and how that is kept fresh.
+
+A service account's token is a file that the kubelet replaces before it runs out, and a kubeconfig may name
+such a file too (`tokenFile`). The client re-reads only the in-cluster one; here both are read again once a
+minute, as client-go does, and at once after a 401. Plugins that fetch credentials (`exec`) are run again then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from kubernetes.aio import config
+from kubernetes.aio.client import Configuration
+from kubernetes.aio.config.config_exception import ConfigException
+
+from resilience_operator.resilience import Clock
+
+log = logging.getLogger(__name__)
+
+kube_config: Any = config  # has no types
+
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+REREAD = 60.0
+"""Seconds between two looks at a token's file."""
+LOGIN_PAUSE = 1.0
+"""Seconds within which many refused calls share one login."""
+
+
+class NoCluster(Exception):  # noqa: N818
+    """No cluster is configured, or the configuration cannot be read; the message says what to change."""
+
+
+class Credentials:
+    """A client configuration that keeps its token fresh."""
+
+    def __init__(
+        self,
+        configuration: Any,
+        *,
+        kubeconfig: str | None,
+        token_file: Path | None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self.configuration = configuration
+        self._kubeconfig = kubeconfig
+        self._token_file = token_file
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._read_at = clock()
+        self._login_at = -LOGIN_PAUSE + clock()
+        if token_file is not None:
+            self._read_token()
+            configuration.refresh_api_key_hook = self._refresh
+
+    @classmethod
+    async def find(cls, kubeconfig: str | os.PathLike[str] | None = None) -> Credentials:
+        """The kubeconfig given; else the pod's service account; else KUBECONFIG or ~/.kube/config.
+
+        Raises NoCluster.
+        """
+        configuration = Configuration()
+        configuration.retries = None
+        try:
+            if kubeconfig is None and in_pod():
+                kube_config.load_incluster_config(configuration, try_refresh_token=False)
+                return cls(configuration, kubeconfig=None, token_file=SERVICE_ACCOUNT / "token")
+            path = str(kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+            if not _readable(path):
+                raise NoCluster(f"no kubeconfig at {path}: give --kubeconfig or set KUBECONFIG")
+            loader = await kube_config.load_kube_config(path, client_configuration=configuration, persist_config=False)
+            return cls(configuration, kubeconfig=path, token_file=_token_file_of(loader, path))
+        except (ConfigException, OSError, TypeError, AttributeError, KeyError) as error:
+            # The loader meets a malformed file with whatever its own code stumbles over.
+            raise NoCluster(f"the cluster's configuration cannot be read: {error!r}") from error
+
+    async def login(self) -> None:
+        """Fetches the credentials afresh; calls within `LOGIN_PAUSE` of the last share its result."""
+        async with self._lock:
+            if self._clock() - self._login_at < LOGIN_PAUSE:
+                return
+            if self._token_file is not None:
+                self._read_token()
+            elif self._kubeconfig is not None:
+                await kube_config.load_kube_config(
+                    self._kubeconfig, client_configuration=self.configuration, persist_config=False
+                )
+            self._login_at = self._clock()
+
+    def _refresh(self, _: Any) -> None:
+        if self._clock() - self._read_at >= REREAD:
+            self._read_token()
+
+    def _read_token(self) -> None:
+        # A file that is missing or empty for a moment, while it is being replaced, leaves the token we have.
+        assert self._token_file is not None
+        self._read_at = self._clock()
+        try:
+            token = self._token_file.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            log.warning("the token file %s cannot be read: %s", self._token_file, error.strerror)
+            return
+        if token:
+            self.configuration.api_key["BearerToken"] = f"Bearer {token}"
+
+
+def in_pod() -> bool:
+    """Whether this process runs in a pod with a service account."""
+    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and (SERVICE_ACCOUNT / "token").is_file()
+
+
+def _readable(paths: str) -> bool:
+    return any(Path(path).expanduser().is_file() for path in paths.split(os.pathsep) if path)
+
+
+def _token_file_of(loader: Any, kubeconfig: str) -> Path | None:
+    """The `tokenFile` of the current context's user; a path is relative to its kubeconfig."""
+    user = loader._user  # the loader has no public way to ask
+    if user is None or "tokenFile" not in user:
+        return None
+    base = Path(user.path or kubeconfig.split(os.pathsep, maxsplit=1)[0]).expanduser().resolve().parent
+    return base / str(user["tokenFile"])

@@ -1,0 +1,45 @@
+"""Calling what may fail: deadlines, errors that say what to do next, one retry, one circuit breaker.
+
+Nothing here knows what is called (Kubernetes, Prometheus, a notifier), so every dependency is treated alike.
+Clocks, sleeping and randomness are passed in. All times are seconds; a moment is a monotonic clock's reading
+unless a name says otherwise.
+"""
+
+from resilience_operator.resilience.deadline import Clock, Deadline
+from resilience_operator.resilience.errors import (
+    AlreadyExists,
+    CallError,
+    Expired,
+    GiveUp,
+    Gone,
+    LoginAgain,
+    NotFound,
+    ReadAgain,
+    TryAgain,
+    Unprocessable,
+    from_exception,
+    from_status,
+)
+from resilience_operator.resilience.retry import Jitter, Retry, RetryHook, RetryPolicy, Strategy
+
+__all__ = [
+    "AlreadyExists",
+    "CallError",
+    "Clock",
+    "Deadline",
+    "Expired",
+    "GiveUp",
+    "Gone",
+    "Jitter",
+    "LoginAgain",
+    "NotFound",
+    "ReadAgain",
+    "Retry",
+    "RetryHook",
+    "RetryPolicy",
+    "Strategy",
+    "TryAgain",
+    "Unprocessable",
+    "from_exception",
+    "from_status",
+]
