@@ -68,9 +68,7 @@ def duration_field(at_least: str = "0s", at_most: str = "168h") -> Parsed:
         return {
             "type": "string",
             "maxLength": DURATION_MAX_LENGTH,
-            "x-kubernetes-validations": [
-                {"rule": f"self != '' && self.matches({form}) && {within}", "message": hint}
-            ],
+            "x-kubernetes-validations": [{"rule": f"self != '' && self.matches({form}) && {within}", "message": hint}],
         }
 
     return Parsed(parse, format_duration, schema)

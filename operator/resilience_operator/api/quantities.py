@@ -75,9 +75,7 @@ def parse_duration(text: object) -> float:
     match = _DURATION.fullmatch(text)
     assert match is not None, "the form is the stricter of the two"
     # Summed in milliseconds, since 0.8 s + 0.1 s is not 0.9 s in binary.
-    return (
-        sum(float(n) * unit * 1000 for n, unit in zip(match.groups(), _UNIT_SECONDS, strict=True) if n) / 1000
-    )
+    return sum(float(n) * unit * 1000 for n, unit in zip(match.groups(), _UNIT_SECONDS, strict=True) if n) / 1000
 
 
 def parse_threshold(written: object) -> Threshold:

@@ -23,9 +23,7 @@ _EITHER_BOUND = (
     {"required": ["below"], "properties": {"above": sentence(_ONE_BOUND)}},
 )
 
-_SIGNAL = (
-    "Name of the signal: cpu, latency-p99 or error-rate, which need not be declared, or one of spec.signals."
-)
+_SIGNAL = "Name of the signal: cpu, latency-p99 or error-rate, which need not be declared, or one of spec.signals."
 _ABOVE = (
     "Holds while the signal is above this: a ratio like 70% or 0.7, or a duration like 800ms or 1s. "
     "Give either above or below."
@@ -60,9 +58,7 @@ class When(SpecModel):
     signal: Name | None = Field(default=None, description=_SIGNAL)
     above: ThresholdField | None = Field(default=None, description=_ABOVE)
     below: ThresholdField | None = Field(default=None, description=_BELOW)
-    for_: Duration | None = Field(
-        default=None, validation_alias="for", serialization_alias="for", description=_FOR
-    )
+    for_: Duration | None = Field(default=None, validation_alias="for", serialization_alias="for", description=_FOR)
     all: Annotated[tuple[Condition, ...], Field(max_length=CONDITIONS_LIMIT)] | None = Field(
         default=None, description="Conditions that must all hold, each for its own time. In place of signal."
     )
@@ -111,9 +107,7 @@ class When(SpecModel):
             return self.all or self.any or ()
         assert self.signal is not None, "checked above"
         return (
-            Condition.model_construct(
-                signal=self.signal, above=self.above, below=self.below, for_=self.for_ or 0.0
-            ),
+            Condition.model_construct(signal=self.signal, above=self.above, below=self.below, for_=self.for_ or 0.0),
         )
 
 
@@ -162,9 +156,7 @@ class PauseRollout(SpecModel):
 class Rollback(SpecModel):
     """Restore the last good revision, while a release is under way, paused or in its bake."""
 
-    after: Duration = Field(
-        default=30.0, description="Time from the breach to the rollback, like 30s (default)."
-    )
+    after: Duration = Field(default=30.0, description="Time from the breach to the rollback, like 30s (default).")
     limit: Annotated[StrictInt, Field(ge=1, le=100)] = Field(
         default=1,
         description="How often one revision is rolled back when something applies it again; then the release "
@@ -203,8 +195,7 @@ class Action(SpecModel):
     )
     pause_rollout: PauseRollout | None = Field(
         default=None,
-        description="Hold a release where it is, while one is under way or in its bake. Written as "
-        "pauseRollout: {}.",
+        description="Hold a release where it is, while one is under way or in its bake. Written as pauseRollout: {}.",
     )
     rollback: Rollback | None = Field(
         default=None,
@@ -243,8 +234,7 @@ _NO_TO_TARGET = {
                     "scaleUp": {
                         "properties": {
                             "toTarget": sentence(
-                                "none here: toTarget needs a rule with a single signal and above; write pods "
-                                "or percent"
+                                "none here: toTarget needs a rule with a single signal and above; write pods or percent"
                             )
                         }
                     }
@@ -263,8 +253,7 @@ class Rule(SpecModel):
         "of a policy have the same."
     )
     when: When = Field(
-        description="What must hold: one condition, like {signal: cpu, above: 70%, for: 2m}, or all or any "
-        "of several."
+        description="What must hold: one condition, like {signal: cpu, above: 70%, for: 2m}, or all or any of several."
     )
     then: Annotated[tuple[Action, ...], Field(max_length=ACTIONS_LIMIT)] = Field(
         description="What to do, one key each, like [{alert: {}}, {scaleUp: {pods: 2}}]."

@@ -53,9 +53,9 @@ class Signal(SpecModel):
     )
     query: Query | None = Field(
         default=None,
-        description="PromQL that answers one series, or one a pod (label pod), which is what lets it be split "
-        "by revision. {{namespace}}, {{name}}, {{pods}} (a regular expression of pod names) and {{window}} are "
-        'filled in. Example: sum(queue_length{namespace="{{namespace}}"}). Give either preset or query.',
+        description="PromQL that answers one series, or one a pod (label pod), which is what lets it be "
+        "split by revision. {{namespace}}, {{name}}, {{pods}} (a regular expression of pod names) and {{window}} "
+        'are filled in. Example: sum(queue_length{namespace="{{namespace}}"}). Give either preset or query.',
     )
     window: Annotated[float, duration_field("1s")] = Field(
         default=120.0,
@@ -86,9 +86,7 @@ class Signal(SpecModel):
         ),
         Check(
             message="minSamples counts what samplesQuery answers: add samplesQuery, or leave minSamples out",
-            holds=lambda signal: (
-                not signal.min_samples or signal.samples_query is not None or signal.query is None
-            ),
+            holds=lambda signal: not signal.min_samples or signal.samples_query is not None or signal.query is None,
             cel="!has(self.minSamples) || self.minSamples == 0 || has(self.samplesQuery) || !has(self.query)",
             field="minSamples",
         ),

@@ -33,9 +33,7 @@ class Mode(StrEnum):
 class ScaleDown(SpecModel):
     """Give pods back, step by step, once all is calm; never on Unknown, never during a release."""
 
-    enabled: StrictBool = Field(
-        default=True, description="false: what was added is never taken back. Default true."
-    )
+    enabled: StrictBool = Field(default=True, description="false: what was added is never taken back. Default true.")
     after: Duration = Field(default=300.0, description="Calm needed before each step, like 5m (default).")
     pods: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = Field(
         default=None, description="Pods to give back in one step. Default 1. Give either pods or percent."
@@ -60,8 +58,8 @@ class Release(SpecModel):
 
     bake: Duration = Field(
         default=600.0,
-        description="How long a release is watched after its last pod is ready, like 10m (default). Only then "
-        "it is a revision to roll back to.",
+        description="How long a release is watched after its last pod is ready, like 10m (default). Only then is "
+        "it a revision to roll back to.",
     )
     compare: Literal["Revisions"] = Field(
         default="Revisions",
@@ -129,9 +127,7 @@ def _unknown_signals(spec: "PolicySpec") -> list[str]:
     return sorted({condition.signal for _, condition in _located_conditions(spec)} - known)
 
 
-_CEL_KNOWN = (
-    f"({cel_list(BUILT_IN_SIGNALS)} + (has(self.signals) ? self.signals.map(signal, signal.name) : []))"
-)
+_CEL_KNOWN = f"({cel_list(BUILT_IN_SIGNALS)} + (has(self.signals) ? self.signals.map(signal, signal.name) : []))"
 # The list of one list gives the known names a name, so that they are collected once and not once a rule.
 _CEL_SIGNALS_KNOWN = (
     f"[{_CEL_KNOWN}].all(known, self.rules.all(rule,"
@@ -188,8 +184,7 @@ class PolicySpec(SpecModel):
     )
     metric_source: MetricSource = Field(
         default=MetricSource(),
-        description="Where measurements come from. Default: the operator's default Prometheus, read as "
-        "http-generic.",
+        description="Where measurements come from. Default: the operator's default Prometheus, read as http-generic.",
     )
     rules: Annotated[
         tuple[Rule, ...],
@@ -204,8 +199,7 @@ class PolicySpec(SpecModel):
     )
     scale_down: ScaleDown = Field(
         default=ScaleDown(),
-        description="How pods are given back after calm. Default: one pod for each 5m of calm, down to "
-        "replicas.min.",
+        description="How pods are given back after calm. Default: one pod for each 5m of calm, down to replicas.min.",
     )
     release: Release = Field(
         default=Release(),
@@ -219,8 +213,7 @@ class PolicySpec(SpecModel):
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(
-            message="rules is empty: add one, like "
-            "{name: busy, when: {signal: cpu, above: 70%}, then: [{alert: {}}]}",
+            message="rules is empty: add one, like {name: busy, when: {signal: cpu, above: 70%}, then: [{alert: {}}]}",
             holds=lambda spec: len(spec.rules) > 0,
             cel="self.rules.size() > 0",
             field="rules",
@@ -228,9 +221,7 @@ class PolicySpec(SpecModel):
         Check(
             message="two rules have the same name: rename one",
             holds=lambda spec: not _repeated(rule.name for rule in spec.rules),
-            detail=lambda spec: (
-                f"two rules are named {', '.join(_repeated(r.name for r in spec.rules))}: rename one"
-            ),
+            detail=lambda spec: f"two rules are named {', '.join(_repeated(r.name for r in spec.rules))}: rename one",
             field="rules",
         ),
         Check(

@@ -47,9 +47,7 @@ class Condition(ReadModel):
         default="", max_length=32768, description="The same for people: what is so, and what to change."
     )
     last_transition_time: Timestamp = Field(description="When status last changed.")
-    observed_generation: int | None = Field(
-        default=None, description="metadata.generation of the policy it speaks of."
-    )
+    observed_generation: int | None = Field(default=None, description="metadata.generation of the policy it speaks of.")
 
 
 class TargetStatus(ReadModel):
@@ -76,22 +74,16 @@ class SignalStatus(ReadModel):
     value: str | None = Field(
         default=None, description="Its value for people, like 83.4% or 1.4s; absent when unknown."
     )
-    verdict: VerdictName = Field(
-        description="Ok, Pending, Breach or Unknown: the worst of all conditions on it."
-    )
+    verdict: VerdictName = Field(description="Ok, Pending, Breach or Unknown: the worst of all conditions on it.")
     since: Timestamp | None = Field(default=None, description="When the verdict became what it is.")
-    reason: str | None = Field(
-        default=None, description="Why there is no value, like NoData or SourceUnreachable."
-    )
+    reason: str | None = Field(default=None, description="Why there is no value, like NoData or SourceUnreachable.")
 
 
 class DecisionStatus(ReadModel):
     """One decision: what was done, and why."""
 
     at: Timestamp = Field(description="When it was decided.")
-    rule: str | None = Field(
-        default=None, description="The rule that asked for it; absent for scaleDown and fallback."
-    )
+    rule: str | None = Field(default=None, description="The rule that asked for it; absent for scaleDown and fallback.")
     action: str = Field(description="The verb: scaleUp, scaleDown, alert, pauseRollout, rollback, resume, …")
     from_: str | None = Field(
         default=None,
@@ -127,9 +119,7 @@ class QuarantinedRevision(ReadModel):
 class PolicyStatus(ReadModel):
     """What the operator last saw and did."""
 
-    observed_generation: int | None = Field(
-        default=None, description="metadata.generation the operator last acted on."
-    )
+    observed_generation: int | None = Field(default=None, description="metadata.generation the operator last acted on.")
     conditions: Annotated[
         tuple[Condition, ...],
         Field(
@@ -139,9 +129,7 @@ class PolicyStatus(ReadModel):
         ),
     ] = ()
     target: TargetStatus | None = Field(default=None, description="The workload as it was last seen.")
-    signals: tuple[SignalStatus, ...] = Field(
-        default=(), description="Each signal that a rule uses, as last measured."
-    )
+    signals: tuple[SignalStatus, ...] = Field(default=(), description="Each signal that a rule uses, as last measured.")
     last_decision: DecisionStatus | None = Field(
         default=None, description="The newest decision that was not to do nothing."
     )

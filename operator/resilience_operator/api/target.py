@@ -19,8 +19,7 @@ class TargetRef(SpecModel):
     """One workload in the policy's own namespace."""
 
     api_version: ApiVersion = Field(
-        description="Group and version of the target, like apps/v1, which Deployment, StatefulSet and "
-        "DaemonSet are in."
+        description="Group and version of the target, like apps/v1, which Deployment, StatefulSet and DaemonSet are in."
     )
     kind: Kind = Field(description="Kind of the target, like Deployment.")
     name: ObjectName = Field(description="Name of the target, in the policy's own namespace.")
@@ -51,9 +50,7 @@ class Replicas(SpecModel):
     checks: ClassVar[tuple[Check, ...]] = (
         Check(
             message="max is below min: raise replicas.max or lower replicas.min",
-            holds=lambda replicas: (
-                replicas.min is None or replicas.max is None or replicas.min <= replicas.max
-            ),
+            holds=lambda replicas: replicas.min is None or replicas.max is None or replicas.min <= replicas.max,
             cel="!has(self.min) || !has(self.max) || self.min <= self.max",
         ),
     )

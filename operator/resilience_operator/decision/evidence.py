@@ -71,8 +71,8 @@ def judge(condition: Condition, signal: Signal, measured: Measured) -> Judgement
                 None,
                 "Inconclusive",
                 f"{signal.name} is {format_value(value, signal.unit)} of {samples:.0f} requests: between "
-                f"{format_value(low, signal.unit)} and {format_value(high, signal.unit)} at 95 %, which does not settle "
-                f"{format_value(condition.threshold, signal.unit)}",
+                f"{format_value(low, signal.unit)} and {format_value(high, signal.unit)} at 95 %, which does not "
+                f"settle {format_value(condition.threshold, signal.unit)}",
                 value,
             )
     return Judgement(over, "Crossed" if over else "WithinBounds", "", value)

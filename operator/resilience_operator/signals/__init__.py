@@ -3,9 +3,10 @@
     requests ──► plan ──► questions ──► answers ──► join ──► observations
                 (grouped)  (I/O, shared)           (pure)
 
-Presets are grouped queries: one answer serves every policy of a family. What lives here knows PromQL and metrics
-backends; it knows nothing of rules, thresholds or verdicts, and it never writes to the cluster. A signal that could
-not be measured is an Observation with a reason (`reasons`), never a number and never an exception.
+Presets are grouped queries: one answer serves every policy of a family. What lives here knows PromQL and
+metrics backends; it knows nothing of rules, thresholds or verdicts, and it never writes to the cluster. A
+signal that could not be measured is an Observation with a reason (`reasons`), never a number and never an
+exception.
 """
 
 from .collect import Collector

@@ -12,7 +12,9 @@ from resilience_operator.signals.registry import Sources
 
 
 class Collector:
-    """Collects for a whole process: what it remembers is which namespaces each family serves, and fresh answers."""
+    """Collects for a whole process: what it remembers is which namespaces each family serves, and fresh
+    answers.
+    """
 
     def __init__(self, sources: Sources, families: Families | None = None) -> None:
         self._sources = sources

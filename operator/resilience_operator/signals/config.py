@@ -1,13 +1,13 @@
 """One metrics endpoint, as the administrator configures it.
 
-Credentials are files, never values: what is not in the configuration cannot be printed with it, and a mounted Secret
-that is rotated is picked up without a restart.
+Credentials are files, never values: what is not in the configuration cannot be printed with it, and a
+mounted Secret that is rotated is picked up without a restart.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
@@ -18,9 +18,7 @@ class SourceConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    name: Annotated[
-        str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", description="What policies call it.")
-    ]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", description="What policies call it.")]
     url: Annotated[
         str,
         Field(
@@ -29,37 +27,34 @@ class SourceConfig(BaseModel):
         ),
     ]
     bearer_token_file: Annotated[Path | None, Field(description="File with a bearer token.")] = None
-    username_file: Annotated[
-        Path | None, Field(description="File with the user name for basic authentication.")
-    ] = None
-    password_file: Annotated[
-        Path | None, Field(description="File with the password for basic authentication.")
-    ] = None
+    username_file: Annotated[Path | None, Field(description="File with the user name for basic authentication.")] = None
+    password_file: Annotated[Path | None, Field(description="File with the password for basic authentication.")] = None
     ca_file: Annotated[
         Path | None,
         Field(description="PEM file of the authorities that are trusted instead of the system's."),
     ] = None
-    cert_file: Annotated[
-        Path | None, Field(description="PEM file of the client's certificate (mutual TLS).")
-    ] = None
+    cert_file: Annotated[Path | None, Field(description="PEM file of the client's certificate (mutual TLS).")] = None
     key_file: Annotated[Path | None, Field(description="PEM file of the client's key.")] = None
     headers: Annotated[
         dict[str, SecretStr],
         Field(description="Sent with every request, for example X-Scope-OrgID, the tenant of Mimir."),
     ] = {}
-    header_files: Annotated[
-        dict[str, Path], Field(description="Headers whose value is a file's content.")
-    ] = {}
+    header_files: Annotated[dict[str, Path], Field(description="Headers whose value is a file's content.")] = {}
     parameters: Annotated[
         dict[str, str],
         Field(description="Sent with every query, for example partial_response=false for Thanos."),
     ] = {}
+    method: Annotated[
+        Literal["POST", "GET"],
+        Field(description="How queries are sent. GET is for gateways that let nothing else through."),
+    ] = "POST"
+    compress: Annotated[
+        bool, Field(description="Ask for compressed answers: less network, more CPU on both sides.")
+    ] = False
     concurrency: Annotated[int, Field(ge=1, le=64, description="Queries under way at once.")] = 4
     connect_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 3.0
     read_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
-    max_answer_bytes: Annotated[int, Field(ge=1024, description="The largest answer that is read.")] = (
-        64 * 1024 * 1024
-    )
+    max_answer_bytes: Annotated[int, Field(ge=1024, description="The largest answer that is read.")] = 64 * 1024 * 1024
     max_clock_skew_seconds: Annotated[
         float,
         Field(gt=0, description="How far the backend's clock may be off before its answers count as stale."),
@@ -72,9 +67,7 @@ class SourceConfig(BaseModel):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an http:// or https:// address")
         if parts.username is not None or parts.password is not None:
-            raise ValueError(
-                "must not hold credentials: use username_file and password_file, or bearer_token_file"
-            )
+            raise ValueError("must not hold credentials: use username_file and password_file, or bearer_token_file")
         if parts.query or parts.fragment:
             raise ValueError("must not have a query or fragment: use `parameters`")
         return value.rstrip("/")

@@ -1,8 +1,9 @@
-"""Families of presets: which queries to ask, and how their series are joined to targets. The data is `presets/*.yaml`.
+"""Families of presets: which queries to ask, and how their series are joined to targets. The data is
+`presets/*.yaml`.
 
-Every query is grouped: it answers one series a target and owner (or one a Service), for all targets of its scope. An
-administrator may bring further families in a folder of the same format; one of the same name replaces the one
-shipped.
+Every query is grouped: it answers one series a target and owner (or one a Service), for all targets of its
+scope. An administrator may bring further families in a folder of the same format; one of the same name
+replaces the one shipped.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from resilience_operator.signals.promql import BadTemplate, duration, fill, placeholders
+from resilience_operator.signals.promql import TemplateError, duration, fill, placeholders
 
 SHARED = "pods"
 """The family whose signals every family has."""
@@ -41,7 +42,9 @@ class _Data(BaseModel):
 
 
 class Ratio(_Data):
-    """Bad events over all requests, both as `increase()` over the window. 0 events where no series of them exists."""
+    """Bad events over all requests, both as `increase()` over the window. 0 events where no series of them
+    exists.
+    """
 
     kind: Literal["ratio"]
     unit: Literal["ratio"] = "ratio"
@@ -53,8 +56,8 @@ class Quantile(_Data):
     """A quantile of a histogram.
 
     scale: base units (seconds) per unit of the histogram.
-    buckets: cumulative rates by owner and `le`, asked only for targets of which several owners run, to work out the
-        quantile over all of them; quantiles themselves cannot be added or averaged.
+    buckets: cumulative rates by owner and `le`, asked only for targets of which several owners run, to work
+        out the quantile over all of them; quantiles themselves cannot be added or averaged.
     """
 
     kind: Literal["quantile"]
@@ -85,9 +88,10 @@ Preset = Annotated[Ratio | Quantile | Quotient, Field(discriminator="kind")]
 class Join(_Data):
     """Which labels of the answer name the target.
 
-    by: `owner` (a pod's name without its last suffix, so that the signal splits by revision), or `name` (the target's
-        own name, or its Service's: cannot be split).
-    namespace, name: the labels. joined: the label `name` holds `namespace-name` in one, and there is no other.
+    by: `owner` (a pod's name without its last suffix, so that the signal splits by revision), or `name`
+        (the target's own name, or its Service's: cannot be split).
+    namespace, name: the labels. joined: the label `name` holds `namespace-name` in one, and there is no
+    other.
     """
 
     by: Literal["owner", "name"]
@@ -125,9 +129,7 @@ class Family(_Data):
     def _buckets_where_owners(self) -> Self:
         for name, preset in self.signals.items():
             if isinstance(preset, Quantile) and (preset.buckets is None) == self.splittable:
-                raise ValueError(
-                    f"{name}: `buckets` belongs to families that are joined by owner, and only there"
-                )
+                raise ValueError(f"{name}: `buckets` belongs to families that are joined by owner, and only there")
         return self
 
 
@@ -199,5 +201,5 @@ def render(query: str, scope: str, window_seconds: float) -> str:
     """Fill a grouped query. `scope` is a list of matchers, or empty."""
     try:
         return fill(query, {"scope": scope, "window": duration(window_seconds)})
-    except BadTemplate as error:
+    except TemplateError as error:
         raise PresetError(str(error)) from error

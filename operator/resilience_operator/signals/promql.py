@@ -1,7 +1,8 @@
 """Putting values into PromQL, so that a value is never read as syntax.
 
-Two kinds of text: presets, whose `{{scope}}` is filled with label matchers made here, and policies' own queries, whose
-placeholders may stand inside any kind of PromQL string, quoted by ", ' or `. No escape is right in all three, so
+Two kinds of text: presets, whose `{{scope}}` is filled with label matchers made here, and policies' own
+queries, whose placeholders may stand inside any kind of PromQL string, quoted by ", ' or `. No escape is
+right in all three, so
 only values that need none are let in: names as Kubernetes allows them.
 """
 
@@ -22,7 +23,7 @@ GENERATED_BASE = 58
 https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/pkg/storage/names/generate.go"""
 
 
-class BadTemplate(ValueError):
+class TemplateError(ValueError):
     """A query that cannot be filled in; the text says what to change."""
 
 
@@ -33,17 +34,17 @@ def quoted(value: str) -> str:
 
 
 def literal(value: str) -> str:
-    """`value` as a regular expression that matches it alone, without backslashes: good in any string literal."""
-    return _REGEX_SPECIAL.sub(
-        lambda m: "\\\\" if m[1] == "\\" else "[\\^]" if m[1] == "^" else f"[{m[1]}]", value
-    )
+    """`value` as a regular expression that matches it alone, without backslashes: good in any string
+    literal.
+    """
+    return _REGEX_SPECIAL.sub(lambda m: "\\\\" if m[1] == "\\" else "[\\^]" if m[1] == "^" else f"[{m[1]}]", value)
 
 
 def duration(seconds: float) -> str:
     """A PromQL duration: `120s`, `2500ms`."""
     millis = round(seconds * 1000)
     if millis <= 0:
-        raise BadTemplate("the window must be longer than 0 s")
+        raise TemplateError("the window must be longer than 0 s")
     return f"{millis // 1000}s" if millis % 1000 == 0 else f"{millis}ms"
 
 
@@ -57,7 +58,9 @@ def matchers(label: str, values: Iterable[str], suffix: str = "") -> str:
 
 
 def pods(owners: Iterable[str], name: str) -> str:
-    """A regular expression for the names of the pods of `owners`; where none is known, of workload `name`."""
+    """A regular expression for the names of the pods of `owners`; where none is known, of workload
+    `name`.
+    """
     bases = sorted({pod_base(owner) for owner in owners})
     if not bases:
         return f"{literal(name)}-.+"
@@ -88,7 +91,7 @@ def fill(template: str, values: Mapping[str, str]) -> str:
             return values[match[1]]
         except KeyError:
             known = ", ".join("{{" + name + "}}" for name in sorted(values))
-            raise BadTemplate(f"unknown placeholder {match[0]}: use one of {known}") from None
+            raise TemplateError(f"unknown placeholder {match[0]}: use one of {known}") from None
 
     return _PLACEHOLDER.sub(value, template)
 
@@ -97,7 +100,7 @@ def fill_custom(template: str, request: SignalRequest) -> str:
     """A policy's own query for its target."""
     for value in (request.namespace, request.name, *request.owners):
         if not _NAME.fullmatch(value):
-            raise BadTemplate(f"{value[:80]!r} is not a name that can be put into a query")
+            raise TemplateError(f"{value[:80]!r} is not a name that can be put into a query")
     return fill(
         template,
         {

@@ -12,8 +12,8 @@ from resilience_operator.resilience.deadline import Deadline
 class Series(NamedTuple):
     """One series of an instant answer. A tuple, since answers of 30,000 of them are ordinary.
 
-    value: may be NaN or infinite. at: seconds since the epoch by the backend's clock; for an instant query that is
-    the time of evaluation, not the time of the newest sample behind it.
+    value: may be NaN or infinite. at: seconds since the epoch by the backend's clock; for an instant query
+    that is the time of evaluation, not the time of the newest sample behind it.
     """
 
     labels: Mapping[str, str]
@@ -23,7 +23,9 @@ class Series(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one instant query. warnings: what the backend said about missing parts; empty is a whole answer."""
+    """The answer to one instant query. warnings: what the backend said about missing parts; empty is a
+    whole answer.
+    """
 
     series: Sequence[Series]
     warnings: tuple[str, ...] = ()
@@ -33,9 +35,9 @@ class Answer:
 class MetricSource(Protocol):
     """A metrics backend, under the name that policies use.
 
-    An implementation bounds its own concurrency, ends by the deadline whatever the backend does, frees what an
-    attempt took, and raises only the errors of `resilience.errors`: TryAgain (with `reason`) for what may pass,
-    GiveUp for what will not.
+    An implementation bounds its own concurrency, ends by the deadline whatever the backend does, frees what
+    an attempt took, and raises only the errors of `resilience.errors`: TryAgain (with `reason`) for what
+    may pass, GiveUp for what will not.
     """
 
     @property

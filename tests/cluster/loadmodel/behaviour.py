@@ -37,7 +37,7 @@ class PodNow:
     law: Sojourn
     latency_p99_override: float | None
     code_rates: tuple[tuple[str, float], ...]
-    """Requests/s by status code, only those above zero."""
+    """Requests/s by status code, only those that matter."""
 
     @property
     def error_ratio(self) -> float:
@@ -147,7 +147,8 @@ def _code_rates(settings: Effective, rps: float, timeout_share: float) -> tuple[
             FAILED: in_time * settings.base_error_ratio,
             TIMED_OUT: rps * timeout_share,
         }
-    return tuple((code, rate) for code, rate in by_code.items() if rate > 1e-9)
+    # One in a million is never: else every pod would have a series of time-outs that counts next to nothing.
+    return tuple((code, rate) for code, rate in by_code.items() if rate > 1e-6 * rps)
 
 
 def idle(containers: tuple[Container, ...], settings: Effective) -> PodNow:

@@ -122,11 +122,7 @@ class LoadModel:
     def pods(self, namespace: str | None = None, workload: str | None = None) -> list[PodState]:
         """What pods do now, of one namespace or workload if given."""
         pods = cast(list[PodState], json.loads(self._call("GET", "/state"))["pods"])
-        return [
-            pod
-            for pod in pods
-            if namespace in (None, pod["namespace"]) and workload in (None, pod["workload"])
-        ]
+        return [pod for pod in pods if namespace in (None, pod["namespace"]) and workload in (None, pod["workload"])]
 
     def metrics(self) -> str:
         """The page that Prometheus scrapes."""

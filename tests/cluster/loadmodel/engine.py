@@ -44,9 +44,7 @@ class Tally:
         """Count requests that ended with `code`."""
         self.counts[code] = self.counts.get(code, 0.0) + requests
 
-    def observe(
-        self, layout: Layout, code: str, requests: float, shares: tuple[float, ...], mean: float
-    ) -> None:
+    def observe(self, layout: Layout, code: str, requests: float, shares: tuple[float, ...], mean: float) -> None:
         """Add `requests` response times, spread as `shares` says."""
         key = (layout, code)
         histogram = self.histograms.get(key)
@@ -264,9 +262,7 @@ class Engine:
             if pod.phase != "Running" or pod.terminating or state.settings.cpu_utilisation is None:
                 return idle
         # A fixed CPU is fixed for every running pod, ready or not: a test that sets 85% means all of them.
-        return behaviour.pod_now(
-            state.settings, pod.containers, rps=rps, cpu_total_share=cores, backlog=state.backlog
-        )
+        return behaviour.pod_now(state.settings, pod.containers, rps=rps, cpu_total_share=cores, backlog=state.backlog)
 
     def pods(self) -> Iterable[PodState]:
         """Every pod, by workload."""

@@ -88,9 +88,7 @@ def render(engine: Engine) -> bytes:
                     _requests(page, name, subject, pod.tally, pod.settings.metrics, pod.texts)
             for metric, text in kube_state.pod_lines(pod, label_text):
                 page.add(metric, text)
-    for metric, text in kube_state.object_lines(
-        engine.deployments.values(), engine.replica_sets.values(), label_text
-    ):
+    for metric, text in kube_state.object_lines(engine.deployments.values(), engine.replica_sets.values(), label_text):
         page.add(metric, text)
     return page.bytes()
 

@@ -148,7 +148,5 @@ FAMILIES: Mapping[FamilyName, Family] = {
     ),
     "istio": Family("pod", ISTIO, "istio_request_duration_milliseconds", _istio, "istio_requests_total"),
     "linkerd": Family("pod", LINKERD, "response_latency_ms", _linkerd, "response_total"),
-    "opentelemetry": Family(
-        "pod", OPENTELEMETRY, "http_server_request_duration_seconds", _opentelemetry, None
-    ),
+    "opentelemetry": Family("pod", OPENTELEMETRY, "http_server_request_duration_seconds", _opentelemetry, None),
 }

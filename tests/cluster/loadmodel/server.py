@@ -53,9 +53,7 @@ class Server:
     async def metrics(self, _: web.Request) -> web.Response:
         """Every series, as of now."""
         self._engine.advance(self._clock())
-        return web.Response(
-            body=exposition.render(self._engine), headers={"Content-Type": exposition.CONTENT_TYPE}
-        )
+        return web.Response(body=exposition.render(self._engine), headers={"Content-Type": exposition.CONTENT_TYPE})
 
     async def healthz(self, _: web.Request) -> web.Response:
         """200 once the first lists are in, 503 before."""
@@ -85,9 +83,7 @@ class Server:
 
     async def get_workload(self, request: web.Request) -> web.Response:
         """A workload's settings; empty when it has none."""
-        return web.json_response(
-            _given(self._engine.workload_settings.get(_key(request), WorkloadSettings()))
-        )
+        return web.json_response(_given(self._engine.workload_settings.get(_key(request), WorkloadSettings())))
 
     async def put_workload(self, request: web.Request) -> web.Response:
         """PUT replaces a workload's settings, PATCH merges into them (null takes a field away)."""
