@@ -23,10 +23,10 @@ class Check:
     message: what to change, as a sentence for people.
     holds: the rule in Python, on an instance of the model.
     cel: the same on the API server, where `self` is the model; None where `schema` says it, or where the
-        resource's type does (unique names of a list map).
-    schema: the same as a fragment of JSON schema, in `allOf` with the others.
+        type of a list does (unique names).
+    schema: the same as a fragment of JSON schema; no two checks of a model use the same keyword.
     field: dotted YAML name of the field that is to blame, relative to the model; empty for the model itself.
-    detail, cel_detail: a message with values in it, in place of `message`.
+    detail: in Python, a message with values in it, in place of `message`.
     """
 
     message: str
@@ -35,7 +35,6 @@ class Check:
     schema: Mapping[str, Any] | None = None
     field: str = ""
     detail: Callable[[Any], str] | None = None
-    cel_detail: str | None = None
 
     def tell(self, model: object) -> str:
         """What to change in `model`, which does not pass."""
@@ -48,13 +47,12 @@ def schema_of(checks: Iterable[Check]) -> JsonSchema:
     for check in checks:
         if check.cel is not None:
             rule = {"rule": check.cel, "message": check.message}
-            if check.cel_detail is not None:
-                rule["messageExpression"] = check.cel_detail
             if check.field:
                 rule["fieldPath"] = f".{check.field}"
             schema.setdefault("x-kubernetes-validations", []).append(rule)
         if check.schema is not None:
-            schema.setdefault("allOf", []).append(dict(check.schema))
+            assert schema.keys().isdisjoint(check.schema), "a keyword stands once in a schema"
+            schema.update(check.schema)
     return schema
 
 

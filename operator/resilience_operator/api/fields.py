@@ -88,7 +88,7 @@ def _threshold_schema() -> JsonSchema:
         "x-kubernetes-preserve-unknown-fields": True,
         "maxLength": THRESHOLD_MAX_LENGTH,
         "anyOf": [
-            sentence(THRESHOLD_HINT),
+            sentence(THRESHOLD_HINT.removeprefix("write ")),
             {
                 "pattern": f"^({THRESHOLD_PATTERN})$",
                 "minLength": 1,

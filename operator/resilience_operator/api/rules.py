@@ -16,12 +16,15 @@ ACTIONS_LIMIT = 16
 """Entries of one `then`."""
 
 _ONE_BOUND = "a condition needs either above or below, and not both: keep one of them"
-_NO_BOUND = "nothing: above, below and for stand inside the entries of all and any"
+_BOUND_OF_ONE = "none here: keep either above or below, and not both"
+_BOUND_OF_MANY = "none here: above and below stand beside a signal, or inside the entries of all and any"
 
 _EITHER_BOUND = (
-    {"required": ["above"], "properties": {"below": sentence(_ONE_BOUND)}},
-    {"required": ["below"], "properties": {"above": sentence(_ONE_BOUND)}},
+    {"required": ["above"], "properties": {"below": sentence(_BOUND_OF_ONE)}},
+    {"required": ["below"], "properties": {"above": sentence(_BOUND_OF_ONE)}},
 )
+_NEITHER_BOUND = {"properties": {"above": sentence(_BOUND_OF_MANY), "below": sentence(_BOUND_OF_MANY)}}
+_SOME_BOUND = {"anyOf": [{"required": ["above"]}, {"required": ["below"]}]}
 
 _SIGNAL = "Name of the signal: cpu, latency-p99 or error-rate, which need not be declared, or one of spec.signals."
 _ABOVE = (
@@ -47,7 +50,7 @@ class Condition(SpecModel):
         Check(
             message=_ONE_BOUND,
             holds=lambda condition: (condition.above is None) != (condition.below is None),
-            schema={"anyOf": list(_EITHER_BOUND)},
+            schema={"anyOf": [*_EITHER_BOUND]},
         ),
     )
 
@@ -89,14 +92,9 @@ class When(SpecModel):
             schema={"anyOf": [*_EITHER_BOUND, {"required": ["all"]}, {"required": ["any"]}]},
         ),
         Check(
-            message="above and below stand inside the entries of all and any: move them there",
+            message="above and below stand beside a signal, or inside the entries of all and any: move them",
             holds=lambda when: when.signal is not None or (when.above is None and when.below is None),
-            schema={
-                "anyOf": [
-                    {"properties": {"above": sentence(_NO_BOUND), "below": sentence(_NO_BOUND)}},
-                    {"required": ["signal"]},
-                ]
-            },
+            schema={"oneOf": [_NEITHER_BOUND, {"required": ["signal"], **_SOME_BOUND}]},
         ),
     )
 

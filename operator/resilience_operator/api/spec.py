@@ -15,7 +15,7 @@ from .rules import Condition, Rule
 from .signals import BUILT_IN_SIGNALS, MetricSource, Signal
 from .target import WORKLOADS, Replicas, TargetRef
 
-RULES_LIMIT = 64
+RULES_LIMIT = 128
 """Rules of one policy. The API server bounds what checking one policy may cost, and so needs a number."""
 
 SIGNALS_LIMIT = 64
@@ -129,12 +129,13 @@ def _unknown_signals(spec: "PolicySpec") -> list[str]:
 
 _CEL_KNOWN = f"({cel_list(BUILT_IN_SIGNALS)} + (has(self.signals) ? self.signals.map(signal, signal.name) : []))"
 # The list of one list gives the known names a name, so that they are collected once and not once a rule.
-_CEL_SIGNALS_KNOWN = (
-    f"[{_CEL_KNOWN}].all(known, self.rules.all(rule,"
-    " (!has(rule.when.signal) || rule.when.signal in known)"
+_CEL_RULE_KNOWN = (
+    "(!has(rule.when.signal) || rule.when.signal in known)"
     " && (!has(rule.when.all) || rule.when.all.all(each, each.signal in known))"
-    " && (!has(rule.when.any) || rule.when.any.all(each, each.signal in known))))"
+    " && (!has(rule.when.any) || rule.when.any.all(each, each.signal in known))"
 )
+_CEL_SIGNALS_KNOWN = f"[{_CEL_KNOWN}].all(known, self.rules.all(rule, {_CEL_RULE_KNOWN}))"
+_DECLARE_SIGNAL = f"declare it in spec.signals, or use one of {', '.join(BUILT_IN_SIGNALS)}"
 
 
 def _misfits(spec: "PolicySpec") -> list[str]:
@@ -233,14 +234,10 @@ class PolicySpec(SpecModel):
             field="signals",
         ),
         Check(
-            message="a rule reads a signal that is not known: declare it in spec.signals, or use one of "
-            + ", ".join(BUILT_IN_SIGNALS),
+            message=f"a rule reads a signal that is not known: {_DECLARE_SIGNAL}",
             holds=lambda spec: not _unknown_signals(spec),
             cel=_CEL_SIGNALS_KNOWN,
-            detail=lambda spec: (
-                f"no signal is named {', '.join(_unknown_signals(spec))}: declare it in spec.signals, or use "
-                f"one of {', '.join(BUILT_IN_SIGNALS)}"
-            ),
+            detail=lambda spec: f"the signal {', '.join(_unknown_signals(spec))} is not known: {_DECLARE_SIGNAL}",
             field="rules",
         ),
         Check(

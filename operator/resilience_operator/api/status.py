@@ -6,7 +6,7 @@ Status is read leniently, since an older or newer operator may have written it.
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from .base import ReadModel, Timestamp
 
@@ -138,4 +138,11 @@ class PolicyStatus(ReadModel):
     )
     quarantined: tuple[QuarantinedRevision, ...] = Field(
         default=(), description="Revisions that were rolled back and are not rolled forward to again."
+    )
+    memory: dict[str, JsonValue] | None = Field(
+        default=None,
+        description="What the operator remembers from one evaluation to the next: timers, cooldowns, the release's "
+        "past, an action about to be carried out. Moments are seconds since the epoch. Its shape may change from "
+        "version to version; scripts should not read it.",
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
     )
