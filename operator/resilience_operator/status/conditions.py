@@ -1,0 +1,93 @@
+"""The conditions of a policy, each with its reason, from a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from resilience_operator.api.conditions import ConditionStatus, ConditionType, condition
+from resilience_operator.api.status import Condition
+from resilience_operator.decision.decide import Decision
+from resilience_operator.decision.memory import Memory, Phase, Verdict
+from resilience_operator.decision.policy import Mode
+from resilience_operator.status.records import moment
+
+State = tuple[ConditionStatus, str, str]
+"""Status, reason, message."""
+
+_MEASURED_ENOUGH = "Inconclusive"
+"""Unknown for want of proof, not of a measurement."""
+
+
+def conditions_of(decision: Decision, memory: Memory, failures: Sequence[str]) -> tuple[Condition, ...]:
+    """Ready, MetricsAvailable, ReleaseHealthy and Scaling after `decision`. failures: actions that were refused."""
+    now, generation = moment(decision.at), decision.policy.generation
+    verdicts = {
+        ConditionType.READY: _ready(decision, failures),
+        ConditionType.METRICS_AVAILABLE: _metrics(decision),
+        ConditionType.RELEASE_HEALTHY: _release(decision, memory),
+        ConditionType.SCALING: _scaling(decision, memory),
+    }
+    return tuple(
+        condition(type_, status, reason, message, now=now, generation=generation)
+        for type_, (status, reason, message) in verdicts.items()
+    )
+
+
+def _ready(decision: Decision, failures: Sequence[str]) -> State:
+    if failures:
+        return "False", "ActionFailed", "; ".join(failures)
+    target = decision.target
+    if decision.policy.mode is Mode.DRY_RUN:
+        return "True", "DryRun", f"rehearses on {target.kind} {target.name}; nothing is changed"
+    return "True", "Accepted", f"guards {target.kind} {target.name}"
+
+
+def _metrics(decision: Decision) -> State:
+    missing = [s for s in decision.signals if s.verdict is Verdict.UNKNOWN and s.reason != _MEASURED_ENOUGH]
+    if not missing:
+        return "True", "AllSignalsMeasured", f"measured: {', '.join(s.name for s in decision.signals)}"
+    why = "; ".join(s.message or f"{s.name}: {s.reason}" for s in missing)
+    return "False", missing[0].reason, f"{why}. Nothing is done on their account"
+
+
+def _release(decision: Decision, memory: Memory) -> State:
+    release = memory.release
+    assert release is not None
+    revision = release.revision or "not seen yet"
+    guilty = [r for r in decision.rules if r.blame is Verdict.BREACH]
+    unknown = [r for r in decision.rules if r.blame is Verdict.UNKNOWN]
+    match release.phase:
+        case Phase.ROLLING_BACK:
+            return "False", "RollingBack", f"revision {release.rolled_from} is being rolled back to {revision}"
+        case Phase.ROLLED_BACK:
+            return "False", "RolledBack", f"revision {release.rolled_from} was rolled back to {revision}"
+        case Phase.PAUSED if release.held:
+            return "False", "HeldPaused", f"revision {revision} was rolled back as often as allowed: a person decides"
+        case Phase.PAUSED if release.paused is not None:
+            return "False", "Paused", f"revision {revision} is paused on account of {release.paused_rule}"
+        case Phase.PAUSED:
+            return "Unknown", "ManualPause", f"somebody paused revision {revision}, which is respected"
+        case Phase.PROGRESSING | Phase.BAKING if guilty:
+            return "False", "ReleaseFailing", "; ".join(r.sentence for r in guilty)
+        case Phase.PROGRESSING | Phase.BAKING if unknown:
+            return "Unknown", "NotMeasured", f"revision {revision} cannot be judged for want of measurements"
+        case Phase.PROGRESSING:
+            return "True", "Progressing", f"revision {revision} is on its way"
+        case Phase.BAKING:
+            return "True", "Baking", f"revision {revision} runs everywhere and is watched"
+        case _:
+            return "True", "NoRelease", f"revision {revision} is the last good one"
+
+
+def _scaling(decision: Decision, memory: Memory) -> State:
+    if all(rule.rule.scale_up is None for rule in decision.rules):
+        return "True", "NothingScales", "no rule of the policy scales"
+    scaling = memory.scaling
+    lowest = decision.policy.min_replicas if decision.policy.min_replicas is not None else scaling.baseline
+    floor = max(lowest or 0, scaling.held or 0)
+    size = scaling.seen if scaling.seen is not None else decision.target.replicas
+    if "at-maximum" in memory.told:
+        return "False", "AtMaximum", f"{size} pods, the most that may be asked for"
+    if size > floor:
+        return "True", "ScaledUp", f"{size} pods; down to {floor} they are given back after calm"
+    return "True", "WithinBounds", f"{size} pods"

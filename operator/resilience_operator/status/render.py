@@ -1,0 +1,104 @@
+"""The whole status of a policy after an evaluation, as the API takes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import Any
+
+from resilience_operator.api.conditions import merge_condition
+from resilience_operator.api.quantities import format_value
+from resilience_operator.api.status import (
+    Condition,
+    DecisionStatus,
+    PolicyStatus,
+    QuarantinedRevision,
+    SignalStatus,
+    TargetStatus,
+)
+from resilience_operator.decision.codec import dump_memory
+from resilience_operator.decision.decide import Decision
+from resilience_operator.decision.memory import Memory
+from resilience_operator.status.conditions import conditions_of
+from resilience_operator.status.records import HISTORY_LENGTH, moment
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """Decisions that were carried out, newest first."""
+
+    entries: tuple[DecisionStatus, ...] = ()
+
+    def add(self, entries: Sequence[DecisionStatus]) -> Journal:
+        """The journal with further entries, given in the order in which they happened."""
+        return Journal((*reversed(entries), *self.entries)[:HISTORY_LENGTH]) if entries else self
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A status, and what of it is worth a write of its own.
+
+    body: the status as JSON. essence: the same without the values that are only shown and change all the time.
+    """
+
+    body: Json
+    essence: Json = field(repr=False)
+
+
+def render(
+    decision: Decision, memory: Memory, journal: Journal, before: Sequence[Condition], *, failures: Sequence[str] = ()
+) -> Rendered:
+    """The status after `decision`, with `memory` as it is after its commands. before: the conditions there were."""
+    release, scaling = memory.release, memory.scaling
+    assert release is not None
+    generation = decision.policy.generation
+    seen = TargetStatus(
+        replicas=scaling.seen if scaling.seen is not None else decision.target.replicas,
+        baseline=scaling.baseline,
+        revision=release.revision,
+        last_good_revision=release.good,
+        phase=release.phase,
+    )
+    signals = tuple(
+        SignalStatus(
+            name=s.name,
+            value=None if s.value is None else format_value(s.value, s.unit),
+            verdict=s.verdict,
+            since=moment(s.since),
+            reason=s.reason if s.verdict == "Unknown" else None,
+        )
+        for s in decision.signals
+    )
+    status = PolicyStatus(
+        observed_generation=generation,
+        conditions=reduce(merge_condition, conditions_of(decision, memory, failures), tuple(before)),
+        target=seen,
+        signals=signals,
+        last_decision=journal.entries[0] if journal.entries else None,
+        history=journal.entries,
+        quarantined=tuple(
+            QuarantinedRevision(revision=q.revision, at=moment(q.at), rule=q.rule, rollbacks=q.rollbacks)
+            for q in reversed(memory.quarantined)
+        ),
+        memory=dump_memory(memory),
+    )
+    return _rendered(status)
+
+
+def render_refusal(status: PolicyStatus, refusal: Condition) -> Rendered:
+    """The status of a policy that is not evaluated: what it was, and the condition that says why not."""
+    changed = {
+        "observed_generation": refusal.observed_generation,
+        "conditions": merge_condition(status.conditions, refusal),
+    }
+    return _rendered(status.model_copy(update=changed))
+
+
+def _rendered(status: PolicyStatus) -> Rendered:
+    body = status.model_dump(mode="json", exclude_none=True)
+    essence = {**body, "signals": [{k: v for k, v in s.items() if k != "value"} for s in body.get("signals", [])]}
+    essence["conditions"] = [{k: v for k, v in c.items() if k != "message"} for c in body.get("conditions", [])]
+    return Rendered(body, essence)
