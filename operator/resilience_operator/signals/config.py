@@ -13,51 +13,38 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 
+def _about(text: str) -> object:
+    return Field(description=text)
+
+
 class SourceConfig(BaseModel):
     """A Prometheus-compatible endpoint: Prometheus, Thanos, Mimir, VictoriaMetrics."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$", description="What policies call it.")]
-    url: Annotated[
-        str,
-        Field(
-            description="Base address, with the path prefix if there is one, without /api/v1. Credentials in it are "
-            "refused."
-        ),
-    ]
-    bearer_token_file: Annotated[Path | None, Field(description="File with a bearer token.")] = None
-    username_file: Annotated[Path | None, Field(description="File with the user name for basic authentication.")] = None
-    password_file: Annotated[Path | None, Field(description="File with the password for basic authentication.")] = None
-    ca_file: Annotated[
-        Path | None,
-        Field(description="PEM file of the authorities that are trusted instead of the system's."),
-    ] = None
-    cert_file: Annotated[Path | None, Field(description="PEM file of the client's certificate (mutual TLS).")] = None
-    key_file: Annotated[Path | None, Field(description="PEM file of the client's key.")] = None
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"), _about("What policies call it.")]
+    url: Annotated[str, _about("Base address, with its path prefix, without /api/v1 and without credentials.")]
+    bearer_token_file: Annotated[Path | None, _about("File with a bearer token.")] = None
+    username_file: Annotated[Path | None, _about("File with the user's name (basic).")] = None
+    password_file: Annotated[Path | None, _about("File with the password (basic).")] = None
+    ca_file: Annotated[Path | None, _about("PEM file of authorities, instead of the system's.")] = None
+    cert_file: Annotated[Path | None, _about("PEM file of the client's certificate (mutual TLS).")] = None
+    key_file: Annotated[Path | None, _about("PEM file of the client's key.")] = None
     headers: Annotated[
-        dict[str, SecretStr],
-        Field(description="Sent with every request, for example X-Scope-OrgID, the tenant of Mimir."),
+        dict[str, SecretStr], _about("Sent with every request, for example X-Scope-OrgID, the tenant of Mimir.")
     ] = {}
-    header_files: Annotated[dict[str, Path], Field(description="Headers whose value is a file's content.")] = {}
+    header_files: Annotated[dict[str, Path], _about("Headers whose value is a file's content.")] = {}
     parameters: Annotated[
-        dict[str, str],
-        Field(description="Sent with every query, for example partial_response=false for Thanos."),
+        dict[str, str], _about("Sent with every query, for example partial_response=false for Thanos.")
     ] = {}
-    method: Annotated[
-        Literal["POST", "GET"],
-        Field(description="How queries are sent. GET is for gateways that let nothing else through."),
-    ] = "POST"
-    compress: Annotated[
-        bool, Field(description="Ask for compressed answers: less network, more CPU on both sides.")
-    ] = False
-    concurrency: Annotated[int, Field(ge=1, le=64, description="Queries under way at once.")] = 4
+    method: Annotated[Literal["POST", "GET"], _about("GET is for gateways that let nothing else through.")] = "POST"
+    compress: Annotated[bool, _about("Ask for compressed answers: less network, more CPU on both sides.")] = False
+    concurrency: Annotated[int, Field(ge=1, le=64), _about("Queries under way at once.")] = 4
     connect_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 3.0
     read_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
-    max_answer_bytes: Annotated[int, Field(ge=1024, description="The largest answer that is read.")] = 64 * 1024 * 1024
+    max_answer_bytes: Annotated[int, Field(ge=1024), _about("The largest answer that is read.")] = 64 << 20
     max_clock_skew_seconds: Annotated[
-        float,
-        Field(gt=0, description="How far the backend's clock may be off before its answers count as stale."),
+        float, Field(gt=0), _about("How far the server's clock may be off before its answers are stale.")
     ] = 60.0
 
     @field_validator("url")
@@ -67,7 +54,7 @@ class SourceConfig(BaseModel):
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("must be an http:// or https:// address")
         if parts.username is not None or parts.password is not None:
-            raise ValueError("must not hold credentials: use username_file and password_file, or bearer_token_file")
+            raise ValueError("must not hold credentials: use username_file and password_file")
         if parts.query or parts.fragment:
             raise ValueError("must not have a query or fragment: use `parameters`")
         return value.rstrip("/")

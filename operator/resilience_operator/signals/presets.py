@@ -90,13 +90,14 @@ class Join(_Data):
 
     by: `owner` (a pod's name without its last suffix, so that the signal splits by revision), or `name`
         (the target's own name, or its Service's: cannot be split).
-    namespace, name: the labels. joined: the label `name` holds `namespace-name` in one, and there is no
-    other.
+    namespace, name, pod: the labels (pod: where joined by owner). joined: the label `name` holds
+    `namespace-name` in one, and there is no other.
     """
 
     by: Literal["owner", "name"]
     namespace: Annotated[str, Field(pattern=_LABEL)] = "namespace"
     name: Annotated[str, Field(pattern=_LABEL)]
+    pod: Annotated[str, Field(pattern=_LABEL)] = "pod"
     joined: bool = False
 
 

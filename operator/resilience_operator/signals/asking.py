@@ -1,0 +1,231 @@
+"""Asking sources: equal questions once, few at a time, within the deadline, and never an exception.
+
+Policies are evaluated at their own times, spread over the interval; what they ask is often the same. A
+question under way is shared by all who ask it (single flight), an answer by all who accept its age.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from resilience_operator.resilience.deadline import Clock, Deadline
+from resilience_operator.resilience.errors import CallError, Expired, GiveUp, LoginAgain, TryAgain
+from resilience_operator.resilience.retry import Retry, RetryPolicy
+from resilience_operator.signals import reasons
+from resilience_operator.signals.registry import Sources
+from resilience_operator.signals.source import Answer, MetricSource
+
+Digest = Callable[[Answer], Any]
+"""Makes of an answer what is kept of it. Pure; part of the question's identity, so it must be a module's
+function.
+"""
+
+_KEEP_SECONDS = 60.0
+_KEEP_FAILURE_SECONDS = 1.0
+"""A failure is shared by those who ask at about the same time, and no longer."""
+
+_SWEEP_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked of whom."""
+
+    source: str
+    promql: str
+    digest: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why there is no answer: a stable reason and a sentence."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of a question.
+
+    asked: monotonic seconds. at: seconds since the epoch by the source's clock, None when no series came.
+    value: what the digest made, None after a failure.
+    """
+
+    asked: float
+    value: Any = None
+    at: float | None = None
+    failure: Failure | None = None
+
+
+class Guard(Protocol):
+    """What decides whether a source may be called now, and hears how it went."""
+
+    async def call(self, source: MetricSource, promql: str, deadline: Deadline) -> Answer:
+        """Ask once. Raises CircuitOpenError when the source is left alone."""
+        ...
+
+
+class CircuitOpenError(Exception):
+    """The source is left alone for a while; the text says why."""
+
+
+class Desk:
+    """Where questions are put. One for the process."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        *,
+        retry: Retry | None = None,
+        guard: Guard | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._sources = sources
+        self._retry = retry or Retry(RetryPolicy(base=0.1, cap=2.0, attempts=3))
+        self._guard = guard
+        self._clock = clock
+        self._replies: dict[Question, Reply] = {}
+        self._flights: dict[Question, asyncio.Task[Reply]] = {}
+        self._waiting: dict[Question, int] = {}
+        self._limits: dict[str, asyncio.Semaphore] = {}
+        self._swept = clock()
+
+    async def ask(
+        self, questions: Iterable[Question], *, deadline: Deadline, max_age: float
+    ) -> Mapping[Question, Reply]:
+        """A reply to each question, by the deadline."""
+        replies: dict[Question, Reply] = {}
+        flights: dict[Question, asyncio.Task[Reply]] = {}
+        now = self._clock()
+        self._sweep(now)
+        for question in questions:
+            if question in replies or question in flights:
+                continue
+            reply = self._replies.get(question)
+            if reply is not None and now - reply.asked <= _acceptable(reply, max_age):
+                replies[question] = reply
+            else:
+                flights[question] = self._join(question, deadline)
+        if not flights:
+            return replies
+        try:
+            await asyncio.wait(flights.values(), timeout=deadline.remaining())
+        finally:
+            for question, task in flights.items():
+                self._leave(question, task)
+        for question, task in flights.items():
+            if task.done() and not task.cancelled():
+                replies[question] = task.result()
+            else:
+                replies[question] = Reply(now, failure=_late(question.source))
+        return replies
+
+    def _join(self, question: Question, deadline: Deadline) -> asyncio.Task[Reply]:
+        task = self._flights.get(question)
+        if task is None or task.done():
+            task = asyncio.get_running_loop().create_task(self._fly(question, deadline))
+            self._flights[question] = task
+            self._waiting[question] = 0
+        self._waiting[question] += 1
+        return task
+
+    def _leave(self, question: Question, task: asyncio.Task[Reply]) -> None:
+        if self._flights.get(question) is not task:
+            return
+        self._waiting[question] -= 1
+        if task.done() or self._waiting[question] == 0:
+            # The last who waited is gone: nobody needs the answer.
+            task.cancel()
+            del self._flights[question], self._waiting[question]
+
+    async def _fly(self, question: Question, deadline: Deadline) -> Reply:
+        asked = self._clock()
+        try:
+            answer = await self._answer(question, deadline)
+            if answer.warnings:
+                failure = Failure(
+                    reasons.PARTIAL_ANSWER,
+                    f"metric source {question.source!r} answered only in part: {'; '.join(answer.warnings)}",
+                )
+                reply = Reply(asked, failure=failure)
+            else:
+                at = answer.series[0].at if answer.series else None
+                reply = Reply(asked, question.digest(answer), at)
+        except Exception as error:
+            reply = Reply(asked, failure=failure_of(error, question.source))
+        self._replies[question] = reply
+        return reply
+
+    async def _answer(self, question: Question, deadline: Deadline) -> Answer:
+        source = self._sources.find(question.source)
+        if source is None:
+            raise SourceNotFoundError(
+                f"metric source {question.source!r} is not configured; there are: "
+                f"{', '.join(self._sources.names) or 'none'}"
+            )
+        limit = self._limits.get(question.source)
+        if limit is None:
+            limit = self._limits[question.source] = asyncio.Semaphore(getattr(source, "concurrency", 4))
+
+        async def attempt() -> Answer:
+            async with limit:
+                if self._guard is not None:
+                    return await self._guard.call(source, question.promql, deadline)
+                return await source.query(question.promql, deadline=deadline)
+
+        return await self._retry.call(attempt, deadline=deadline, dependency=f"prometheus/{question.source}")
+
+    def _sweep(self, now: float) -> None:
+        if now - self._swept >= _SWEEP_SECONDS:
+            self._swept = now
+            self._replies = {q: r for q, r in self._replies.items() if now - r.asked < _KEEP_SECONDS}
+
+
+class SourceNotFoundError(Exception):
+    """No source of that name is configured."""
+
+
+def _acceptable(reply: Reply, max_age: float) -> float:
+    return max_age if reply.failure is None else min(max_age, _KEEP_FAILURE_SECONDS)
+
+
+def _late(source: str) -> Failure:
+    return Failure(reasons.SOURCE_TIMED_OUT, f"metric source {source!r} did not answer in time")
+
+
+_BY_REASON = {
+    "timeout": reasons.SOURCE_TIMED_OUT,
+    "deadline": reasons.SOURCE_TIMED_OUT,
+    "bad_answer": reasons.BAD_ANSWER,
+    "too_large": reasons.BAD_ANSWER,
+    "bad_query": reasons.BAD_QUERY,
+}
+
+
+def failure_of(error: Exception, source: str) -> Failure:
+    """The reason and sentence that an error stands for."""
+    match error:
+        case SourceNotFoundError():
+            return Failure(reasons.SOURCE_NOT_FOUND, str(error))
+        case CircuitOpenError():
+            return Failure(reasons.CIRCUIT_OPEN, f"metric source {source!r} is left alone: {error}")
+        case CallError():
+            if (reason := _BY_REASON.get(error.reason)) is None:
+                match error:
+                    case Expired():
+                        reason = reasons.SOURCE_TIMED_OUT
+                    case LoginAgain() | GiveUp():
+                        reason = reasons.SOURCE_REFUSED
+                    case TryAgain():
+                        reason = reasons.SOURCE_UNREACHABLE
+                    case _:
+                        reason = reasons.BAD_ANSWER
+            return Failure(reason, f"metric source {source!r}: {error.message}")
+        case _:
+            # A plugin's own exception: its text is not ours to repeat.
+            return Failure(reasons.BAD_ANSWER, f"metric source {source!r} failed with {type(error).__name__}")

@@ -1,0 +1,86 @@
+"""Credentials from mounted files, read again when the files change. Nothing here can be printed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+import requests
+from requests.auth import AuthBase, _basic_auth_str
+
+from resilience_operator.resilience.errors import GiveUp
+from resilience_operator.signals.config import SourceConfig
+
+Fingerprint = tuple[tuple[int, int, int] | None, ...]
+"""Of each file: inode, size, time of its last change in ns; None where it cannot be read."""
+
+
+class Credentials(AuthBase):
+    """Puts the headers of a source on each request. Shared by the threads of the source."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self._config = config
+        self._lock = threading.Lock()
+        self._seen: Fingerprint = ()
+        self._headers: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Credentials({self._config.name!r})"
+
+    def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
+        """Called by requests for every request."""
+        r.headers.update(self.headers())
+        return r
+
+    def headers(self) -> dict[str, str]:
+        """The headers as the files are now. Raises GiveUp, naming the file, when one cannot be read."""
+        c = self._config
+        files = [c.bearer_token_file, c.username_file, c.password_file, *c.header_files.values()]
+        seen = fingerprint(path for path in files if path)
+        with self._lock:
+            if seen != self._seen or not self._headers:
+                self._headers = self._read()
+                self._seen = seen
+            return self._headers
+
+    def tls_fingerprint(self) -> Fingerprint:
+        """Changes when a certificate, key or authority was replaced: connections must then be made anew."""
+        c = self._config
+        return fingerprint(path for path in (c.ca_file, c.cert_file, c.key_file) if path)
+
+    def _read(self) -> dict[str, str]:
+        c = self._config
+        found = {name: value.get_secret_value() for name, value in c.headers.items()}
+        found |= {name: _secret(path, c.name) for name, path in c.header_files.items()}
+        if c.bearer_token_file:
+            found["Authorization"] = f"Bearer {_secret(c.bearer_token_file, c.name)}"
+        if c.username_file and c.password_file:
+            found["Authorization"] = _basic_auth_str(
+                _secret(c.username_file, c.name).encode(), _secret(c.password_file, c.name).encode()
+            )
+        return found
+
+
+def fingerprint(paths: Iterable[Path]) -> Fingerprint:
+    """Tell files from their former selves. Follows links: a mounted Secret is swapped by a link."""
+    return tuple(_stamp(path) for path in paths)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+def _secret(path: Path, source: str) -> str:
+    try:
+        text = path.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        # The exception's own text may quote what was read.
+        raise GiveUp(f"cannot read {path}: {type(error).__name__}", dependency=source, reason="credentials") from None
+    if not text or "\n" in text or "\r" in text:
+        raise GiveUp(f"{path} must hold one line", dependency=source, reason="credentials")
+    return text

@@ -1,0 +1,106 @@
+"""Failures of the HTTP client and the server's refusals, as errors that say what to do next.
+
+Texts of exceptions are repeated only where they cannot hold a header's value.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Mapping
+
+import requests
+import urllib3.exceptions as u
+from requests import exceptions as r
+
+from resilience_operator.resilience.errors import (
+    CallError,
+    GiveUp,
+    TryAgain,
+    from_exception,
+    from_status,
+    parse_retry_after,
+)
+from resilience_operator.signals import wire
+
+
+def of_response(response: requests.Response, body: bytes, dependency: str) -> CallError:
+    """The error that a response other than 200 stands for. `body`: as much of it as was read."""
+    status = response.status_code
+    if 300 <= status < 400:
+        return GiveUp(
+            f"the server redirects (HTTP {status}): configure the address that it redirects to",
+            dependency=dependency,
+            reason="redirect",
+            status=status,
+        )
+    kind, text = _told(body)
+    if status in (400, 422) and kind:
+        return GiveUp(f"{kind}: {text}", dependency=dependency, reason="bad_query", status=status, detail=kind)
+    if kind == "timeout":
+        return TryAgain(f"the query took too long: {text}", dependency=dependency, reason="timeout", status=status)
+    return from_status(
+        status,
+        dependency=dependency,
+        message=f"HTTP {status}" + (f": {text}" if text else ""),
+        retry_after=parse_retry_after(response.headers.get("Retry-After")),
+        detail=kind,
+    )
+
+
+def _told(body: bytes) -> tuple[str, str]:
+    """`errorType` and `error` of an error document; of any other text, its beginning."""
+    try:
+        found = wire.decode(body)
+    except ValueError:
+        text = body[:1000].decode("utf-8", "replace")
+        return "", "" if "<" in text else wire.cut(text)
+    if not isinstance(found, Mapping):
+        return "", ""
+    return wire.cut(str(found.get("errorType", "")))[:40], wire.cut(str(found.get("error", "")))
+
+
+def of_exception(error: Exception, dependency: str) -> CallError:
+    """The error that an exception of requests, urllib3 or the standard library stands for."""
+    if isinstance(error, CallError):
+        return error
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return GiveUp(
+                f"the server's certificate is not trusted: {wire.cut(cause.verify_message)}",
+                dependency=dependency,
+                reason="tls_verify",
+            )
+        if isinstance(cause, r.ChunkedEncodingError | r.ContentDecodingError | u.IncompleteRead):
+            return wire.bad_answer("the answer broke off", dependency)
+        if isinstance(cause, r.Timeout | u.TimeoutError):
+            what = "connect" if isinstance(cause, r.ConnectTimeout | u.ConnectTimeoutError) else "answer"
+            return TryAgain(f"no {what} in time", dependency=dependency, reason="timeout")
+        if isinstance(cause, u.NameResolutionError):
+            return TryAgain("the host's name cannot be resolved", dependency=dependency, reason="dns")
+        if isinstance(cause, r.InvalidHeader | UnicodeError):
+            return GiveUp(
+                "a header's value has characters that headers must not have",
+                dependency=dependency,
+                reason="credentials",
+            )
+        if isinstance(cause, r.InvalidURL | r.MissingSchema | r.InvalidSchema | u.LocationParseError):
+            return GiveUp("the address cannot be used", dependency=dependency, reason="address")
+        if not isinstance(cause, r.RequestException) and (known := from_exception(cause, dependency=dependency)):
+            return known
+    return TryAgain(type(error).__name__, dependency=dependency, reason="network")
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and what lies beneath it: requests and urllib3 wrap in arguments, `reason`, and
+    causes.
+    """
+    todo: list[BaseException] = [error]
+    seen: set[int] = set()
+    while todo:
+        found = todo.pop(0)
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        yield found
+        beneath = (getattr(found, "reason", None), *found.args, found.__cause__, found.__context__)
+        todo += [b for b in beneath if isinstance(b, BaseException)]
