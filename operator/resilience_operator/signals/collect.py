@@ -200,8 +200,13 @@ class Collector:
     def _scope(self, source: str, family: Family) -> Scope[str]:
         scope = self._scopes.get((source, family.name))
         if scope is None:
-            label, suffix = family.scope.label, family.scope.suffix
-            scope = Scope(lambda namespaces: matchers(label, namespaces, suffix))
+            label, fallback, suffix = family.scope.label, family.scope.fallback, family.scope.suffix
+
+            def narrow(namespaces: Sequence[str]) -> tuple[str, str]:
+                other = matchers(fallback, namespaces, suffix) if fallback else ""
+                return matchers(label, namespaces, suffix), other
+
+            scope = Scope(narrow)
             self._scopes[source, family.name] = scope
         return scope
 
@@ -210,9 +215,9 @@ class Collector:
         if scope is None:
             label, pod = family.scope.label, family.join.pod
 
-            def narrow(owners: Sequence[tuple[str, str]]) -> str:
+            def narrow(owners: Sequence[tuple[str, str]]) -> tuple[str, str]:
                 names = pods((owner for _, owner in owners), "")
-                return f'{matchers(label, (namespace for namespace, _ in owners))}, {pod}=~"{names}"'
+                return f'{matchers(label, (namespace for namespace, _ in owners))}, {pod}=~"{names}"', ""
 
             scope = Scope(narrow, chunk=_OWNERS_PER_QUERY, unscoped_above=None, memory=_OWNERS_MEMORY_SECONDS)
             self._owners[source, family.name] = scope

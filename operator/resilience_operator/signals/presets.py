@@ -27,8 +27,8 @@ _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 def _grouped(query: str) -> str:
     """Check the placeholders of a grouped query."""
     used = placeholders(query)
-    if unknown := used - {"scope", "window"}:
-        raise ValueError(f"unknown placeholders: {', '.join(sorted(unknown))}; there are scope and window")
+    if unknown := used - {"scope", "fallback", "window"}:
+        raise ValueError(f"unknown placeholders: {', '.join(sorted(unknown))}; there are scope, fallback, window")
     if "scope" not in used:
         raise ValueError("a grouped query must have {{scope}} in every selector")
     return query
@@ -102,9 +102,13 @@ class Join(_Data):
 
 
 class Scope(_Data):
-    """The matcher that narrows a query to namespaces: `label=~"(?:a|b)suffix"`."""
+    """The matcher that narrows a query to namespaces: `label=~"(?:a|b)suffix"`.
+
+    fallback: another label for the same matcher, as `{{fallback}}`, where either may hold the namespace.
+    """
 
     label: Annotated[str, Field(pattern=_LABEL)]
+    fallback: Annotated[str, Field(pattern=_LABEL)] | None = None
     suffix: str = ""
 
 
@@ -198,9 +202,9 @@ def queries(preset: Ratio | Quantile | Quotient) -> dict[str, str]:
     return {part: query for part in parts if (query := getattr(preset, part, None))}
 
 
-def render(query: str, scope: str, window_seconds: float) -> str:
-    """Fill a grouped query. `scope` is a list of matchers, or empty."""
+def render(query: str, scope: str, fallback: str, window_seconds: float) -> str:
+    """Fill a grouped query. `scope` and `fallback` are lists of matchers, or empty."""
     try:
-        return fill(query, {"scope": scope, "window": duration(window_seconds)})
+        return fill(query, {"scope": scope, "fallback": fallback, "window": duration(window_seconds)})
     except TemplateError as error:
         raise PresetError(str(error)) from error

@@ -30,7 +30,7 @@ class Scope(Generic[V]):
 
     def __init__(
         self,
-        matchers: Callable[[Sequence[V]], str],
+        matchers: Callable[[Sequence[V]], tuple[str, str]],
         *,
         chunk: int = CHUNK,
         unscoped_above: int | None = UNSCOPED_ABOVE,
@@ -42,7 +42,7 @@ class Scope(Generic[V]):
         self._memory = memory
         self._last: dict[V, float] = {}
         self._chunk_of: dict[V, int] = {}
-        self._scopes: list[str] = []
+        self._scopes: list[tuple[str, str]] = []
         self._texts: dict[tuple[str, float, int], str] = {}
         self._stale = True
         self._swept = 0.0
@@ -72,7 +72,7 @@ class Scope(Generic[V]):
         key = (query, window, chunk)
         found = self._texts.get(key)
         if found is None:
-            found = self._texts[key] = render(query, self._scopes[chunk], window)
+            found = self._texts[key] = render(query, *self._scopes[chunk], window)
         return found
 
     def _divide(self) -> None:
@@ -80,7 +80,7 @@ class Scope(Generic[V]):
         self._stale = False
         self._texts.clear()
         if self._unscoped_above is not None and len(values) > self._unscoped_above:
-            self._scopes = [""]
+            self._scopes = [("", "")]
             self._chunk_of = dict.fromkeys(values, 0)
             return
         chunks = [values[i : i + self._chunk] for i in range(0, len(values), self._chunk)]
