@@ -1,0 +1,406 @@
+"""Policies that are accepted and policies that are refused, as a table.
+
+The same table is put to the real API server in `tests/e2e/test_schema.py`: what Python refuses the schema refuses
+too, and the other way round, in words that say what to change.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+
+from resilience_operator.api.v1alpha1 import InvalidPolicy, parse_policy
+
+SAMPLE = """
+apiVersion: resilience-operator.io/v1alpha1
+kind: ResiliencePolicy
+metadata: {name: checkout, namespace: default}
+spec:
+  targetRef: {apiVersion: apps/v1, kind: Deployment, name: checkout}
+  replicas: {min: 3, max: 20}
+  rules:
+    - name: cpu-saturation
+      when: {signal: cpu, above: 70%, for: 2m}
+      then: [{scaleUp: {pods: 2}}]
+    - name: slow-requests
+      when: {signal: latency-p99, above: 1s}
+      then: [{alert: {}}, {scaleUp: {percent: 50}}]
+    - name: failing-release
+      when: {signal: error-rate, above: 1%}
+      then: [{pauseRollout: {}}, {rollback: {after: 30s}}]
+"""
+
+GONE = object()
+"""Takes a field away."""
+
+Changes = Mapping[str, Any]
+"""Dotted path below spec → what stands there instead."""
+
+
+def policy(changes: Changes) -> dict[str, Any]:
+    """The founding sample with `changes`."""
+    document: dict[str, Any] = yaml.safe_load(SAMPLE)
+    for path, value in changes.items():
+        *parents, last = path.split(".")
+        place: Any = document["spec"]
+        for parent in parents:
+            place = place[int(parent)] if isinstance(place, list) else place.setdefault(parent, {})
+        key: Any = int(last) if isinstance(place, list) else last
+        if value is GONE:
+            del place[key]
+        else:
+            place[key] = deepcopy(value)
+    return document
+
+
+WHEN, THEN = "rules.0.when", "rules.0.then"
+
+ACCEPTED: Mapping[str, Changes] = {
+    "the founding sample": {},
+    "a YAML number as threshold": {f"{WHEN}.above": 0.7},
+    "a whole YAML number as threshold": {f"{WHEN}.above": 1},
+    "a number in quotes as threshold": {f"{WHEN}.above": "0.7"},
+    "a threshold of zero": {f"{WHEN}.above": 0},
+    "a long duration as threshold": {"rules.1.when.above": "1m30s"},
+    "below": {f"{WHEN}": {"signal": "cpu", "below": "10%"}, THEN: [{"alert": {}}]},
+    "all": {WHEN: {"all": [{"signal": "cpu", "above": "70%"}, {"signal": "latency-p99", "above": 1, "for": "1m"}]}},
+    "any": {WHEN: {"any": [{"signal": "cpu", "above": "70%"}, {"signal": "error-rate", "below": 0.5}]}},
+    "toTarget": {THEN: [{"scaleUp": {"toTarget": True, "cooldown": "90s"}}]},
+    "a signal of one's own": {
+        "signals": [{"name": "queue", "query": 'sum(queue{namespace="{{namespace}}",pod=~"{{pods}}"}[{{window}}])'}],
+        f"{WHEN}.signal": "queue",
+        f"{WHEN}.above": 2.5,
+    },
+    "a ratio of one's own with samples": {
+        "signals": [
+            {"name": "bad", "query": "a", "samplesQuery": "b", "minSamples": 50, "unit": "ratio", "window": "5m"}
+        ]
+    },
+    "a preset with another window": {"signals": [{"name": "cpu", "preset": "cpu", "window": "5m"}]},
+    "dry run": {"mode": "DryRun"},
+    "the shortest interval": {"interval": "5s"},
+    "the longest interval": {"interval": "10m"},
+    "min and max alike": {"replicas": {"min": 4, "max": 4}},
+    "no min": {"replicas": {"max": 4}},
+    "no replicas where nothing scales": {
+        "replicas": GONE,
+        "rules": [{"name": "a", "when": {"signal": "cpu", "above": 1}, "then": [{"alert": {}}]}],
+    },
+    "scaleDown": {"scaleDown": {"after": "10m", "percent": 20}},
+    "no scaleDown": {"scaleDown": {"enabled": False}},
+    "a shorter bake": {"release": {"bake": "90s", "compare": "Revisions"}},
+    "hold": {"fallback": {"after": "1m", "hold": {}}},
+    "a family": {"metricSource": {"name": "main", "preset": "istio"}},
+    "at once": {f"{WHEN}.for": "0s"},
+}
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A change, the path below the policy that is told, and a part of what is said.
+
+    server: what the API server says instead, where Kubernetes has words of its own for it.
+    """
+
+    changes: Changes
+    path: str
+    told: str
+    server: str = ""
+
+
+RATIO_OR_DURATION = "a ratio like 70% or 0.7, or a duration like 800ms or 1s"
+ONE_BOUND = "keep either above or below, and not both"
+
+REFUSED: Mapping[str, Refused] = {
+    # thresholds
+    "a word as threshold": Refused({f"{WHEN}.above": "banana"}, "spec.rules[0].when.above", RATIO_OR_DURATION),
+    "a negative ratio": Refused({f"{WHEN}.above": "-5%"}, "spec.rules[0].when.above", RATIO_OR_DURATION),
+    "a negative number": Refused({f"{WHEN}.above": -0.5}, "spec.rules[0].when.above", RATIO_OR_DURATION),
+    "an empty threshold": Refused({f"{WHEN}.above": ""}, "spec.rules[0].when.above", RATIO_OR_DURATION),
+    "NaN": Refused({f"{WHEN}.above": "NaN"}, "spec.rules[0].when.above", RATIO_OR_DURATION),
+    "true as threshold": Refused({f"{WHEN}.above": True}, "spec.rules[0].when.above", RATIO_OR_DURATION),
+    "a list as threshold": Refused({f"{WHEN}.above": []}, "spec.rules[0].when.above", RATIO_OR_DURATION),
+    "a mapping as threshold": Refused({f"{WHEN}.above": {"a": 1}}, "spec.rules[0].when.above", RATIO_OR_DURATION),
+    "a word as threshold in all": Refused(
+        {WHEN: {"all": [{"signal": "cpu", "above": "x"}]}}, "spec.rules[0].when.all[0].above", RATIO_OR_DURATION
+    ),
+    # conditions
+    "above and below": Refused(
+        {f"{WHEN}.below": 0.1}, "spec.rules[0].when", "either above or below, and not both", ONE_BOUND
+    ),
+    "neither above nor below": Refused(
+        {f"{WHEN}.above": GONE},
+        "spec.rules[0].when",
+        "either above or below",
+        "spec.rules[0].when.above: Required value",
+    ),
+    "no threshold at all": Refused(
+        {f"{WHEN}.above": None},
+        "spec.rules[0].when",
+        "either above or below",
+        "spec.rules[0].when.above: Required value",
+    ),
+    "above and below in any": Refused(
+        {WHEN: {"any": [{"signal": "cpu", "above": 1, "below": 2}]}},
+        "spec.rules[0].when.any[0]",
+        "either above or below",
+        ONE_BOUND,
+    ),
+    "a condition without a signal": Refused(
+        {f"{WHEN}.signal": GONE}, "spec.rules[0].when", "above and below stand beside a signal"
+    ),
+    "above beside all": Refused(
+        {WHEN: {"all": [{"signal": "cpu", "above": 1}], "above": 1}},
+        "spec.rules[0].when",
+        "above and below stand beside a signal",
+    ),
+    "for beside all": Refused(
+        {WHEN: {"all": [{"signal": "cpu", "above": 1}], "for": "1m"}},
+        "spec.rules[0].when.for",
+        "for stands inside the entries of all and any",
+    ),
+    "all and any": Refused(
+        {WHEN: {"all": [{"signal": "cpu", "above": 1}], "any": [{"signal": "cpu", "above": 1}]}},
+        "spec.rules[0].when",
+        "exactly one of signal, all and any",
+    ),
+    "an empty all": Refused({WHEN: {"all": []}}, "spec.rules[0].when", "at least one condition"),
+    "all within any": Refused(
+        {WHEN: {"any": [{"all": [{"signal": "cpu", "above": 1}]}]}},
+        "spec.rules[0].when.any[0].all",
+        "no such field",
+        'unknown field "spec.rules[0].when.any[0].all"',
+    ),
+    "an unknown signal": Refused({f"{WHEN}.signal": "cpux"}, "spec.rules", "declare it in spec.signals"),
+    "an unknown signal in any": Refused(
+        {WHEN: {"any": [{"signal": "cpux", "above": 1}]}}, "spec.rules", "declare it in spec.signals"
+    ),
+    # durations
+    "a negative for": Refused({f"{WHEN}.for": "-2m"}, "spec.rules[0].when.for", "write a duration from 0s to 168h"),
+    "a for without a unit": Refused({f"{WHEN}.for": "120"}, "spec.rules[0].when.for", "like 30s, 2m, 1m30s or 800ms"),
+    "a for as a number": Refused(
+        {f"{WHEN}.for": 120}, "spec.rules[0].when.for", "like 30s, 2m", "must be of type string"
+    ),
+    "an empty for": Refused({f"{WHEN}.for": ""}, "spec.rules[0].when.for", "like 30s, 2m, 1m30s or 800ms"),
+    "units out of order": Refused({f"{WHEN}.for": "30s1m"}, "spec.rules[0].when.for", "like 30s, 2m"),
+    "more than a week": Refused({f"{WHEN}.for": "169h"}, "spec.rules[0].when.for", "from 0s to 168h"),
+    "a malformed after": Refused(
+        {"rules.2.then.1.rollback.after": "soon"}, "spec.rules[2].then[1].rollback.after", "write a duration"
+    ),
+    "a malformed cooldown": Refused(
+        {f"{THEN}.0.scaleUp.cooldown": "1 m"}, "spec.rules[0].then[0].scaleUp.cooldown", "write a duration"
+    ),
+    "a malformed bake": Refused({"release.bake": "-1s"}, "spec.release.bake", "write a duration"),
+    "a malformed fallback": Refused({"fallback.after": "x"}, "spec.fallback.after", "write a duration"),
+    "a malformed scaleDown": Refused({"scaleDown.after": "x"}, "spec.scaleDown.after", "write a duration"),
+    "too short an interval": Refused({"interval": "4s"}, "spec.interval", "write a duration from 5s to 10m"),
+    "too long an interval": Refused({"interval": "11m"}, "spec.interval", "write a duration from 5s to 10m"),
+    # replicas
+    "max below min": Refused({"replicas": {"min": 5, "max": 2}}, "spec.replicas", "raise replicas.max or lower"),
+    "scaling without max": Refused({"replicas": {"min": 3}}, "spec", "spec.replicas.max is required"),
+    "scaling without replicas": Refused({"replicas": GONE}, "spec", "spec.replicas.max is required"),
+    "a negative min": Refused(
+        {"replicas.min": -1}, "spec.replicas.min", "write 0 or more", "greater than or equal to 0"
+    ),
+    "a max of zero": Refused(
+        {"replicas": {"max": 0}}, "spec.replicas.max", "write 1 or more", "greater than or equal to 1"
+    ),
+    "max as text": Refused({"replicas.max": "20"}, "spec.replicas.max", "without quotes", "must be of type integer"),
+    # rules and actions
+    "no rules": Refused({"rules": []}, "spec.rules", "rules is empty: add one"),
+    "rules left out": Refused({"rules": GONE}, "spec.rules", "is required", "Required value"),
+    "two rules of one name": Refused(
+        {"rules.1.name": "cpu-saturation"},
+        "spec.rules",
+        "two rules are named cpu-saturation: rename one",
+        'Duplicate value: {"name":"cpu-saturation"}',
+    ),
+    "a rule's name in capitals": Refused({"rules.0.name": "CPU"}, "spec.rules[0].name", "lower-case letters"),
+    "an empty then": Refused({THEN: []}, "spec.rules[0].then", "then is empty: add what to do"),
+    "two keys in one entry": Refused(
+        {"rules.1.then.0.rollback": {}}, "spec.rules[1].then[0]", "exactly one key, one of scaleUp, alert"
+    ),
+    "no key in an entry": Refused({f"{THEN}.0": {}}, "spec.rules[0].then[0]", "exactly one key"),
+    "an unknown verb": Refused(
+        {f"{THEN}.0": {"restart": {}}},
+        "spec.rules[0].then[0].restart",
+        "no such field",
+        'unknown field "spec.rules[0].then[0].restart"',
+    ),
+    "pods and percent": Refused(
+        {f"{THEN}.0.scaleUp.percent": 50}, "spec.rules[0].then[0].scaleUp", "exactly one of pods, percent and"
+    ),
+    "neither pods nor percent": Refused(
+        {f"{THEN}.0.scaleUp": {}}, "spec.rules[0].then[0].scaleUp", "exactly one of pods, percent and toTarget"
+    ),
+    "toTarget false": Refused(
+        {f"{THEN}.0.scaleUp": {"toTarget": False}},
+        "spec.rules[0].then[0].scaleUp.toTarget",
+        "toTarget can only be true",
+    ),
+    "toTarget with below": Refused(
+        {WHEN: {"signal": "cpu", "below": 1}, f"{THEN}.0.scaleUp": {"toTarget": True}},
+        "spec.rules[0]",
+        "a single signal",
+        "toTarget needs a rule with a single signal and above",
+    ),
+    "toTarget with all": Refused(
+        {WHEN: {"all": [{"signal": "cpu", "above": 1}]}, f"{THEN}.0.scaleUp": {"toTarget": True}},
+        "spec.rules[0]",
+        "a single signal",
+        "toTarget needs a rule with a single signal and above",
+    ),
+    "no pods to add": Refused(
+        {f"{THEN}.0.scaleUp.pods": 0},
+        "spec.rules[0].then[0].scaleUp.pods",
+        "write 1 or more",
+        "greater than or equal to 1",
+    ),
+    "a rollback limit of zero": Refused(
+        {"rules.2.then.1.rollback.limit": 0},
+        "spec.rules[2].then[1].rollback.limit",
+        "write 1 or more",
+        "greater than or equal to 1",
+    ),
+    "an alert with something in it": Refused(
+        {"rules.1.then.0.alert.to": "me"},
+        "spec.rules[1].then[0].alert.to",
+        "no such field",
+        'unknown field "spec.rules[1].then[0].alert.to"',
+    ),
+    "too many rules": Refused(
+        {
+            "rules": [
+                {"name": f"r{n}", "when": {"signal": "cpu", "above": 1}, "then": [{"alert": {}}]} for n in range(500)
+            ]
+        },
+        "spec.rules",
+        "at most 128",
+    ),
+    # signals
+    "preset and query": Refused(
+        {"signals": [{"name": "a", "preset": "cpu", "query": "up"}]},
+        "spec.signals[0]",
+        "a preset or a query, and not both",
+    ),
+    "neither preset nor query": Refused(
+        {"signals": [{"name": "a"}]}, "spec.signals[0]", "a preset or a query, and not both"
+    ),
+    "an unknown placeholder": Refused(
+        {"signals": [{"name": "a", "query": "up{pod='{{pod}}'}"}]},
+        "spec.signals[0].query",
+        "only {{namespace}}, {{name}}, {{pods}}, {{window}} are filled in",
+    ),
+    "an unknown placeholder for samples": Refused(
+        {"signals": [{"name": "a", "query": "up", "samplesQuery": "x[{{ window }}]"}]},
+        "spec.signals[0].samplesQuery",
+        "only {{namespace}}, {{name}}, {{pods}}, {{window}} are filled in",
+    ),
+    "an empty query": Refused(
+        {"signals": [{"name": "a", "query": ""}]}, "spec.signals[0].query", "is empty", "at least 1 chars long"
+    ),
+    "minSamples without samples": Refused(
+        {"signals": [{"name": "a", "query": "up", "minSamples": 5}]}, "spec.signals[0].minSamples", "add samplesQuery"
+    ),
+    "two signals of one name": Refused(
+        {"signals": [{"name": "a", "query": "up"}, {"name": "a", "query": "up"}]},
+        "spec.signals",
+        "two signals are named a: rename one",
+        'Duplicate value: {"name":"a"}',
+    ),
+    "an unknown unit": Refused(
+        {"signals": [{"name": "a", "query": "up", "unit": "bytes"}]},
+        "spec.signals[0].unit",
+        "'ratio'",
+        'supported values: "ratio", "seconds", "number"',
+    ),
+    "a window of nothing": Refused(
+        {"signals": [{"name": "a", "query": "up", "window": "0s"}]}, "spec.signals[0].window", "from 1s to 168h"
+    ),
+    # the rest
+    "an unknown mode": Refused(
+        {"mode": "dryrun"}, "spec.mode", "'DryRun'", 'supported values: "Enforce", "DryRun", "Suspended"'
+    ),
+    "an unknown comparison": Refused(
+        {"release.compare": "Before"}, "spec.release.compare", "'Revisions'", 'supported values: "Revisions"'
+    ),
+    "an unknown field": Refused({"foo": 1}, "spec.foo", "no such field", 'unknown field "spec.foo"'),
+    "pods and percent in scaleDown": Refused(
+        {"scaleDown": {"pods": 1, "percent": 10}}, "spec.scaleDown", "pods or percent, and not both"
+    ),
+    "hold and replicas": Refused(
+        {"fallback": {"hold": {}, "replicas": 4}}, "spec.fallback", "hold or replicas, and not both"
+    ),
+    # the target
+    "a Deployment of another group": Refused(
+        {"targetRef.apiVersion": "extensions/v1beta1"}, "spec.targetRef.apiVersion", "write apiVersion: apps/v1"
+    ),
+    "a kind in small letters": Refused({"targetRef.kind": "deployment"}, "spec.targetRef.kind", "CamelCase"),
+    "no target's name": Refused({"targetRef.name": ""}, "spec.targetRef.name", "write the name of an object"),
+    "scaling a DaemonSet": Refused({"targetRef.kind": "DaemonSet"}, "spec", "has one pod a node and no replicas"),
+    "pausing a DaemonSet": Refused({"targetRef.kind": "DaemonSet"}, "spec", "remove pauseRollout"),
+    "rolling back a Rollout": Refused(
+        {"targetRef": {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "a"}}, "spec", "remove rollback"
+    ),
+    # not yet
+    "a StatefulSet": Refused(
+        {"targetRef.kind": "StatefulSet"}, "spec.targetRef.kind", "only targets of kind Deployment are supported yet"
+    ),
+    "an action plugin": Refused(
+        {f"{THEN}.0": {"plugin": {"name": "page", "with": {"team": "shop", "n": [1]}}}},
+        "spec.rules",
+        "action plugins are not supported yet",
+    ),
+    "another metric source": Refused(
+        {"metricSource.type": "datadog"}, "spec.metricSource.type", "only metricSource.type prometheus is supported yet"
+    ),
+    "fallback to replicas": Refused(
+        {"fallback": {"replicas": 6}}, "spec.fallback.replicas", "fallback.replicas is not supported yet"
+    ),
+    "failing on the progress deadline": Refused(
+        {"release.failOnProgressDeadline": True},
+        "spec.release.failOnProgressDeadline",
+        "failOnProgressDeadline is not supported yet",
+    ),
+    "resuming": Refused({"release.resume": True}, "spec.release.resume", "release.resume is not supported yet"),
+}
+
+REFUSED_BY_PYTHON_ALONE: Mapping[str, Refused] = {
+    "a ratio in seconds": Refused(
+        {f"{WHEN}.above": "1s"}, "spec.rules", "compares cpu with 1s: write a ratio like 70% or 0.7"
+    ),
+    "a latency in percent": Refused(
+        {"rules.1.when.above": "70%"}, "spec.rules", "compares latency-p99 with 70%: write a duration like 800ms"
+    ),
+    "not a number": Refused({f"{WHEN}.above": float("nan")}, "spec.rules[0].when.above", RATIO_OR_DURATION),
+    "without end": Refused({f"{WHEN}.above": float("inf")}, "spec.rules[0].when.above", RATIO_OR_DURATION),
+}
+"""CEL does not see thresholds, and JSON has no NaN."""
+
+
+@pytest.mark.parametrize("changes", ACCEPTED.values(), ids=ACCEPTED.keys())
+def test_accepted(changes: Changes) -> None:
+    parse_policy(policy(changes))
+
+
+@pytest.mark.parametrize("changes", ACCEPTED.values(), ids=ACCEPTED.keys())
+def test_written_again_it_is_the_same(changes: Changes) -> None:
+    once = parse_policy(policy(changes))
+    again = once.model_dump(mode="json", exclude_none=True)
+    assert parse_policy(again) == once
+
+
+ALL_REFUSED = {**REFUSED, **REFUSED_BY_PYTHON_ALONE}
+
+
+@pytest.mark.parametrize("case", ALL_REFUSED.values(), ids=ALL_REFUSED.keys())
+def test_refused(case: Refused) -> None:
+    with pytest.raises(InvalidPolicy) as refusal:
+        parse_policy(policy(case.changes))
+    problems = refusal.value.problems
+    assert any(problem.path == case.path and case.told in problem.message for problem in problems), problems
+    assert "http" not in str(refusal.value)
+    assert "pydantic" not in str(refusal.value)
