@@ -1,0 +1,369 @@
+"""Every query of every family, on a real Prometheus: it parses, and it answers what was put in.
+
+Two sources of metrics: a page of our own, for all families, on which each number is known exactly (and on which stand
+the series that must not count); and the load model, whose Deployment runs on the cluster.
+"""
+
+from __future__ import annotations
+
+import http.server
+import itertools
+import json
+import threading
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from resilience_operator.decision.observation import Observation
+from resilience_operator.resilience.deadline import Deadline
+from resilience_operator.signals import Collector, Signal, SignalRequest, SourceConfig, Sources
+from resilience_operator.signals.presets import load_families, queries, render
+from resilience_operator.signals.prometheus import PrometheusSource
+
+FAMILIES = load_families()
+WINDOW = 10.0
+OLD, NEW = "checkout-5d9f8", "checkout-7c4b2"
+OWNERS = {OLD: "5d9f8", NEW: "7c4b2"}
+BY_SERVICE = {"nginx-ingress", "traefik"}
+BOUNDS = (0.1, 0.5, 1.0, 2.5)
+
+
+@dataclass(frozen=True)
+class Pod:
+    """What one pod does each second. shares: cumulative, of requests by `BOUNDS`."""
+
+    name: str
+    rps: float
+    errors: float
+    shares: tuple[float, ...]
+    cpu: float
+
+
+PODS = (
+    Pod(f"{OLD}-aaaaa", 50, 0.01, (0.90, 0.995, 1, 1), 0.2),
+    Pod(f"{OLD}-bbbbb", 50, 0.01, (0.90, 0.995, 1, 1), 0.2),
+    Pod(f"{NEW}-ccccc", 50, 0.20, (0.50, 0.80, 0.90, 1), 0.4),
+)
+
+P99_OLD = 0.1 + 0.4 * (0.99 - 0.9) / (0.995 - 0.9)
+P99_NEW = 1.0 + 1.5 * (0.99 - 0.9) / 0.1
+# All three pods: 115, 139.5, 145 and 150 of 150 requests.
+P99_ALL = 1.0 + 1.5 * (0.99 * 150 - 145) / 5
+
+
+def page(namespace: str, seconds: float) -> str:
+    """The counters after `seconds`."""
+    t = seconds + 1000.0  # never near 0, where a counter's first increase is lost
+    lines: list[str] = []
+
+    def put(metric: str, value: float, /, **labels: str) -> None:
+        inside = ",".join(f'{k}="{v}"' for k, v in labels.items())
+        lines.append(f"{metric}{{{inside}}} {value:.6f}")
+
+    def histogram(metric: str, pod: Pod, unit: float, /, **labels: str) -> None:
+        for bound, share in zip(BOUNDS, pod.shares, strict=True):
+            put(f"{metric}_bucket", pod.rps * share * t, le=f"{bound * unit:g}", **labels)
+        put(f"{metric}_bucket", pod.rps * t, le="+Inf", **labels)
+        put(f"{metric}_count", pod.rps * t, **labels)
+
+    for pod in PODS:
+        at = {"namespace": namespace, "pod": pod.name}
+        good, bad = pod.rps * (1 - pod.errors) * t, pod.rps * pod.errors * t
+
+        code = "code" if OLD in pod.name else "status"
+        put("http_requests_total", good, **at, **{code: "200"})
+        put("http_requests_total", bad, **at, **{code: "500" if code == "code" else "5xx"})
+        histogram("http_request_duration_seconds", pod, 1, **at)
+
+        otel = {"k8s_namespace_name": namespace, "k8s_pod_name": pod.name}
+        name = "http_server_request_duration_seconds"
+        put(f"{name}_count", good, **otel, http_response_status_code="200")
+        put(f"{name}_count", bad, **otel, http_response_status_code="503")
+        for bound, share in (*zip(BOUNDS, pod.shares, strict=True), ("+Inf", 1.0)):
+            put(f"{name}_bucket", pod.rps * share * t, **otel, http_response_status_code="200", le=str(bound))
+
+        # Half of the errors are HTTP 503 with a gRPC status, half gRPC's alone. The client's side does not count.
+        mesh = {**at, "reporter": "destination"}
+        put("istio_requests_total", good, **mesh, response_code="200", grpc_response_status="0")
+        put("istio_requests_total", bad / 2, **mesh, response_code="503", grpc_response_status="14")
+        put("istio_requests_total", bad / 2, **mesh, response_code="200", grpc_response_status="14")
+        put("istio_requests_total", 77 * t, **at, reporter="source", response_code="503")
+        histogram("istio_request_duration_milliseconds", pod, 1000, **mesh)
+
+        put("response_total", good, **at, direction="inbound", classification="success", status_code="200")
+        put("response_total", bad, **at, direction="inbound", classification="failure", status_code="500")
+        put("response_total", 77 * t, **at, direction="outbound", classification="failure", status_code="500")
+        histogram("response_latency_ms", pod, 1000, **at, direction="inbound")
+
+        envoy = {**at, "envoy_http_conn_manager_prefix": "ingress_http"}
+        put("envoy_http_downstream_rq_xx", good, **envoy, envoy_response_code_class="2")
+        put("envoy_http_downstream_rq_xx", bad, **envoy, envoy_response_code_class="5")
+        admin = {**at, "envoy_http_conn_manager_prefix": "admin"}
+        put("envoy_http_downstream_rq_xx", 77 * t, **admin, envoy_response_code_class="5")
+        histogram("envoy_http_downstream_rq_time", pod, 1000, **envoy)
+
+        # The controller's view: with and without honor_labels. `path` keeps pods apart on the page only.
+        honoured = NEW in pod.name
+        ingress = {"path": pod.name, "ingress": "web"} | (
+            {"namespace": namespace, "service": "checkout"}
+            if honoured
+            else {
+                "namespace": "ingress-nginx",
+                "exported_namespace": namespace,
+                "service": "controller",
+                "exported_service": "checkout",
+            }
+        )
+        put("nginx_ingress_controller_requests", good, **ingress, status="200")
+        put("nginx_ingress_controller_requests", bad, **ingress, status="502")
+        histogram("nginx_ingress_controller_request_duration_seconds", pod, 1, **ingress)
+
+        traefik = {"service": f"{namespace}-checkout-80@kubernetes", "replica": pod.name}
+        put("traefik_service_requests_total", good, **traefik, code="200")
+        put("traefik_service_requests_total", bad, **traefik, code="500")
+        histogram("traefik_service_request_duration_seconds", pod, 1, **traefik)
+
+        put("container_cpu_usage_seconds_total", pod.cpu * t, **at, container="app")
+        put("container_cpu_usage_seconds_total", 9 * t, **at, container="")
+        put("container_cpu_usage_seconds_total", 9 * t, **at, container="POD")
+        put("container_cpu_usage_seconds_total", 9 * t, **at, container="sidecar-without-request")
+        for replica in ("a", "b"):  # two replicas of kube-state-metrics
+            put("kube_pod_container_resource_requests", 0.5, **at, container="app", resource="cpu", replica=replica)
+        put("kube_pod_container_resource_requests", 64, **at, container="app", resource="memory")
+        put("kube_pod_status_phase", 0, **at, phase="Failed")
+
+    # A pod that is gone but for its counters, and one that was evicted.
+    put("container_cpu_usage_seconds_total", 9 * t, namespace=namespace, pod=f"{OLD}-gone0", container="app")
+    evicted = {"namespace": namespace, "pod": f"{OLD}-evict"}
+    put("kube_pod_container_resource_requests", 9, **evicted, container="app", resource="cpu")
+    put("kube_pod_status_phase", 1, **evicted, phase="Failed")
+    # A StatefulSet, and a Deployment that asks for nothing and serves nobody.
+    put("http_requests_total", 10 * t, namespace=namespace, pod="store-0", code="200")
+    put("http_requests_total", 10 * t, namespace=namespace, pod="store-1", code="500")
+    put("http_requests_total", 10, namespace=namespace, pod="idle-6f7b-ddddd", code="200")
+    put("http_request_duration_seconds_count", 10, namespace=namespace, pod="idle-6f7b-ddddd")
+    for le in ("1", "+Inf"):
+        put("http_request_duration_seconds_bucket", 10, namespace=namespace, pod="idle-6f7b-ddddd", le=le)
+    for i, pod in enumerate(PODS):
+        put("queue_depth", i + 1, namespace=namespace, pod=pod.name)
+    return "\n".join(lines) + "\n"
+
+
+@dataclass
+class Exporter:
+    """Serves the page on a loopback port."""
+
+    namespace: str
+    started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        exporter = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                body = page(exporter.namespace, time.monotonic() - exporter.started).encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain; version=0.0.4")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None: ...
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.server.server_port}"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+        self.thread.join()
+
+
+@pytest.fixture(scope="module")
+def exporter(cluster: Any) -> Iterator[Exporter]:
+    found = Exporter(f"presets-{uuid.uuid4().hex[:8]}")
+    folder = cluster.layout.scrape_targets
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{found.namespace}.json"
+    try:
+        target.write_text(json.dumps([{"targets": [found.address]}]))
+        time.sleep(WINDOW + 4)
+        yield found
+    finally:
+        target.unlink(missing_ok=True)
+        found.close()
+
+
+@pytest.fixture
+async def collector(cluster: Any) -> Any:
+    sources = Sources({"default": PrometheusSource(SourceConfig(name="default", url=cluster.prometheus_url))})
+    yield Collector(sources, FAMILIES)
+    await sources.close()
+
+
+def request(
+    namespace: str,
+    family: str,
+    signal: str,
+    owners: Mapping[str, str] | None = None,
+    name: str = "checkout",
+    **own: Any,
+) -> SignalRequest:
+    preset = {} if own else {"preset": signal}
+    return SignalRequest(
+        namespace,
+        name,
+        "Deployment",
+        OWNERS if owners is None else owners,
+        Signal(signal, window_seconds=WINDOW, **preset, **own),
+        family=family,
+    )
+
+
+async def observe(collector: Collector, *requests: SignalRequest) -> list[Observation]:
+    return await collector.collect(requests, now=time.time(), deadline=Deadline.after(10))
+
+
+def about(value: float) -> Any:
+    return pytest.approx(value, rel=0.08)
+
+
+ALL_QUERIES = [
+    pytest.param(query, id=f"{family}-{signal}-{part}")
+    for family, signal in itertools.chain.from_iterable(
+        ((family, signal) for signal in FAMILIES.signals(family)) for family in FAMILIES.names
+    )
+    for part, query in queries(FAMILIES.find(family, signal)[1]).items()  # type: ignore[index]
+]
+
+
+@pytest.mark.parametrize("query", ALL_QUERIES)
+async def test_parses_with_and_without_scope(cluster: Any, query: str) -> None:
+    source = PrometheusSource(SourceConfig(name="default", url=cluster.prometheus_url))
+    try:
+        for scope in ("", 'namespace=~"no-such|[.]"'):
+            await source.query(render(query, scope, scope, 90.5), deadline=Deadline.after(10))
+    finally:
+        await source.close()
+
+
+@pytest.mark.parametrize("family", FAMILIES.names)
+class TestKnownNumbers:
+    async def test_error_rate(self, family: str, exporter: Exporter, collector: Collector) -> None:
+        [found] = await observe(collector, request(exporter.namespace, family, "error-rate"))
+        assert found.measured, found.message
+        assert found.measured.value == about((1 + 10) / 150)
+        assert found.measured.samples == about(150 * WINDOW)
+        assert found.measured.events == about(11 * WINDOW)
+        assert found.splittable is (family not in BY_SERVICE)
+        if found.splittable:
+            assert found.by_revision["5d9f8"].value == about(0.01)
+            assert found.by_revision["7c4b2"].value == about(0.20)
+            assert found.by_revision["7c4b2"].samples == about(50 * WINDOW)
+        else:
+            assert not found.by_revision
+
+    async def test_latency(self, family: str, exporter: Exporter, collector: Collector) -> None:
+        [found] = await observe(collector, request(exporter.namespace, family, "latency-p99"))
+        assert found.measured, found.message
+        assert found.measured.value == about(P99_ALL)
+        assert found.measured.samples == about(150 * WINDOW)
+        if found.splittable:
+            assert found.by_revision["5d9f8"].value == about(P99_OLD)
+            assert found.by_revision["7c4b2"].value == about(P99_NEW)
+
+    async def test_cpu(self, family: str, exporter: Exporter, collector: Collector) -> None:
+        [found] = await observe(collector, request(exporter.namespace, family, "cpu"))
+        assert found.measured, found.message
+        assert found.measured.value == about(0.8 / 1.5)
+        assert found.by_revision["5d9f8"].value == about(0.4)
+        assert found.by_revision["7c4b2"].value == about(0.8)
+
+
+async def test_a_batch_of_all_families_is_one_collection(exporter: Exporter, collector: Collector) -> None:
+    batch = [
+        request(exporter.namespace, family, signal) for family in FAMILIES.names for signal in FAMILIES.signals(family)
+    ]
+    found = await observe(collector, *batch)
+    assert [o.message for o in found if o.measured is None] == []
+
+
+async def test_only_the_revisions_that_have_pods_count(exporter: Exporter, collector: Collector) -> None:
+    owners = {OLD: "5d9f8"}
+    errors, latency = await observe(
+        collector,
+        request(exporter.namespace, "http-generic", "error-rate", owners),
+        request(exporter.namespace, "http-generic", "latency-p99", owners),
+    )
+    assert errors.measured and latency.measured
+    assert errors.measured.value == about(0.01)
+    assert latency.measured.value == about(P99_OLD)
+
+
+async def test_a_statefulset_is_measured_as_a_whole(exporter: Exporter, collector: Collector) -> None:
+    store = request(exporter.namespace, "http-generic", "error-rate", {"store": "rev-1"}, "store")
+    [found] = await observe(collector, store)
+    assert found.measured
+    assert found.measured.value == about(0.5)
+    assert not found.splittable
+
+
+async def test_no_traffic_is_not_no_data(exporter: Exporter, collector: Collector) -> None:
+    idle = {"idle-6f7b": "6f7b"}
+    found = await observe(
+        collector,
+        request(exporter.namespace, "http-generic", "error-rate", idle, "idle"),
+        request(exporter.namespace, "http-generic", "latency-p99", idle, "idle"),
+        request(exporter.namespace, "http-generic", "cpu", idle, "idle"),
+        request(exporter.namespace, "istio", "error-rate", idle, "idle"),
+    )
+    assert [o.reason for o in found] == ["NoTraffic", "NoTraffic", "NoData", "NoData"]
+    assert "resources.requests.cpu" in found[2].message
+
+
+async def test_custom_queries(exporter: Exporter, collector: Collector) -> None:
+    ns = exporter.namespace
+    depth = 'queue_depth{namespace="{{namespace}}", pod=~"{{pods}}"}'
+    hits = "http_requests_total"
+    per_pod, one, several, split = await observe(
+        collector,
+        request(ns, "http-generic", "depth", query=depth),
+        request(ns, "http-generic", "depth", query=f"sum({depth})"),
+        request(ns, "http-generic", "hits", query=hits + '{namespace="{{namespace}}"}'),
+        request(
+            ns,
+            "http-generic",
+            "errors",
+            unit="ratio",
+            query=f'sum by (pod) (rate({hits}{{pod=~"{{{{pods}}}}", code="500"}}[{{{{window}}}}])) '
+            f'/ sum by (pod) (rate({hits}{{pod=~"{{{{pods}}}}"}}[{{{{window}}}}]))',
+            samples_query=f'sum by (pod) (increase({hits}{{pod=~"{{{{pods}}}}"}}[{{{{window}}}}]))',
+        ),
+    )
+    assert per_pod.measured and per_pod.measured.value == about(2.0)
+    assert per_pod.by_revision["5d9f8"].value == about(1.5)
+    assert per_pod.splittable
+    assert one.measured and one.measured.value == about(6.0)
+    assert not one.splittable
+    assert several.reason == "AmbiguousResult"
+    assert split.measured and split.by_revision["5d9f8"].events == about(WINDOW)
+
+
+async def test_a_wrong_query_says_what_is_wrong(cluster: Any, collector: Collector) -> None:
+    wrong, missing = await observe(
+        collector,
+        request("x", "http-generic", "own", query="sum(rate(foo{{{window}}"),
+        request("x", "http-generic", "own", query="foo{pod=~'{{pod}}'}"),
+    )
+    assert wrong.reason == missing.reason == "BadQuery"
+    assert "parse error" in wrong.message
+    assert "{{pods}}" in missing.message
