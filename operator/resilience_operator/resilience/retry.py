@@ -171,6 +171,16 @@ class Retry:
         result: T = await retrying(attempt)
         return result
 
+    async def pause(self, retry: int, deadline: Deadline) -> None:
+        """Waits as before retry number `retry` (from 0): for a caller that changes its call in between.
+
+        Raises Expired, at once, when the deadline would pass meanwhile.
+        """
+        delay = self.policy.delay(retry, self._random)
+        if deadline.remaining() <= delay:
+            raise Expired("no time is left to try again", reason="deadline")
+        await self._sleep(delay)
+
 
 def _error(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None

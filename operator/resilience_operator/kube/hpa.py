@@ -1,0 +1,120 @@
+"""Living beside a HorizontalPodAutoscaler: its `minReplicas` is raised, and later given back.
+
+What it was is kept in an annotation of the same patch, so no crash can come between the two. An HPA has no
+generation to test, and its status is written only every 15 s, so here the resourceVersion is the precondition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from resilience_operator.decision.target import HorizontalPodAutoscaler, TargetState
+from resilience_operator.kube.autoscalers import ORIGINAL_MIN, min_replicas, original_min
+from resilience_operator.kube.client import Kube, Obj, PatchKind
+from resilience_operator.kube.errors import DEPENDENCY
+from resilience_operator.kube.mutations import TRIES, Change
+from resilience_operator.kube.paths import AUTOSCALERS
+from resilience_operator.resilience import Deadline, GiveUp, ReadAgain
+
+
+async def raise_hpa_min(kube: Kube, target: TargetState, to: int, *, deadline: Deadline) -> Change | None:
+    """Raises `minReplicas` to `to`; None when it is as high already.
+
+    Keeps the first original when it is raised again. Raises ReadAgain when `minReplicas` is not what the
+    decision saw, NotFound when the HPA is gone, Unprocessable when `to` is above its `maxReplicas`.
+    """
+    seen = _hpa_of(target)
+
+    def plan(live: Obj) -> Obj | None:
+        now = min_replicas(live)
+        if now >= to:
+            return None
+        if now != seen.min_replicas:
+            raise _moved(target, seen, now)
+        original = original_min(live)
+        return {
+            "metadata": {"annotations": {ORIGINAL_MIN: str(now if original is None else original)}},
+            "spec": {"minReplicas": to},
+        }
+
+    written = await _write(kube, target, seen, plan, deadline)
+    return _change("raise-hpa-min", target, seen, seen.min_replicas, to, written)
+
+
+async def restore_hpa_min(kube: Kube, target: TargetState, *, deadline: Deadline) -> Change | None:
+    """Gives `minReplicas` its original value back and takes the annotation off; None when there is none.
+
+    Raises ReadAgain when `minReplicas` is not what the decision saw: then a person has changed it since.
+    """
+    seen = _hpa_of(target)
+
+    def plan(live: Obj) -> Obj | None:
+        original = original_min(live)
+        if original is None:
+            return None
+        now = min_replicas(live)
+        if now != seen.min_replicas or original != seen.original_min:
+            raise _moved(target, seen, now)
+        return {"metadata": {"annotations": {ORIGINAL_MIN: None}}, "spec": {"minReplicas": original}}
+
+    written = await _write(kube, target, seen, plan, deadline)
+    return _change("restore-hpa-min", target, seen, seen.min_replicas, seen.original_min, written)
+
+
+async def _write(
+    kube: Kube,
+    target: TargetState,
+    seen: HorizontalPodAutoscaler,
+    plan: Callable[[Obj], Obj | None],
+    deadline: Deadline,
+) -> Obj | None:
+    path = AUTOSCALERS.item(target.namespace, seen.name)
+    tried = False
+    for attempt in range(TRIES):
+        live = await kube.get(path, deadline=deadline)
+        body = plan(live)
+        if body is None:
+            return live if tried else None
+        meta = {**body["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
+        tried = True
+        try:
+            return await kube.patch(path, {**body, "metadata": meta}, kind=PatchKind.MERGE, deadline=deadline)
+        except ReadAgain:
+            await kube.retry.pause(attempt, deadline)
+    raise ReadAgain(
+        f"HorizontalPodAutoscaler {target.namespace}/{seen.name} changed {TRIES} times while it was written",
+        dependency=DEPENDENCY,
+        reason="moved",
+    )
+
+
+def _hpa_of(target: TargetState) -> HorizontalPodAutoscaler:
+    if target.hpa is None:
+        raise GiveUp(
+            f"{target.kind} {target.namespace}/{target.name} has no HorizontalPodAutoscaler",
+            dependency=DEPENDENCY,
+            reason="unsupported",
+        )
+    return target.hpa
+
+
+def _moved(target: TargetState, seen: HorizontalPodAutoscaler, now: int) -> ReadAgain:
+    return ReadAgain(
+        f"HorizontalPodAutoscaler {target.namespace}/{seen.name} has minReplicas {now}, not {seen.min_replicas}",
+        dependency=DEPENDENCY,
+        reason="moved",
+    )
+
+
+def _change(
+    verb: str,
+    target: TargetState,
+    seen: HorizontalPodAutoscaler,
+    before: int,
+    after: int | None,
+    written: Obj | None,
+) -> Change | None:
+    if written is None:
+        return None
+    version = written["metadata"]["resourceVersion"]
+    return Change(verb, AUTOSCALERS.kind, target.namespace, seen.name, before, after, version)

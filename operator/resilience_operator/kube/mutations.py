@@ -1,0 +1,232 @@
+"""Changes of a Deployment: each one small patch that holds only while the target is what the decision saw.
+
+Each reads its target, checks the fields that the decision rests on, and patches with JSON-patch `test`s of the uid
+and of `metadata.generation`. The generation grows with every change of `spec` and with nothing else, so a busy
+rollout, whose status is written many times a second, is no conflict, while a person's edit between the reading and
+the patch is. Then it reads and checks again; when what the decision saw is gone, ReadAgain is raised.
+
+All return None when everything already was so. All raise ReadAgain (decide anew), NotFound (the target is gone),
+and the other `CallError`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from resilience_operator.decision.target import Revision, TargetState
+from resilience_operator.kube.client import Kube, Obj, PatchKind
+from resilience_operator.kube.errors import DEPENDENCY
+from resilience_operator.kube.paths import DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, Resource
+from resilience_operator.kube.workloads import bare_template, template_digest, writers_of
+from resilience_operator.resilience import Deadline, GiveUp, NotFound, ReadAgain, Unprocessable
+
+Ops = list[dict[str, Any]]
+"""A JSON patch: https://www.rfc-editor.org/rfc/rfc6902."""
+
+TRIES = 5
+"""Times that a target which keeps changing under us is read and patched."""
+_SCALABLE: dict[str, Resource] = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS}
+_CHANGE_CAUSE = "kubernetes.io/change-cause"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was changed.
+
+    verb: scale, pause, resume, rollback, raise-hpa-min or restore-hpa-min.
+    kind, namespace, name: of the object that was written.
+    before, after: the field's values: replicas, whether paused, or a revision's name (None: it had none).
+    resource_version: the object's after it.
+    """
+
+    verb: str
+    kind: str
+    namespace: str
+    name: str
+    before: int | bool | str | None
+    after: int | bool | str | None
+    resource_version: str
+
+
+async def scale(kube: Kube, target: TargetState, to: int, *, deadline: Deadline) -> Change | None:
+    """Sets `spec.replicas` to `to`, if it still is what the decision saw."""
+    resource = _SCALABLE.get(target.kind)
+    if resource is None:
+        raise _unsupported(target, "cannot be scaled")
+
+    async def plan(live: Obj) -> Ops | None:
+        replicas = live["spec"].get("replicas", 1)
+        if replicas == to:
+            return None
+        if replicas != target.replicas:
+            raise _moved(target, f"has {replicas} replicas, not {target.replicas}")
+        return [_set("/spec/replicas", to)]
+
+    written = await _write(kube, resource, target, plan, deadline)
+    return _change("scale", target, target.replicas, to, written)
+
+
+async def pause(kube: Kube, target: TargetState, *, deadline: Deadline) -> Change | None:
+    """Sets `spec.paused`, if the pod template still is that of `target.revision`."""
+
+    async def plan(live: Obj) -> Ops | None:
+        if live["spec"].get("paused"):
+            return None
+        await _check_template(kube, live, target, deadline)
+        return [_set("/spec/paused", True)]
+
+    written = await _write(kube, _deployments(target, "cannot be paused"), target, plan, deadline)
+    return _change("pause", target, False, True, written)
+
+
+async def resume(kube: Kube, target: TargetState, *, deadline: Deadline) -> Change | None:
+    """Lifts the pause, if it is the one that the decision saw and the template still is `target.revision`'s."""
+
+    async def plan(live: Obj) -> Ops | None:
+        if not live["spec"].get("paused"):
+            return None
+        _check_pause(live, target)
+        await _check_template(kube, live, target, deadline)
+        return [_set("/spec/paused", False)]
+
+    written = await _write(kube, _deployments(target, "cannot be resumed"), target, plan, deadline)
+    return _change("resume", target, True, False, written)
+
+
+async def rollback(kube: Kube, target: TargetState, revision: str, *, deadline: Deadline) -> Change | None:
+    """Restores the pod template of `revision` and lifts a pause, in one patch.
+
+    Both in one, because between two patches a paused bad release would either go on, or stay for ever if we
+    died there. The template is replaced whole: a merge would keep what the bad release added. Raises NotFound
+    when the revision's ReplicaSet no longer exists.
+    """
+    resource = _deployments(target, "cannot be rolled back")
+    goal = target.find(revision)
+    if goal is None:
+        raise NotFound(f"{_named(target)} has no revision {revision}", dependency=DEPENDENCY, reason="no_revision")
+
+    async def plan(live: Obj) -> Ops | None:
+        kept = await _replica_set(kube, target, goal, deadline)
+        template = bare_template(kept["spec"]["template"])
+        paused = bool(live["spec"].get("paused"))
+        there = template_digest(live["spec"]["template"]) == template_digest(template)
+        if there and not paused:
+            return None
+        if paused != target.paused:
+            raise _moved(target, "was paused" if paused else "was resumed")
+        _check_pause(live, target)
+        ops = [_set("/spec/template", template)]
+        if not there:
+            await _check_template(kube, live, target, deadline)
+            ops += _change_cause(live, kept)
+        if paused:
+            ops.append(_set("/spec/paused", False))
+        return ops
+
+    written = await _write(kube, resource, target, plan, deadline)
+    return _change("rollback", target, target.revision, revision, written)
+
+
+async def _write(
+    kube: Kube,
+    resource: Resource,
+    target: TargetState,
+    plan: Callable[[Obj], Awaitable[Ops | None]],
+    deadline: Deadline,
+) -> Obj | None:
+    """Reads, plans and patches until one patch meets what it was planned on; None: nothing was to be done."""
+    path = resource.item(target.namespace, target.name)
+    tried = False
+    for attempt in range(TRIES):
+        live = await kube.get(path, deadline=deadline)
+        if live["metadata"]["uid"] != target.uid:
+            raise _moved(target, "was deleted and made anew")
+        ops = await plan(live)
+        if ops is None:
+            # A patch of ours whose answer was lost meets its own outcome: that was us, and is told as done.
+            return live if tried else None
+        guard: Ops = [
+            {"op": "test", "path": "/metadata/uid", "value": target.uid},
+            {"op": "test", "path": "/metadata/generation", "value": live["metadata"]["generation"]},
+        ]
+        tried = True
+        try:
+            return await kube.patch(path, guard + ops, kind=PatchKind.JSON, deadline=deadline)
+        except ReadAgain:
+            pass
+        except Unprocessable as error:
+            if error.detail == "Invalid":  # the outcome was refused, which no second reading changes
+                raise
+        await kube.retry.pause(attempt, deadline)
+    raise _moved(target, f"changed {TRIES} times while it was being written")
+
+
+async def _check_template(kube: Kube, live: Obj, target: TargetState, deadline: Deadline) -> None:
+    """Raises ReadAgain unless the template still is that of the revision that the decision saw."""
+    seen = target.find(target.revision)
+    if seen is None:
+        return  # the decision saw a template without a revision yet: nothing to compare with
+    try:
+        kept = await _replica_set(kube, target, seen, deadline)
+    except NotFound:
+        raise _moved(target, f"no longer has revision {seen.name}") from None
+    if template_digest(live["spec"]["template"]) != template_digest(kept["spec"]["template"]):
+        raise _moved(target, f"no longer runs the template of revision {seen.name}")
+
+
+def _check_pause(live: Obj, target: TargetState) -> None:
+    """Raises ReadAgain when another than the decision saw has paused it since."""
+    if live["spec"].get("paused"):
+        by = writers_of(live["metadata"].get("managedFields")).paused
+        if by != target.paused_by:
+            raise _moved(target, f"was paused by {by or 'another'}")
+
+
+async def _replica_set(kube: Kube, target: TargetState, revision: Revision, deadline: Deadline) -> Obj:
+    return await kube.get(REPLICA_SETS.item(target.namespace, revision.owner), deadline=deadline)
+
+
+def _change_cause(live: Obj, kept: Obj) -> Ops:
+    """Gives the revision its own change cause back, as `kubectl rollout undo` does.
+
+    The controller copies the Deployment's onto the ReplicaSet, which would then carry the bad release's.
+    """
+    now = live["metadata"].get("annotations") or {}
+    then = (kept["metadata"].get("annotations") or {}).get(_CHANGE_CAUSE)
+    path = f"/metadata/annotations/{_CHANGE_CAUSE.replace('/', '~1')}"
+    if not now or now.get(_CHANGE_CAUSE) == then:
+        return []
+    return [{"op": "remove", "path": path}] if then is None else [_set(path, then)]
+
+
+def _set(path: str, value: Any) -> dict[str, Any]:
+    return {"op": "add", "path": path, "value": value}  # `add` also replaces what is there
+
+
+def _change(
+    verb: str, target: TargetState, before: int | bool | str | None, after: int | bool | str, written: Obj | None
+) -> Change | None:
+    if written is None:
+        return None
+    version = written["metadata"]["resourceVersion"]
+    return Change(verb, target.kind, target.namespace, target.name, before, after, version)
+
+
+def _deployments(target: TargetState, what: str) -> Resource:
+    if target.kind != "Deployment":
+        raise _unsupported(target, what)
+    return DEPLOYMENTS
+
+
+def _unsupported(target: TargetState, what: str) -> GiveUp:
+    return GiveUp(f"a {target.kind} {what}", dependency=DEPENDENCY, reason="unsupported")
+
+
+def _moved(target: TargetState, what: str) -> ReadAgain:
+    return ReadAgain(f"{_named(target)} {what}", dependency=DEPENDENCY, reason="moved")
+
+
+def _named(target: TargetState) -> str:
+    return f"{target.kind} {target.namespace}/{target.name}"

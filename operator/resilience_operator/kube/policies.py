@@ -1,0 +1,44 @@
+"""ResiliencePolicy objects: read, list, and their status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from resilience_operator.kube.client import Kube, Listing, Obj, PatchKind
+from resilience_operator.kube.paths import POLICIES
+from resilience_operator.resilience import Deadline
+
+
+async def get_policy(kube: Kube, namespace: str, name: str, *, deadline: Deadline) -> Obj:
+    """One policy. Raises NotFound."""
+    return await kube.get(POLICIES.item(namespace, name), deadline=deadline)
+
+
+async def list_policies(kube: Kube, namespace: str | None = None, *, deadline: Deadline) -> Listing:
+    """All policies of a namespace, or (None) of the cluster."""
+    return await kube.list(POLICIES.collection(namespace), deadline=deadline)
+
+
+async def patch_status(
+    kube: Kube,
+    namespace: str,
+    name: str,
+    status: Mapping[str, Any],
+    *,
+    deadline: Deadline,
+    uid: str = "",
+    resource_version: str = "",
+) -> Obj:
+    """Merges `status` into the policy's, and returns the policy as it is then.
+
+    A merge patch: a key that is not given stays, one that is None is removed, a list replaces the list.
+    uid: raises ReadAgain when the policy was deleted and made anew. resource_version: raises ReadAgain when
+    the policy has changed at all since. Raises NotFound when it is gone, Unprocessable against the schema.
+    """
+    metadata = {key: value for key, value in (("uid", uid), ("resourceVersion", resource_version)) if value}
+    body: Obj = {"status": dict(status)}
+    if metadata:
+        body["metadata"] = metadata
+    path = POLICIES.item(namespace, name, "status")
+    return await kube.patch(path, body, kind=PatchKind.MERGE, deadline=deadline)

@@ -1,0 +1,147 @@
+"""What all workloads share: fingerprints of pod templates, who wrote which field, and the trimmed records.
+
+An object of the API is some 5 to 20 kB of JSON, of which deciding needs a dozen fields. The records below are
+what is kept of it, for ten thousand targets at once: slots, interned strings, a digest in place of a template.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+Obj = dict[str, Any]
+
+POD_TEMPLATE_HASH = "pod-template-hash"
+
+
+@dataclass(frozen=True, slots=True)
+class Writers:
+    """The field manager that last wrote each of these, empty when not known."""
+
+    paused: str = ""
+    template: str = ""
+    replicas: str = ""
+
+
+NOBODY = Writers()
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """What is kept of a Deployment, a StatefulSet or a DaemonSet.
+
+    generation, observed: the version of `spec`, and the one that the controller's status speaks of.
+    template: the digest of the pod template.
+    replicas: what `spec.replicas` asks for. total, updated, ready: pods of any revision, of the newest, and
+        those that are ready, as the controller counts them.
+    current, newest: a StatefulSet's revisions by name (`status.currentRevision`, `status.updateRevision`).
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    observed: int
+    template: bytes
+    replicas: int
+    total: int
+    updated: int
+    ready: int
+    paused: bool = False
+    progress_deadline_exceeded: bool = False
+    current: str = ""
+    newest: str = ""
+    writers: Writers = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class RevisionRecord:
+    """What is kept of a ReplicaSet or a ControllerRevision.
+
+    owner_uid: of the workload that controls it. label: what its pods carry as their revision's label.
+    number: the controller's revision number. created: seconds since the epoch.
+    replicas, ready: its pods, 0 for a ControllerRevision, which does not count them.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    owner_uid: str
+    label: str
+    number: int
+    created: float
+    template: bytes
+    replicas: int = 0
+    ready: int = 0
+
+
+def template_digest(template: Mapping[str, Any]) -> bytes:
+    """A digest of a pod template, equal for a workload's and for that of a revision made from it.
+
+    Leaves out the label that the controller adds to a ReplicaSet's, as the controller does when it compares
+    (`EqualIgnoreHash` in pkg/controller/deployment/util). The API server fills in defaults and canonical
+    forms whenever it answers, so two templates that mean the same read the same.
+    """
+    bare = bare_template(template)
+    text = json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def bare_template(template: Mapping[str, Any]) -> Obj:
+    """The template as the workload's own would be: without what a controller put into its revision's copy."""
+    metadata = {key: value for key, value in (template.get("metadata") or {}).items() if value}
+    if POD_TEMPLATE_HASH in metadata.get("labels", ()):
+        metadata["labels"] = {k: v for k, v in metadata["labels"].items() if k != POD_TEMPLATE_HASH}
+    # A ControllerRevision's data is a patch and says so inside.
+    return {**{k: v for k, v in template.items() if k != "$patch"}, "metadata": metadata}
+
+
+def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> Writers:
+    """Who last wrote `spec.paused`, `spec.template` and `spec.replicas`, from `metadata.managedFields`.
+
+    Several managers may own parts of a template: the one whose entry is the youngest counts. An entry's time is
+    that of its manager's last write to any field, so this is a strong hint for people, not proof.
+    """
+    latest: dict[str, tuple[str, str]] = {}
+    for entry in managed_fields or ():
+        spec = (entry.get("fieldsV1") or {}).get("f:spec")
+        if not isinstance(spec, dict):
+            continue
+        time = str(entry.get("time") or "")  # RFC 3339 in UTC: sorts as text
+        for field in ("f:paused", "f:template", "f:replicas"):
+            if field in spec and time >= latest.get(field, ("", ""))[0]:
+                latest[field] = (time, sys.intern(str(entry.get("manager") or "")))
+    if not latest:
+        return NOBODY
+    return Writers(*(latest.get(field, ("", ""))[1] for field in ("f:paused", "f:template", "f:replicas")))
+
+
+def controller_uid(metadata: Mapping[str, Any], kind: str) -> str | None:
+    """The uid of the object of that kind that controls this one, or None."""
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller") and owner.get("kind") == kind:
+            return str(owner.get("uid"))
+    return None
+
+
+def epoch(timestamp: str | None) -> float:
+    """Seconds since the epoch of an RFC 3339 timestamp; 0 when there is none."""
+    if not timestamp:
+        return 0.0
+    return datetime.fromisoformat(timestamp).timestamp()
+
+
+def number(value: object) -> int:
+    """A whole number from a field or an annotation that may be absent or ill-formed: then 0."""
+    try:
+        return int(value)  # type: ignore[call-overload, no-any-return]
+    except (TypeError, ValueError):
+        return 0
