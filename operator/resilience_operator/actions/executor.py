@@ -1,0 +1,85 @@
+"""The executors: one carries commands out, one only rehearses them. Which one it is, is the policy's mode."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from resilience_operator.actions import rollout
+from resilience_operator.actions.scale import scale
+from resilience_operator.actions.verbs import Act
+from resilience_operator.decision.commands import Command, Outcome, Result, Verb
+from resilience_operator.decision.target import TargetState
+from resilience_operator.kube.client import Kube
+from resilience_operator.kube.mutations import Change
+from resilience_operator.resilience import CallError, Deadline, NotFound, ReadAgain
+
+log = logging.getLogger(__name__)
+
+VERBS: Mapping[Verb, Act] = {
+    Verb.SCALE_UP: scale,
+    Verb.SCALE_DOWN: scale,
+    Verb.PAUSE: rollout.pause,
+    Verb.RESUME: rollout.resume,
+    Verb.ROLLBACK: rollout.rollback,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """Outcomes in the order of the commands. versions: resourceVersions of what was written, by kind and name."""
+
+    outcomes: tuple[Outcome, ...]
+    changes: tuple[Change, ...] = ()
+
+
+class Executor(Protocol):
+    """Carries out the commands of one decision, in order."""
+
+    @property
+    def changes_cluster(self) -> bool:
+        """Whether what it does is real, so that an intent must be written down first."""
+        ...
+
+    async def carry_out(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> Executed:
+        """One outcome for each command; never raises but for cancellation."""
+        ...
+
+
+class LiveExecutor:
+    """Changes the cluster."""
+
+    changes_cluster = True
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+
+    async def carry_out(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> Executed:
+        """Each command is independent of the others' success: a rollback does not wait for a scale-up."""
+        outcomes: list[Outcome] = []
+        changes: list[Change] = []
+        for command in commands:
+            try:
+                change = await VERBS[command.verb](self._kube, target, command, deadline=deadline)
+            except (ReadAgain, NotFound) as error:
+                outcomes.append(Outcome(command, Result.SUPERSEDED, str(error)))
+            except CallError as error:
+                outcomes.append(Outcome(command, Result.FAILED, str(error)))
+            else:
+                outcomes.append(Outcome(command, Result.DONE))
+                if change is not None:
+                    changes.append(change)
+        return Executed(tuple(outcomes), tuple(changes))
+
+
+class RehearsalExecutor:
+    """Changes nothing; says that it would have."""
+
+    changes_cluster = False
+
+    async def carry_out(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> Executed:
+        """Every command is Rehearsed."""
+        del target, deadline
+        return Executed(tuple(Outcome(command, Result.REHEARSED) for command in commands))

@@ -1,0 +1,23 @@
+"""scaleUp and scaleDown: `spec.replicas`, or the `minReplicas` of an HPA that scales the same target.
+
+There is never a second writer of `replicas`: where an HPA is, only its lower bound is moved.
+"""
+
+from __future__ import annotations
+
+from resilience_operator.decision.commands import Command
+from resilience_operator.decision.target import TargetState
+from resilience_operator.kube import hpa, mutations
+from resilience_operator.kube.client import Kube
+from resilience_operator.resilience import Deadline
+
+
+async def scale(kube: Kube, target: TargetState, command: Command, *, deadline: Deadline) -> mutations.Change | None:
+    """Scale to `command.to`."""
+    assert isinstance(command.to, int)
+    if not command.via:
+        return await mutations.scale(kube, target, command.to, deadline=deadline)
+    assert target.hpa is not None
+    if target.hpa.original_min is not None and command.to <= target.hpa.original_min:
+        return await hpa.restore_hpa_min(kube, target, deadline=deadline)
+    return await hpa.raise_hpa_min(kube, target, command.to, deadline=deadline)

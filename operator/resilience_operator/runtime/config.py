@@ -1,0 +1,106 @@
+"""The operator's configuration: flags, then RESILIENCE_* environment, then a file; one model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+
+from resilience_operator.signals.config import SourceConfig
+
+
+class BadConfig(ValueError):  # noqa: N818
+    """The configuration cannot be used; the text says what to change."""
+
+
+class Config(BaseSettings):
+    """How one operator process runs."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RESILIENCE_", extra="forbid", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
+    )
+
+    kubeconfig: Annotated[
+        Path | None, Field(description="Kubeconfig file; in a pod its ServiceAccount is used without one.")
+    ] = None
+    prometheus_url: Annotated[
+        str | None, Field(description="Shorthand for one metric source named default at this address.")
+    ] = None
+    sources: Annotated[
+        tuple[SourceConfig, ...], Field(description="Metric sources that policies may name. Never an address in one.")
+    ] = ()
+    dry_run: Annotated[bool, Field(description="Rehearse every policy, whatever its mode.")] = False
+    namespaces: Annotated[
+        tuple[str, ...], Field(description="Only look at these namespaces; empty: at all of them.")
+    ] = ()
+    listen: Annotated[str, Field(description="Address of the health and metrics endpoints.")] = "0.0.0.0"  # noqa: S104
+    port: Annotated[int, Field(ge=0, le=65535, description="Port of the endpoints; 0 turns them off.")] = 8080
+    log_format: Annotated[Literal["json", "console", "auto"], Field(description="How to log.")] = "auto"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="What to log.")] = "info"
+    relist_seconds: Annotated[
+        float, Field(ge=10, description="Between two full lists, the net below the watches.")
+    ] = 300.0
+    refresh_seconds: Annotated[
+        float, Field(ge=0, description="Between two refreshes of values that are only shown; 0: on changes alone.")
+    ] = 60.0
+    leader_election: Annotated[
+        bool, Field(description="Act only while holding the Lease; needed as soon as two replicas may run.")
+    ] = False
+    lease_namespace: Annotated[str, Field(description="Where the Lease is.")] = "resilience-system"
+    lease_name: Annotated[str, Field(description="Name of the Lease.")] = "resilience-operator"
+
+    @model_validator(mode="after")
+    def _one_default(self) -> Self:
+        if self.prometheus_url is not None and any(s.name == "default" for s in self.sources):
+            raise ValueError("prometheus_url and a source named default: keep one of them")
+        return self
+
+    @property
+    def all_sources(self) -> tuple[SourceConfig, ...]:
+        """The configured sources, with the shorthand's."""
+        if self.prometheus_url is None:
+            return self.sources
+        return (SourceConfig(name="default", url=self.prometheus_url), *self.sources)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags before environment before file."""
+        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
+        if _file is not None:
+            sources.append(YamlConfigSettingsSource(settings_cls, _file))
+        return tuple(sources)
+
+
+_file: Path | None = None
+
+
+def load(flags: dict[str, Any], file: Path | None = None) -> Config:
+    """The configuration; flags that are None count as not given. Raises BadConfig."""
+    global _file  # noqa: PLW0603 - pydantic-settings knows no other way to hand a file's name to a source
+    if file is not None and not file.is_file():
+        raise BadConfig(f"there is no configuration file {file}")
+    _file = file
+    try:
+        return Config(**{name: value for name, value in flags.items() if value is not None and value != ()})
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc'])) or 'configuration'}: {e['msg']}" for e in error.errors())
+        raise BadConfig("; ".join(problems)) from None
+    except yaml.YAMLError as error:
+        raise BadConfig(f"{file} is no YAML: {error}") from None
+    finally:
+        _file = None
+
+
+def show(config: Config) -> dict[str, Any]:
+    """The configuration as it is in force; secrets are masked."""
+    return config.model_dump(mode="json")

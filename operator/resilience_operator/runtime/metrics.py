@@ -1,0 +1,31 @@
+"""The operator's own metrics. Units stand in the names; labels take few values, never a policy's name."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+EVALUATIONS = Counter("resilience_evaluations_total", "Evaluations of policies.", ["result"])
+EVALUATION_SECONDS = Histogram(
+    "resilience_evaluation_duration_seconds",
+    "Time from the beginning of a batch of evaluations to its end.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+EVALUATION_LAG = Histogram(
+    "resilience_evaluation_lag_seconds",
+    "How late an evaluation began.",
+    buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
+)
+EVALUATIONS_SKIPPED = Counter(
+    "resilience_evaluations_skipped_total", "Evaluations that were due while the last one was still under way."
+)
+ACTIONS = Counter("resilience_actions_total", "Commands, by what became of them.", ["action", "result"])
+RETRIES = Counter("resilience_retries_total", "Calls that were tried again.", ["dependency", "reason"])
+STATUS_WRITES = Counter("resilience_status_writes_total", "Writes of a policy's status.", ["why"])
+POLICIES = Gauge("resilience_policies", "Policies that are known.", ["ready"])
+LEADER = Gauge("resilience_leader", "1 while this replica may act.")
+
+
+def count_retry(*, dependency: str, reason: str, attempt: int, delay: float) -> None:
+    """A hook for the retry policy."""
+    del attempt, delay
+    RETRIES.labels(dependency, reason).inc()

@@ -1,0 +1,126 @@
+"""When each policy is evaluated: one heap, phased by the policies' uids, in batches.
+
+What is due together is handed on together, so that policies which read the same signals share the questions. A
+policy that is still being evaluated when it is due again is not queued twice: its next turn comes after it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+from collections.abc import Awaitable, Callable, Sequence
+
+from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.metrics import EVALUATION_LAG, EVALUATIONS_SKIPPED
+
+GATHER = 0.05
+"""Seconds within which evaluations count as due together."""
+
+SPACING = 0.5
+"""Seconds that lie at least between two evaluations of a policy, however much changes around it."""
+
+Evaluate = Callable[[Sequence[Entry]], Awaitable[None]]
+
+
+class Scheduler:
+    """Evaluates entries when they are due. Times are those of the event loop's clock, seconds."""
+
+    def __init__(self, evaluate: Evaluate, group: Callable[[Entry], str]) -> None:
+        self._evaluate = evaluate
+        self._group = group
+        self._heap: list[tuple[float, int, Entry]] = []
+        self._due: dict[str, float] = {}
+        self._last: dict[str, float] = {}
+        self._again: dict[str, float] = {}
+        self._order = itertools.count()
+        self._changed = asyncio.Event()
+        self._batches: set[asyncio.Task[None]] = set()
+
+    def add(self, entry: Entry) -> None:
+        """Begin with a new policy, or one whose spec changed: at once."""
+        self._push(entry, self._now())
+
+    def remove(self, entry: Entry) -> None:
+        """Forget a policy."""
+        self._due.pop(entry.uid, None)
+        self._last.pop(entry.uid, None)
+        self._again.pop(entry.uid, None)
+
+    def poke(self, entry: Entry, delay: float = 0.0) -> None:
+        """Something happened around a policy: evaluate it soon, in `delay` seconds."""
+        at = max(self._now() + delay, self._last.get(entry.uid, -math.inf) + SPACING)
+        if entry.evaluating:
+            self._again[entry.uid] = min(at, self._again.get(entry.uid, math.inf))
+        elif at < self._due.get(entry.uid, math.inf):
+            self._push(entry, at)
+
+    def next_turn(self, entry: Entry, wake_in: float | None) -> None:
+        """Plan the next evaluation after one: on the policy's own beat, or sooner when a timer is due."""
+        now, interval = self._now(), entry.interval
+        offset = entry.phase * interval
+        beat = (math.floor((now - offset) / interval) + 1) * interval + offset
+        at = beat if wake_in is None else min(beat, now + max(wake_in, SPACING))
+        self._push(entry, min(at, self._again.pop(entry.uid, math.inf)))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Hand out batches until `stop`; then wait for those under way to end, cancelling them."""
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                self._changed.clear()
+                for batch in self._pop_due():
+                    task = asyncio.create_task(self._run(batch))
+                    self._batches.add(task)
+                    task.add_done_callback(self._batches.discard)
+                changed = asyncio.create_task(self._changed.wait())
+                await asyncio.wait(
+                    (changed, stopped), timeout=self._until_next(), return_when=asyncio.FIRST_COMPLETED
+                )
+                changed.cancel()
+        finally:
+            stopped.cancel()
+            for task in self._batches:
+                task.cancel()
+            await asyncio.gather(*self._batches, return_exceptions=True)
+
+    def _pop_due(self) -> list[list[Entry]]:
+        now = self._now()
+        groups: dict[str, list[Entry]] = {}
+        while self._heap and self._heap[0][0] <= now + GATHER:
+            due, _, entry = heapq.heappop(self._heap)
+            if entry.deleted or self._due.get(entry.uid) != due:
+                continue
+            del self._due[entry.uid]
+            if entry.evaluating:
+                EVALUATIONS_SKIPPED.inc()
+                continue
+            entry.evaluating = True
+            EVALUATION_LAG.observe(max(0.0, now - due))
+            groups.setdefault(self._group(entry), []).append(entry)
+        return list(groups.values())
+
+    async def _run(self, batch: list[Entry]) -> None:
+        try:
+            await self._evaluate(batch)
+        finally:
+            now = self._now()
+            for entry in batch:
+                entry.evaluating = False
+                if not entry.deleted:
+                    self._last[entry.uid] = now
+                    if entry.uid not in self._due:
+                        self.next_turn(entry, None)
+
+    def _push(self, entry: Entry, at: float) -> None:
+        self._due[entry.uid] = at
+        heapq.heappush(self._heap, (at, next(self._order), entry))
+        self._changed.set()
+
+    def _until_next(self) -> float | None:
+        return max(0.0, self._heap[0][0] - self._now()) if self._heap else None
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()

@@ -1,0 +1,190 @@
+"""All policies, by uid and by target. Filled from the watch and from lists; parses each spec once a generation."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from resilience_operator.api.status import PolicyStatus
+from resilience_operator.api.v1alpha1 import InvalidPolicy, Problem, parse_policy
+from resilience_operator.decision.codec import UnreadableMemory, load_memory
+from resilience_operator.decision.compile import compile_policy, signals_of
+from resilience_operator.decision.memory import Memory, RuleMemory
+from resilience_operator.decision.policy import Policy
+from resilience_operator.kube.workloads import epoch
+from resilience_operator.runtime.entry import Entry, TargetKey, phase_of
+from resilience_operator.signals.model import Signal
+from resilience_operator.status.render import Journal
+
+log = logging.getLogger(__name__)
+
+
+class PolicyStore:
+    """Policies by uid. dry_run: the operator as a whole only rehearses."""
+
+    def __init__(self, *, dry_run: bool = False) -> None:
+        self._dry_run = dry_run
+        self._by_uid: dict[str, Entry] = {}
+        self._by_target: dict[TargetKey, list[Entry]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_uid)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(tuple(self._by_uid.values()))
+
+    def get(self, uid: str) -> Entry | None:
+        """The policy with that uid."""
+        return self._by_uid.get(uid)
+
+    def put(self, body: Mapping[str, Any]) -> tuple[Entry, bool]:
+        """Take a policy in as the API server has it. The flag tells whether it has to be looked at anew.
+
+        An event that is older than what is known (of a write of our own, say) changes nothing.
+        """
+        meta = body["metadata"]
+        entry = self._by_uid.get(meta["uid"])
+        version = str(meta["resourceVersion"])
+        if entry is None:
+            entry = self._new(body)
+            self._by_uid[entry.uid] = entry
+            self._by_target.setdefault(entry.target, []).append(entry)
+            return entry, True
+        if is_older(version, entry.resource_version):
+            return entry, False
+        entry.resource_version = version
+        entry.raw_status = dict(body.get("status") or {})
+        if int(meta.get("generation", 0)) == entry.generation:
+            return entry, False
+        before, target = entry.policy, entry.target
+        self._read_spec(entry, body)
+        if entry.target != target:
+            self._unlink(entry, target)
+            self._by_target.setdefault(entry.target, []).append(entry)
+        entry.memory = _carry_over(entry.memory, before, entry.policy)
+        return entry, True
+
+    def drop(self, uid: str) -> Entry | None:
+        """Forget a policy that was deleted."""
+        entry = self._by_uid.pop(uid, None)
+        if entry is not None:
+            entry.deleted = True
+            self._unlink(entry, entry.target)
+        return entry
+
+    def replace(self, bodies: Iterable[Mapping[str, Any]]) -> tuple[list[Entry], list[Entry]]:
+        """Take in a full list: (those to be looked at anew, those that are gone)."""
+        changed: list[Entry] = []
+        seen: set[str] = set()
+        for body in bodies:
+            entry, anew = self.put(body)
+            seen.add(entry.uid)
+            if anew:
+                changed.append(entry)
+        gone = [entry for uid in set(self._by_uid) - seen if (entry := self.drop(uid)) is not None]
+        return changed, gone
+
+    def guarding(self, target: TargetKey) -> list[Entry]:
+        """All policies on a target, the one that acts (the oldest) first."""
+        return sorted(self._by_target.get(target, ()), key=lambda e: (e.created, e.uid))
+
+    def targets(self) -> Iterable[TargetKey]:
+        """Every target that some policy names."""
+        return self._by_target.keys()
+
+    def _new(self, body: Mapping[str, Any]) -> Entry:
+        meta = body["metadata"]
+        entry = Entry(
+            uid=meta["uid"],
+            namespace=meta["namespace"],
+            name=meta["name"],
+            generation=0,
+            resource_version=str(meta["resourceVersion"]),
+            created=epoch(meta.get("creationTimestamp")),
+            target=("", meta["namespace"], ""),
+            phase=phase_of(meta["uid"]),
+        )
+        entry.raw_status = dict(body.get("status") or {})
+        self._read_spec(entry, body)
+        self._recall(entry)
+        return entry
+
+    def _recall(self, entry: Entry) -> None:
+        """Take up what an earlier process left in the status."""
+        try:
+            entry.status = PolicyStatus.model_validate(entry.raw_status)
+            entry.journal = Journal(entry.status.history)
+            if entry.status.memory is not None:
+                entry.memory = load_memory(entry.status.memory)
+        except (ValueError, UnreadableMemory) as error:
+            log.warning("policy %s/%s: its status cannot be read, it starts afresh: %s", *entry.key, error)
+
+    def _read_spec(self, entry: Entry, body: Mapping[str, Any]) -> None:
+        meta = body["metadata"]
+        entry.generation = int(meta.get("generation", 0))
+        entry.policy, entry.problem, entry.evaluated = None, None, False
+        reference = (body.get("spec") or {}).get("targetRef") or {}
+        entry.target = (str(reference.get("kind", "")), entry.namespace, str(reference.get("name", "")))
+        try:
+            spec = parse_policy(body).spec
+        except InvalidPolicy as problem:
+            entry.problem = problem
+            return
+        except Exception as error:  # one policy's trouble never harms another
+            log.exception("policy %s/%s cannot be read", *entry.key)
+            entry.problem = InvalidPolicy([Problem("spec", f"cannot be read: {error}")])
+            return
+        entry.policy = compile_policy(
+            spec,
+            uid=entry.uid,
+            namespace=entry.namespace,
+            name=entry.name,
+            generation=entry.generation,
+            dry_run=self._dry_run,
+        )
+        entry.source = spec.metric_source.name or "default"
+        entry.family = spec.metric_source.preset
+        entry.signals = tuple(
+            Signal(
+                name=s.name,
+                preset=s.preset or "",
+                query=s.query or "",
+                window_seconds=s.window,
+                samples_query=s.samples_query or "",
+                min_samples=entry.policy.signals[s.name].min_samples,
+                unit=entry.policy.signals[s.name].unit,
+            )
+            for s in signals_of(spec)
+            if s.name in entry.policy.signals
+        )
+
+    def _unlink(self, entry: Entry, target: TargetKey) -> None:
+        others = [e for e in self._by_target.get(target, ()) if e is not entry]
+        if others:
+            self._by_target[target] = others
+        else:
+            self._by_target.pop(target, None)
+
+
+def is_older(version: str, known: str) -> bool:
+    """Whether a resourceVersion is older than another.
+
+    Kubernetes lets versions of one resource be compared as whole numbers (KEP-5504, comparable resource versions).
+    """
+    return version.isdigit() and known.isdigit() and int(version) < int(known)
+
+
+def _carry_over(memory: Memory, before: Policy | None, after: Policy | None) -> Memory:
+    """Memory under a changed spec: timers of a rule whose conditions are other ones mean nothing any more."""
+    if before is None or after is None:
+        return memory
+    was = {rule.name: rule.conditions for rule in before.rules}
+    rules: dict[str, RuleMemory] = {}
+    for rule in after.rules:
+        kept = memory.rules.get(rule.name)
+        if kept is not None:
+            same = was.get(rule.name) == rule.conditions
+            rules[rule.name] = kept if same else RuleMemory(scaled=kept.scaled)
+    return replace(memory, rules=rules)

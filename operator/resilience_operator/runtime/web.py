@@ -1,0 +1,52 @@
+"""The endpoints on one port: /healthz, /readyz, /metrics."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from resilience_operator.runtime.health import Check, Health
+
+HEALTH: web.AppKey[Health] = web.AppKey("health", Health)
+
+
+def _answer(checks: dict[str, Check]) -> web.Response:
+    failing = Health.failing(checks)
+    body = {"status": "failing" if failing else "ok", "checks": {name: failing.get(name, "ok") for name in checks}}
+    return web.json_response(body, status=503 if failing else 200)
+
+
+async def _healthz(request: web.Request) -> web.Response:
+    return _answer(request.app[HEALTH].live)
+
+
+async def _readyz(request: web.Request) -> web.Response:
+    return _answer(request.app[HEALTH].ready)
+
+
+async def _metrics(_: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@asynccontextmanager
+async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
+    """Serve until the block ends; yields the port, or 0 when turned off."""
+    if port == 0:
+        yield 0
+        return
+    app = web.Application()
+    app[HEALTH] = health
+    app.add_routes(
+        [web.get("/healthz", _healthz), web.get("/readyz", _readyz), web.get("/metrics", _metrics)]
+    )
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port, reuse_address=True).start()
+        yield port
+    finally:
+        await runner.cleanup()
