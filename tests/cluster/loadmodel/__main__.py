@@ -24,7 +24,9 @@ async def serve(arguments: argparse.Namespace) -> None:
     """Watch and answer until SIGTERM or SIGINT."""
     engine = Engine(replace(Effective(), rps=arguments.default_rps))
     watcher = Watcher(engine, arguments.kubeconfig, time.monotonic)
-    runner = web.AppRunner(Server(engine, time.monotonic, lambda: watcher.ready).app(), access_log=None)
+    runner = web.AppRunner(
+        Server(engine, time.monotonic, lambda: watcher.ready).app(), access_log=None, shutdown_timeout=1.0
+    )
     await runner.setup()
     host, port = arguments.listen
     await web.TCPSite(runner, host, port).start()

@@ -104,17 +104,20 @@ class Engine:
         if self._workload_of_uid.get(pod.uid, key) != key:
             self.remove_pod(pod.uid, now)
         state = self._workload(key, now)
+        known = state.pods.get(pod.uid)
+        if known is not None and _alike(known.pod, pod):
+            if known.pod != pod:
+                known.pod, known.texts = pod, {}
+            return
         self._advance(state, now)
         self._workload_of_uid[pod.uid] = key
-        known = state.pods.get(pod.uid)
         if known is None:
             settings = self._effective(key, pod.image)
             state.pods[pod.uid] = PodState(
                 pod, workload, settings, behaviour.idle(pod.containers, settings), [0.0] * len(pod.containers)
             )
-        elif known.pod != pod:
-            known.pod = pod
-            known.texts = {}
+        else:
+            known.pod, known.texts = pod, {}
         self._recompute(state)
 
     def remove_pod(self, uid: str, now: float) -> None:
@@ -268,3 +271,12 @@ class Engine:
         """Every pod, by workload."""
         for workload in self.workloads.values():
             yield from workload.pods.values()
+
+
+def _alike(old: Pod, new: Pod) -> bool:
+    """Whether a change of the pod (its address, say) leaves what it does as it is; most changes do."""
+
+    def what_counts(pod: Pod) -> tuple[object, ...]:
+        return (pod.serving, pod.phase, pod.terminating, pod.containers)
+
+    return what_counts(old) == what_counts(new)
