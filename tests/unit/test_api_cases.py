@@ -127,6 +127,9 @@ REFUSED: Mapping[str, Refused] = {
     "a word as threshold in all": Refused(
         {WHEN: {"all": [{"signal": "cpu", "above": "x"}]}}, "spec.rules[0].when.all[0].above", RATIO_OR_DURATION
     ),
+    "the sentence that stands in the schema": Refused(
+        {f"{WHEN}.above": RATIO_OR_DURATION}, "spec.rules[0].when.above", RATIO_OR_DURATION, "Too long"
+    ),
     # conditions
     "above and below": Refused(
         {f"{WHEN}.below": 0.1}, "spec.rules[0].when", "either above or below, and not both", ONE_BOUND

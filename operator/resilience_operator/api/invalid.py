@@ -36,7 +36,7 @@ def invalid_policy(error: ValidationError) -> InvalidPolicy:
 def _problems(detail: ErrorDetails) -> Iterator[Problem]:
     path = _path(detail["loc"])
     if detail["type"] == "checks":
-        for field, message in detail["ctx"]["failed"]:
+        for field, message in detail.get("ctx", {})["failed"]:
             yield Problem(".".join(part for part in (path, field) if part), message)
     else:
         yield Problem(path, _message(detail))

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from math import isfinite
 
-DURATION_MAX_LENGTH = 24
-"""Characters."""
+DURATION_MAX_LENGTH = 48
+"""Characters; the pattern allows no more."""
 
-THRESHOLD_MAX_LENGTH = 24
-"""Characters."""
+THRESHOLD_MAX_LENGTH = 48
+"""Characters; the pattern allows no more. Shorter than any sentence that stands in the schema."""
 
 _AMOUNT = r"[0-9]{1,6}(\.[0-9]{1,3})?"
 DURATION_PATTERN = f"({_AMOUNT}h)?({_AMOUNT}m)?({_AMOUNT}s)?({_AMOUNT}ms)?"

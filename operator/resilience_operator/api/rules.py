@@ -244,7 +244,7 @@ _NO_TO_TARGET = {
 
 
 class Rule(SpecModel):
-    """When → then."""
+    """When something holds, then something is done."""
 
     name: Name = Field(
         description="Name of the rule in events, status and the journal, like cpu-saturation. No two rules "
