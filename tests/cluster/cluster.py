@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import socket
@@ -120,7 +121,7 @@ class Cluster:
             if records.running(component.name):
                 continue
             process = processes.spawn(
-                [component.name, *component.arguments],
+                component.argv,
                 executable=component.executable,
                 log=self.layout.log(component.name),
                 cwd=ROOT,
@@ -170,13 +171,13 @@ def up(options: Options | None = None, say: Say = print) -> Cluster:
     with exclusive(state):
         kept = _recall(state)
         cluster = Cluster(resolve(options, kept.settings if kept else None), binaries)
-        if kept and cluster.settings != kept.settings and any(map(kept.running, kept.components)):
-            raise ClusterError(
-                f"the cluster in {state} runs with other settings than these; stop it first: "
-                f"python -m tests.cluster down --state {state}"
-            )
+        if kept and any(map(kept.running, kept.components)):
+            _refuse_change(kept.settings, cluster.settings)
+        if not cluster.settings.load_model:
+            cluster._halt([components.LOAD_MODEL], grace=5)
         lacking = [name for name in cluster.components if not cluster.running(name)]
         if not lacking:
+            _remember(cluster)
             say(f"the cluster in {state} is running already")
             return cluster
         _refuse_taken_ports(cluster, lacking)
@@ -253,6 +254,15 @@ def _remember(cluster: Cluster) -> None:
     binaries = {name: str(path) for name, path in cluster.binaries.items()}
     text = json.dumps({"settings": cluster.settings.to_json(), "binaries": binaries}, indent=2)
     cluster.layout.settings.write_text(text + "\n")
+
+
+def _refuse_change(running: Settings, wanted: Settings) -> None:
+    """A running cluster is what it was started as; only the load model beside it comes and goes."""
+    if dataclasses.replace(running, load_model=wanted.load_model) != wanted:
+        raise ClusterError(
+            f"the cluster in {running.state} runs with other settings than these; stop it first: "
+            f"python -m tests.cluster down --state {running.state}"
+        )
 
 
 def _refuse_foreign(state: Path) -> None:

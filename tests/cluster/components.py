@@ -32,6 +32,12 @@ class Component:
     arguments: tuple[str, ...]
     ready_url: str
     environment: Mapping[str, str] = field(default_factory=dict)
+    called: str | None = None
+    """What the process sees as its own name, where that is not ``name``."""
+
+    @property
+    def argv(self) -> list[str]:
+        return [self.called or self.name, *self.arguments]
 
 
 def components(settings: Settings, binaries: Mapping[str, Path]) -> dict[str, Component]:
@@ -107,6 +113,7 @@ def _apiserver(settings: Settings, layout: Layout, binary: Path) -> Component:
             "--audit-log-maxsize=500",
             "--audit-log-maxbackup=2",
             "--profiling=false",
+            "--shutdown-watch-termination-grace-period=1s",  # Else a stop waits for watches to end by themselves.
         ),
         f"{settings.server}/readyz",
     )
@@ -170,7 +177,7 @@ def _kwok(settings: Settings, layout: Layout, binary: Path) -> Component:
     return Component(
         KWOK,
         binary,
-        (f"--config={KWOK_STAGES}", f"--kubeconfig={kubeconfig}", f"--server-address={listen}"),
+        (f"--config={KWOK_STAGES}", f"--kubeconfig={kubeconfig}", f"--server-address={listen}", "--v=WARN"),
         f"http://{listen}/healthz",
         {"KWOK_WORKDIR": str(layout.state / "kwok")},  # Otherwise a configuration in the home folder is read too.
     )
@@ -203,4 +210,5 @@ def _load_model(settings: Settings) -> Component:
         ),
         f"http://{settings.prometheus_scrape}/healthz",
         {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        called=sys.executable,  # Python finds its virtual environment by the name it is called by.
     )
