@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -147,11 +148,17 @@ def test_columns(server: Server, stored: str) -> None:
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="needs kubectl")
-def test_explain_reads_well(cluster: Cluster) -> None:
+def test_explain_reads_well(cluster: Cluster, tmp_path: Path) -> None:
     def explain(field: str) -> str:
-        command = ["kubectl", "--kubeconfig", str(cluster.kubeconfig), "explain", field]
-        shown = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True).stdout
-        return " ".join(shown.split())
+        """What kubectl says. The server publishes a new CRD's description some seconds after establishing it."""
+        command = ["kubectl", "--kubeconfig", str(cluster.kubeconfig), "--cache-dir", str(tmp_path), "explain", field]
+        deadline = time.monotonic() + 30
+        while True:
+            shown = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+            if shown.returncode == 0:
+                return " ".join(shown.stdout.split())
+            assert time.monotonic() < deadline, shown.stderr
+            time.sleep(0.5)
 
     assert "{name: cpu-saturation, when: {signal: cpu, above: 70%, for: 2m}" in explain("rsp.spec.rules")
     assert "a ratio like 70% or 0.7, or a duration like 800ms or 1s" in explain("rsp.spec.rules.when.above")
