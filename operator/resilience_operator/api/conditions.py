@@ -26,7 +26,6 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
     ConditionType.READY: {
         "Accepted": "The policy is valid, its target is there, and it is being evaluated.",
         "DryRun": "The policy is evaluated and its decisions are recorded, but nothing is changed.",
-        "DryRun": "The policy is valid and decides, but spec.mode is DryRun: nothing is changed.",
         "Suspended": "spec.mode is Suspended: nothing is looked at and nothing is done.",
         "InvalidSpec": "The policy cannot work as it is written; the message says what to change.",
         "TargetNotFound": "There is no such workload in the policy's namespace.",
@@ -38,7 +37,6 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
         "PluginNotFound": "A plugin that the policy names is not installed.",
         "Forbidden": "The operator may not read or change the target; the message names the missing permission.",
         "ActionFailed": "An action was refused or could not be carried out; it is tried again.",
-        "ActionFailed": "An action was refused or did not reach the API server; the message says why.",
         "EvaluationFailed": "The evaluation failed unexpectedly; it is tried again at the next interval.",
     },
     ConditionType.METRICS_AVAILABLE: {
@@ -68,7 +66,6 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
         "ReleaseFailing": "A rule is breached by the new revision alone.",
         "Paused": "The release is held where it is.",
         "ManualPause": "A person paused the rollout; the operator neither resumes it nor rolls it back.",
-        "ManualPause": "A person paused the rollout; that is respected, and the release is not judged.",
         "RollingBack": "The last good revision is being restored.",
         "RolledBack": "The release was rolled back and its revision is quarantined.",
         "HeldPaused": "A quarantined revision keeps being applied; the rollout is held paused for a person.",
