@@ -1,0 +1,1 @@
+"""What people type: `resilience-operator`, and the `kubectl resilience` plugin."""

@@ -1,0 +1,129 @@
+"""`resilience-operator`: run the operator, or show how it would be configured."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+import yaml
+
+from resilience_operator import __version__
+from resilience_operator.kube.credentials import NoCluster
+from resilience_operator.runtime.config import BadConfig, Config, load, show
+from resilience_operator.runtime.logs import set_up
+
+app = typer.Typer(
+    name="resilience-operator",
+    help="Keeps Kubernetes workloads inside their objectives.",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+EXIT_CONFIG = 2
+"""The configuration or the call is wrong; trying again does not help."""
+
+KubeconfigOption = Annotated[
+    Path | None, typer.Option("--kubeconfig", help="Kubeconfig file. In a pod the ServiceAccount is used without it.")
+]
+PrometheusOption = Annotated[
+    str | None, typer.Option("--prometheus-url", help="Address of the metric source named default.", metavar="URL")
+]
+DryRunOption = Annotated[
+    bool | None, typer.Option("--dry-run", help="Rehearse every policy: decide, record and tell, change nothing.")
+]
+NamespaceOption = Annotated[
+    list[str] | None, typer.Option("--namespace", help="Only look at this namespace; may be given several times.")
+]
+FileOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (YAML).", metavar="FILE")]
+PortOption = Annotated[int | None, typer.Option("--port", help="Port of /healthz, /readyz and /metrics; 0: none.")]
+ListenOption = Annotated[str | None, typer.Option("--listen", help="Address of the endpoints.")]
+LogFormatOption = Annotated[
+    Literal["json", "console", "auto"] | None, typer.Option("--log-format", help="auto: console on a terminal.")
+]
+LogLevelOption = Annotated[
+    Literal["debug", "info", "warning", "error"] | None, typer.Option("--log-level", help="What to log.")
+]
+ElectionOption = Annotated[
+    bool | None,
+    typer.Option("--leader-election/--no-leader-election", help="Act only while holding the Lease."),
+]
+
+
+def _load(flags: dict[str, Any], file: Path | None) -> Config:
+    try:
+        return load(flags, file)
+    except BadConfig as error:
+        typer.echo(f"resilience-operator: {error}", err=True)
+        raise typer.Exit(EXIT_CONFIG) from None
+
+
+@app.command()
+def run(
+    kubeconfig: KubeconfigOption = None,
+    prometheus_url: PrometheusOption = None,
+    dry_run: DryRunOption = None,
+    namespace: NamespaceOption = None,
+    config: FileOption = None,
+    listen: ListenOption = None,
+    port: PortOption = None,
+    log_format: LogFormatOption = None,
+    log_level: LogLevelOption = None,
+    leader_election: ElectionOption = None,
+) -> None:
+    """Watch the policies and act on them until told to stop (SIGTERM, Ctrl-C).
+
+    Flags win over RESILIENCE_* environment variables, and those over the file of --config.
+    Exit codes: 0 stopped as told, 1 failed, 2 the configuration or the call is wrong.
+    """
+    from resilience_operator.runtime.app import run as run_app
+
+    flags = {
+        "kubeconfig": kubeconfig,
+        "prometheus_url": prometheus_url,
+        "dry_run": dry_run,
+        "namespaces": tuple(namespace or ()),
+        "listen": listen,
+        "port": port,
+        "log_format": log_format,
+        "log_level": log_level,
+        "leader_election": leader_election,
+    }
+    loaded = _load(flags, config)
+    set_up(loaded.log_format, loaded.log_level)
+    try:
+        asyncio.run(run_app(loaded))
+    except NoCluster as error:
+        typer.echo(f"resilience-operator: {error}", err=True)
+        raise typer.Exit(EXIT_CONFIG) from None
+    except OSError as error:
+        typer.echo(f"resilience-operator: {error}", err=True)
+        raise typer.Exit(1) from None
+
+
+@app.command()
+def config(
+    file: FileOption = None,
+    output: Annotated[Literal["yaml", "json"], typer.Option("-o", "--output", help="Form of the answer.")] = "yaml",
+) -> None:
+    """Show the configuration in force, from environment and file; secrets are masked."""
+    shown = show(_load({}, file))
+    if output == "json":
+        json.dump(shown, sys.stdout, indent=2)
+        typer.echo()
+    else:
+        typer.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
+
+
+@app.command()
+def version() -> None:
+    """Show the version."""
+    typer.echo(__version__)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,229 @@
+"""The process put together: connections, watches, the loop, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+
+import kopf
+
+from resilience_operator import __version__
+from resilience_operator.actions.executor import LiveExecutor, RehearsalExecutor
+from resilience_operator.kube.client import Kube
+from resilience_operator.kube.policies import list_policies
+from resilience_operator.resilience import CallError, Deadline, Retry
+from resilience_operator.runtime.cleanup import Cleanup
+from resilience_operator.runtime.config import Config
+from resilience_operator.runtime.entry import Entry, TargetKey
+from resilience_operator.runtime.handlers import registry, settings
+from resilience_operator.runtime.health import Health
+from resilience_operator.runtime.leadership import Leader
+from resilience_operator.runtime.metrics import POLICIES, count_retry
+from resilience_operator.runtime.reconcile import Reconciler
+from resilience_operator.runtime.recorder import Recorder
+from resilience_operator.runtime.scheduler import Scheduler
+from resilience_operator.runtime.store import PolicyStore
+from resilience_operator.runtime.targets import Targets
+from resilience_operator.runtime.web import serve
+from resilience_operator.signals.collect import Collector
+from resilience_operator.signals.prometheus import PrometheusSource
+from resilience_operator.signals.registry import Sources
+
+log = logging.getLogger(__name__)
+
+LIST_TIME = 60.0
+"""Seconds for a full list of policies."""
+
+
+class App:
+    """One operator process. All its parts live between `start` and the end of `run`."""
+
+    def __init__(self, config: Config, kube: Kube, sources: Sources, leader: Leader) -> None:
+        self._config = config
+        self._kube = kube
+        self._leader = leader
+        self._store = PolicyStore(dry_run=config.dry_run)
+        self._targets = Targets(kube, config.namespaces, self._target_changed)
+        self._recorder = Recorder(kube, refresh=config.refresh_seconds)
+        self._cleanup = Cleanup(kube, self._store, self._targets, dry_run=config.dry_run)
+        self._reconciler = Reconciler(
+            store=self._store,
+            targets=self._targets,
+            collector=Collector(sources, retry=kube.retry),
+            live=LiveExecutor(kube),
+            rehearsal=RehearsalExecutor(),
+            recorder=self._recorder,
+            leadership=leader,
+            clock=time.time,
+        )
+        self._scheduler = Scheduler(self._reconciler.evaluate, lambda entry: entry.source)
+        self._reconciler.scheduler = self._scheduler
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listed = False
+        self._scheduling: asyncio.Task[None] | None = None
+
+    def health(self) -> Health:
+        """The checks behind /healthz and /readyz."""
+        found = Health()
+        found.live["scheduler"] = self._scheduler_alive
+        found.ready["policies"] = lambda: "" if self._listed else "the policies are not listed yet"
+        found.ready["targets"] = self._targets.not_ready
+        return found
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Watch and evaluate until `stop`."""
+        kopf_stop = asyncio.Event()
+        watching = asyncio.create_task(
+            kopf.operator(
+                registry=registry(self._on_policy, self._config.kubeconfig),
+                settings=settings(),
+                standalone=True,
+                clusterwide=not self._config.namespaces,
+                namespaces=self._config.namespaces,
+                stop_flag=kopf_stop,
+            ),
+            name="kopf",
+        )
+        relisting = asyncio.create_task(self._relist(stop), name="relist")
+        async with self._targets.watching(), self._leader.leading():
+            self._scheduling = asyncio.create_task(self._schedule(stop), name="scheduler")
+            ended = asyncio.create_task(stop.wait())
+            done, _ = await asyncio.wait(
+                (watching, self._scheduling, relisting, ended), return_when=asyncio.FIRST_COMPLETED
+            )
+            unexpected = [task for task in done if task is not ended]
+            stop.set()
+            # kopf may hang when it is cancelled; its own flag ends it.
+            kopf_stop.set()
+            await asyncio.gather(self._scheduling, relisting, ended, return_exceptions=True)
+            await asyncio.wait((watching,), timeout=5.0)
+            for task in self._tasks:
+                task.cancel()
+        for task in unexpected:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                raise error
+
+    async def _schedule(self, stop: asyncio.Event) -> None:
+        if await _first(stop, self._targets.synced()):
+            await self._scheduler.run(stop)
+
+    def _scheduler_alive(self) -> str:
+        task = self._scheduling
+        return "the scheduler has ended" if task is not None and task.done() else ""
+
+    def _on_policy(self, kind: str | None, body: Mapping[str, Any]) -> None:
+        if kind == "DELETED":
+            self._gone(self._store.drop(body["metadata"]["uid"]))
+            return
+        before = self._store.get(body["metadata"]["uid"])
+        target = before.target if before is not None else None
+        entry, anew = self._store.put(body)
+        if anew:
+            self._changed(entry, target)
+
+    def _changed(self, entry: Entry, target_before: TargetKey | None) -> None:
+        self._scheduler.add(entry)
+        for other in self._store.guarding(entry.target):
+            self._scheduler.poke(other)
+        if target_before is not None and target_before != entry.target:
+            self._left(target_before)
+        POLICIES.labels("any").set(len(self._store))
+
+    def _gone(self, entry: Entry | None) -> None:
+        if entry is None:
+            return
+        self._scheduler.remove(entry)
+        self._recorder.forget(entry.uid)
+        self._left(entry.target)
+        POLICIES.labels("any").set(len(self._store))
+
+    def _left(self, target: TargetKey) -> None:
+        """A policy no longer names `target`: the next one guards it, or it is given back."""
+        for other in self._store.guarding(target):
+            self._scheduler.poke(other)
+        if not self._store.guarding(target):
+            self._spawn(self._release(target))
+
+    async def _release(self, target: TargetKey) -> None:
+        if self._leader.is_leader():
+            await self._cleanup.release(target)
+
+    def _target_changed(self, target: TargetKey) -> None:
+        for entry in self._store.guarding(target):
+            self._scheduler.poke(entry)
+
+    async def _relist(self, stop: asyncio.Event) -> None:
+        """The net below the watches: a full list now and then drops what was deleted unseen."""
+        pause = 1.0
+        while not stop.is_set():
+            try:
+                await self._list_once()
+                pause = self._config.relist_seconds
+            except CallError as error:
+                log.warning("policies cannot be listed: %s", error)
+                pause = min(30.0, pause * 2)
+            await _first(stop, asyncio.sleep(pause))
+
+    async def _list_once(self) -> None:
+        bodies: list[Mapping[str, Any]] = []
+        for namespace in self._config.namespaces or (None,):
+            bodies += (await list_policies(self._kube, namespace, deadline=Deadline.after(LIST_TIME))).items
+        changed, gone = self._store.replace(bodies)
+        for entry in changed:
+            self._changed(entry, None)
+        for entry in gone:
+            self._gone(entry)
+        self._listed = True
+        await self._targets.synced()
+        if self._leader.is_leader():
+            await self._cleanup.sweep()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _first(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
+    """Await `work` or `stop`; whether the work was done."""
+    doing, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
+        return doing in done
+    finally:
+        doing.cancel()
+        stopping.cancel()
+
+
+@asynccontextmanager
+async def _sources(config: Config) -> AsyncIterator[Sources]:
+    sources = Sources.from_config(config.all_sources, PrometheusSource)
+    try:
+        yield sources
+    finally:
+        await sources.close()
+
+
+async def run(config: Config) -> None:
+    """Run an operator until SIGTERM or SIGINT. Raises NoCluster, and what ended it unexpectedly."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    retry = Retry(on_retry=count_retry)
+    async with AsyncExitStack() as stack:
+        kube = await stack.enter_async_context(Kube.connect(config.kubeconfig, retry=retry))
+        sources = await stack.enter_async_context(_sources(config))
+        leader = Leader(kube, config, on_lost=stop.set)
+        app = App(config, kube, sources, leader)
+        port = await stack.enter_async_context(serve(app.health(), config.listen, config.port))
+        log.info("resilience-operator %s on %s, endpoints on port %s", __version__, kube.host, port or "none")
+        if not sources.names:
+            log.warning("no metric source is configured: every signal is Unknown. Give --prometheus-url or sources")
+        await app.run(stop)
+    log.info("ended")

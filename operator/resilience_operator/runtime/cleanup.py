@@ -1,0 +1,72 @@
+"""What a policy leaves on its target when it goes: nothing.
+
+A pause of the operator's own is lifted and an HPA's minReplicas is given back, and both are told. What is the
+operator's own is read from the objects themselves (field manager, annotation), so it is found too when the policy was
+deleted while no operator ran. Replicas stay as they are: taking pods away because a policy is gone would be an outage.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from resilience_operator.decision.target import MANAGER, TargetState
+from resilience_operator.kube import events, hpa, mutations
+from resilience_operator.kube.client import Kube
+from resilience_operator.resilience import CallError, Deadline, NotFound, ReadAgain
+from resilience_operator.runtime.entry import TargetKey
+from resilience_operator.runtime.store import PolicyStore
+from resilience_operator.runtime.targets import Targets
+
+log = logging.getLogger(__name__)
+
+TIME = 20.0
+"""Seconds for one target."""
+
+
+class Cleanup:
+    """Gives back what no policy asks for any more."""
+
+    def __init__(self, kube: Kube, store: PolicyStore, targets: Targets, *, dry_run: bool) -> None:
+        self._kube = kube
+        self._store = store
+        self._targets = targets
+        self._dry_run = dry_run
+
+    async def sweep(self) -> None:
+        """Look at every target that bears a mark of the operator's."""
+        for key in self._targets.marked():
+            await self.release(key)
+
+    async def release(self, key: TargetKey) -> None:
+        """Give one target back, unless some policy guards it. Never raises but for cancellation."""
+        if self._dry_run or self._store.guarding(key):
+            return
+        target = self._targets.get(key)
+        if target is None:
+            return
+        try:
+            if target.paused and target.paused_by == MANAGER:
+                await mutations.resume(self._kube, target, deadline=Deadline.after(TIME))
+                await self._tell(target, "RolloutResumed", "no policy guards it any more: the operator's pause is lifted")
+            if target.hpa is not None and target.hpa.original_min is not None:
+                await hpa.restore_hpa_min(self._kube, target, deadline=Deadline.after(TIME))
+                await self._tell(
+                    target, "MinimumRestored", f"no policy guards it any more: minReplicas of HPA {target.hpa.name} is "
+                    f"{target.hpa.original_min} again"
+                )
+        except (ReadAgain, NotFound) as error:
+            log.info("%s %s/%s changed while it was given back; looked at again later: %s", *key, error)
+        except CallError as error:
+            log.warning("%s %s/%s could not be given back yet: %s", *key, error)
+
+    async def _tell(self, target: TargetState, reason: str, message: str) -> None:
+        log.info("%s %s/%s: %s", target.kind, target.namespace, target.name, message)
+        await events.record(
+            self._kube,
+            events.Subject("apps/v1", target.kind, target.namespace, target.name, target.uid),
+            key=f"{reason}/{target.resource_version}",
+            type="Normal",
+            reason=reason,
+            action="GaveBack",
+            message=message,
+        )

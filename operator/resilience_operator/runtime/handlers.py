@@ -1,0 +1,59 @@
+"""kopf's part: watching policies. The handler writes nothing and returns None, so kopf leaves no trace on them.
+
+kopf never retries an event handler, so this one is total; and after a 410 it does not tell what was deleted in the
+gap, so a full list sweeps behind it every few minutes (`runtime.app`).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import kopf
+
+from resilience_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
+
+log = logging.getLogger(__name__)
+
+OnPolicy = Callable[[str | None, Mapping[str, Any]], None]
+"""Event type (None for what was there at the start) and the object."""
+
+
+def registry(on_policy: OnPolicy, kubeconfig: Path | None) -> kopf.OperatorRegistry:
+    """A registry with the one handler there is, and the login."""
+    found = kopf.OperatorRegistry()
+
+    @kopf.on.event(GROUP, VERSION, PLURAL, registry=found)
+    def policy_changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+        try:
+            on_policy(type, body)
+        except Exception:
+            log.exception("an event of a policy was not understood; the next full list mends it")
+
+    @kopf.on.login(registry=found)
+    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        if kubeconfig is not None:
+            # kopf reads the file that this variable names, and has no argument for it.
+            os.environ["KUBECONFIG"] = str(kubeconfig)
+            return kopf.login_with_kubeconfig(**kwargs)
+        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+    return found
+
+
+def settings() -> kopf.OperatorSettings:
+    """kopf as it is needed here: it watches, and does nothing else."""
+    found = kopf.OperatorSettings()
+    found.posting.enabled = False
+    found.scanning.disabled = True
+    found.peering.standalone = True
+    found.watching.server_timeout = 300
+    found.watching.connect_timeout = 5
+    found.networking.request_timeout = 30
+    # A list or watch that keeps failing beyond these would stop kopf: an API server may be away for long.
+    found.networking.error_backoffs = [0.1, 0.5, 1, 2, 3, 5, 8, 13, *[15] * 10_000]
+    found.queueing.worker_limit = None
+    return found

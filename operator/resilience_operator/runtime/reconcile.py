@@ -1,0 +1,307 @@
+"""One evaluation, from what is due to what is written: collect → decide → act → record.
+
+The order in which things are written is what makes a crash harmless:
+1. the intent (status): what is about to be done, with the timers that led to it;
+2. the actions, each of which checks its target again;
+3. the events, under names made from the decision, so that telling twice is one event;
+4. the status: what was done. A crash before it leaves the intent, which the next process settles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from resilience_operator.actions.executor import Executor
+from resilience_operator.api.conditions import ConditionStatus, ConditionType, condition
+from resilience_operator.decision.commands import Outcome, Result
+from resilience_operator.decision.decide import Decision, decide
+from resilience_operator.decision.memory import Intent, Memory
+from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.policy import Mode
+from resilience_operator.decision.remember import remember, settle
+from resilience_operator.decision.target import TargetState
+from resilience_operator.resilience import CallError, Deadline, ReadAgain
+from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.metrics import ACTIONS, EVALUATION_SECONDS, EVALUATIONS
+from resilience_operator.runtime.recorder import Recorder
+from resilience_operator.runtime.scheduler import Scheduler
+from resilience_operator.runtime.store import PolicyStore
+from resilience_operator.runtime.targets import Targets
+from resilience_operator.signals.collect import Collector
+from resilience_operator.signals.model import SignalRequest
+from resilience_operator.status.records import moment, record
+from resilience_operator.status.render import render, render_refusal
+
+log = logging.getLogger(__name__)
+
+LONGEST_EVALUATION = 15.0
+"""Seconds after which an evaluation ends, whatever is missing by then."""
+
+ACT_TIME = 8.0
+"""Seconds that are kept for acting and recording after the collecting."""
+
+WORKERS = 16
+"""Policies of one process that act or write at once."""
+
+BEHIND_TIMEOUT = 10.0
+"""Seconds to wait for the watch to show what an action wrote; after them it is decided on what there is."""
+
+
+class Leadership(Protocol):
+    """Whether this replica may write, asked right before each write."""
+
+    def is_leader(self) -> bool:
+        """True while no other replica can be acting."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a policy is not evaluated."""
+
+    status: ConditionStatus
+    reason: str
+    message: str
+
+
+class Reconciler:
+    """Evaluates policies, batch by batch."""
+
+    def __init__(
+        self,
+        *,
+        store: PolicyStore,
+        targets: Targets,
+        collector: Collector,
+        live: Executor,
+        rehearsal: Executor,
+        recorder: Recorder,
+        leadership: Leadership,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._targets = targets
+        self._collector = collector
+        self._live, self._rehearsal = live, rehearsal
+        self._recorder = recorder
+        self._leadership = leadership
+        self._clock = clock
+        self._workers = asyncio.Semaphore(WORKERS)
+        self.scheduler: Scheduler | None = None
+
+    async def evaluate(self, entries: Sequence[Entry]) -> None:
+        """Evaluate a batch of policies that read the same metric source. Never raises but for cancellation."""
+        if not self._leadership.is_leader():
+            return
+        with EVALUATION_SECONDS.time():
+            ready: list[tuple[Entry, TargetState]] = []
+            refused: list[tuple[Entry, Refusal]] = []
+            for entry in entries:
+                found = self._look(entry)
+                if isinstance(found, Refusal):
+                    refused.append((entry, found))
+                elif found is not None:
+                    ready.append((entry, found))
+            deadline = Deadline.after(LONGEST_EVALUATION)
+            collected, _ = await asyncio.gather(
+                self._collect(ready, deadline),
+                asyncio.gather(*(self._guarded(e, self._refuse(e, r, deadline)) for e, r in refused)),
+            )
+            await asyncio.gather(
+                *(
+                    self._guarded(entry, self._one(entry, target, observations, deadline))
+                    for (entry, target), observations in zip(ready, collected, strict=True)
+                )
+            )
+
+    def _look(self, entry: Entry) -> TargetState | Refusal | None:
+        """The target's state; or why the policy is not evaluated; or None when it is too early to tell."""
+        if entry.deleted:
+            return None
+        if entry.policy is None:
+            return Refusal("False", "InvalidSpec", str(entry.problem))
+        if entry.policy.mode is Mode.SUSPENDED:
+            return Refusal("True", "Suspended", "spec.mode is Suspended: nothing is looked at and nothing is done")
+        first = self._store.guarding(entry.target)[0]
+        kind, namespace, name = entry.target
+        if first is not entry:
+            return Refusal(
+                "False",
+                "TargetConflict",
+                f"the older policy {first.name} guards {kind} {name} already: delete one of the two, or choose "
+                "another target",
+            )
+        if entry.behind and not self._caught_up(entry):
+            return None
+        target = self._targets.get(entry.target)
+        if target is None:
+            return Refusal(
+                "False",
+                "TargetNotFound",
+                f"there is no {kind} {name} in namespace {namespace}: create it, or correct spec.targetRef",
+            )
+        return target
+
+    def _caught_up(self, entry: Entry) -> bool:
+        """Whether the watch shows what the last actions wrote. Until then nothing may be decided on it."""
+        waited = asyncio.get_running_loop().time() - entry.behind_since
+        if waited < BEHIND_TIMEOUT and not all(
+            self._targets.shows(kind, entry.namespace, name, version) for kind, name, version in entry.behind
+        ):
+            if self.scheduler is not None:
+                self.scheduler.poke(entry, 0.2)
+            return False
+        entry.behind = ()
+        return True
+
+    async def _collect(
+        self, ready: Sequence[tuple[Entry, TargetState]], deadline: Deadline
+    ) -> list[dict[str, Observation]]:
+        requests: list[SignalRequest] = []
+        for entry, target in ready:
+            owners = {r.owner: r.name for r in target.revisions if r.replicas > 0}
+            requests += (
+                SignalRequest(
+                    target.namespace, target.name, target.kind, owners, signal, entry.source, entry.family
+                )
+                for signal in entry.signals
+            )
+        if not requests:
+            return [{} for _ in ready]
+        within = min(entry.interval for entry, _ in ready)
+        found = iter(
+            await self._collector.collect(
+                requests,
+                now=self._clock(),
+                deadline=deadline.within(max(2.0, min(within, deadline.remaining() - ACT_TIME))),
+                max_age=min(1.0, within / 10),
+            )
+        )
+        return [{signal.name: next(found) for signal in entry.signals} for entry, _ in ready]
+
+    async def _one(
+        self, entry: Entry, target: TargetState, observations: Mapping[str, Observation], deadline: Deadline
+    ) -> None:
+        assert entry.policy is not None
+        now = self._clock()
+        memory = await self._settled(entry, target, deadline)
+        decision = decide(entry.policy, observations, target, memory, now)
+        trace_id = ""
+        outcomes: tuple[Outcome, ...] = ()
+        executor = self._rehearsal if entry.policy.mode is Mode.DRY_RUN else self._live
+        after = decision.memory
+        if decision.commands:
+            if executor.changes_cluster:
+                intent = replace(after, intent=Intent(now, decision.commands, trace_id))
+                await self._write(entry, decision, intent, deadline, why="intent")
+                if not self._leadership.is_leader():
+                    return
+            executed = await executor.carry_out(target, decision.commands, deadline)
+            outcomes = executed.outcomes
+            entry.behind = tuple((c.kind, c.name, int(c.resource_version)) for c in executed.changes)
+            entry.behind_since = asyncio.get_running_loop().time()
+            after = remember(after, outcomes, target, now)
+            entry.journal = entry.journal.add([record(o, now, trace_id) for o in outcomes if o.happened])
+        entry.memory = after
+        for outcome in outcomes:
+            ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
+            _log_outcome(entry, outcome)
+        await self._recorder.tell(entry, decision, outcomes, deadline)
+        await self._write(entry, decision, after, deadline, why="decision" if outcomes else "verdict", outcomes=outcomes)
+        entry.evaluated = True
+        EVALUATIONS.labels("evaluated").inc()
+        self._plan(entry, decision, outcomes, now)
+
+    async def _settled(self, entry: Entry, target: TargetState, deadline: Deadline) -> Memory:
+        """The memory, with an intent that an earlier process left taken up: told, and in the journal."""
+        intent = entry.memory.intent
+        if intent is None:
+            return entry.memory
+        memory, done = settle(entry.memory, target)
+        entry.journal = entry.journal.add([record(o, intent.at, intent.trace_id) for o in done])
+        await self._recorder.tell_outcomes(entry, target, done, intent.at, deadline)
+        for outcome in done:
+            log.info("%s/%s: %s was done before the restart", *entry.key, outcome.command.verb)
+        entry.memory = memory
+        return memory
+
+    async def _write(
+        self,
+        entry: Entry,
+        decision: Decision,
+        memory: Memory,
+        deadline: Deadline,
+        *,
+        why: str,
+        outcomes: Sequence[Outcome] = (),
+    ) -> None:
+        failures = [o.message for o in outcomes if o.result is Result.FAILED]
+        rendered = render(decision, memory, entry.journal, entry.status.conditions, failures=failures)
+        await self._recorder.write_status(entry, rendered, deadline, why=why)
+
+    def _plan(self, entry: Entry, decision: Decision, outcomes: Sequence[Outcome], now: float) -> None:
+        if self.scheduler is None:
+            return
+        if any(o.result is Result.SUPERSEDED for o in outcomes):
+            self.scheduler.poke(entry, 1.0)
+        self.scheduler.next_turn(entry, None if decision.wake is None else decision.wake - now)
+
+    async def _refuse(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
+        await self._write_ready(entry, refusal, deadline)
+        EVALUATIONS.labels("refused").inc()
+
+    async def _write_ready(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
+        ready = condition(
+            ConditionType.READY,
+            refusal.status,
+            refusal.reason,
+            refusal.message,
+            now=moment(self._clock()),
+            generation=entry.generation,
+        )
+        await self._recorder.write_status(entry, render_refusal(entry.status, ready), deadline, why="refusal")
+
+    async def _guarded(self, entry: Entry, evaluation: object) -> None:
+        """Contain whatever goes wrong in one policy."""
+        try:
+            async with self._workers:
+                await evaluation  # type: ignore[misc]
+        except ReadAgain as error:
+            log.info("%s/%s changed meanwhile, decided anew: %s", *entry.key, error)
+            EVALUATIONS.labels("superseded").inc()
+            if self.scheduler is not None:
+                self.scheduler.poke(entry, 1.0)
+        except CallError as error:
+            if not entry.deleted:
+                log.warning("%s/%s: %s", *entry.key, error)
+            EVALUATIONS.labels("failed").inc()
+        except Exception as error:
+            log.exception("%s/%s: the evaluation failed", *entry.key)
+            EVALUATIONS.labels("error").inc()
+            await self._tell_failure(entry, error)
+
+    async def _tell_failure(self, entry: Entry, error: Exception) -> None:
+        try:
+            refusal = Refusal("False", "EvaluationFailed", f"the evaluation failed: {type(error).__name__}")
+            await self._write_ready(entry, refusal, Deadline.after(ACT_TIME))
+        except CallError as failure:
+            log.warning("%s/%s: its failure could not be told either: %s", *entry.key, failure)
+
+
+def _log_outcome(entry: Entry, outcome: Outcome) -> None:
+    level = logging.WARNING if outcome.result is Result.FAILED else logging.INFO
+    extra = {
+        "policy": f"{entry.namespace}/{entry.name}",
+        "action": outcome.command.verb.value,
+        "result": outcome.result.value,
+        "rule": outcome.command.rule,
+    }
+    why = f" ({outcome.message})" if outcome.message else ""
+    log.log(
+        level, "%s/%s: %s %s%s: %s", *entry.key, outcome.command.verb, outcome.result, why, outcome.command.message,
+        extra=extra,
+    )
