@@ -81,6 +81,6 @@ def _secret(path: Path, source: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         # The exception's own text may quote what was read.
         raise GiveUp(f"cannot read {path}: {type(error).__name__}", dependency=source, reason="credentials") from None
-    if not text or "\n" in text or "\r" in text:
-        raise GiveUp(f"{path} must hold one line", dependency=source, reason="credentials")
+    if not text or not text.isprintable():
+        raise GiveUp(f"{path} must hold one line of text", dependency=source, reason="credentials")
     return text

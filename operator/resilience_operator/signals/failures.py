@@ -63,31 +63,40 @@ def of_exception(error: Exception, dependency: str) -> CallError:
     """The error that an exception of requests, urllib3 or the standard library stands for."""
     if isinstance(error, CallError):
         return error
-    for cause in _causes(error):
-        if isinstance(cause, ssl.SSLCertVerificationError):
+    causes = list(_causes(error))
+    # From the inside out: urllib3 counts a refused connection among its time-outs.
+    for cause in reversed(causes):
+        if (known := _known(cause, dependency)) is not None:
+            return known
+    if any(isinstance(cause, r.Timeout | u.TimeoutError) for cause in causes):
+        return TryAgain("no answer in time", dependency=dependency, reason="timeout")
+    return TryAgain(type(error).__name__, dependency=dependency, reason="network")
+
+
+def _known(cause: BaseException, dependency: str) -> CallError | None:
+    match cause:
+        case ssl.SSLCertVerificationError():
             return GiveUp(
                 f"the server's certificate is not trusted: {wire.cut(cause.verify_message)}",
                 dependency=dependency,
                 reason="tls_verify",
             )
-        if isinstance(cause, r.ChunkedEncodingError | r.ContentDecodingError | u.IncompleteRead):
+        case r.ChunkedEncodingError() | r.ContentDecodingError() | u.IncompleteRead() | u.DecodeError():
             return wire.bad_answer("the answer broke off", dependency)
-        if isinstance(cause, r.Timeout | u.TimeoutError):
-            what = "connect" if isinstance(cause, r.ConnectTimeout | u.ConnectTimeoutError) else "answer"
-            return TryAgain(f"no {what} in time", dependency=dependency, reason="timeout")
-        if isinstance(cause, u.NameResolutionError):
+        case u.NameResolutionError():
             return TryAgain("the host's name cannot be resolved", dependency=dependency, reason="dns")
-        if isinstance(cause, r.InvalidHeader | UnicodeError):
+        case r.InvalidHeader() | UnicodeError():
             return GiveUp(
                 "a header's value has characters that headers must not have",
                 dependency=dependency,
                 reason="credentials",
             )
-        if isinstance(cause, r.InvalidURL | r.MissingSchema | r.InvalidSchema | u.LocationParseError):
+        case r.InvalidURL() | r.MissingSchema() | r.InvalidSchema() | u.LocationParseError():
             return GiveUp("the address cannot be used", dependency=dependency, reason="address")
-        if not isinstance(cause, r.RequestException) and (known := from_exception(cause, dependency=dependency)):
-            return known
-    return TryAgain(type(error).__name__, dependency=dependency, reason="network")
+        case r.RequestException():
+            return None
+        case _:
+            return from_exception(cause, dependency=dependency)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -87,7 +87,7 @@ def ratio(t: Target, at: float, events: Index, samples: Index) -> Observation:
     if all_samples == 0:
         return t.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
     value = all_events / all_samples
-    if not math.isfinite(value):
+    if not (math.isfinite(value) and math.isfinite(all_samples)):
         return t.unknown(at, reasons.NOT_A_NUMBER, f"the counts of {t} are not finite")
     return Observation(at, Measured(value, all_samples, all_events), by_revision=split, splittable=t.splittable)
 

@@ -1,0 +1,362 @@
+"""The collector on recorded answers: what is asked, how often, and what becomes of failures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from resilience_operator.decision.observation import Observation
+from resilience_operator.resilience.deadline import Deadline
+from resilience_operator.resilience.errors import Expired, GiveUp, LoginAgain, TryAgain
+from resilience_operator.resilience.retry import Retry, RetryPolicy
+from resilience_operator.signals.asking import CircuitOpenError
+from resilience_operator.signals.collect import Collector
+from resilience_operator.signals.model import Signal, SignalRequest
+from resilience_operator.signals.registry import Sources
+from resilience_operator.signals.scope import Scope
+from resilience_operator.signals.source import Answer, MetricSource, Series
+
+NOW = 1_700_000_000.0
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@dataclass
+class Recorded:
+    """A source that answers from a function of the query, and keeps what it was asked."""
+
+    answers: Callable[[str], Answer | Exception]
+    name: str = "default"
+    delay: float = 0.0
+    asked: list[str] = field(default_factory=list)
+    running: int = 0
+    most: int = 0
+    cancelled: int = 0
+
+    async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
+        self.asked.append(promql)
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await asyncio.sleep(self.delay)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        finally:
+            self.running -= 1
+        found = self.answers(promql)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    async def close(self) -> None: ...
+
+
+def owners(*values: tuple[str, str, float], at: float = NOW) -> Answer:
+    return Answer([Series({"namespace": n, "owner": o}, v, at) for n, o, v in values])
+
+
+def shop(query: str) -> Answer:
+    """Of every namespace and workload asked about: 100 requests, 2 of them bad, P99 0.5 s, CPU 0.3 of 0.5."""
+    if "5.." in query:
+        return owners(("shop", "web-1", 2.0))
+    if "quantile" in query:
+        return owners(("shop", "web-1", 0.5))
+    if "usage" in query:
+        return owners(("shop", "web-1", 0.3))
+    return owners(("shop", "web-1", 0.5 if "requests{resource" in query else 100.0))
+
+
+def ask(
+    signal: str = "error-rate", *, namespace: str = "shop", name: str = "web", source: str = "default", **own: str
+) -> SignalRequest:
+    preset = "" if own else signal
+    return SignalRequest(
+        namespace, name, "Deployment", {f"{name}-1": "1"}, Signal(signal, preset=preset, **own), source=source
+    )
+
+
+def collector(*sources: MetricSource, clock: Clock | None = None, attempts: int = 1) -> Collector:
+    retry = Retry(RetryPolicy(base=0, cap=0, attempts=attempts))
+    return Collector(Sources({s.name: s for s in sources}), retry=retry, clock=clock or Clock())
+
+
+async def collect(
+    found: Collector, *requests: SignalRequest, max_age: float = 0.0, now: float = NOW, seconds: float = 2.0
+) -> list[Observation]:
+    return await found.collect(requests, now=now, deadline=Deadline.after(seconds), max_age=max_age)
+
+
+async def test_the_three_signals() -> None:
+    source = Recorded(shop)
+    errors, latency, cpu = await collect(collector(source), ask(), ask("latency-p99"), ask("cpu"))
+    assert errors.measured and (errors.measured.value, errors.measured.samples) == (0.02, 100)
+    assert latency.measured and latency.measured.value == 0.5
+    assert cpu.measured and cpu.measured.value == pytest.approx(0.6)
+    assert errors.at == NOW
+    # http-generic counts requests for the ratio and for the histogram by different metrics.
+    assert len(source.asked) == 6
+
+
+async def test_ten_thousand_policies_ask_six_queries() -> None:
+    source = Recorded(lambda q: Answer([]))
+    batch = [
+        ask(signal, namespace=f"ns-{i % 700}", name=f"web-{i}")
+        for i in range(10_000)
+        for signal in ("cpu", "error-rate", "latency-p99")
+    ]
+    found = await collect(collector(source), *batch)
+    assert len(found) == 30_000
+    assert len(source.asked) == 6
+    assert not any("ns-1" in query for query in source.asked)
+
+
+async def test_a_scope_is_chunked_and_then_dropped() -> None:
+    scope: Scope[str] = Scope(lambda values: (",".join(values), ""), chunk=2, unscoped_above=5, memory=100)
+    scope.add("abc", 0)
+    assert [scope.chunk_of(v) for v in "abc"] == [0, 0, 1]
+    assert scope.text("q{ {{scope}} }", 60, 0) == "q{ a,b }"
+    assert scope.text("q{ {{scope}} }", 60, 0) is scope.text("q{ {{scope}} }", 60, 0)
+    scope.add("def", 0)
+    assert [scope.chunk_of(v) for v in "abcdef"] == [0] * 6
+    assert scope.text("q{ {{scope}} }", 60, 0) == "q{  }"
+    scope.add("ab", 200)
+    assert [scope.chunk_of(v) for v in "ab"] == [0, 0]
+    assert scope.text("q{ {{scope}} }", 60, 0) == "q{ a,b }"
+
+
+async def test_policies_evaluated_one_by_one_share_answers() -> None:
+    source, clock = Recorded(shop), Clock()
+    found = collector(source, clock=clock)
+    batch = [ask(), ask(namespace="other")]
+    found.expect(batch)
+    for request in batch:
+        await collect(found, request, max_age=3)
+    assert len(source.asked) == 2
+    clock.now += 3.1
+    await collect(found, batch[0], max_age=3)
+    assert len(source.asked) == 4
+
+
+async def test_a_new_namespace_widens_the_scope() -> None:
+    source = Recorded(shop)
+    found = collector(source)
+    await collect(found, ask(), max_age=60)
+    await collect(found, ask(namespace="new"), max_age=60)
+    assert 'namespace="shop"' in source.asked[0]
+    assert 'namespace=~"new|shop"' in source.asked[2]
+    await collect(found, ask(), max_age=60)
+    assert len(source.asked) == 4
+
+
+async def test_equal_custom_queries_run_once() -> None:
+    source = Recorded(lambda q: Answer([Series({}, 7, NOW)]), delay=0.02)
+    found = collector(source)
+    same = [ask("own", query="sum(x)") for _ in range(50)]
+    together = await asyncio.gather(*(collect(found, request) for request in same))
+    assert {o.measured.value for [o] in together if o.measured} == {7}
+    assert source.asked == ["sum(x)"]
+
+
+async def test_concurrency_is_bounded() -> None:
+    source = Recorded(lambda q: Answer([Series({}, 7, NOW)]), delay=0.01)
+    await collect(collector(source), *(ask("own", query=f"x{i}") for i in range(20)))
+    assert source.most == 4
+    assert len(source.asked) == 20
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "says"),
+    [
+        (TryAgain("no answer in time", reason="timeout"), "SourceTimedOut", "no answer in time"),
+        (Expired("late", reason="deadline"), "SourceTimedOut", "late"),
+        (TryAgain("refused", reason="refused"), "SourceUnreachable", "refused"),
+        (TryAgain("HTTP 500", reason="status_500"), "SourceUnreachable", "HTTP 500"),
+        (TryAgain("half", reason="bad_answer"), "BadAnswer", "half"),
+        (GiveUp("large", reason="too_large"), "BadAnswer", "large"),
+        (GiveUp("parse error", reason="bad_query"), "BadQuery", "parse error"),
+        (GiveUp("HTTP 403", reason="status_403"), "SourceRefused", "HTTP 403"),
+        (LoginAgain("HTTP 401", reason="status_401"), "SourceRefused", "HTTP 401"),
+        (CircuitOpenError("60 % of 20 calls failed"), "CircuitOpen", "60 %"),
+        (KeyError("CANARY"), "BadAnswer", "KeyError"),
+    ],
+)
+async def test_a_failure_is_an_observation(error: Exception, reason: str, says: str) -> None:
+    [found] = await collect(collector(Recorded(lambda q: error)), ask())
+    assert (found.measured, found.reason) == (None, reason)
+    assert says in found.message
+    assert "CANARY" not in found.message
+
+
+async def test_only_those_who_depend_on_a_failing_query_suffer() -> None:
+    def answers(query: str) -> Answer | Exception:
+        return TryAgain("HTTP 500", reason="status_500") if "usage" in query else shop(query)
+
+    found = collector(Recorded(answers), Recorded(lambda q: TryAgain("x", reason="refused"), name="away"))
+    cpu, errors, away = await collect(found, ask("cpu"), ask(), ask(source="away"))
+    assert (cpu.reason, errors.reason, away.reason) == ("SourceUnreachable", "", "SourceUnreachable")
+    assert "'away'" in away.message
+
+
+async def test_what_may_pass_is_tried_again_and_what_will_not_is_not() -> None:
+    passing = Recorded(lambda q: TryAgain("x", reason="reset"))
+    await collect(collector(passing, attempts=3), ask("own", query="x"))
+    assert len(passing.asked) == 3
+    final = Recorded(lambda q: GiveUp("x", reason="bad_query"))
+    await collect(collector(final, attempts=3), ask("own", query="x"))
+    assert len(final.asked) == 1
+
+
+async def test_a_failure_is_not_asked_again_at_once() -> None:
+    source, clock = Recorded(lambda q: TryAgain("x", reason="refused")), Clock()
+    found = collector(source, clock=clock)
+    for _ in range(5):
+        await collect(found, ask("own", query="x"), max_age=5)
+    assert len(source.asked) == 1
+    clock.now += 1.1
+    await collect(found, ask("own", query="x"), max_age=5)
+    assert len(source.asked) == 2
+
+
+async def test_a_partial_answer_is_no_answer() -> None:
+    source = Recorded(lambda q: Answer(shop(q).series, ("store-1 is away",)))
+    [found] = await collect(collector(source), ask())
+    assert found.reason == "PartialAnswer"
+    assert "store-1 is away" in found.message
+
+
+@pytest.mark.parametrize(("off", "says"), [(-600, "600 s behind"), (600, "600 s ahead of"), (-61, "61 s behind")])
+async def test_a_clock_that_is_off(off: float, says: str) -> None:
+    source = Recorded(lambda q: owners(("shop", "web-1", 1.0), at=NOW + off))
+    [found] = await collect(collector(source), ask())
+    assert found.reason == "Stale"
+    assert says in found.message
+
+
+@pytest.mark.parametrize("off", [-59, 0, 59])
+async def test_a_clock_that_is_nearly_right(off: float) -> None:
+    source = Recorded(lambda q: owners(("shop", "web-1", 1.0), at=NOW + off))
+    [found] = await collect(collector(source), ask())
+    assert found.measured
+
+
+async def test_a_shared_answer_does_not_age_into_staleness() -> None:
+    source, clock = Recorded(shop), Clock()
+    found = collector(source, clock=clock)
+    await collect(found, ask(), max_age=100)
+    clock.now += 55
+    [shared] = await collect(found, ask(), max_age=100, now=NOW + 90)
+    # The answer was asked for 55 s ago, when the wall clock stood at NOW + 35: 35 s off is let pass.
+    assert shared.measured
+
+
+async def test_what_is_not_configured_is_told() -> None:
+    found = collector(Recorded(shop))
+    source, family, preset, placeholder = await collect(
+        found,
+        ask(source="thanos"),
+        SignalRequest("shop", "web", "Deployment", {}, Signal("s", preset="cpu"), family="caddy"),
+        ask("p50"),
+        ask("own", query="x{pod='{{pod}}'}"),
+    )
+    assert (source.reason, family.reason) == ("SourceNotFound", "PresetNotFound")
+    assert (preset.reason, placeholder.reason) == ("PresetNotFound", "BadQuery")
+    assert "default" in source.message and "http-generic" in family.message and "cpu" in preset.message
+
+
+async def test_no_pods_is_no_data_and_no_query() -> None:
+    source = Recorded(shop)
+    nothing = SignalRequest("shop", "web", "Deployment", {}, Signal("s", preset="cpu"))
+    [found] = await collect(collector(source), nothing)
+    assert (found.reason, source.asked) == ("NoData", [])
+
+
+async def test_buckets_are_asked_for_releases_alone() -> None:
+    def answers(query: str) -> Answer:
+        if "quantile" in query:
+            return owners(("shop", "web-1", 0.5), ("shop", "web-2", 2.0))
+        if "_bucket" in query:
+            values = {"web-1": (100.0, 100.0, 100.0), "web-2": (0.0, 100.0, 100.0)}
+            return Answer(
+                [
+                    Series({"namespace": "shop", "owner": owner, "le": le}, count, NOW)
+                    for owner, counts in values.items()
+                    for le, count in zip(("1", "2", "+Inf"), counts, strict=True)
+                ]
+            )
+        return owners(("shop", "web-1", 50.0), ("shop", "web-2", 50.0))
+
+    source = Recorded(answers)
+    found = collector(source)
+    await collect(found, ask("latency-p99"))
+    assert len(source.asked) == 2
+    both = SignalRequest(
+        "shop", "web", "Deployment", {"web-1": "1", "web-2": "2"}, Signal("latency-p99", preset="latency-p99")
+    )
+    split, _ = await collect(found, both, ask("latency-p99", namespace="calm"))
+    assert split.measured and split.measured.value == pytest.approx(1.98)
+    assert set(split.by_revision) == {"1", "2"}
+    [buckets] = [q for q in source.asked if "_bucket" in q and "quantile" not in q]
+    assert 'namespace="shop", pod=~"(?:web-1-|web-2-)[^-]+"' in buckets
+
+
+async def test_the_deadline_holds() -> None:
+    source = Recorded(shop, delay=5)
+    [found] = await collect(collector(source), ask(), seconds=0.05)
+    assert found.reason == "SourceTimedOut"
+
+
+async def test_a_cancelled_collection_leaves_nothing_behind() -> None:
+    source = Recorded(shop, delay=5)
+    found = collector(source)
+    alone = asyncio.create_task(collect(found, ask()))
+    await asyncio.sleep(0.01)
+    alone.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await alone
+    await asyncio.sleep(0.01)
+    assert (source.running, source.cancelled) == (0, 2)
+
+
+async def test_one_who_leaves_does_not_take_the_answer_from_others() -> None:
+    source = Recorded(shop, delay=0.05)
+    found = collector(source)
+    leaving = asyncio.create_task(collect(found, ask()))
+    staying = asyncio.create_task(collect(found, ask()))
+    await asyncio.sleep(0.01)
+    leaving.cancel()
+    [observation] = await staying
+    assert observation.measured
+    assert len(source.asked) == 2
+
+
+class TestRegistry:
+    def test_a_name_taken_twice(self) -> None:
+        from resilience_operator.signals.config import SourceConfig
+
+        twice = [SourceConfig(name="a", url="http://127.0.0.1:1")] * 2
+        with pytest.raises(ValueError, match="twice"):
+            Sources.from_config(twice, lambda c: Recorded(shop, c.name))
+        with pytest.raises(ValueError, match="twice"):
+            Sources.from_config(twice[:1], lambda c: Recorded(shop, c.name), [Recorded(shop, "a")])
+
+    async def test_closing_all(self) -> None:
+        closed: Sequence[str] = []
+
+        class Closing(Recorded):
+            async def close(self) -> None:
+                assert isinstance(closed, list)
+                closed.append(self.name)
+                raise RuntimeError
+
+        await Sources({n: Closing(shop, n) for n in "ab"}).close()
+        assert sorted(closed) == ["a", "b"]
