@@ -3,14 +3,17 @@
 Ratios of requests are proportions of a sample, so they are judged by an interval, not by their point estimate:
 the Wilson score interval (E. B. Wilson, JASA 22, 1927; recommended for small samples by Brown, Cai and DasGupta,
 Statistical Science 16(2), 2001). Two revisions are compared by Fisher's exact test, one-sided (R. A. Fisher, 1922),
-with the normal approximation once both samples are large. The burden of proof lies on the side of acting: a value
+with the normal approximation once every count is large. The burden of proof lies on the side of acting: a value
 over the threshold whose interval still holds the threshold is inconclusive, which is Unknown, not Breach.
+
+A value without counts (CPU, a quantile) has no such test; there the new revision must be worse by a margin.
 """
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import dataclass
-from math import exp, lgamma, sqrt
+from math import exp, isfinite, lgamma, sqrt
 from statistics import NormalDist
 
 from resilience_operator.api.quantities import format_value
@@ -25,9 +28,19 @@ FALSE_ALARM = 1e-4
 times, and the looks share most of their window; over a whole release the rate was simulated to stay below 1 %
 (`tests/bench/release_statistics.py`)."""
 
-_FALSE_ALARM_Z = NormalDist().inv_cdf(1 - FALSE_ALARM)
-_EXACT_UP_TO = 400.0
-"""Bad events up to which Fisher's test is summed exactly; beyond it the normal approximation serves."""
+FALSE_ALARM_Z = NormalDist().inv_cdf(1 - FALSE_ALARM)
+"""The same for a release that has nothing to be compared with: its interval must clear the threshold by this much."""
+
+MARGIN = 1.25
+"""How many times worse the new revision must be where nothing is counted and the old one is within bounds. Pods of
+one revision differ by some percent at the best of times, and a threshold between two such values blames nobody."""
+
+MARGIN_UNDER_LOAD = 2.0
+"""The same where the old revision is over the threshold too: load is then the likelier cause."""
+
+_NORMAL_FROM = 1000.0
+"""Expected events in the smallest cell from which the normal approximation serves. Below it the tail is summed
+exactly: at few expected events the approximation raises up to ten times as many false alarms as it claims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +58,7 @@ class Judgement:
 
 def wilson(events: float, samples: float, z: float = CONFIDENCE_Z) -> tuple[float, float]:
     """The Wilson score interval of a proportion of `events` among `samples` (> 0)."""
-    p = min(1.0, events / samples)
+    p = min(1.0, max(0.0, events / samples))
     z2 = z * z
     centre = p + z2 / (2 * samples)
     spread = z * sqrt(p * (1 - p) / samples + z2 / (4 * samples * samples))
@@ -53,29 +66,35 @@ def wilson(events: float, samples: float, z: float = CONFIDENCE_Z) -> tuple[floa
     return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
-def judge(condition: Condition, signal: Signal, measured: Measured) -> Judgement:
-    """Judge one measurement against one condition."""
+def judge(condition: Condition, signal: Signal, measured: Measured, z: float = CONFIDENCE_Z) -> Judgement:
+    """Judge one measurement against one condition. z: how sure a counted ratio must be over the threshold."""
     value, samples = measured.value, measured.samples
-    if samples is not None and samples < signal.min_samples:
+    if not isfinite(value):
+        return Judgement(None, "NotANumber", f"{signal.name} is {value}, which is no measurement")
+    # Written so that a count which is no number is too few.
+    if samples is not None and not samples >= max(signal.min_samples, 1.0):
         return Judgement(
             None,
             "TooFewSamples",
-            f"{signal.name}: {samples:.0f} requests in {signal.window:.0f} s, {signal.min_samples:.0f} are needed",
+            f"{signal.name}: {samples:.0f} requests in {signal.window:.0f} s, "
+            f"{max(signal.min_samples, 1.0):.0f} are needed",
             value,
         )
     over = value > condition.threshold if condition.above else value < condition.threshold
-    if over and measured.events is not None and samples:
-        low, high = wilson(measured.events, samples)
+    if not over:
+        return Judgement(False, "WithinBounds", "", value)
+    if measured.events is not None and samples:
+        low, high = wilson(measured.events, samples, z)
         if (low <= condition.threshold) if condition.above else (high >= condition.threshold):
             return Judgement(
                 None,
                 "Inconclusive",
                 f"{signal.name} is {format_value(value, signal.unit)} of {samples:.0f} requests: between "
-                f"{format_value(low, signal.unit)} and {format_value(high, signal.unit)} at 95 %, which does not "
-                f"settle {format_value(condition.threshold, signal.unit)}",
+                f"{format_value(low, signal.unit)} and {format_value(high, signal.unit)} at {_confidence(z)}, which "
+                f"does not settle {format_value(condition.threshold, signal.unit)}",
                 value,
             )
-    return Judgement(over, "Crossed" if over else "WithinBounds", "", value)
+    return Judgement(True, "Crossed", "", value)
 
 
 def judge_all(condition: Condition, signal: Signal, observation: Observation) -> Judgement:
@@ -86,31 +105,32 @@ def judge_all(condition: Condition, signal: Signal, observation: Observation) ->
 
 
 def judge_release(
-    condition: Condition, signal: Signal, observation: Observation, revision: str | None, ok_before: bool
+    condition: Condition,
+    signal: Signal,
+    observation: Observation,
+    revision: str | None,
+    ok_before: bool,
+    quarantined: Container[str] = (),
 ) -> Judgement:
     """Judge what counts against the release of `revision`: only what that revision alone does.
 
-    A signal that can be split is compared between the new revision and the others; where it cannot be, or where no
-    other revision has data any more, it counts only when the rule was Ok before the release began (`ok_before`).
+    A signal that can be split is compared between the new revision and the others, of which those in `quarantined`
+    are no measure. Where it cannot be split, or where no other revision has data any more, it counts only when the
+    rule was Ok before the release began (`ok_before`).
     """
     if observation.measured is None:
         return Judgement(None, observation.reason, observation.message)
     if not observation.splittable:
-        found = judge(condition, signal, observation.measured)
-        return _acquit_unless(ok_before, found, signal)
+        return _acquit_unless(ok_before, judge(condition, signal, observation.measured, FALSE_ALARM_Z), signal)
     if revision is None or (new := observation.by_revision.get(revision)) is None:
         return Judgement(None, "NoTraffic", f"{signal.name}: nothing measured of revision {revision or 'yet'}")
     found = judge(condition, signal, new)
     if not found.crossed:
         return found
-    old = _merge([m for name, m in observation.by_revision.items() if name != revision], condition.above)
-    if old is None or (old.samples is not None and old.samples < signal.min_samples):
-        return _acquit_unless(ok_before, found, signal)
-    if new.events is not None and old.events is not None:
-        worse = worse_than(new, old) if condition.above else worse_than(_complement(new), _complement(old))
-    else:
-        worse = judge(condition, signal, old).crossed is False
-    if worse:
+    old = _others(condition, signal, observation, revision, quarantined)
+    if old is None:
+        return _acquit_unless(ok_before, judge(condition, signal, new, FALSE_ALARM_Z), signal)
+    if _clearly_worse(condition, signal, new, old):
         return found
     return Judgement(
         False,
@@ -121,14 +141,38 @@ def judge_release(
     )
 
 
-def only_new_crosses(condition: Condition, signal: Signal, observation: Observation, revision: str | None) -> bool:
-    """Whether the new revision alone crosses: both have data, the new one crosses, the others do not."""
+def only_new_crosses(
+    condition: Condition,
+    signal: Signal,
+    observation: Observation,
+    revision: str | None,
+    quarantined: Container[str] = (),
+) -> bool:
+    """Whether the new revision alone crosses: both have data, the old one does not cross, the new one is worse."""
     if not observation.splittable or revision is None or (new := observation.by_revision.get(revision)) is None:
         return False
-    old = _merge([m for name, m in observation.by_revision.items() if name != revision], condition.above)
-    if old is None:
+    old = _others(condition, signal, observation, revision, quarantined)
+    if old is None or judge(condition, signal, old).crossed is not False:
         return False
-    return judge(condition, signal, new).crossed is True and judge(condition, signal, old).crossed is False
+    return judge(condition, signal, new).crossed is True and _clearly_worse(condition, signal, new, old)
+
+
+def _others(
+    condition: Condition, signal: Signal, observation: Observation, revision: str, quarantined: Container[str]
+) -> Measured | None:
+    """The other revisions as one, None when they have too little data to be a measure."""
+    parts = [m for name, m in observation.by_revision.items() if name != revision and name not in quarantined]
+    old = _merge([m for m in parts if isfinite(m.value)], condition.above)
+    if old is None or (old.samples is not None and not old.samples >= max(signal.min_samples, 1.0)):
+        return None
+    return old
+
+
+def _clearly_worse(condition: Condition, signal: Signal, new: Measured, old: Measured) -> bool:
+    if new.events is not None and old.events is not None:
+        return worse_than(new, old) if condition.above else worse_than(_complement(new), _complement(old))
+    margin = MARGIN_UNDER_LOAD if judge(condition, signal, old).crossed else MARGIN
+    return new.value >= old.value * margin if condition.above else new.value * margin <= old.value
 
 
 def worse_than(new: Measured, old: Measured, alpha: float = FALSE_ALARM) -> bool:
@@ -140,11 +184,12 @@ def worse_than(new: Measured, old: Measured, alpha: float = FALSE_ALARM) -> bool
     bad_old, all_old = round(old.events or 0.0), round(old.samples or 0.0)
     if all_new <= 0 or all_old <= 0 or bad_new * all_old <= bad_old * all_new:
         return False
+    bad_new, bad_old = min(bad_new, all_new), min(bad_old, all_old)
     bad, total = bad_new + bad_old, all_new + all_old
-    if bad > _EXACT_UP_TO and total - bad > _EXACT_UP_TO:
+    if min(bad, total - bad) * min(all_new, all_old) > _NORMAL_FROM * total:
         pooled = bad / total
         z = (bad_new / all_new - bad_old / all_old) / sqrt(pooled * (1 - pooled) * (1 / all_new + 1 / all_old))
-        return z > (_FALSE_ALARM_Z if alpha == FALSE_ALARM else NormalDist().inv_cdf(1 - alpha))
+        return z > (FALSE_ALARM_Z if alpha == FALSE_ALARM else NormalDist().inv_cdf(1 - alpha))
     return _fisher_tail(bad_new, all_new, bad, total) < alpha
 
 
@@ -195,3 +240,8 @@ def _acquit_unless(ok_before: bool, found: Judgement, signal: Signal) -> Judgeme
     if found.crossed and not ok_before:
         return Judgement(False, "CrossedBefore", f"{signal.name} was not Ok before the release began", found.value)
     return found
+
+
+def _confidence(z: float) -> str:
+    """Two-sided, for people: `95 %`."""
+    return f"{100 * (2 * NormalDist().cdf(z) - 1):.4g} %"
