@@ -23,11 +23,13 @@ from resilience_operator.decision.memory import (
 FULL = Memory(
     target_uid="uid-1",
     rules={
-        "cpu-saturation": RuleMemory((Timer(), Timer(Verdict.PENDING, 12.25, 10.5, 12.25)), breach=11.0, scaled=9.0),
+        "cpu-saturation": RuleMemory(
+            (Timer(), Timer(Verdict.PENDING, 12.25, 10.5, 12.25)), breach=11.0, scaled=9.0, of="cpu>0.7"
+        ),
         "failing_release": RuleMemory(blame=(Timer(Verdict.BREACH, 1.0, 1.0),), guilty=1.0),
         "quiet": RuleMemory(),
     },
-    scaling=ScalingMemory(baseline=3, seen=5, held=4, calm=100.0, down=90.0),
+    scaling=ScalingMemory(baseline=3, seen=5, held=4, calm=100.0),
     release=ReleaseMemory(
         Phase.PAUSED,
         50.0,

@@ -72,9 +72,14 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell people once, when it begins to hold. key tells one from another; warning: an Event's type."""
+    """Something to tell people once, when it begins to hold.
+
+    key tells one from another; one about a release ends in `/` and the revision, and is told once while that release
+    lasts. warning: an Event's type. passing: it tells of a moment (a person scaled), so there is nothing to remember.
+    """
 
     key: str
     reason: str
     message: str
     warning: bool = False
+    passing: bool = False

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from resilience_operator.api.quantities import format_duration, format_value
+from resilience_operator.api.spec import Mode
 from resilience_operator.decision import judging, lifecycle, scaling
 from resilience_operator.decision.commands import Command, Notice
 from resilience_operator.decision.evidence import judge_all, judge_release, only_new_crosses
-from resilience_operator.decision.memory import Memory, Phase, ReleaseMemory, RuleMemory, Verdict
+from resilience_operator.decision.memory import Memory, Phase, ReleaseMemory, RuleMemory, ScalingMemory, Shadow, Verdict
 from resilience_operator.decision.observation import Observation
-from resilience_operator.decision.overlay import overlay, still_holds
+from resilience_operator.decision.overlay import in_earnest, overlay, still_holds
 from resilience_operator.decision.policy import Condition, Policy, Rule, Signal
 from resilience_operator.decision.target import TargetState
 from resilience_operator.decision.verdicts import PATIENCE, Reading, breach_since, combine, keep, read
@@ -80,14 +81,17 @@ def decide(
     if memory.target_uid != target.uid:
         # Another object under the same name: what was remembered of the old one is not true of it.
         memory = Memory(target_uid=target.uid)
+    if policy.mode is not Mode.DRY_RUN:
+        memory = in_earnest(memory, target, now)
     notices: list[Notice] = []
     shadow = still_holds(memory.shadow, target)
     seen = overlay(target, shadow)
     quarantined = {q.revision: q for q in memory.quarantined}
-    ok_rules = [name for name, m in memory.rules.items() if m.timers and _all_ok(m)]
-    release = lifecycle.follow(memory.release, policy, seen, quarantined, ok_rules, now, notices)
-    hands = scaling.watch_hands(memory.scaling, seen, now, notices)
+    release = lifecycle.follow(memory.release, policy, seen, quarantined, _ok_rules(policy, memory), now, notices)
+    hands = scaling.watch_hands(_as_really_seen(memory, shadow), seen, notices)
     watched = release.phase in lifecycle.UNDER_WATCH
+    # What was held against one revision is not held against the next.
+    same = memory.release is not None and memory.release.revision == release.revision
     ok_before = set(release.ok_before)
 
     rules: dict[str, RuleMemory] = {}
@@ -97,7 +101,7 @@ def decide(
     patience = PATIENCE * policy.interval
     measured = clean = True
     for rule in policy.rules:
-        before = memory.rules.get(rule.name) or RuleMemory()
+        before = _before(memory, rule, same_release=same)
         readings = read(
             rule, before.timers, lambda c: judge_all(c, *_look(policy, observations, c, now)), now, patience
         )
@@ -111,7 +115,7 @@ def decide(
                 rule,
                 before.blame,
                 lambda c, ok=rule.name in ok_before: judge_release(  # type: ignore[misc]
-                    c, *_look(policy, observations, c, now), release.revision, ok
+                    c, *_look(policy, observations, c, now), release.revision, ok, quarantined
                 ),
                 now,
                 patience,
@@ -120,48 +124,60 @@ def decide(
             guilty = breach_since(before.guilty, blame, against, now)
             after = keep(after, blame=tuple(r.timer for r in against), guilty=guilty)
             measured = measured and blame is not Verdict.UNKNOWN
-            clean = clean and blame is Verdict.OK
-            ok_since = max((r.timer.since for r in against), default=now) if blame is Verdict.OK else None
-            charges.append(judging.Charge(rule, blame, guilty, tell(rule, against, policy.signals), ok_since))
+            clean = clean and blame is Verdict.OK and verdict not in (Verdict.PENDING, Verdict.BREACH)
+            charges.append(
+                judging.Charge(
+                    rule,
+                    blame,
+                    guilty,
+                    tell(rule, against, policy.signals),
+                    ok_since=max(r.timer.since for r in against) if blame is Verdict.OK else None,
+                    unknown_since=_unknown_since(against) if blame is Verdict.UNKNOWN else None,
+                )
+            )
         elif before.blame or before.guilty is not None:
             after = keep(after, blame=(), guilty=None)
         rules[rule.name] = after
         if rule.scale_up is not None:
             demands.append(scaling.Demand(rule, rule.scale_up, verdict, readings, sentence))
-        if rule.alert and verdict is Verdict.BREACH:
+        if rule.alert and breach is not None:
             notices.append(Notice(f"alert/{rule.name}", "Alert", f"{rule.name}: {sentence}", warning=True))
         reports.append(
             RuleReport(rule, verdict, max((r.timer.since for r in readings), default=now), readings, sentence, blame)
         )
 
-    release = lifecycle.bake(release, policy, measured=measured, clean=clean, now=now, notices=notices)
+    release = lifecycle.bake(
+        release,
+        policy,
+        measured=measured,
+        clean=clean,
+        now=now,
+        patience=max(patience, policy.window),
+        notices=notices,
+    )
+    quarantined_after = memory.quarantined
+    if release.good in quarantined and release.good != (memory.release.good if memory.release else None):
+        # People insisted on it, and it got through its bake.
+        quarantined_after = tuple(q for q in quarantined_after if q.revision != release.good)
     judged = judging.act(release, policy, seen, charges, quarantined, now, notices)
     release = judged.release
-    if not measured and release.phase in (Phase.PROGRESSING, Phase.PAUSED):
-        unknown = "; ".join(c.sentence for c in charges if c.verdict is Verdict.UNKNOWN)
-        notices.append(
-            Notice(
-                f"unjudged/{release.revision}",
-                "ReleaseNotJudged",
-                f"revision {release.revision} cannot be judged: {unknown}. It is left alone",
-                warning=True,
-            )
-        )
-    if any(c.verdict in (Verdict.PENDING, Verdict.BREACH) for c in charges):
-        demands = [_suppress(d, policy, observations, release.revision) for d in demands]
+    if not measured and (unjudged := _unjudged(release, seen, charges, now - max(patience, policy.window))):
+        notices.append(unjudged)
+    if watched:
+        demands = [_suppress(d, policy, observations, release.revision, quarantined, now) for d in demands]
     metrics_gone = _metrics_gone(memory.metrics_gone, reports, now)
     sized = scaling.plan(policy, hands, seen, demands, rules, release, metrics_gone, now, notices)
 
     commands = judged.commands + ((sized.command,) if sized.command is not None else ())
     active = {n.key: n for n in notices}
-    told = frozenset(active)
-    fresh = tuple(n for n in notices if n.key not in memory.told)
+    told = _told(memory.told, active, release)
+    fresh = tuple(n for n in notices if n.passing or n.key not in memory.told)
     after_all = Memory(
         target_uid=target.uid,
         rules=rules,
         scaling=sized.scaling,
         release=release,
-        quarantined=memory.quarantined,
+        quarantined=quarantined_after,
         shadow=shadow,
         intent=None,
         told=memory.told if told == memory.told else told,
@@ -179,6 +195,10 @@ def decide(
         wake=_next_wake(policy, rules, release, (judged.wake, sized.wake), now),
         active=active,
     )
+
+
+def _unknown_since(readings: Iterable[Reading]) -> float | None:
+    return min((r.timer.unknown for r in readings if r.timer.unknown is not None), default=None)
 
 
 def tell(rule: Rule, readings: tuple[Reading, ...], signals: Mapping[str, Signal]) -> str:
@@ -204,29 +224,83 @@ def _look(
     signal = policy.signals[condition.signal]
     found = observations.get(condition.signal)
     if found is None:
-        found = Observation.unknown(now, "NotObserved", f"{signal.name} was not asked for")
+        return signal, Observation.unknown(now, "NotObserved", f"{signal.name} was not asked for")
+    if now - found.at > max(signal.window, PATIENCE * policy.interval):
+        message = f"{signal.name}: the newest sample is {format_duration(now - found.at)} old"
+        return signal, Observation.unknown(found.at, "Stale", message)
     return signal, found
 
 
-def _all_ok(memory: RuleMemory) -> bool:
-    return all(t.verdict is Verdict.OK for t in memory.timers)
+def _ok_rules(policy: Policy, memory: Memory) -> list[str]:
+    """The rules that were Ok when last looked at."""
+    last = ((rule, memory.rules.get(rule.name)) for rule in policy.rules)
+    return [r.name for r, m in last if m and m.timers and combine(r, [t.verdict for t in m.timers]) is Verdict.OK]
+
+
+def _before(memory: Memory, rule: Rule, *, same_release: bool) -> RuleMemory:
+    """A rule's past, without what was about something else: other conditions, another revision."""
+    before = memory.rules.get(rule.name) or RuleMemory()
+    if before.of != rule.signature:
+        return RuleMemory(of=rule.signature, scaled=before.scaled)
+    if not same_release and (before.blame or before.guilty is not None):
+        return replace(before, blame=(), guilty=None)
+    return before
+
+
+def _as_really_seen(memory: Memory, shadow: Shadow | None) -> ScalingMemory:
+    """Once a rehearsed size was overtaken by a real change, the change is one from the real size."""
+    was = memory.shadow
+    if was is None or was.replicas is None or (shadow is not None and shadow.replicas is not None):
+        return memory.scaling
+    return replace(memory.scaling, seen=was.real_replicas)
+
+
+def _unjudged(
+    release: ReleaseMemory, target: TargetState, charges: Sequence[judging.Charge], since: float
+) -> Notice | None:
+    """What to tell of a release that could not be judged from `since` on, though its pods are ready for traffic."""
+    current = target.find(release.revision)
+    if release.phase not in lifecycle.UNDER_WATCH or release.hands_off or current is None or not current.ready:
+        return None
+    unknown = [c.sentence for c in charges if c.unknown_since is not None and c.unknown_since <= since]
+    if not unknown:
+        return None
+    return Notice(
+        f"unjudged/{release.revision}",
+        "ReleaseNotJudged",
+        f"revision {release.revision} cannot be judged: {'; '.join(unknown)}. It is left alone",
+        warning=True,
+    )
+
+
+def _told(before: frozenset[str], active: Mapping[str, Notice], release: ReleaseMemory) -> frozenset[str]:
+    """What need not be told again: all that holds, and what was told of this release while it is watched."""
+    told = {key for key, notice in active.items() if not notice.passing}
+    if release.phase in lifecycle.UNDER_WATCH:
+        told.update(key for key in before if key.endswith(f"/{release.revision}") and not key.startswith("alert/"))
+    return before if told == before else frozenset(told)
 
 
 def _suppress(
-    demand: scaling.Demand, policy: Policy, observations: Mapping[str, Observation], revision: str | None
+    demand: scaling.Demand,
+    policy: Policy,
+    observations: Mapping[str, Observation],
+    revision: str | None,
+    quarantined: Container[str],
+    now: float,
 ) -> scaling.Demand:
     """A breach that only the new revision shows is the release's: it is no reason to scale up."""
     if demand.verdict is not Verdict.BREACH:
         return demand
     crossing = [r.condition for r in demand.readings if r.judgement.crossed]
-    blamed = all(only_new_crosses(c, policy.signals[c.signal], observations[c.signal], revision) for c in crossing)
+    blamed = all(only_new_crosses(c, *_look(policy, observations, c, now), revision, quarantined) for c in crossing)
     return replace(demand, suppressed=True) if crossing and blamed else demand
 
 
 def _metrics_gone(before: float | None, reports: list[RuleReport], now: float) -> float | None:
-    """Since when every rule that scales has been without a measurement."""
-    scalers = [r for r in reports if r.rule.scale_up is not None]
-    gone = bool(scalers) and all(reading.judgement.value is None for report in scalers for reading in report.readings)
+    """Since when every rule that scales (every rule at all, where none does) has been without a measurement."""
+    asked = [r for r in reports if r.rule.scale_up is not None] or reports
+    gone = bool(asked) and all(reading.judgement.value is None for report in asked for reading in report.readings)
     return (now if before is None else before) if gone else None
 
 
@@ -280,4 +354,6 @@ def _next_wake(
             ]
     if release.phase is Phase.BAKING and release.ready is not None:
         due.append(release.ready + policy.release.bake)
+    if release.phase is Phase.ROLLED_BACK:
+        due.append(release.since + policy.release.bake)
     return min((t for t in due if t > now), default=None)

@@ -18,13 +18,17 @@ PROGRESS_DEADLINE = "progress-deadline"
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """One rule that guards releases: its verdict on this release, since when guilty, and the sentence why."""
+    """One rule that guards releases: its verdict on this release, since when guilty, and the sentence why.
+
+    ok_since, unknown_since: since when it is Ok, or Unknown, if that is its verdict.
+    """
 
     rule: Rule
     verdict: Verdict
     guilty: float | None
     sentence: str
     ok_since: float | None = None
+    unknown_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +50,16 @@ def act(
     notices: list[Notice],
 ) -> Plan:
     """Judge the release that is under way."""
-    if release.paused is not None and target.revision != release.revision:
+    changed = target.revision is None or target.revision != release.revision
+    if release.paused is not None and changed:
         return Plan(release, (_resume(release, "NewRelease", "a new template was applied under the pause"),))
-    if release.phase not in UNDER_WATCH or release.hands_off or release.held:
+    if release.phase not in UNDER_WATCH or changed or release.hands_off or (target.paused and release.paused is None):
+        # Nothing to judge; or another template came meanwhile, which must not pay for this one; or people decide.
         return Plan(release)
-    if target.paused and release.paused is None:
-        return Plan(release)
-    charges = [*charges, *_progress_charge(policy, target, now)]
-    if release.revision in quarantined:
-        return _reapplied(release, policy, target, quarantined, now, notices)
+    before = quarantined.get(release.revision or "")
+    if before is not None and (limit := _limit(policy, before)) is not None:
+        return _reapplied(release, target, before, limit, quarantined, now, notices)
+    charges = [*charges, *_progress_charge(release, policy, target, now)]
     guilty = [c for c in charges if c.verdict is Verdict.BREACH and c.guilty is not None]
     if not guilty:
         return _maybe_resume(release, policy, charges, now)
@@ -77,8 +82,10 @@ def _punish(
     if ripe:
         refusal = refuse_rollback(release, target, quarantined)
         if refusal is None:
-            return Plan(release, (_rollback(release, target, ripe, "ReleaseFailing", _sentences(ripe)),))
-        notices.append(Notice(f"no-rollback/{release.revision}/{refusal.reason}", *_pair(refusal), warning=True))
+            return Plan(release, (_rollback(release, ripe, "ReleaseFailing", _sentences(ripe)),))
+        notices.append(
+            Notice(f"no-rollback/{refusal.reason}/{release.revision}", refusal.reason, refusal.message, warning=True)
+        )
     pausing = [c for c in guilty if c.rule.pause]
     if pausing and not target.paused:
         command = Command(
@@ -90,6 +97,9 @@ def _punish(
             to=release.revision,
         )
         return Plan(release, (command,), wake)
+    if pausing and not release.paused_rule:
+        # A pause of the operator's own whose reason was lost has found it again.
+        release = replace(release, paused_rule=", ".join(c.rule.name for c in pausing))
     return Plan(release, wake=wake)
 
 
@@ -124,25 +134,32 @@ def refuse_rollback(
     return None
 
 
+def _limit(policy: Policy, before: Quarantine) -> int | None:
+    """How often a re-applied revision may be rolled back again: as the rules say that found it bad.
+
+    Where none of those is left, as the others say; None where no rule rolls back any more.
+    """
+    limits = {r.name: r.rollback.limit for r in policy.rules if r.rollback is not None}
+    asked = [limits[name] for name in before.rule.split(", ") if name in limits]
+    return max(asked or limits.values(), default=None)
+
+
 def _reapplied(
     release: ReleaseMemory,
-    policy: Policy,
     target: TargetState,
+    before: Quarantine,
+    limit: int,
     quarantined: Mapping[str, Quarantine],
     now: float,
     notices: list[Notice],
 ) -> Plan:
     """A revision that was rolled back before came again. It is not tried a second time on users."""
-    assert release.revision is not None
-    before = quarantined[release.revision]
-    rules = {rule.name: rule for rule in policy.rules}
-    limit = max((rules[name].rollback or Rollback()).limit if name in rules else 0 for name in before.rule.split(", "))
     who = manager_name(target.template_by)
     refusal = refuse_rollback(release, target, quarantined)
-    if before.rollbacks <= limit and refusal is None:
+    if before.rollbacks <= limit and refusal is None and not release.held:
         message = f"{who} applied revision {release.revision} again, which was rolled back before ({before.message})"
         charge = Charge(Rule(before.rule, ()), Verdict.BREACH, now, message)
-        return Plan(release, (_rollback(release, target, [charge], "QuarantinedReapplied", message),))
+        return Plan(release, (_rollback(release, [charge], "QuarantinedReapplied", message),))
     why = refusal.message if refusal is not None else f"it was rolled back {before.rollbacks} times already"
     notices.append(
         Notice(
@@ -153,43 +170,56 @@ def _reapplied(
             warning=True,
         )
     )
-    commands: tuple[Command, ...] = ()
-    if not target.paused:
-        commands = (
-            Command(
-                Verb.PAUSE,
-                "HeldPaused",
-                f"{who} applied the failing revision {release.revision} again; {why}",
-                (before.rule,),
-                from_=release.revision,
-                to=release.revision,
-            ),
-        )
-    return Plan(replace(release, held=target.paused), commands)
+    if target.paused:
+        return Plan(release if release.held else replace(release, held=True))
+    command = Command(
+        Verb.PAUSE,
+        "HeldPaused",
+        f"{who} applied the failing revision {release.revision} again; {why}",
+        tuple(before.rule.split(", ")),
+        from_=release.revision,
+        to=release.revision,
+    )
+    return Plan(release, (command,))
 
 
 def _maybe_resume(release: ReleaseMemory, policy: Policy, charges: Sequence[Charge], now: float) -> Plan:
-    """A paused release that recovered goes on when the policy allows, once a whole look-back was clean."""
-    forgotten = not release.paused_rule
-    if release.paused is None or release.phase is not Phase.PAUSED or not (policy.release.resume or forgotten):
+    """A paused release that recovered goes on when the policy allows, once a whole look-back was clean.
+
+    So does one whose pause no rule asks for any more, or of which the reason was lost.
+    """
+    asking = {c.rule.name for c in charges if c.rule.pause}
+    if policy.release.fail_on_progress_deadline:
+        asking.add(PROGRESS_DEADLINE)
+    orphaned = asking.isdisjoint(release.paused_rule.split(", "))
+    if release.paused is None or release.phase is not Phase.PAUSED or not (policy.release.resume or orphaned):
         return Plan(release)
     if any(c.verdict is not Verdict.OK or c.ok_since is None for c in charges):
         return Plan(release)
     at = max((c.ok_since or release.paused for c in charges), default=release.paused) + policy.window
     if now < at:
         return Plan(release, wake=at)
-    return Plan(release, (_resume(release, "ReleaseRecovered", "its signals are back within their bounds"),))
+    why = "no rule asks for the pause any more" if orphaned else "its signals are back within their bounds"
+    return Plan(release, (_resume(release, "ReleaseRecovered", why),))
 
 
-def _progress_charge(policy: Policy, target: TargetState, now: float) -> list[Charge]:
-    if not (policy.release.fail_on_progress_deadline and target.progress_deadline_exceeded):
+def _progress_charge(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> list[Charge]:
+    """A release without progress fails as one in breach does, and with the same consequences, at once."""
+    # The condition may be the last release's for a moment, so it counts from the second look on.
+    late = target.progress_deadline_exceeded and now - release.since >= policy.interval
+    if not (policy.release.fail_on_progress_deadline and late and release.phase is Phase.PROGRESSING):
         return []
-    rollbacks = [r.rollback for r in policy.rules if r.rollback is not None]
-    rule = Rule(PROGRESS_DEADLINE, (), pause=True, rollback=replace(rollbacks[0], after=0.0) if rollbacks else None)
+    limit = max((r.rollback.limit for r in policy.rules if r.rollback is not None), default=None)
+    rule = Rule(
+        PROGRESS_DEADLINE,
+        (),
+        pause=any(r.pause for r in policy.rules),
+        rollback=None if limit is None else Rollback(after=0.0, limit=limit),
+    )
     return [Charge(rule, Verdict.BREACH, now, "the rollout exceeded its progress deadline")]
 
 
-def _rollback(release: ReleaseMemory, target: TargetState, charges: Sequence[Charge], reason: str, why: str) -> Command:
+def _rollback(release: ReleaseMemory, charges: Sequence[Charge], reason: str, why: str) -> Command:
     return Command(
         Verb.ROLLBACK,
         reason,
@@ -205,7 +235,7 @@ def _resume(release: ReleaseMemory, reason: str, why: str) -> Command:
         Verb.RESUME,
         reason,
         f"{why}: rollout resumed",
-        (release.paused_rule,) if release.paused_rule else (),
+        tuple(release.paused_rule.split(", ")) if release.paused_rule else (),
         from_=release.revision,
         to=release.revision,
     )
@@ -213,7 +243,3 @@ def _resume(release: ReleaseMemory, reason: str, why: str) -> Command:
 
 def _sentences(charges: Sequence[Charge]) -> str:
     return "; ".join(dict.fromkeys(c.sentence for c in charges))
-
-
-def _pair(refusal: Refusal) -> tuple[str, str]:
-    return refusal.reason, refusal.message

@@ -1,7 +1,8 @@
 """Where a release stands: followed from the target's state, without judging it.
 
 Stable → Progressing → Baking → Stable, with Paused in between when somebody paused it, and
-RollingBack → RolledBack → Stable after a rollback. A change of scale is no release.
+RollingBack → RolledBack → Stable after a rollback. A change of scale is no release, and neither is a new template
+before its controller has made a revision of it.
 """
 
 from __future__ import annotations
@@ -33,45 +34,23 @@ def follow(
     ok_rules: rules that were Ok at the last evaluation. What people are to be told is added to `notices`.
     """
     if release is None:
-        return _first_sight(policy, target, now)
-    # During a rollback the controller may not have seen the restored template yet; that is no new release.
-    awaited = (None, release.revision) if release.phase is Phase.ROLLING_BACK else (release.revision,)
-    if target.revision not in awaited:
+        release = _first_sight(policy, target, now)
+    elif target.revision not in (None, release.revision):
         release = _new_revision(release, target, quarantined, ok_rules, now)
     release = _follow_pause(release, target, now)
-    if target.paused and release.paused is None:
-        who = manager_name(target.paused_by)
-        notices.append(
-            Notice(
-                f"manual-pause/{release.revision}",
-                "ManualPause",
-                f"{who} paused the rollout of {target.kind} {target.name}; the operator will neither resume it nor "
-                "roll it back",
-            )
-        )
-    if release.hands_off and release.phase in UNDER_WATCH:
-        notices.append(
-            Notice(
-                f"hands-off/{release.revision}",
-                "HandsOff",
-                f"{manager_name(target.template_by)} overruled the operator on revision {release.revision}: it is "
-                "watched, and no longer paused or rolled back",
-            )
-        )
-    return _follow_rollout(release, policy, target, now)
+    release = _follow_rollout(release, policy, target, now)
+    _tell(release, policy, target, now, notices)
+    return release
 
 
 def _first_sight(policy: Policy, target: TargetState, now: float) -> ReleaseMemory:
     """A target that is fully rolled out starts in its bake, unless its revision is older than that."""
     current = target.find(target.revision)
-    if target.paused and target.paused_by == MANAGER:
-        # A pause of the operator's own whose reason is not remembered: `judging` lifts it unless it is needed still.
-        return ReleaseMemory(Phase.PAUSED, now, target.revision, paused=now)
     if target.rolled_out and current is not None:
         if now - current.created >= policy.release.bake:
             return ReleaseMemory(Phase.STABLE, now, current.name, good=current.name)
         return ReleaseMemory(Phase.BAKING, now, current.name, ready=now)
-    return ReleaseMemory(Phase.PAUSED if target.paused else Phase.PROGRESSING, now, target.revision)
+    return ReleaseMemory(Phase.PROGRESSING, now, target.revision)
 
 
 def _new_revision(
@@ -103,22 +82,30 @@ def _new_revision(
 
 
 def _follow_pause(release: ReleaseMemory, target: TargetState, now: float) -> ReleaseMemory:
-    if target.paused:
-        if release.phase in (Phase.PROGRESSING, Phase.BAKING):
-            ours = target.paused_by == MANAGER
-            return replace(release, phase=Phase.PAUSED, since=now, paused=now if ours else None)
-        return release
-    if release.phase is not Phase.PAUSED:
-        return release
-    overruled = release.paused is not None
-    return replace(
-        release,
-        phase=Phase.PROGRESSING,
-        since=now,
-        paused=None,
-        held=False,
-        hands_off=release.hands_off or overruled,
-    )
+    if not target.paused:
+        if release.phase is not Phase.PAUSED:
+            return release
+        overruled = release.paused is not None
+        return replace(
+            release,
+            phase=Phase.PROGRESSING,
+            since=now,
+            paused=None,
+            paused_rule="",
+            held=False,
+            hands_off=release.hands_off or overruled,
+        )
+    if target.paused_by == MANAGER:
+        if release.paused is not None:
+            return release
+        # A pause of the operator's own that is not remembered: `judging` lifts it unless it is needed still.
+        return replace(release, phase=Phase.PAUSED, since=now, paused=now, paused_rule="", ready=None, unmeasured=None)
+    if release.phase in (Phase.PROGRESSING, Phase.BAKING):
+        return replace(release, phase=Phase.PAUSED, since=now, paused=None, ready=None, unmeasured=None)
+    if release.paused is not None and target.paused_by:
+        # Somebody resumed it and paused it again: now it is theirs.
+        return replace(release, paused=None, paused_rule="", held=False)
+    return release
 
 
 def _follow_rollout(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> ReleaseMemory:
@@ -134,6 +121,39 @@ def _follow_rollout(release: ReleaseMemory, policy: Policy, target: TargetState,
             return release
 
 
+def _tell(release: ReleaseMemory, policy: Policy, target: TargetState, now: float, notices: list[Notice]) -> None:
+    if target.paused and release.paused is None:
+        notices.append(
+            Notice(
+                f"manual-pause/{release.revision}",
+                "ManualPause",
+                f"{manager_name(target.paused_by)} paused the rollout of {target.kind} {target.name}; the operator "
+                "will neither resume it nor roll it back",
+            )
+        )
+    if release.hands_off and release.phase in UNDER_WATCH:
+        notices.append(
+            Notice(
+                f"hands-off/{release.revision}",
+                "HandsOff",
+                f"the operator was overruled by hand on revision {release.revision}: it is watched, and no longer "
+                "paused or rolled back",
+            )
+        )
+    # The condition may be the failed release's for a moment, so it counts from the second look on.
+    late = target.progress_deadline_exceeded and now - release.since >= policy.interval
+    if release.phase is Phase.ROLLING_BACK and late:
+        notices.append(
+            Notice(
+                f"rollback-stuck/{release.revision}",
+                "RollbackStuck",
+                f"revision {release.revision} was restored, but its pods do not become ready before the progress "
+                "deadline: look at the pods",
+                warning=True,
+            )
+        )
+
+
 def bake(
     release: ReleaseMemory,
     policy: Policy,
@@ -141,11 +161,13 @@ def bake(
     measured: bool,
     clean: bool,
     now: float,
+    patience: float,
     notices: list[Notice],
 ) -> ReleaseMemory:
     """The bake after one more evaluation. What could not be measured does not count as watched.
 
-    measured: every rule that guards releases had a verdict. clean: none of them is crossed.
+    measured: every rule that guards releases had a verdict. clean: none of them is crossed, on whatever account.
+    patience: seconds without measurement that are not worth telling.
     """
     if release.phase is not Phase.BAKING or release.ready is None:
         return release
@@ -158,23 +180,35 @@ def bake(
         release = replace(release, ready=ready, unmeasured=None)
     if now - ready < policy.release.bake:
         return release
-    if not measured:
+    if release.unmeasured is not None:
+        if now - release.unmeasured >= patience:
+            notices.append(
+                Notice(
+                    f"unmeasured/{release.revision}",
+                    "BakeUnmeasured",
+                    f"revision {release.revision} cannot be called good: its signals were not measured for a whole "
+                    "bake",
+                    warning=True,
+                )
+            )
+        return release
+    if not clean:
         notices.append(
             Notice(
-                f"unmeasured/{release.revision}",
-                "BakeUnmeasured",
-                f"revision {release.revision} cannot be called good: its signals were not measured for a whole bake",
+                f"unclean/{release.revision}",
+                "BakeUnclean",
+                f"revision {release.revision} is not called good at the end of its bake: a rule that guards releases "
+                "is over its threshold",
                 warning=True,
             )
         )
-        return release
-    if not clean:
         return release
     notices.append(
         Notice(
             f"good/{release.revision}",
             "ReleaseGood",
             f"revision {release.revision} was watched for its bake and is the last known good one",
+            passing=True,
         )
     )
     return replace(release, phase=Phase.STABLE, since=now, good=release.revision, unmeasured=None)

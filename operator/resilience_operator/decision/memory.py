@@ -48,6 +48,7 @@ class RuleMemory:
     timers: one for each of its conditions, over the whole target. breach: since when the rule is in breach.
     blame: the same timers over what counts against the release; guilty: since when the release is in breach.
     scaled: when this rule last scaled the target up (its cooldown counts from there).
+    of: what the timers are about (`policy.signature`); those of a rule that reads otherwise now mean nothing.
     """
 
     timers: tuple[Timer, ...] = ()
@@ -55,6 +56,7 @@ class RuleMemory:
     blame: tuple[Timer, ...] = ()
     guilty: float | None = None
     scaled: float | None = None
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +65,13 @@ class ScalingMemory:
 
     seen: replicas at the last evaluation, or as commanded since: another number means that somebody else scaled.
     held: what somebody else scaled to; nothing below it is given back until they change it again.
-    calm: since when every scaling rule is Ok. down: when a step was last given back.
+    calm: since when every scaling rule is Ok, or when the last step was given back.
     """
 
     baseline: int | None = None
     seen: int | None = None
     held: int | None = None
     calm: float | None = None
-    down: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,28 +103,31 @@ class ReleaseMemory:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """A revision that was rolled back: why, and how many times it was."""
+    """A revision that was rolled back: why, and how many times it was. rehearsed: never in earnest, so far."""
 
     revision: str
     at: float
     rule: str
     message: str
     rollbacks: int = 1
+    rehearsed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Shadow:
     """What rehearsed commands would have made of the target, and what it really was then.
 
-    A real change of the same thing (replicas, revision) ends the rehearsal of it.
+    A real change of the same thing (replicas, an HPA's minimum, revision) ends the rehearsal of it. None: that thing
+    is as it really is.
     """
 
     replicas: int | None = None
     real_replicas: int | None = None
-    paused: bool = False
+    minimum: int | None = None
+    real_minimum: int | None = None
+    paused: bool | None = None
     revision: str | None = None
     real_revision: str | None = None
-    minimum: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 Dry-run goes through the very same decision as the live loop. What it only rehearsed is laid over what the API server
 tells, until the real thing changes: so a rehearsed pause is not rehearsed again every interval, and a rehearsed
-rollback is followed by a rehearsed recovery.
+rollback is followed by a rehearsed recovery. When the policy begins to act in earnest, all of it is dropped.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from resilience_operator.decision.commands import Command, Verb
-from resilience_operator.decision.memory import Shadow
+from resilience_operator.decision.memory import Memory, Phase, ReleaseMemory, Shadow
 from resilience_operator.decision.target import MANAGER, TargetState
 
 
@@ -19,14 +19,21 @@ def overlay(target: TargetState, shadow: Shadow | None) -> TargetState:
     if shadow is None:
         return target
     if shadow.replicas is not None:
-        target = replace(target, replicas=shadow.replicas, ready=target.ready + shadow.replicas - target.replicas)
+        target = _sized(target, shadow.replicas)
     if shadow.minimum is not None and target.hpa is not None:
         target = replace(target, hpa=replace(target.hpa, min_replicas=shadow.minimum))
-    if shadow.paused:
-        target = replace(target, paused=True, paused_by=MANAGER)
+        if target.replicas < shadow.minimum:
+            target = _sized(target, shadow.minimum)
+    if shadow.paused is not None:
+        target = replace(target, paused=shadow.paused, paused_by=MANAGER if shadow.paused else "")
     if shadow.revision is not None:
-        target = replace(target, revision=shadow.revision, rolled_out=True, paused=False, paused_by="")
+        target = replace(target, revision=shadow.revision, rolled_out=True, progress_deadline_exceeded=False)
     return target
+
+
+def _sized(target: TargetState, replicas: int) -> TargetState:
+    """With that many pods, those that it has more or less being ready."""
+    return replace(target, replicas=replicas, ready=max(0, target.ready + replicas - target.replicas))
 
 
 def still_holds(shadow: Shadow | None, target: TargetState) -> Shadow | None:
@@ -35,10 +42,13 @@ def still_holds(shadow: Shadow | None, target: TargetState) -> Shadow | None:
         return None
     if shadow.replicas is not None and target.replicas != shadow.real_replicas:
         shadow = replace(shadow, replicas=None, real_replicas=None)
-    if shadow.real_revision is not None and target.revision != shadow.real_revision:
-        shadow = replace(shadow, paused=False, revision=None, real_revision=None)
-    empty = shadow.replicas is None and not shadow.paused and shadow.revision is None and shadow.minimum is None
-    return None if empty else shadow
+    if shadow.minimum is not None and (target.hpa is None or target.hpa.min_replicas != shadow.real_minimum):
+        shadow = replace(shadow, minimum=None, real_minimum=None)
+    if shadow.real_revision is not None and target.revision not in (None, shadow.real_revision):
+        shadow = replace(shadow, paused=None, revision=None, real_revision=None)
+    if shadow.paused is False and not target.paused:
+        shadow = replace(shadow, paused=None)
+    return _unless_empty(shadow)
 
 
 def rehearse(shadow: Shadow | None, command: Command, target: TargetState) -> Shadow | None:
@@ -46,20 +56,52 @@ def rehearse(shadow: Shadow | None, command: Command, target: TargetState) -> Sh
     shadow = shadow or Shadow()
     match command.verb:
         case Verb.SCALE_UP | Verb.SCALE_DOWN if command.via:
-            return replace(shadow, minimum=_as_int(command.to))
+            real = target.hpa.min_replicas if target.hpa is not None else None
+            minimum = None if command.to == real else _as_int(command.to)
+            shadow = replace(shadow, minimum=minimum, real_minimum=None if minimum is None else real)
         case Verb.SCALE_UP | Verb.SCALE_DOWN:
-            to = _as_int(command.to)
-            if to == target.replicas:
-                return replace(shadow, replicas=None, real_replicas=None)
-            return replace(shadow, replicas=to, real_replicas=target.replicas)
+            replicas = None if command.to == target.replicas else _as_int(command.to)
+            real = None if replicas is None else target.replicas
+            shadow = replace(shadow, replicas=replicas, real_replicas=real)
         case Verb.PAUSE:
-            return replace(shadow, paused=True, real_revision=target.revision)
+            shadow = replace(shadow, paused=True, real_revision=target.revision)
         case Verb.RESUME:
-            return replace(shadow, paused=False)
+            paused = False if target.paused else None
+            over = paused is None and shadow.revision is None
+            shadow = replace(shadow, paused=paused, real_revision=None if over else target.revision)
         case Verb.ROLLBACK:
-            return replace(shadow, paused=False, revision=str(command.to), real_revision=target.revision)
+            paused = False if target.paused else None
+            shadow = replace(shadow, paused=paused, revision=str(command.to), real_revision=target.revision)
         case _:
-            return shadow
+            pass
+    return _unless_empty(shadow)
+
+
+def in_earnest(memory: Memory, target: TargetState, now: float) -> Memory:
+    """The memory of a policy that only rehearsed so far and now acts: what was never done is forgotten.
+
+    A release that was paused or rolled back in the rehearsal really runs on. It is watched again from the start of
+    its bake, so that it is neither taken for good nor rolled back for what nobody measured in earnest.
+    """
+    if memory.shadow is None and not any(q.rehearsed for q in memory.quarantined):
+        return memory
+    shadow, release, scaling = memory.shadow or Shadow(), memory.release, memory.scaling
+    if shadow.replicas is not None:
+        scaling = replace(scaling, seen=shadow.real_replicas)
+    if release is not None and (shadow.paused is not None or shadow.revision is not None):
+        release = ReleaseMemory(Phase.PROGRESSING, now, target.revision, good=release.good, ok_before=release.ok_before)
+    return replace(
+        memory,
+        shadow=None,
+        quarantined=tuple(q for q in memory.quarantined if not q.rehearsed),
+        scaling=scaling,
+        release=release,
+    )
+
+
+def _unless_empty(shadow: Shadow) -> Shadow | None:
+    nothing = shadow.replicas is None and shadow.minimum is None and shadow.paused is None and shadow.revision is None
+    return None if nothing else shadow
 
 
 def _as_int(value: int | str | None) -> int:

@@ -4,8 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from resilience_operator.api.spec import Mode
+
+__all__ = [
+    "Condition",
+    "Fallback",
+    "Mode",
+    "Plugin",
+    "Policy",
+    "Release",
+    "Rollback",
+    "Rule",
+    "ScaleDown",
+    "ScaleUp",
+    "Signal",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +91,17 @@ class Rule:
     def guards_release(self) -> bool:
         """Whether a breach of this rule counts against a release."""
         return self.pause or self.rollback is not None
+
+    @property
+    def signature(self) -> str:
+        """What its timers are about: `cpu>0.7&latency-p99>1`. A change of `for` alone keeps them."""
+        return _signature(self.conditions, self.any_of)
+
+
+@lru_cache(maxsize=4096)
+def _signature(conditions: tuple[Condition, ...], any_of: bool) -> str:
+    parts = (f"{c.signal}{'>' if c.above else '<'}{c.threshold:g}" for c in conditions)
+    return ("|" if any_of else "&").join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a command's outcome adds to the memory, and what a crash in the middle of commands left done."""
+"""What a command's outcome adds to the memory, and what a crash or a lost answer left done."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from resilience_operator.decision.commands import Command, Outcome, Result, Verb
-from resilience_operator.decision.memory import Memory, Phase, Quarantine, RuleMemory
+from resilience_operator.decision.memory import Intent, Memory, Phase, Quarantine, RuleMemory
 from resilience_operator.decision.overlay import rehearse
 from resilience_operator.decision.target import MANAGER, TargetState
 
@@ -14,17 +14,24 @@ MAX_QUARANTINED = 10
 
 
 def remember(memory: Memory, outcomes: Iterable[Outcome], target: TargetState, now: float) -> Memory:
-    """The memory after commands were carried out, or rehearsed, at `now`. `target` is the real one before them."""
+    """The memory after commands were carried out, or rehearsed, at `now`. `target` is the real one before them.
+
+    A command that failed may have worked all the same (the answer was lost), so it stays behind as an intent, which
+    `settle` takes up with the target's next state. Else its effect would be taken for a person's doing.
+    """
+    failed: tuple[Command, ...] = ()
     for outcome in outcomes:
+        if outcome.result is Result.FAILED:
+            failed += (outcome.command,)
         if not outcome.happened:
             continue
         if outcome.result is Result.REHEARSED:
             memory = replace(memory, shadow=rehearse(memory.shadow, outcome.command, target))
-        memory = _effect(memory, outcome.command, now)
-    return memory
+        memory = _effect(memory, outcome.command, now, rehearsed=outcome.result is Result.REHEARSED)
+    return replace(memory, intent=Intent(now, failed)) if failed else memory
 
 
-def _effect(memory: Memory, command: Command, now: float) -> Memory:
+def _effect(memory: Memory, command: Command, now: float, *, rehearsed: bool) -> Memory:
     release = memory.release
     assert release is not None
     match command.verb:
@@ -36,7 +43,7 @@ def _effect(memory: Memory, command: Command, now: float) -> Memory:
             return replace(memory, rules=rules, scaling=replace(memory.scaling, seen=seen, calm=None))
         case Verb.SCALE_DOWN:
             seen = memory.scaling.seen if command.via else int(command.to or 0)
-            return replace(memory, scaling=replace(memory.scaling, seen=seen, calm=now, down=now))
+            return replace(memory, scaling=replace(memory.scaling, seen=seen, calm=now))
         case Verb.PAUSE:
             paused = replace(release, phase=Phase.PAUSED, since=now, paused=now, paused_rule=command.rule)
             return replace(memory, release=paused)
@@ -44,12 +51,12 @@ def _effect(memory: Memory, command: Command, now: float) -> Memory:
             resumed = replace(release, phase=Phase.PROGRESSING, since=now, paused=None, paused_rule="")
             return replace(memory, release=resumed)
         case Verb.ROLLBACK:
-            return _rolled_back(memory, command, now)
+            return _rolled_back(memory, command, now, rehearsed=rehearsed)
         case _:
             return memory
 
 
-def _rolled_back(memory: Memory, command: Command, now: float) -> Memory:
+def _rolled_back(memory: Memory, command: Command, now: float, *, rehearsed: bool) -> Memory:
     release = memory.release
     assert release is not None
     left, to = str(command.from_), str(command.to)
@@ -60,6 +67,7 @@ def _rolled_back(memory: Memory, command: Command, now: float) -> Memory:
         command.rule if before is None else before.rule,
         command.message.partition(": revision ")[0] if before is None else before.message,
         1 if before is None else before.rollbacks + 1,
+        rehearsed and (before is None or before.rehearsed),
     )
     others = tuple(q for q in memory.quarantined if q.revision != left)
     return replace(
@@ -98,7 +106,7 @@ def happened(command: Command, target: TargetState) -> bool:
 
 
 def settle(memory: Memory, target: TargetState) -> tuple[Memory, tuple[Outcome, ...]]:
-    """Take up an intent that a crash left: what the target shows counts as done at the time it was decided.
+    """Take up an intent that is left: what the target shows counts as done at the time it was decided.
 
     What it does not show was not done; its timers are still in the memory, so the next decision asks for it again.
     """

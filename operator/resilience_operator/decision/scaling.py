@@ -16,12 +16,15 @@ from resilience_operator.decision.commands import Command, Notice, Verb
 from resilience_operator.decision.memory import Phase, ReleaseMemory, RuleMemory, ScalingMemory, Verdict
 from resilience_operator.decision.people import manager_name
 from resilience_operator.decision.policy import Policy, Rule, ScaleUp
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.target import MANAGER, TargetState
 from resilience_operator.decision.verdicts import Reading
 
 TOLERANCE = 0.1
 """`toTarget` leaves the target alone within ±10 % of it, as the HorizontalPodAutoscaler does by default
 (kubernetes.io, Horizontal Pod Autoscaling, algorithm details)."""
+
+AT_MAXIMUM = "at-maximum"
+"""Key of the notice that a rule asks for more than may be."""
 
 HEADROOM = 0.9
 """A step down must leave every signal below this share of its threshold, by proportion."""
@@ -52,20 +55,22 @@ class Plan:
     wake: float | None = None
 
 
-def watch_hands(scaling: ScalingMemory, target: TargetState, now: float, notices: list[Notice]) -> ScalingMemory:
+def watch_hands(scaling: ScalingMemory, target: TargetState, notices: list[Notice]) -> ScalingMemory:
     """Notice that somebody else scaled the target; their number is respected as a floor from then on."""
     if scaling.baseline is None:
         return replace(scaling, baseline=target.replicas, seen=target.replicas)
     if target.replicas == scaling.seen:
         return scaling
-    if target.hpa is not None:
+    if target.hpa is not None or target.scaled_by == MANAGER:
+        # The HPA's doing; or the operator's own, of which it never heard that it had worked.
         return replace(scaling, seen=target.replicas)
     notices.append(
         Notice(
-            f"manual-scale/{target.replicas}/{now:.0f}",
+            f"manual-scale/{target.replicas}",
             "ManualScale",
             f"{manager_name(target.scaled_by)} scaled {target.kind} {target.name} from {scaling.seen} to "
             f"{target.replicas}; the operator will not give back below that",
+            passing=True,
         )
     )
     return replace(scaling, seen=target.replicas, held=target.replicas, calm=None)
@@ -85,15 +90,16 @@ def plan(
     """Plan one step up, or one step down, or none."""
     notes: dict[str, str] = {}
     if target.replicas == 0:
-        for d in demands:
-            notes[d.rule.name] = "the target is scaled to zero"
-        return Plan(replace(scaling, calm=None) if scaling.calm is not None else scaling, None, notes)
+        for demand in demands:
+            if demand.verdict is Verdict.BREACH:
+                notes[demand.rule.name] = "the target is scaled to zero"
+        return Plan(_no_calm(scaling), None, notes)
     command, wake = _up(policy, target, demands, memories, now, notices, notes)
     if command is None:
         fallback, fallback_wake = _fallback(policy, target, metrics_gone, now)
         command, wake = fallback, _earliest(wake, fallback_wake)
     if command is not None:
-        return Plan(replace(scaling, calm=None) if scaling.calm is not None else scaling, command, notes, wake)
+        return Plan(_no_calm(scaling), command, notes, wake)
     return _down(policy, scaling, target, demands, release, now, notes, wake)
 
 
@@ -104,8 +110,14 @@ def current_size(target: TargetState) -> int:
 
 def ceiling(policy: Policy, target: TargetState) -> int:
     """The most pods that may be asked for."""
-    limit = policy.max_replicas if policy.max_replicas is not None else target.replicas
-    return limit if target.hpa is None else min(limit, target.hpa.max_replicas)
+    return _bounded(policy.max_replicas if policy.max_replicas is not None else target.replicas, policy, target)
+
+
+def _bounded(replicas: int, policy: Policy, target: TargetState) -> int:
+    """`replicas`, or the nearest maximum below it: the policy's, the HPA's."""
+    if policy.max_replicas is not None:
+        replicas = min(replicas, policy.max_replicas)
+    return replicas if target.hpa is None else min(replicas, target.hpa.max_replicas)
 
 
 def _up(
@@ -121,37 +133,28 @@ def _up(
     size, limit = current_size(target), ceiling(policy, target)
     asks: list[tuple[int, Demand]] = []
     for demand in demands:
-        if demand.verdict is not Verdict.BREACH:
-            continue
         name = demand.rule.name
+        memory = memories.get(name) or RuleMemory()
+        if demand.verdict is not Verdict.BREACH and memory.breach is None:
+            continue
         if demand.suppressed:
             notes[name] = "only the new revision is over: the release is to blame, so more pods would not help"
             continue
-        scaled = memories[name].scaled if name in memories else None
-        if scaled is not None and now < scaled + demand.scale_up.cooldown:
-            wake = _earliest(wake, scaled + demand.scale_up.cooldown)
-            notes[name] = f"cooling down for another {format_duration(scaled + demand.scale_up.cooldown - now)}"
-            continue
         wanted = _wanted(demand, target)
-        if wanted <= size:
-            notes[name] = (
-                f"{target.replicas - target.ready} pods are on their way"
-                if target.ready < target.replicas
-                else "within the tolerance of its target"
-            )
-            continue
-        if size >= limit:
+        if wanted > size >= limit:
+            # Told through a passing Unknown and a cooldown too, so that it is not told anew after each.
             notes[name] = f"already at the maximum of {limit} pods"
-            notices.append(
-                Notice(
-                    "at-maximum",
-                    "AtMaximum",
-                    f"{demand.sentence}, but {target.name} has its maximum of {limit} pods already",
-                    warning=True,
-                )
-            )
+            notices.append(_at_maximum(demand, target, limit))
+        elif demand.verdict is not Verdict.BREACH:
             continue
-        asks.append((wanted, demand))
+        elif memory.scaled is not None and now < memory.scaled + demand.scale_up.cooldown:
+            wake = _earliest(wake, memory.scaled + demand.scale_up.cooldown)
+            notes[name] = f"cooling down for another {format_duration(memory.scaled + demand.scale_up.cooldown - now)}"
+        elif wanted <= size:
+            coming = size - target.ready
+            notes[name] = f"{coming} pods are on their way" if coming > 0 else "within the tolerance of its target"
+        else:
+            asks.append((wanted, demand))
     if not asks:
         return None, wake
     asks.sort(key=lambda ask: -ask[0])
@@ -167,6 +170,11 @@ def _up(
         via=_via(target),
     )
     return command, wake
+
+
+def _at_maximum(demand: Demand, target: TargetState, limit: int) -> Notice:
+    message = f"{demand.sentence}, but {target.name} has its maximum of {limit} pods already"
+    return Notice(AT_MAXIMUM, "AtMaximum", message, warning=True)
 
 
 def _wanted(demand: Demand, target: TargetState) -> int:
@@ -197,7 +205,7 @@ def _fallback(
     if now < at:
         return None, at
     size = current_size(target)
-    to = min(wanted, ceiling(policy, target)) if policy.max_replicas is not None else wanted
+    to = _bounded(wanted, policy, target)
     if to <= size:
         return None, None
     message = f"no metrics for {format_duration(now - metrics_gone)}: fallback of {wanted} pods, {size} → {to} pods"
@@ -222,15 +230,15 @@ def _down(
         and not _releasing(policy, release, now)
     )
     if not calm:
-        return Plan(replace(scaling, calm=None) if scaling.calm is not None else scaling, None, notes, wake)
+        return Plan(_no_calm(scaling), None, notes, wake)
     floor = _floor(policy, scaling, target)
     size = target.replicas if target.hpa is None else target.hpa.min_replicas
     if size <= floor:
-        return Plan(replace(scaling, calm=None) if scaling.calm is not None else scaling, None, notes, wake)
+        return Plan(_no_calm(scaling), None, notes, wake)
     if scaling.calm is None:
         scaling = replace(scaling, calm=now)
     assert scaling.calm is not None
-    # After an outage the look-back has to fill again before a low value means anything.
+    # After an outage, and after the last step, the look-back has to fill again before a low value means anything.
     due = scaling.calm + max(policy.scale_down.after, policy.window)
     if now < due:
         return Plan(scaling, None, notes, _earliest(wake, due))
@@ -241,6 +249,10 @@ def _down(
     message = f"calm for {format_duration(now - scaling.calm)}: {size} → {to} pods (floor {floor})"
     command = Command(Verb.SCALE_DOWN, "Calm", message, from_=size, to=to, via=_via(target))
     return Plan(scaling, command, notes, wake)
+
+
+def _no_calm(scaling: ScalingMemory) -> ScalingMemory:
+    return replace(scaling, calm=None) if scaling.calm is not None else scaling
 
 
 def _releasing(policy: Policy, release: ReleaseMemory, now: float) -> bool:

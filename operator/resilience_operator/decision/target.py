@@ -49,8 +49,9 @@ class TargetState:
     """A workload at one resourceVersion.
 
     replicas: what `spec.replicas` asks for. ready: ready pods of any revision.
-    revision: the name of the revision that the current template makes, None until its controller has seen the
-        template (`observedGeneration` lags or the ReplicaSet does not exist yet).
+    revision: the name of the revision that has the current template, found by comparing templates; None while there
+        is none yet. So a change of anything but the template never makes it None, and while the rollout is paused
+        None means that the template was changed (the controller makes no revision under a pause).
     rolled_out: the controller has seen the newest template, every pod asked for runs it and is ready, and no
         pod of another revision is left.
     paused_by: the field manager that set `spec.paused`, empty when not paused or not known.
