@@ -21,6 +21,7 @@ import aiohttp
 from kubernetes.aio.client import ApiClient
 
 from resilience_operator import __version__
+from resilience_operator.decision.target import MANAGER
 from resilience_operator.kube.credentials import Credentials
 from resilience_operator.kube.errors import DEPENDENCY, from_answer, from_client, from_status_object
 from resilience_operator.resilience import CallError, Deadline, Gone, Retry, RetryHook, RetryPolicy, TryAgain
@@ -31,7 +32,7 @@ Obj = dict[str, Any]
 """An object as the API server sent it."""
 Query = Mapping[str, str | int | bool]
 
-FIELD_MANAGER = "resilience-operator"
+FIELD_MANAGER = MANAGER
 CALL_TIMEOUT = 10.0
 """Seconds that one attempt may take, where the deadline leaves more."""
 CONNECT_TIMEOUT = 5.0

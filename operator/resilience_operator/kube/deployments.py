@@ -21,6 +21,7 @@ from resilience_operator.kube.workloads import (
     controller_uid,
     epoch,
     number,
+    still_by,
     template_digest,
     writers_of,
 )
@@ -37,10 +38,13 @@ def trim_deployment(obj: Obj, old: Workload | None = None) -> Workload:
     """
     meta, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
     generation = number(meta.get("generation"))
-    if old is not None and old.uid == meta["uid"] and old.generation == generation:
+    if old is not None and old.uid != meta["uid"]:
+        old = None
+    if old is not None and old.generation == generation:
         template, writers = old.template, old.writers
     else:
-        template, writers = template_digest(spec["template"]), writers_of(meta.get("managedFields"))
+        template = template_digest(spec["template"])
+        writers = still_by(old, template, writers_of(meta.get("managedFields")))
     return Workload(
         namespace=sys.intern(meta["namespace"]),
         name=meta["name"],

@@ -14,7 +14,9 @@ from resilience_operator.resilience import CallError, GiveUp, TryAgain, from_exc
 from resilience_operator.resilience.errors import parse_retry_after
 
 DEPENDENCY = "kubernetes"
-_MOST_MESSAGE = 1024  # characters kept of a message: an answer may be a proxy's whole web page
+# Characters kept of a message. A refused patch is told with the whole object, and what stands in a pod's
+# environment has no place in a log; a proxy answers with a web page.
+_MOST_MESSAGE = 300
 
 _EXCEPTIONS: tuple[tuple[type[BaseException], type[CallError], str], ...] = (
     # Read from the top: a subclass stands before the class it derives from. What stands here derives from

@@ -18,16 +18,16 @@ from resilience_operator.resilience import Deadline, GiveUp, ReadAgain
 
 
 async def raise_hpa_min(kube: Kube, target: TargetState, to: int, *, deadline: Deadline) -> Change | None:
-    """Raises `minReplicas` to `to`; None when it is as high already.
+    """Moves `minReplicas` to `to`: up from its original, or part of the way back; None when it is there already.
 
-    Keeps the first original when it is raised again. Raises ReadAgain when `minReplicas` is not what the
+    Keeps the first original when it is moved again. Raises ReadAgain when `minReplicas` is not what the
     decision saw, NotFound when the HPA is gone, Unprocessable when `to` is above its `maxReplicas`.
     """
     seen = _hpa_of(target)
 
     def plan(live: Obj) -> Obj | None:
         now = min_replicas(live)
-        if now >= to:
+        if now == to:
             return None
         if now != seen.min_replicas:
             raise _moved(target, seen, now)

@@ -139,17 +139,21 @@ async def _write(
     """Reads, plans and patches until one patch meets what it was planned on; None: nothing was to be done."""
     path = resource.item(target.namespace, target.name)
     tried = False
+    refused: tuple[int, Unprocessable] | None = None
     for attempt in range(TRIES):
         live = await kube.get(path, deadline=deadline)
         if live["metadata"]["uid"] != target.uid:
             raise _moved(target, "was deleted and made anew")
+        generation = live["metadata"]["generation"]
+        if refused is not None and refused[0] == generation:
+            raise refused[1]  # it was no `test` that failed: nothing has moved, the outcome itself is not valid
         ops = await plan(live)
         if ops is None:
             # A patch of ours whose answer was lost meets its own outcome: that was us, and is told as done.
             return live if tried else None
         guard: Ops = [
             {"op": "test", "path": "/metadata/uid", "value": target.uid},
-            {"op": "test", "path": "/metadata/generation", "value": live["metadata"]["generation"]},
+            {"op": "test", "path": "/metadata/generation", "value": generation},
         ]
         tried = True
         try:
@@ -157,8 +161,8 @@ async def _write(
         except ReadAgain:
             pass
         except Unprocessable as error:
-            if error.detail == "Invalid":  # the outcome was refused, which no second reading changes
-                raise
+            # The API server answers alike when a `test` fails and when the outcome is not valid: read and see.
+            refused = (generation, error)
         await kube.retry.pause(attempt, deadline)
     raise _moved(target, f"changed {TRIES} times while it was being written")
 

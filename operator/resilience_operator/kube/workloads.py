@@ -10,7 +10,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -107,21 +107,39 @@ def bare_template(template: Mapping[str, Any]) -> Obj:
 def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> Writers:
     """Who last wrote `spec.paused`, `spec.template` and `spec.replicas`, from `metadata.managedFields`.
 
-    Several managers may own parts of a template: the one whose entry is the youngest counts. An entry's time is
-    that of its manager's last write to any field, so this is a strong hint for people, not proof.
+    Whoever changes a plain field takes it from the others, so for `paused` and `replicas` this is exact. Several
+    managers may own parts of a template: the one whose entry is the youngest counts, of two in one second the
+    one that owns an image. An entry's time is that of its manager's last write to any field, so for a template
+    this is a hint; `still_by` keeps it from being misled by later writes to other fields.
     """
-    latest: dict[str, tuple[str, str]] = {}
+    latest: dict[str, tuple[str, bool, str]] = {}
     for entry in managed_fields or ():
         spec = (entry.get("fieldsV1") or {}).get("f:spec")
         if not isinstance(spec, dict):
             continue
         time = str(entry.get("time") or "")  # RFC 3339 in UTC: sorts as text
         for field in ("f:paused", "f:template", "f:replicas"):
-            if field in spec and time >= latest.get(field, ("", ""))[0]:
-                latest[field] = (time, sys.intern(str(entry.get("manager") or "")))
+            if field in spec:
+                found = (time, _owns_image(spec[field]), sys.intern(str(entry.get("manager") or "")))
+                latest[field] = max(latest.get(field, found), found, key=lambda one: one[:2])
     if not latest:
         return NOBODY
-    return Writers(*(latest.get(field, ("", ""))[1] for field in ("f:paused", "f:template", "f:replicas")))
+    return Writers(*(latest[f][2] if f in latest else "" for f in ("f:paused", "f:template", "f:replicas")))
+
+
+def still_by(old: Workload | None, template: bytes, writers: Writers) -> Writers:
+    """The writers, with the template's taken over from the record before where the template has not changed."""
+    if old is not None and old.template == template and old.writers.template:
+        return replace(writers, template=old.writers.template)
+    return writers
+
+
+def _owns_image(fields: object) -> bool:
+    if not isinstance(fields, dict):
+        return False
+    pod = fields.get("f:spec") or {}
+    lists = (pod.get("f:containers"), pod.get("f:initContainers"))
+    return any("f:image" in one for some in lists if some for one in some.values() if isinstance(one, dict))
 
 
 def controller_uid(metadata: Mapping[str, Any], kind: str) -> str | None:

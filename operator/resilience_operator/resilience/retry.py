@@ -171,6 +171,10 @@ class Retry:
         result: T = await retrying(attempt)
         return result
 
+    def tell(self, *, dependency: str, reason: str, attempt: int, delay: float) -> None:
+        """Tells the hook of a retry that a caller makes by itself, such as a watch that is opened again."""
+        _tell(self._on_retry, dependency, reason, attempt, delay)
+
     async def pause(self, retry: int, deadline: Deadline) -> None:
         """Waits as before retry number `retry` (from 0): for a caller that changes its call in between.
 
