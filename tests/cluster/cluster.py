@@ -114,9 +114,9 @@ class Cluster:
         pki = self.layout.pki
         return Http(pki.ca, pki.cert(ADMIN.name), pki.key(ADMIN.name))
 
-    def _launch(self, wanted: Iterable[Component]) -> list[str]:
-        """Start those that do not run, and return their names."""
-        records, launched = Records(self.layout.processes), []
+    def _launch(self, wanted: Iterable[Component]) -> None:
+        """Start those that do not run."""
+        records = Records(self.layout.processes)
         for component in wanted:
             if records.running(component.name):
                 continue
@@ -128,8 +128,6 @@ class Cluster:
                 env=component.environment,
             )
             records.write(component.name, process)
-            launched.append(component.name)
-        return launched
 
     def _await(self, wanted: Sequence[Component], timeout: float) -> None:
         """Return when all are ready; raises for the first that ended, or is not ready in time."""
@@ -213,20 +211,20 @@ def down(state: Path = DEFAULT_STATE, *, keep: bool = False, say: Say = print) -
 
 
 def _bring_up(cluster: Cluster, say: Say) -> None:
-    began, launched = time.monotonic(), list[str]()
+    began, launched = time.monotonic(), [name for name in cluster.components if not cluster.running(name)]
     try:
         if cluster.settings.provider == "kind":
             kind.create(cluster.settings, cluster.layout, say)
         write_configs(cluster.settings)
         parts = cluster.components
-        launched += cluster._launch(part for name, part in parts.items() if name in _FIRST)
+        cluster._launch(part for name, part in parts.items() if name in _FIRST)
         for name in (components.ETCD, components.APISERVER):
             if name in parts:
-                launched += cluster._launch([parts[name]])
+                cluster._launch([parts[name]])
                 cluster._await([parts[name]], READY_WITHIN)
         local = cluster.settings.provider == "local"
         objects.apply_objects(cluster._http(), cluster.server, cluster.settings.nodes, permissions=local)
-        launched += cluster._launch(parts.values())
+        cluster._launch(parts.values())
         cluster._await(list(parts.values()), READY_WITHIN)
         cluster._await_objects()
     except BaseException:

@@ -1,11 +1,12 @@
 """One launcher at a time in a folder.
 
-The lock is on the folder itself, so it leaves no file behind. A folder can be removed by the one who held the lock
-before; whoever then gets the lock holds it on nothing, and has to look again.
+The lock is on the folder itself, so it leaves no file behind, nor a folder that nothing was put into. A folder can
+so be removed by the one who held the lock before; whoever then gets the lock holds it on nothing, and looks again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ def exclusive(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # Refused, as it should be, for one that holds anything.
         os.close(descriptor)
 
 
