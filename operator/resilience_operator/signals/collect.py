@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 from resilience_operator.decision.observation import Observation
 from resilience_operator.resilience.deadline import Clock, Deadline
 from resilience_operator.resilience.retry import Retry
 from resilience_operator.signals import digest, join, reasons
-from resilience_operator.signals.asking import Desk, Guard, Question, Reply
+from resilience_operator.signals.asking import Desk, Digest, Guard, Question, Reply
 from resilience_operator.signals.model import SignalRequest
 from resilience_operator.signals.presets import (
     Families,
     Family,
     Join,
-    Preset,
     PresetError,
     Quantile,
     Quotient,
@@ -40,12 +41,31 @@ _BY_POD = Join(by="owner", name="owner")
 _DEFAULT_SKEW_SECONDS = 60.0
 
 
-class _Plan(NamedTuple):
-    """How one request will be answered: from which questions."""
+@dataclass(slots=True)
+class _Kind:
+    """What all requests of one source, family, signal and window have in common."""
 
-    target: join.Target
-    preset: Preset | None
+    family: Family
+    preset: Ratio | Quantile | Quotient
+    scope: Scope[str]
+    parts: Mapping[str, str]
+    digest: Digest
+    buckets: str = ""
+
+
+@dataclass(slots=True)
+class _Group:
+    """Requests that the same questions answer. The last three are set when the replies are there."""
+
+    preset: Ratio | Quantile | Quotient | None
     questions: Mapping[str, Question]
+    answers: dict[str, Any] = field(default_factory=dict)
+    at: float = 0.0
+    fault: tuple[str, str] | None = None
+
+
+_Plan = tuple[join.Target, _Group]
+_Groups = dict[tuple[int, int], _Group]
 
 
 class Collector:
@@ -69,6 +89,7 @@ class Collector:
         self._desk = Desk(sources, retry=retry, guard=guard, clock=clock)
         self._scopes: dict[tuple[str, str], Scope[str]] = {}
         self._owners: dict[tuple[str, str], Scope[tuple[str, str]]] = {}
+        self._kinds: dict[tuple[str, str, str, float], _Kind] = {}
 
     def expect(self, requests: Sequence[SignalRequest]) -> None:
         """Tell which requests will come, so that the first grouped query already covers them all. No I/O."""
@@ -92,18 +113,18 @@ class Collector:
         """
         started = self._clock()
         self._cover(requests, started)
-        plans = [self._plan(request, now) for request in requests]
-        questions = {q: None for plan in plans if isinstance(plan, _Plan) for q in plan.questions.values()}
+        groups: _Groups = {}
+        plans = [self._plan(request, now, groups) for request in requests]
+        used = {id(plan[1]): plan[1] for plan in plans if not isinstance(plan, Observation)}.values()
+        questions = {question for group in used for question in group.questions.values()}
         replies = await self._desk.ask(questions, deadline=deadline, max_age=max_age)
-        faults = {q: fault for q, reply in replies.items() if (fault := self._fault(q, reply, now, started))}
+        for group in used:
+            self._settle(group, replies, now, started)
         found: list[Observation] = []
         for number, plan in enumerate(plans):
             if number % _BATCH == _BATCH - 1:
                 await asyncio.sleep(0)
-            if isinstance(plan, Observation):
-                found.append(plan)
-            else:
-                found.append(_observe(plan, replies, faults, now))
+            found.append(plan if isinstance(plan, Observation) else _observe(*plan, now))
         return found
 
     def _cover(self, requests: Sequence[SignalRequest], started: float) -> None:
@@ -121,7 +142,7 @@ class Collector:
         for (source, _), (family, owners) in wanted.items():
             self._owner_scope(source, family).add(owners, started)
 
-    def _plan(self, request: SignalRequest, now: float) -> _Plan | Observation:
+    def _plan(self, request: SignalRequest, now: float, groups: _Groups) -> _Plan | Observation:
         if self._sources.find(request.source) is None:
             known = ", ".join(self._sources.names) or "none"
             return Observation.unknown(
@@ -130,7 +151,9 @@ class Collector:
                 f"metric source {request.source!r} is not configured; there are: {known}",
             )
         try:
-            return self._plan_custom(request) if request.signal.query else self._plan_preset(request, now)
+            if request.signal.query:
+                return self._plan_custom(request)
+            return self._plan_preset(request, now, groups)
         except (TemplateError, PresetError) as error:
             return Observation.unknown(now, reasons.BAD_QUERY, f"{request.signal.name}: {error}")
 
@@ -138,39 +161,65 @@ class Collector:
         texts = {"value": request.signal.query}
         if request.signal.samples_query:
             texts["samples"] = request.signal.samples_query
-        return _Plan(
-            join.target(request, _BY_POD),
-            None,
-            {
-                part: Question(request.source, fill_custom(text, request), digest.everything)
-                for part, text in texts.items()
-            },
-        )
+        questions = {
+            part: Question(request.source, fill_custom(text, request), digest.everything)
+            for part, text in texts.items()
+        }
+        return join.target(request, _BY_POD), _Group(None, questions)
 
-    def _plan_preset(self, request: SignalRequest, now: float) -> _Plan | Observation:
-        found = self._families.find(request.family, request.signal.preset)
-        if found is None:
-            return Observation.unknown(now, reasons.PRESET_NOT_FOUND, self._no_preset(request))
-        family, preset = found
-        target = join.target(request, family.join)
+    def _plan_preset(self, request: SignalRequest, now: float, groups: _Groups) -> _Plan | Observation:
+        signal = request.signal
+        kind = self._kinds.get((request.source, request.family, signal.preset, signal.window_seconds))
+        if kind is None:
+            kind = self._kind(request)
+            if kind is None:
+                return Observation.unknown(now, reasons.PRESET_NOT_FOUND, self._no_preset(request))
+        target = join.target(request, kind.family.join)
         if not target.parts:
             return target.unknown(now, reasons.NO_DATA, f"{target} has no pods")
+        chunk = kind.scope.chunk_of(request.namespace)
+        key = (id(kind), chunk)
+        group = groups.get(key)
+        if group is None:
+            window = signal.window_seconds
+            group = groups[key] = _Group(
+                kind.preset,
+                {
+                    part: Question(request.source, kind.scope.text(query, window, chunk), kind.digest)
+                    for part, query in kind.parts.items()
+                },
+            )
+        if kind.buckets and len(target.parts) > 1:
+            group = _Group(kind.preset, {**group.questions, **self._bucket_questions(request, kind)})
+        return target, group
+
+    def _kind(self, request: SignalRequest) -> _Kind | None:
+        signal = request.signal
+        found = self._families.find(request.family, signal.preset)
+        if found is None:
+            return None
+        family, preset = found
+        parts = queries(preset)
+        kind = _Kind(
+            family,
+            preset,
+            self._scope(request.source, family),
+            {part: query for part, query in parts.items() if part != "buckets"},
+            digest.by_target(*digest.labels_of(family.join)),
+            parts.get("buckets", ""),
+        )
+        self._kinds[request.source, request.family, signal.preset, signal.window_seconds] = kind
+        return kind
+
+    def _bucket_questions(self, request: SignalRequest, kind: _Kind) -> dict[str, Question]:
+        owners = self._owner_scope(request.source, kind.family)
+        made = digest.buckets_by_target(*digest.labels_of(kind.family.join))
         window = request.signal.window_seconds
-        scope = self._scope(request.source, family)
-        chunk = scope.chunk_of(request.namespace)
-        labels = digest.labels_of(family.join)
-        questions: dict[str, Question] = {}
-        for part, query in queries(preset).items():
-            if part != "buckets":
-                questions[part] = Question(request.source, scope.text(query, window, chunk), digest.by_target(*labels))
-            elif len(target.parts) > 1:
-                owners = self._owner_scope(request.source, family)
-                for owner in request.owners:
-                    number = owners.chunk_of((request.namespace, owner))
-                    questions[f"buckets/{number}"] = Question(
-                        request.source, owners.text(query, window, number), digest.buckets_by_target(*labels)
-                    )
-        return _Plan(target, preset, questions)
+        numbers = {owners.chunk_of((request.namespace, owner)) for owner in request.owners}
+        return {
+            f"buckets/{number}": Question(request.source, owners.text(kind.buckets, window, number), made)
+            for number in numbers
+        }
 
     def _no_preset(self, request: SignalRequest) -> str:
         if request.family not in self._families.names:
@@ -196,6 +245,15 @@ class Collector:
             f"metric source {question.source!r} answers {abs(off):.0f} s {side} the operator's clock; "
             "set the clocks right",
         )
+
+    def _settle(self, group: _Group, replies: Mapping[Question, Reply], now: float, started: float) -> None:
+        """Work out once what the replies mean for all requests of a group."""
+        group.at = now
+        for part, question in group.questions.items():
+            reply = replies[question]
+            group.fault = group.fault or self._fault(question, reply, now, started)
+            group.at = min(group.at, now if reply.at is None else reply.at)
+            group.answers[part] = reply.value
 
     def _scope(self, source: str, family: Family) -> Scope[str]:
         scope = self._scopes.get((source, family.name))
@@ -224,29 +282,18 @@ class Collector:
         return scope
 
 
-def _observe(
-    plan: _Plan,
-    replies: Mapping[Question, Reply],
-    faults: Mapping[Question, tuple[str, str]],
-    now: float,
-) -> Observation:
-    """Join the replies of one plan."""
-    target, preset, questions = plan
-    at = now
-    for question in questions.values():
-        if (fault := faults.get(question)) is not None:
-            return target.unknown(now, *fault)
-        time_of = replies[question].at
-        if time_of is not None and time_of < at:
-            at = time_of
-    answers = {part: replies[question].value for part, question in questions.items()}
-    match preset:
+def _observe(target: join.Target, group: _Group, now: float) -> Observation:
+    """Join the replies to one target."""
+    if group.fault is not None:
+        return target.unknown(now, *group.fault)
+    at, answers = group.at, group.answers
+    match group.preset:
         case Ratio():
             return join.ratio(target, at, answers["events"], answers["samples"])
-        case Quotient():
+        case Quotient() as preset:
             return join.quotient(target, at, preset, answers["numerator"], answers["denominator"])
-        case Quantile():
-            buckets = {k: v for part, found in answers.items() if part.startswith("buckets/") for k, v in found.items()}
+        case Quantile() as preset:
+            buckets = ChainMap(*(found for part, found in answers.items() if part.startswith("buckets/")))
             return join.quantiles(target, at, preset, answers["value"], answers["samples"], buckets)
         case None:
             return join.custom(target, at, answers["value"], answers.get("samples"))
