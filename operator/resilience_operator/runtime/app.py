@@ -92,7 +92,7 @@ class App:
         relisting = asyncio.create_task(self._relist(stop), name="relist")
         async with self._targets.watching(), self._leader.leading():
             self._scheduling = asyncio.create_task(self._schedule(stop), name="scheduler")
-            ended = asyncio.create_task(stop.wait())
+            ended: asyncio.Task[Any] = asyncio.create_task(stop.wait())
             done, _ = await asyncio.wait(
                 (watching, self._scheduling, relisting, ended), return_when=asyncio.FIRST_COMPLETED
             )

@@ -47,12 +47,16 @@ class Cleanup:
         try:
             if target.paused and target.paused_by == MANAGER:
                 await mutations.resume(self._kube, target, deadline=Deadline.after(TIME))
-                await self._tell(target, "RolloutResumed", "no policy guards it any more: the operator's pause is lifted")
+                await self._tell(
+                    target, "RolloutResumed", "no policy guards it any more: the operator's pause is lifted"
+                )
             if target.hpa is not None and target.hpa.original_min is not None:
                 await hpa.restore_hpa_min(self._kube, target, deadline=Deadline.after(TIME))
                 await self._tell(
-                    target, "MinimumRestored", f"no policy guards it any more: minReplicas of HPA {target.hpa.name} is "
-                    f"{target.hpa.original_min} again"
+                    target,
+                    "MinimumRestored",
+                    f"no policy guards it any more: minReplicas of HPA {target.hpa.name} is "
+                    f"{target.hpa.original_min} again",
                 )
         except (ReadAgain, NotFound) as error:
             log.info("%s %s/%s changed while it was given back; looked at again later: %s", *key, error)

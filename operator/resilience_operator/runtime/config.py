@@ -40,9 +40,9 @@ class Config(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535, description="Port of the endpoints; 0 turns them off.")] = 8080
     log_format: Annotated[Literal["json", "console", "auto"], Field(description="How to log.")] = "auto"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="What to log.")] = "info"
-    relist_seconds: Annotated[
-        float, Field(ge=10, description="Between two full lists, the net below the watches.")
-    ] = 300.0
+    relist_seconds: Annotated[float, Field(ge=10, description="Between two full lists, the net below the watches.")] = (
+        300.0
+    )
     refresh_seconds: Annotated[
         float, Field(ge=0, description="Between two refreshes of values that are only shown; 0: on changes alone.")
     ] = 60.0

@@ -27,7 +27,7 @@ def registry(on_policy: OnPolicy, kubeconfig: Path | None) -> kopf.OperatorRegis
     found = kopf.OperatorRegistry()
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=found)
-    def policy_changed(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+    def policy_changed(type: str | None, body: kopf.Body, **_: Any) -> None:
         try:
             on_policy(type, body)
         except Exception:
@@ -45,7 +45,7 @@ def registry(on_policy: OnPolicy, kubeconfig: Path | None) -> kopf.OperatorRegis
 
 
 def settings() -> kopf.OperatorSettings:
-    """kopf as it is needed here: it watches, and does nothing else."""
+    """Kopf as it is needed here: it watches, and does nothing else."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False
     found.scanning.disabled = True

@@ -1,5 +1,6 @@
 """Logs: JSON for machines, one readable line for a console. No secrets: nothing that was read from a file of
-credentials is ever passed to a logger."""
+credentials is ever passed to a logger.
+"""
 
 from __future__ import annotations
 

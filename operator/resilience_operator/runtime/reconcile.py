@@ -165,9 +165,7 @@ class Reconciler:
         for entry, target in ready:
             owners = {r.owner: r.name for r in target.revisions if r.replicas > 0}
             requests += (
-                SignalRequest(
-                    target.namespace, target.name, target.kind, owners, signal, entry.source, entry.family
-                )
+                SignalRequest(target.namespace, target.name, target.kind, owners, signal, entry.source, entry.family)
                 for signal in entry.signals
             )
         if not requests:
@@ -211,7 +209,9 @@ class Reconciler:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
             _log_outcome(entry, outcome)
         await self._recorder.tell(entry, decision, outcomes, deadline)
-        await self._write(entry, decision, after, deadline, why="decision" if outcomes else "verdict", outcomes=outcomes)
+        await self._write(
+            entry, decision, after, deadline, why="decision" if outcomes else "verdict", outcomes=outcomes
+        )
         entry.evaluated = True
         EVALUATIONS.labels("evaluated").inc()
         self._plan(entry, decision, outcomes, now)
@@ -302,6 +302,12 @@ def _log_outcome(entry: Entry, outcome: Outcome) -> None:
     }
     why = f" ({outcome.message})" if outcome.message else ""
     log.log(
-        level, "%s/%s: %s %s%s: %s", *entry.key, outcome.command.verb, outcome.result, why, outcome.command.message,
+        level,
+        "%s/%s: %s %s%s: %s",
+        *entry.key,
+        outcome.command.verb,
+        outcome.result,
+        why,
+        outcome.command.message,
         extra=extra,
     )

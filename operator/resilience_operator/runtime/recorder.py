@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
+from resilience_operator.api.status import PolicyStatus
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
 from resilience_operator.decision.commands import Outcome, Result, Verb
 from resilience_operator.decision.decide import Decision
@@ -14,7 +15,6 @@ from resilience_operator.kube import events
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.policies import patch_status
 from resilience_operator.resilience import Deadline
-from resilience_operator.api.status import PolicyStatus
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.metrics import STATUS_WRITES
 from resilience_operator.status.render import Rendered
@@ -75,9 +75,7 @@ class Recorder:
         entry.essence = rendered.essence
         self._written[entry.uid] = now
 
-    async def tell(
-        self, entry: Entry, decision: Decision, outcomes: Sequence[Outcome], deadline: Deadline
-    ) -> None:
+    async def tell(self, entry: Entry, decision: Decision, outcomes: Sequence[Outcome], deadline: Deadline) -> None:
         """Events for what was done, and for notices that are new."""
         await self.tell_outcomes(entry, decision.target, outcomes, decision.at, deadline)
         for notice in decision.notices:

@@ -75,9 +75,7 @@ class Scheduler:
                     self._batches.add(task)
                     task.add_done_callback(self._batches.discard)
                 changed = asyncio.create_task(self._changed.wait())
-                await asyncio.wait(
-                    (changed, stopped), timeout=self._until_next(), return_when=asyncio.FIRST_COMPLETED
-                )
+                await asyncio.wait((changed, stopped), timeout=self._until_next(), return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
         finally:
             stopped.cancel()

@@ -83,7 +83,7 @@ class PolicyStore:
             seen.add(entry.uid)
             if anew:
                 changed.append(entry)
-        gone = [entry for uid in set(self._by_uid) - seen if (entry := self.drop(uid)) is not None]
+        gone = [dropped for uid in set(self._by_uid) - seen if (dropped := self.drop(uid)) is not None]
         return changed, gone
 
     def guarding(self, target: TargetKey) -> list[Entry]:

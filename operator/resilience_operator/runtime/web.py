@@ -40,9 +40,7 @@ async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
         return
     app = web.Application()
     app[HEALTH] = health
-    app.add_routes(
-        [web.get("/healthz", _healthz), web.get("/readyz", _readyz), web.get("/metrics", _metrics)]
-    )
+    app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz), web.get("/metrics", _metrics)])
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:

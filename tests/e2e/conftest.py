@@ -1,0 +1,106 @@
+"""The cluster that the e2e tests share, and what each test gets for itself.
+
+Every test has a namespace and, where it asks for one, an operator process that looks at that namespace alone, under
+the ServiceAccount and the roles of `manifests/`. So tests run side by side without knowing of each other.
+RESILIENCE_TEST_STATE names the state folder of a cluster that already runs; it is then left running.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import Cluster, Options, down, up
+from tests.cluster.loadmodel.client import LoadModel
+from tests.support.install import ROOT, install, operator_kubeconfig
+from tests.support.operator import Operator
+from tests.support.world import World
+
+STATE = Path(os.environ.get("RESILIENCE_TEST_STATE") or ROOT / ".local" / "test")
+PORTS = 25600
+"""Below the range from which Linux takes ports for outgoing connections."""
+
+_started = pytest.StashKey[bool]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """The first process brings the cluster up; the workers of a parallel run find it there."""
+    if hasattr(session.config, "workerinput") or session.config.option.collectonly:
+        return
+    say = session.config.get_terminal_writer().line
+    existed = (STATE / "cluster.json").exists()
+    kubeconfig = None if existed else STATE.parent / f"{STATE.name}.kubeconfig"
+    cluster = up(Options(state=STATE, ports=None if existed else PORTS, kubeconfig=kubeconfig), say=say)
+    install(cluster)
+    session.config.stash[_started] = not existed
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Whoever brought the cluster up takes it down."""
+    if session.config.stash.get(_started, False):
+        down(STATE, say=session.config.get_terminal_writer().line)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Cluster:
+    """The real control plane, with the CRD and the operator's roles installed."""
+    return Cluster.load(STATE)
+
+
+@pytest.fixture(scope="session")
+def operator_identity(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kubeconfig of the operator's own ServiceAccount."""
+    return operator_kubeconfig(cluster, tmp_path_factory.mktemp("identity") / "kubeconfig")
+
+
+@pytest.fixture
+def world(cluster: Cluster) -> Iterator[World]:
+    """A fresh namespace."""
+    found = World(cluster, f"t-{uuid.uuid4().hex[:8]}").create()
+    yield found
+    found.remove()
+
+
+@pytest.fixture
+def namespace(world: World) -> str:
+    """The name of a fresh namespace."""
+    return world.namespace
+
+
+@pytest.fixture
+def loadmodel(world: World) -> LoadModel:
+    """The load model's control."""
+    return world.load
+
+
+@pytest.fixture
+def new_operator(world: World, operator_identity: Path, tmp_path: Path) -> Iterator[Callable[..., Operator]]:
+    """Makes operator processes for this test's namespace; all are stopped at its end."""
+    made: list[Operator] = []
+
+    def make(*arguments: str, prometheus_url: str = "", kubeconfig: Path | None = None) -> Operator:
+        operator = Operator(
+            kubeconfig or operator_identity,
+            prometheus_url or world.cluster.prometheus_url,
+            tmp_path / f"operator-{len(made)}.log",
+            ("--namespace", world.namespace, *arguments),
+        )
+        made.append(operator)
+        return operator
+
+    yield make
+    for operator in made:
+        if operator.process is not None and operator.process.poll() is None:
+            operator.stop()
+        # In a failed test's report.
+        print(f"--- {operator.log.name}\n{operator.tail(80)}")
+
+
+@pytest.fixture
+def operator(new_operator: Callable[..., Operator]) -> Operator:
+    """A running operator for this test's namespace."""
+    return new_operator().start()

@@ -1,0 +1,68 @@
+"""Install the CRD, the ServiceAccount and its roles from `manifests/`, as a person would, but for the Deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from kubernetes import client, dynamic
+from kubernetes.config import new_client_from_config
+
+from tests.cluster import Cluster, write_kubeconfig
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = ROOT / "manifests" / "base"
+NAMESPACE = "resilience-system"
+SERVICE_ACCOUNT = "resilience-operator"
+TOKEN_SECONDS = 12 * 3600
+
+_INSTALLED = ("CustomResourceDefinition", "Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding")
+_NAMESPACED = ("ServiceAccount", "Role", "RoleBinding")
+
+
+def documents(kustomization: Path = BASE) -> Iterator[dict[str, Any]]:
+    """Every object that a kustomization names, itself and below."""
+    for name in yaml.safe_load((kustomization / "kustomization.yaml").read_text())["resources"]:
+        path = (kustomization / name).resolve()
+        if path.is_dir():
+            yield from documents(path)
+        else:
+            yield from (d for d in yaml.safe_load_all(path.read_text()) if d)
+
+
+def install(cluster: Cluster) -> None:
+    """Apply all of the base that gives the operator its resource and its rights."""
+    api = dynamic.DynamicClient(new_client_from_config(str(cluster.kubeconfig)))
+    for document in documents():
+        kind = document["kind"]
+        if kind not in (*_INSTALLED, "Role", "RoleBinding"):
+            continue
+        resource = api.resources.get(api_version=document["apiVersion"], kind=kind)
+        where = {"namespace": document["metadata"].get("namespace", NAMESPACE)} if kind in _NAMESPACED else {}
+        if where:
+            document["metadata"]["namespace"] = where["namespace"]
+        api.server_side_apply(
+            resource, body=document, name=document["metadata"]["name"], field_manager="install", **where
+        )
+    definitions = client.ApiextensionsV1Api(new_client_from_config(str(cluster.kubeconfig)))
+    name = "resiliencepolicies.resilience-operator.io"
+    eventually(
+        lambda: any(
+            c.type == "Established" and c.status == "True"
+            for c in definitions.read_custom_resource_definition(name).status.conditions or ()
+        ),
+        "the CRD is established",
+    )
+
+
+def operator_kubeconfig(cluster: Cluster, path: Path) -> Path:
+    """A kubeconfig with the operator's own ServiceAccount, so that it runs under the shipped roles alone."""
+    core = client.CoreV1Api(new_client_from_config(str(cluster.kubeconfig)))
+    request = client.AuthenticationV1TokenRequest(
+        spec=client.V1TokenRequestSpec(audiences=[], expiration_seconds=TOKEN_SECONDS)
+    )
+    answer = core.create_namespaced_service_account_token(SERVICE_ACCOUNT, NAMESPACE, request)
+    return write_kubeconfig(path, cluster.server, cluster.ca_file, token=answer.status.token)

@@ -1,0 +1,98 @@
+"""The operator as a process of its own, started, killed and started again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.support.install import ROOT
+from tests.support.waiting import eventually
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class Operator:
+    """One operator process. `log` keeps growing over restarts."""
+
+    def __init__(self, kubeconfig: Path, prometheus_url: str, log: Path, arguments: Sequence[str] = ()) -> None:
+        self.kubeconfig, self.prometheus_url, self.log = kubeconfig, prometheus_url, log
+        self.arguments = tuple(arguments)
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self, *arguments: str) -> Operator:
+        """Start it, and return when it is ready."""
+        assert self.process is None, "it runs already"
+        command = [
+            sys.executable, "-m", "resilience_operator.cli.operator", "run",
+            "--kubeconfig", str(self.kubeconfig), "--prometheus-url", self.prometheus_url,
+            "--listen", "127.0.0.1", "--port", str(self.port), "--log-format", "json",
+            *self.arguments, *arguments,
+        ]  # fmt: skip
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "PYTHONUNBUFFERED": "1"}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+        eventually(self.ready, "the operator is ready", last=self.tail, patience=60)
+        return self
+
+    def ready(self) -> bool:
+        """Whether /readyz says so."""
+        assert self.process is not None
+        assert self.process.poll() is None, f"the operator ended with {self.process.returncode}: {self.tail()}"
+        return self.get("/readyz")[0] == 200
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body of one of its endpoints; status 0 when it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError:
+            return 0, ""
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum of a metric's series that carry these labels."""
+        total = 0.0
+        for line in self.get("/metrics")[1].splitlines():
+            if line.startswith((f"{name} ", f"{name}{{")) and all(f'{k}="{v}"' in line for k, v in labels.items()):
+                total += float(line.rsplit(" ", 1)[1])
+        return total
+
+    def kill(self) -> None:
+        """SIGKILL: no chance to tidy up."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM, and wait; returns the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> int:
+        if self.process is None:
+            return 0
+        self.process.send_signal(number)
+        try:
+            code = self.process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+            raise AssertionError(f"the operator did not end within 30 s: {self.tail()}") from None
+        self.process = None
+        return code
+
+    def tail(self, lines: int = 40) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
