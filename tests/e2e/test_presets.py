@@ -6,6 +6,7 @@ the series that must not count); and the load model, whose Deployment runs on th
 
 from __future__ import annotations
 
+import asyncio
 import http.server
 import itertools
 import json
@@ -23,6 +24,8 @@ from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.signals import Collector, Signal, SignalRequest, SourceConfig, Sources
 from resilience_operator.signals.presets import load_families, queries, render
 from resilience_operator.signals.prometheus import PrometheusSource
+from tests.cluster import Cluster
+from tests.support.world import World
 
 FAMILIES = load_families()
 WINDOW = 10.0
@@ -153,6 +156,16 @@ def page(namespace: str, seconds: float) -> str:
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True)
+class Owner:
+    """A ReplicaSet with pods, and the Deployment that it belongs to."""
+
+    workload: str
+    name: str
+    revision: str
+    tag: str
+
+
 @dataclass
 class Exporter:
     """Serves the page on a loopback port."""
@@ -189,7 +202,7 @@ class Exporter:
 
 
 @pytest.fixture(scope="module")
-def exporter(cluster: Any) -> Iterator[Exporter]:
+def exporter(cluster: Cluster) -> Iterator[Exporter]:
     found = Exporter(f"presets-{uuid.uuid4().hex[:8]}")
     folder = cluster.layout.scrape_targets
     folder.mkdir(parents=True, exist_ok=True)
@@ -204,7 +217,7 @@ def exporter(cluster: Any) -> Iterator[Exporter]:
 
 
 @pytest.fixture
-async def collector(cluster: Any) -> Any:
+async def collector(cluster: Cluster) -> Any:
     sources = Sources({"default": PrometheusSource(SourceConfig(name="default", url=cluster.prometheus_url))})
     yield Collector(sources, FAMILIES)
     await sources.close()
@@ -247,7 +260,7 @@ ALL_QUERIES = [
 
 
 @pytest.mark.parametrize("query", ALL_QUERIES)
-async def test_parses_with_and_without_scope(cluster: Any, query: str) -> None:
+async def test_parses_with_and_without_scope(cluster: Cluster, query: str) -> None:
     source = PrometheusSource(SourceConfig(name="default", url=cluster.prometheus_url))
     try:
         for scope in ("", 'namespace=~"no-such|[.]"'):
@@ -358,7 +371,7 @@ async def test_custom_queries(exporter: Exporter, collector: Collector) -> None:
     assert split.measured and split.by_revision["5d9f8"].events == about(WINDOW)
 
 
-async def test_a_wrong_query_says_what_is_wrong(cluster: Any, collector: Collector) -> None:
+async def test_a_wrong_query_says_what_is_wrong(cluster: Cluster, collector: Collector) -> None:
     wrong, missing = await observe(
         collector,
         request("x", "http-generic", "own", query="sum(rate(foo{{{window}}"),
@@ -367,3 +380,104 @@ async def test_a_wrong_query_says_what_is_wrong(cluster: Any, collector: Collect
     assert wrong.reason == missing.reason == "BadQuery"
     assert "parse error" in wrong.message
     assert "{{pods}}" in missing.message
+
+
+MODELLED = ("http-generic", "nginx-ingress", "istio", "linkerd", "opentelemetry")
+
+
+async def settled(collector: Collector, *requests: SignalRequest, samples: float) -> list[Observation]:
+    """The observations once the window is full: the request counts stand still at what they should be."""
+    for _ in range(60):
+        found = await observe(collector, *requests)
+        counts = [o.measured.samples if o.measured else 0 for o in found]
+        if all(c is None or c > 0.95 * samples for c in counts):
+            return found
+        await asyncio.sleep(1)
+    raise AssertionError([o.message or o for o in found])
+
+
+class TestLoadModel:
+    """A Deployment on the cluster: what was set is what is read."""
+
+    async def test_a_release_is_split_in_every_family(self, world: World, collector: Collector) -> None:
+        old, new = world.image("1.0"), world.image("2.0")
+        world.load.workload(world.namespace, "checkout", rps=120, families=list(MODELLED), cpu_utilisation=0.85)
+        world.load.image(old, latency_p99_seconds=0.3, error_ratio=0.01)
+        world.load.image(new, latency_p99_seconds=1.4, error_ratio=0.2)
+        # The new pod is ready but not available: the release stands still with three old pods and one new.
+        calm = {"minReadySeconds": 120, "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}}
+        world.deployment(replicas=3)
+        world.apps.patch_namespaced_deployment("checkout", world.namespace, {"spec": calm})
+        world.release("2.0")
+        owners = await self.owners(world, 2)
+        by_tag = {owner.tag: owner.revision for owner in owners}
+        mapping = {owner.name: owner.revision for owner in owners}
+        asked = [
+            request(world.namespace, family, signal, mapping)
+            for family in MODELLED
+            for signal in ("error-rate", "latency-p99", "cpu")
+        ]
+        found = await settled(collector, *asked, samples=120 * WINDOW)
+        for index, family in enumerate(MODELLED):
+            errors, latency, cpu = found[3 * index : 3 * index + 3]
+            assert errors.measured and latency.measured and cpu.measured, (family, errors, latency, cpu)
+            assert errors.measured.value == about((3 * 0.01 + 0.2) / 4), family
+            assert errors.measured.samples == about(120 * WINDOW), family
+            assert 0.3 < latency.measured.value < 1.5, family
+            assert cpu.measured.value == about(0.85)
+            if family in BY_SERVICE:
+                assert not errors.by_revision and not latency.by_revision
+                continue
+            assert errors.by_revision[by_tag["2.0"]].value == about(0.2), family
+            assert errors.by_revision[by_tag["1.0"]].value == about(0.01), family
+            assert latency.by_revision[by_tag["2.0"]].value == about(1.4), family
+            assert latency.by_revision[by_tag["1.0"]].value == about(0.3), family
+
+    @staticmethod
+    async def owners(world: World, count: int) -> list[Owner]:
+        """The ReplicaSets that have ready pods, once there are `count`."""
+        for _ in range(60):
+            found = [
+                Owner(
+                    r.metadata.owner_references[0].name,
+                    r.metadata.name,
+                    r.metadata.labels["pod-template-hash"],
+                    r.spec.template.spec.containers[0].image.rpartition(":")[2],
+                )
+                for r in world.apps.list_namespaced_replica_set(world.namespace).items
+                if r.status.ready_replicas
+            ]
+            if len(found) == count:
+                return found
+            await asyncio.sleep(0.5)
+        raise AssertionError(found)
+
+    async def test_faults_are_unknown(self, world: World, collector: Collector) -> None:
+        gone = {"NoData", "NoTraffic"}
+        cases: dict[str, tuple[dict[Any, Any], str, set[str]]] = {
+            "latency-nan": ({"latency": "nan"}, "latency-p99", {"NotANumber"}),
+            "latency-absent": ({"latency": "absent"}, "latency-p99", gone),
+            "latency-stale": ({"latency": "stale"}, "latency-p99", gone),
+            "errors-nan": ({"errors": "nan"}, "error-rate", {"NotANumber"}),
+            "errors-absent": ({"errors": "absent"}, "error-rate", gone),
+            "cpu-nan": ({"cpu": "nan"}, "cpu", {"NotANumber"}),
+            "cpu-absent": ({"cpu": "absent"}, "cpu", gone),
+        }
+        for name in cases:
+            world.load.workload(world.namespace, name, rps=60)
+            world.deployment(name, replicas=1)
+        owners = {o.workload: {o.name: o.revision} for o in await self.owners(world, len(cases))}
+        asked = [
+            request(world.namespace, "http-generic", signal, owners[name], name)
+            for name, (_, signal, _) in cases.items()
+        ]
+        await settled(collector, *asked, samples=60)
+        for name, (fault, _, _) in cases.items():
+            world.load.workload(world.namespace, name, metrics=fault)
+        for _ in range(40):
+            found = await observe(collector, *asked)
+            if all(o.measured is None for o in found):
+                break
+            await asyncio.sleep(1)
+        told = {name: (o.measured, o.reason) for name, o in zip(cases, found, strict=True)}
+        assert {n: t for n, t in told.items() if t[0] is not None or t[1] not in cases[n][2]} == {}

@@ -160,6 +160,7 @@ class TestQuantiles:
             ({}, {}, None, "NoData"),
             ({A: NAN}, {A: 0}, None, "NoTraffic"),
             ({A: NAN}, {A: 7}, None, "NotANumber"),
+            ({A: 10_000}, {A: NAN}, None, "NotANumber"),
             ({A: INF}, {A: 7}, None, "NotANumber"),
             ({}, {A: 7}, None, "NoData"),
             ({A: 1, B: 1}, {A: 7, B: 7}, {A: {1.0: 1.0, INF: 1.0}}, "NoData"),

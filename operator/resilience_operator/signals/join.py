@@ -127,6 +127,9 @@ def quantiles(
     counted = {part: count for part in t.parts if (count := samples.get(part.key)) is not None}
     if not counted:
         return t.unknown(at, reasons.NO_DATA, f"no requests of {t} are counted anywhere")
+    if any(math.isnan(count) for count in counted.values()):
+        # Of buckets that are NaN Prometheus takes the highest bound for the quantile; the count tells them apart.
+        return t.unknown(at, reasons.NOT_A_NUMBER, f"the histogram of {t} counts NaN")
     live = [part for part, count in counted.items() if count > 0]
     if not live:
         return t.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
