@@ -158,11 +158,6 @@ class Kube:
         query = {"fieldManager": self.field_manager}
         return await self._call("POST", path, query, body=body, deadline=deadline)
 
-    async def replace(self, path: str, body: Obj, *, deadline: Deadline) -> Obj:
-        """Replaces an object whole. With `metadata.resourceVersion` in it: ReadAgain when it has changed."""
-        query = {"fieldManager": self.field_manager}
-        return await self._call("PUT", path, query, body=body, deadline=deadline)
-
     async def patch(
         self,
         path: str,

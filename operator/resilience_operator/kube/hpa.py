@@ -38,7 +38,8 @@ async def raise_hpa_min(kube: Kube, target: TargetState, to: int, *, deadline: D
         }
 
     written = await _write(kube, target, seen, plan, deadline)
-    return _change("raise-hpa-min", target, seen, seen.min_replicas, to, written)
+    verb = "raise-hpa-min" if to > seen.min_replicas else "lower-hpa-min"
+    return _change(verb, target, seen, seen.min_replicas, to, written)
 
 
 async def restore_hpa_min(kube: Kube, target: TargetState, *, deadline: Deadline) -> Change | None:

@@ -35,7 +35,7 @@ _CHANGE_CAUSE = "kubernetes.io/change-cause"
 class Change:
     """What was changed.
 
-    verb: scale, pause, resume, rollback, raise-hpa-min or restore-hpa-min.
+    verb: scale, pause, resume, rollback, raise-hpa-min, lower-hpa-min or restore-hpa-min.
     kind, namespace, name: of the object that was written.
     before, after: the field's values: replicas, whether paused, or a revision's name (None: it had none).
     resource_version: the object's after it.

@@ -5,6 +5,7 @@ Clocks, sleeping and randomness are passed in. All times are seconds; a moment i
 unless a name says otherwise.
 """
 
+from resilience_operator.resilience.breaker import Breaker, BreakerSettings, State
 from resilience_operator.resilience.deadline import Clock, Deadline
 from resilience_operator.resilience.errors import (
     AlreadyExists,
@@ -24,6 +25,8 @@ from resilience_operator.resilience.retry import Jitter, Retry, RetryHook, Retry
 
 __all__ = [
     "AlreadyExists",
+    "Breaker",
+    "BreakerSettings",
     "CallError",
     "Clock",
     "Deadline",
@@ -37,6 +40,7 @@ __all__ = [
     "Retry",
     "RetryHook",
     "RetryPolicy",
+    "State",
     "Strategy",
     "TryAgain",
     "Unprocessable",

@@ -1,0 +1,204 @@
+"""A circuit breaker: stops calling a dependency that fails or is slow, and tries it again later.
+
+    closed ── too many failed or slow calls ──► open ── after `open_for` ──► half-open ── all trials good ──► closed
+                                                 ▲                               │
+                                                 └───── a trial too many is bad ─┘
+A pure state machine: the clock is passed in, nothing is called or awaited, and it is not for several threads. The
+pattern: Michael Nygard, "Release It!"; sliding windows and slow-call rates as in Resilience4j
+(https://resilience4j.readme.io/docs/circuitbreaker).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from resilience_operator.resilience.deadline import Clock
+from resilience_operator.resilience.window import LastCalls, LastSeconds, Tally, Window
+
+log = logging.getLogger(__name__)
+
+
+_TOLERANCE = 0.001
+"""Seconds by which a caller's stopwatch may have been started before `acquire()`."""
+
+
+class State(StrEnum):
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerSettings:
+    """When a breaker opens and how it closes again.
+
+    failure_rate: opens when more than this share of the window's calls failed (0.05: 5 %).
+    slow_call: seconds above which a call counts as slow (0.8: 800 ms).
+    slow_rate: opens when more than this share of the window's calls was slow; a half means that the dependency's
+        median is over `slow_call`.
+    minimum_calls: fewer in the window prove nothing. At 20, one failure is 5 % and does not open; two do.
+    window_calls, window_seconds: what slides: the last so many calls, or, where set, the last so many seconds.
+    open_for: seconds without any call, before trials begin.
+    trial_calls: calls let through while half-open; they are judged by the same rates, and a trial whose outcome
+        is not reported within `open_for` seconds is given up, so that a lost one cannot block the breaker.
+    """
+
+    failure_rate: float = 0.05
+    slow_call: float = 0.8
+    slow_rate: float = 0.5
+    minimum_calls: int = 20
+    window_calls: int = 100
+    window_seconds: float | None = None
+    open_for: float = 15.0
+    trial_calls: int = 3
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.failure_rate <= 1 and 0 <= self.slow_rate <= 1):
+            raise ValueError("failure_rate and slow_rate are shares, from 0 to 1")
+        if self.slow_call <= 0 or self.open_for <= 0 or self.trial_calls < 1 or self.minimum_calls < 1:
+            raise ValueError("slow_call, open_for, trial_calls and minimum_calls are above 0")
+        if self.window_seconds is None and self.window_calls < self.minimum_calls:
+            raise ValueError("a window of fewer than minimum_calls calls never opens")
+        if self.window_seconds is not None and self.window_seconds <= 0:
+            raise ValueError("window_seconds is above 0")
+
+    def window(self) -> Window:
+        if self.window_seconds is not None:
+            return LastSeconds(self.window_seconds)
+        return LastCalls(self.window_calls)
+
+
+OnChange = Callable[[State, State, str], None]
+"""(before, after, why in words): told of each change of state; what it raises is logged."""
+
+
+class Breaker:
+    """The breaker of one dependency.
+
+    Ask `acquire()` before a call; when it says no, do not call. Report every call that it let through with
+    `record()`, or with `cancel()` when it came to no end of its own.
+    """
+
+    def __init__(
+        self,
+        settings: BreakerSettings | None = None,
+        *,
+        clock: Clock = time.monotonic,
+        on_change: OnChange | None = None,
+    ) -> None:
+        self.settings = settings or BreakerSettings()
+        self._clock = clock
+        self._on_change = on_change
+        self._window = self.settings.window()
+        self._state = State.CLOSED
+        self._since = clock()
+        self._trials = 0
+        self._judged = Tally()
+
+    @property
+    def state(self) -> State:
+        """The state now. Open turns to half-open by the passing of time alone."""
+        self._age()
+        return self._state
+
+    @property
+    def since(self) -> float:
+        """When (on the clock) the state began."""
+        self._age()
+        return self._since
+
+    @property
+    def tally(self) -> Tally:
+        """The calls in the window."""
+        return self._window.tally(self._clock())
+
+    @property
+    def filled(self) -> bool:
+        """Whether the breaker is closed on evidence: enough calls since it last closed to judge by."""
+        return self.state is State.CLOSED and self.tally.calls >= self.settings.minimum_calls
+
+    def acquire(self) -> bool:
+        """Whether a call may be made now. In half-open, a yes takes one of the trials."""
+        match self.state:
+            case State.CLOSED:
+                return True
+            case State.OPEN:
+                return False
+            case State.HALF_OPEN:
+                if self._trials >= self.settings.trial_calls:
+                    return False
+                self._trials += 1
+                return True
+
+    def record(self, duration: float, ok: bool) -> None:
+        """The outcome of a call that took `duration` seconds.
+
+        A call that began in a state before this one says nothing about it and is left out.
+        """
+        now = self._clock()
+        if self.state is State.OPEN or now - duration + _TOLERANCE < self._eldest():
+            return
+        call = Tally(1, int(not ok), int(duration > self.settings.slow_call))
+        if self._state is State.HALF_OPEN:
+            self._judged += call
+            self._judge_trials()
+            return
+        self._window.add(call, now)
+        tally = self._window.tally(now)
+        if tally.calls >= self.settings.minimum_calls:
+            why = self._too_bad(tally)
+            if why:
+                self._become(State.OPEN, why)
+
+    def cancel(self) -> None:
+        """Gives back what `acquire()` granted: the call was called off and proves nothing."""
+        if self.state is State.HALF_OPEN and self._trials > self._judged.calls:
+            self._trials -= 1
+
+    def _eldest(self) -> float:
+        """When a call must have begun to be one of this state's. None begins while the breaker is open."""
+        return self._since - (self.settings.open_for if self._state is State.HALF_OPEN else 0.0)
+
+    def _judge_trials(self) -> None:
+        # Judged as soon as the outcome is certain: one bad call of three is over any rate below a third.
+        wanted, seen = self.settings.trial_calls, self._judged
+        if seen.failed > self.settings.failure_rate * wanted or seen.slow > self.settings.slow_rate * wanted:
+            self._become(State.OPEN, f"still {self._too_bad(seen) or 'bad'}")
+        elif seen.calls >= wanted:
+            self._become(State.CLOSED, f"{seen.calls} trial calls went well")
+
+    def _too_bad(self, tally: Tally) -> str:
+        s = self.settings
+        if tally.failure_rate > s.failure_rate:
+            return f"{tally.failed} of {tally.calls} calls failed (more than {s.failure_rate:.0%})"
+        if tally.slow_rate > s.slow_rate:
+            return (
+                f"{tally.slow} of {tally.calls} calls took over {s.slow_call * 1000:.0f} ms "
+                f"(more than {s.slow_rate:.0%})"
+            )
+        return ""
+
+    def _age(self) -> None:
+        if self._state is State.CLOSED or self._clock() - self._since < self.settings.open_for:
+            return
+        if self._state is State.OPEN:
+            self._become(State.HALF_OPEN, f"open for {self.settings.open_for:g} s")
+        elif self._trials:
+            # Trials without an outcome: forget them and grant new ones.
+            self._since, self._trials, self._judged = self._clock(), 0, Tally()
+
+    def _become(self, state: State, why: str) -> None:
+        before, self._state = self._state, state
+        self._since = self._clock()
+        self._trials, self._judged = 0, Tally()
+        self._window.clear()
+        if self._on_change is None:
+            return
+        try:
+            self._on_change(before, state, why)
+        except Exception:
+            log.exception("a listener to a circuit breaker failed")
