@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from resilience_operator.decision.observation import Observation
+from resilience_operator.resilience.breaker import BreakerSettings, State
 from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.resilience.errors import Expired, GiveUp, LoginAgain, TryAgain
 from resilience_operator.resilience.retry import Retry, RetryPolicy
-from resilience_operator.signals.asking import CircuitOpenError
+from resilience_operator.signals.breakers import Breakers, CircuitOpenError
 from resilience_operator.signals.collect import Collector
 from resilience_operator.signals.model import Signal, SignalRequest
 from resilience_operator.signals.registry import Sources
@@ -170,7 +171,7 @@ async def test_equal_custom_queries_run_once() -> None:
 async def test_concurrency_is_bounded() -> None:
     source = Recorded(lambda q: Answer([Series({}, 7, NOW)]), delay=0.01)
     await collect(collector(source), *(ask("own", query=f"x{i}") for i in range(20)))
-    assert source.most == 4
+    assert source.most == 3
     assert len(source.asked) == 20
 
 
@@ -337,6 +338,71 @@ async def test_one_who_leaves_does_not_take_the_answer_from_others() -> None:
     [observation] = await staying
     assert observation.measured
     assert len(source.asked) == 2
+
+
+class TestBreakers:
+    def guarded(self, source: Recorded, clock: Clock) -> tuple[Collector, Breakers]:
+        settings = BreakerSettings(minimum_calls=4, open_for=10, trial_calls=1)
+        breakers = Breakers(settings, clock=clock)
+        retry = Retry(RetryPolicy(attempts=1))
+        return Collector(Sources({"default": source}), retry=retry, breakers=breakers, clock=clock), breakers
+
+    async def fail(self, source: Recorded, clock: Clock, times: int = 4) -> tuple[Collector, Breakers]:
+        found, breakers = self.guarded(source, clock)
+        for i in range(times):
+            await collect(found, ask("own", query=f"x{i}"), seconds=0.05)
+        return found, breakers
+
+    async def test_a_failing_source_is_left_alone_and_tried_again(self) -> None:
+        source, clock = Recorded(lambda q: TryAgain("x", reason="refused")), Clock()
+        found, breakers = await self.fail(source, clock)
+        [left] = await collect(found, ask("own", query="y"))
+        assert (left.reason, len(source.asked)) == ("CircuitOpen", 4)
+        assert "4 of 4 calls failed" in left.message
+        clock.now += 11
+        source.answers = lambda q: Answer([Series({}, 7, NOW)])
+        [again] = await collect(found, ask("own", query="y"))
+        assert again.measured
+        assert breakers.all["default"].state is State.CLOSED
+
+    async def test_a_hanging_source_is_left_alone(self) -> None:
+        source = Recorded(shop, delay=5)
+        found, _ = await self.fail(source, Clock())
+        [left] = await collect(found, ask("own", query="y"))
+        assert left.reason == "CircuitOpen"
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            GiveUp("parse error", reason="bad_query"),
+            TryAgain("the query took too long", reason="timeout", detail="timeout"),
+        ],
+    )
+    async def test_a_bad_query_does_not_count_against_the_source(self, error: Exception) -> None:
+        source = Recorded(lambda q: error)
+        _, breakers = await self.fail(source, Clock())
+        assert breakers.all["default"].state is State.CLOSED
+
+    async def test_cancelling_proves_nothing(self) -> None:
+        found, breakers = self.guarded(Recorded(shop, delay=5), Clock())
+        task = asyncio.create_task(collect(found, ask("own", query="x")))
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait([task])
+        await asyncio.sleep(0.01)
+        assert breakers.all["default"].tally.calls == 0
+
+
+async def test_own_queries_leave_a_place_for_presets() -> None:
+    source = Recorded(shop, delay=0.2)
+    found = collector(source)
+    heavy = asyncio.create_task(collect(found, *(ask("own", query=f"x{i}") for i in range(10))))
+    await asyncio.sleep(0.05)
+    assert source.running == 3
+    [errors] = await collect(found, ask(), seconds=1)
+    assert errors.measured
+    assert not heavy.done()
+    await heavy
 
 
 class TestRegistry:

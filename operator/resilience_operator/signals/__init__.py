@@ -9,6 +9,7 @@ signal that could not be measured is an Observation with a reason (`reasons`), n
 exception.
 """
 
+from .breakers import Breakers
 from .collect import Collector
 from .config import SourceConfig
 from .model import Signal, SignalRequest
@@ -18,6 +19,7 @@ from .source import Answer, MetricSource, Series
 
 __all__ = [
     "Answer",
+    "Breakers",
     "Collector",
     "Families",
     "Family",

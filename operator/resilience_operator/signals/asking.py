@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 from resilience_operator.resilience.deadline import Clock, Deadline
 from resilience_operator.resilience.errors import CallError, Expired, GiveUp, LoginAgain, TryAgain
 from resilience_operator.resilience.retry import Retry, RetryPolicy
 from resilience_operator.signals import reasons
+from resilience_operator.signals.breakers import Breakers, CircuitOpenError
 from resilience_operator.signals.registry import Sources
 from resilience_operator.signals.source import Answer, MetricSource
 
@@ -33,11 +35,12 @@ _SWEEP_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of whom."""
+    """What is asked of whom. own: it is a policy's own query, not one that serves many."""
 
     source: str
     promql: str
     digest: Digest
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +65,11 @@ class Reply:
     failure: Failure | None = None
 
 
-class Guard(Protocol):
-    """What decides whether a source may be called now, and hears how it went."""
+class _Places(NamedTuple):
+    """How many may ask a source at once. One place is kept from policies' own queries, which may be of any cost."""
 
-    async def call(self, source: MetricSource, promql: str, deadline: Deadline) -> Answer:
-        """Ask once. Raises CircuitOpenError when the source is left alone."""
-        ...
-
-
-class CircuitOpenError(Exception):
-    """The source is left alone for a while; the text says why."""
+    all: asyncio.Semaphore
+    own: asyncio.Semaphore
 
 
 class Desk:
@@ -82,17 +80,17 @@ class Desk:
         sources: Sources,
         *,
         retry: Retry | None = None,
-        guard: Guard | None = None,
+        breakers: Breakers | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self._sources = sources
         self._retry = retry or Retry(RetryPolicy(base=0.1, cap=2.0, attempts=3))
-        self._guard = guard
+        self._breakers = breakers
         self._clock = clock
         self._replies: dict[Question, Reply] = {}
         self._flights: dict[Question, asyncio.Task[Reply]] = {}
         self._waiting: dict[Question, int] = {}
-        self._limits: dict[str, asyncio.Semaphore] = {}
+        self._limits: dict[str, _Places] = {}
         self._swept = clock()
 
     async def ask(
@@ -168,17 +166,26 @@ class Desk:
                 f"metric source {question.source!r} is not configured; there are: "
                 f"{', '.join(self._sources.names) or 'none'}"
             )
-        limit = self._limits.get(question.source)
-        if limit is None:
-            limit = self._limits[question.source] = asyncio.Semaphore(getattr(source, "concurrency", 4))
+        places = self._places(source)
+
+        async def ask() -> Answer:
+            return await source.query(question.promql, deadline=deadline)
 
         async def attempt() -> Answer:
-            async with limit:
-                if self._guard is not None:
-                    return await self._guard.call(source, question.promql, deadline)
-                return await source.query(question.promql, deadline=deadline)
+            async with places.own if question.own else nullcontext(), places.all:
+                if self._breakers is None:
+                    return await ask()
+                return await self._breakers.call(question.source, ask, deadline)
 
         return await self._retry.call(attempt, deadline=deadline, dependency=f"prometheus/{question.source}")
+
+    def _places(self, source: MetricSource) -> _Places:
+        found = self._limits.get(source.name)
+        if found is None:
+            concurrency = max(1, getattr(source, "concurrency", 4))
+            found = _Places(asyncio.Semaphore(concurrency), asyncio.Semaphore(max(1, concurrency - 1)))
+            self._limits[source.name] = found
+        return found
 
     def _sweep(self, now: float) -> None:
         if now - self._swept >= _SWEEP_SECONDS:

@@ -13,7 +13,8 @@ from resilience_operator.decision.observation import Observation
 from resilience_operator.resilience.deadline import Clock, Deadline
 from resilience_operator.resilience.retry import Retry
 from resilience_operator.signals import digest, join, reasons
-from resilience_operator.signals.asking import Desk, Digest, Guard, Question, Reply
+from resilience_operator.signals.asking import Desk, Digest, Question, Reply
+from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.model import SignalRequest
 from resilience_operator.signals.presets import (
     Families,
@@ -80,13 +81,13 @@ class Collector:
         families: Families | None = None,
         *,
         retry: Retry | None = None,
-        guard: Guard | None = None,
+        breakers: Breakers | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self._sources = sources
         self._families = families or load_families()
         self._clock = clock
-        self._desk = Desk(sources, retry=retry, guard=guard, clock=clock)
+        self._desk = Desk(sources, retry=retry, breakers=breakers, clock=clock)
         self._scopes: dict[tuple[str, str], Scope[str]] = {}
         self._owners: dict[tuple[str, str], Scope[tuple[str, str]]] = {}
         self._kinds: dict[tuple[str, str, str, float], _Kind] = {}
@@ -162,7 +163,7 @@ class Collector:
         if request.signal.samples_query:
             texts["samples"] = request.signal.samples_query
         questions = {
-            part: Question(request.source, fill_custom(text, request), digest.everything)
+            part: Question(request.source, fill_custom(text, request), digest.everything, own=True)
             for part, text in texts.items()
         }
         return join.target(request, _BY_POD), _Group(None, questions)

@@ -63,7 +63,8 @@ class _Client:
         read = min(self._config.read_timeout_seconds, left)
         if left <= 0:
             raise Expired("no time is left to ask", dependency=self._dependency, reason="deadline")
-        parameters = {**self._config.parameters, "timeout": f"{max(1, int(read * 1000))}ms"}
+        # A little less than ours, so that it is the server who says that the query was too long.
+        parameters = {**self._config.parameters, "timeout": f"{max(1, int(read * 900))}ms"}
         if job.at is not None:
             parameters["time"] = f"{job.at:.3f}"
         raw = self._connect.custom_query(

@@ -1,0 +1,84 @@
+"""One circuit breaker a source, shared by all policies that use it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from resilience_operator.resilience.breaker import Breaker, BreakerSettings, State
+from resilience_operator.resilience.deadline import Clock, Deadline
+from resilience_operator.resilience.errors import CallError, Expired, TryAgain
+from resilience_operator.signals.source import Answer
+
+OnChange = Callable[[str, State, State, str], None]
+"""Told of (source, before, after, why)."""
+
+
+class CircuitOpenError(Exception):
+    """The source is left alone for a while; the text says why."""
+
+
+class Breakers:
+    """The breakers by the name of the source. An answer that refuses a query counts as well answered."""
+
+    def __init__(
+        self,
+        settings: BreakerSettings | None = None,
+        *,
+        on_change: OnChange | None = None,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        self._settings = settings or BreakerSettings()
+        self._on_change = on_change
+        self._clock = clock
+        self._breakers: dict[str, Breaker] = {}
+        self._why: dict[str, str] = {}
+
+    @property
+    def all(self) -> Mapping[str, Breaker]:
+        """The breakers of the sources that were called, for metrics and conditions."""
+        return self._breakers
+
+    async def call(self, source: str, ask: Callable[[], Awaitable[Answer]], deadline: Deadline) -> Answer:
+        """Call, unless the source is left alone: then CircuitOpenError."""
+        breaker = self._breaker(source)
+        if not breaker.acquire():
+            raise CircuitOpenError(self._why.get(source, ""))
+        started = self._clock()
+        try:
+            answer = await ask()
+        except Exception as error:
+            breaker.record(self._clock() - started, ok=not _is_the_sources(error))
+            raise
+        except BaseException:
+            # Called off; but a source that hangs is also called off, when the time is over.
+            if deadline.expired:
+                breaker.record(self._clock() - started, ok=False)
+            else:
+                breaker.cancel()
+            raise
+        breaker.record(self._clock() - started, ok=True)
+        return answer
+
+    def _breaker(self, source: str) -> Breaker:
+        found = self._breakers.get(source)
+        if found is None:
+
+            def changed(before: State, after: State, why: str) -> None:
+                self._why[source] = why
+                if self._on_change is not None:
+                    self._on_change(source, before, after, why)
+
+            found = self._breakers[source] = Breaker(self._settings, clock=self._clock, on_change=changed)
+        return found
+
+
+def _is_the_sources(error: Exception) -> bool:
+    """Whether a failure speaks against the source, not against what was asked of it.
+
+    A query that the server itself gave up for its length (`detail` timeout) counts as slow, not as failed: one
+    policy's heavy query must not take the source from the others.
+    """
+    if isinstance(error, TryAgain | Expired):
+        return error.detail != "timeout"
+    return not isinstance(error, CallError)
