@@ -26,8 +26,9 @@ def registry(on_policy: OnPolicy, kubeconfig: Path | None) -> kopf.OperatorRegis
     """A registry with the one handler there is, and the login."""
     found = kopf.OperatorRegistry()
 
+    # A coroutine, though it awaits nothing: kopf runs plain functions in other threads.
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=found)
-    def policy_changed(type: str | None, body: kopf.Body, **_: Any) -> None:
+    async def policy_changed(type: str | None, body: kopf.Body, **_: Any) -> None:
         try:
             on_policy(type, body)
         except Exception:
