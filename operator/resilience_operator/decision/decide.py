@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.api.spec import Mode
@@ -99,6 +100,7 @@ def decide(
     charges: list[judging.Charge] = []
     demands: list[scaling.Demand] = []
     patience = PATIENCE * policy.interval
+    lookback = max(patience, policy.window)
     measured = clean = True
     for rule in policy.rules:
         before = _before(memory, rule, same_release=same)
@@ -152,7 +154,7 @@ def decide(
         measured=measured,
         clean=clean,
         now=now,
-        patience=max(patience, policy.window),
+        patience=lookback,
         notices=notices,
     )
     quarantined_after = memory.quarantined
@@ -161,7 +163,7 @@ def decide(
         quarantined_after = tuple(q for q in quarantined_after if q.revision != release.good)
     judged = judging.act(release, policy, seen, charges, quarantined, now, notices)
     release = judged.release
-    if not measured and (unjudged := _unjudged(release, seen, charges, now - max(patience, policy.window))):
+    if not measured and (unjudged := _unjudged(release, seen, charges, now - lookback)):
         notices.append(unjudged)
     if watched:
         demands = [_suppress(d, policy, observations, release.revision, quarantined, now) for d in demands]
@@ -190,7 +192,7 @@ def decide(
         memory=after_all,
         commands=commands,
         notices=fresh,
-        rules=tuple(_with_notes(reports, sized.notes)),
+        rules=tuple(_with_notes(reports, sized.notes) if sized.notes else reports),
         signals=_signals(policy, reports, observations, now),
         wake=_next_wake(policy, rules, release, (judged.wake, sized.wake), now),
         active=active,
@@ -209,13 +211,19 @@ def tell(rule: Rule, readings: tuple[Reading, ...], signals: Mapping[str, Signal
 
 def _tell_one(reading: Reading, unit: str) -> str:
     condition, judgement = reading.condition, reading.judgement
-    bound = f"{'above' if condition.above else 'below'} {format_value(condition.threshold, unit)}"
-    hold = f" for {format_duration(condition.hold)}" if condition.hold else ""
+    bound, hold = _bound(condition, unit)
     if judgement.value is None or judgement.crossed is None:
         return judgement.message or f"{condition.signal} is unknown ({judgement.reason})"
     if judgement.crossed:
         return f"{condition.signal} is {format_value(judgement.value, unit)} ({bound}{hold})"
     return judgement.message or f"{condition.signal} is {format_value(judgement.value, unit)} (not {bound})"
+
+
+@lru_cache(maxsize=4096)
+def _bound(condition: Condition, unit: str) -> tuple[str, str]:
+    """`above 70%` and ` for 2m`: the same at every evaluation."""
+    bound = f"{'above' if condition.above else 'below'} {format_value(condition.threshold, unit)}"
+    return bound, f" for {format_duration(condition.hold)}" if condition.hold else ""
 
 
 def _look(
@@ -231,10 +239,12 @@ def _look(
     return signal, found
 
 
-def _ok_rules(policy: Policy, memory: Memory) -> list[str]:
-    """The rules that were Ok when last looked at."""
-    last = ((rule, memory.rules.get(rule.name)) for rule in policy.rules)
-    return [r.name for r, m in last if m and m.timers and combine(r, [t.verdict for t in m.timers]) is Verdict.OK]
+def _ok_rules(policy: Policy, memory: Memory) -> Iterator[str]:
+    """The rules that were Ok when last looked at. Only a new release asks, so they are found only then."""
+    for rule in policy.rules:
+        last = memory.rules.get(rule.name)
+        if last and last.timers and combine(rule, [t.verdict for t in last.timers]) is Verdict.OK:
+            yield rule.name
 
 
 def _before(memory: Memory, rule: Rule, *, same_release: bool) -> RuleMemory:
@@ -300,8 +310,11 @@ def _suppress(
 def _metrics_gone(before: float | None, reports: list[RuleReport], now: float) -> float | None:
     """Since when every rule that scales (every rule at all, where none does) has been without a measurement."""
     asked = [r for r in reports if r.rule.scale_up is not None] or reports
-    gone = bool(asked) and all(reading.judgement.value is None for report in asked for reading in report.readings)
-    return (now if before is None else before) if gone else None
+    for report in asked:
+        for reading in report.readings:
+            if reading.judgement.value is not None:
+                return None
+    return now if before is None else before
 
 
 def _with_notes(reports: list[RuleReport], notes: Mapping[str, str]) -> list[RuleReport]:
@@ -347,11 +360,9 @@ def _next_wake(
     for rule in policy.rules:
         memory = rules[rule.name]
         for timers in (memory.timers, memory.blame):
-            due += [
-                t.crossed + c.hold
-                for t, c in zip(timers, rule.conditions, strict=False)
-                if t.verdict is Verdict.PENDING and t.crossed is not None
-            ]
+            for index, timer in enumerate(timers):
+                if timer.verdict is Verdict.PENDING and timer.crossed is not None:
+                    due.append(timer.crossed + rule.conditions[index].hold)
     if release.phase is Phase.BAKING and release.ready is not None:
         due.append(release.ready + policy.release.bake)
     if release.phase is Phase.ROLLED_BACK:

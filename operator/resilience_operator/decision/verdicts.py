@@ -64,6 +64,8 @@ def combine(rule: Rule, verdicts: Sequence[Verdict]) -> Verdict:
 
     What is Ok settles an `all`, and what is in Breach settles an `any`, whatever is Unknown beside it.
     """
+    if len(verdicts) == 1:
+        return verdicts[0]
     order = (
         (Verdict.BREACH, Verdict.PENDING, Verdict.UNKNOWN)
         if rule.any_of
@@ -86,6 +88,7 @@ def breach_since(before: float | None, verdict: Verdict, readings: Sequence[Read
 
 def keep(memory: RuleMemory, **changes: object) -> RuleMemory:
     """`memory` with `changes`, or the same object when they change nothing."""
-    if all(getattr(memory, name) == value for name, value in changes.items()):
-        return memory
-    return replace(memory, **changes)  # type: ignore[arg-type]
+    for name, value in changes.items():
+        if getattr(memory, name) != value:
+            return replace(memory, **changes)  # type: ignore[arg-type]
+    return memory
