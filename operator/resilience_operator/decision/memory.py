@@ -22,6 +22,7 @@ __all__ = [
     "RuleMemory",
     "ScalingMemory",
     "Shadow",
+    "Tally",
     "Timer",
     "Verdict",
 ]
@@ -65,13 +66,23 @@ class ScalingMemory:
 
     seen: replicas at the last evaluation, or as commanded since: another number means that somebody else scaled.
     held: what somebody else scaled to; nothing below it is given back until they change it again.
-    calm: since when every scaling rule is Ok, or when the last step was given back.
+    calm: since when a pod could be spared, or when the last step was given back.
+    need: pods that the load needed when the operator last added some.
     """
 
     baseline: int | None = None
     seen: int | None = None
     held: int | None = None
     calm: float | None = None
+    need: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """A counted signal of the whole target at one time: how many of how many requests were bad."""
+
+    samples: float
+    events: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,7 @@ class ReleaseMemory:
     since: when `phase` began. good: the revision that is last known good.
     ready: when the bake began, moved on by the time in which nothing could be measured; unmeasured: since when.
     ok_before: rules that guard releases and were Ok when this one began (only those can be turned by it).
+    before: the counted signals as they were then.
     paused: when this operator paused it, and `paused_rule` on whose account.
     hands_off: a person overruled the operator on this revision: it is watched and told, no longer touched.
     held: rolled back as often as allowed; it stays paused until a person decides.
@@ -94,6 +106,7 @@ class ReleaseMemory:
     ready: float | None = None
     unmeasured: float | None = None
     ok_before: tuple[str, ...] = ()
+    before: Mapping[str, Tally] = field(default_factory=dict)
     paused: float | None = None
     paused_rule: str = ""
     hands_off: bool = False

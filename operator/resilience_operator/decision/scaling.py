@@ -29,6 +29,10 @@ AT_MAXIMUM = "at-maximum"
 HEADROOM = 0.9
 """A step down must leave every signal below this share of its threshold, by proportion."""
 
+RELIEF = 0.9
+"""Nothing is given back before the load has fallen to this share of what it was when pods were last added. Else a load
+that rises slowly is followed by steps up and down in turn (`tests/bench/scaling_stability.py`)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Demand:
@@ -95,7 +99,9 @@ def plan(
                 notes[demand.rule.name] = "the target is scaled to zero"
         return Plan(_no_calm(scaling), None, notes)
     command, wake = _up(policy, target, demands, memories, now, notices, notes)
-    if command is None:
+    if command is not None:
+        scaling = replace(scaling, need=_need(demands, _serving(target)))
+    else:
         fallback, fallback_wake = _fallback(policy, target, metrics_gone, now)
         command, wake = fallback, _earliest(wake, fallback_wake)
     if command is not None:
@@ -179,7 +185,7 @@ def _at_maximum(demand: Demand, target: TargetState, limit: int) -> Notice:
 
 def _wanted(demand: Demand, target: TargetState) -> int:
     """What one rule asks for. Steps count from the pods that carry load now, not from those still starting."""
-    serving = max(min(target.ready, target.replicas), 0)
+    serving = _serving(target)
     scale_up = demand.scale_up
     if scale_up.pods is not None:
         return serving + scale_up.pods
@@ -193,6 +199,10 @@ def _wanted(demand: Demand, target: TargetState) -> int:
     if ratio <= 1 + TOLERANCE:
         return 0
     return ceil(round(serving * ratio, 6))
+
+
+def _serving(target: TargetState) -> int:
+    return max(min(target.ready, target.replicas), 0)
 
 
 def _fallback(
@@ -233,7 +243,11 @@ def _down(
         return Plan(_no_calm(scaling), None, notes, wake)
     floor = _floor(policy, scaling, target)
     size = target.replicas if target.hpa is None else target.hpa.min_replicas
-    if size <= floor:
+    need = _need(demands, target.replicas)
+    least = ceil(round((need or 0.0) / HEADROOM, 6))
+    relieved = need is None or scaling.need is None or need <= RELIEF * scaling.need
+    # All of the calm must have been so low, not just its last look.
+    if size <= floor or least >= size or not relieved:
         return Plan(_no_calm(scaling), None, notes, wake)
     if scaling.calm is None:
         scaling = replace(scaling, calm=now)
@@ -242,10 +256,7 @@ def _down(
     due = scaling.calm + max(policy.scale_down.after, policy.window)
     if now < due:
         return Plan(scaling, None, notes, _earliest(wake, due))
-    to = max(floor, size - _step(policy, size))
-    to = max(to, _least_sustainable(demands, target, size))
-    if to >= size:
-        return Plan(scaling, None, notes, wake)
+    to = max(floor, size - _step(policy, size), least)
     message = f"calm for {format_duration(now - scaling.calm)}: {size} → {to} pods (floor {floor})"
     command = Command(Verb.SCALE_DOWN, "Calm", message, from_=size, to=to, via=_via(target))
     return Plan(scaling, command, notes, wake)
@@ -275,16 +286,19 @@ def _step(policy: Policy, size: int) -> int:
     return policy.scale_down.pods or 1
 
 
-def _least_sustainable(demands: Sequence[Demand], target: TargetState, size: int) -> int:
-    """The fewest pods at which no rule would at once be over again, load being shared among them."""
-    least = 1
+def _need(demands: Sequence[Demand], pods: int) -> float | None:
+    """Pods at which the strongest signal would stand right at its threshold, the load of `pods` being shared.
+
+    None where no signal tells: only what grows with the load does, so conditions with `below` do not.
+    """
+    need: float | None = None
     for demand in demands:
         for reading in demand.readings:
             value, threshold = reading.judgement.value, reading.condition.threshold
-            if value is None or value <= 0 or threshold <= 0 or not reading.condition.above:
+            if value is None or threshold <= 0 or not reading.condition.above:
                 continue
-            least = max(least, ceil(round(target.replicas * value / (threshold * HEADROOM), 6)))
-    return min(least, size)
+            need = max(need or 0.0, pods * value / threshold)
+    return need
 
 
 def _via(target: TargetState) -> str:
