@@ -131,7 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 worst = max(worst, f.changes_a_period)
                 print(
                     f"  {name:11} period {period / 3600:.0f} h, noise {noise:3.0%}: "
-                    f"{f.changes_a_period:4.2f} changes of direction a period ({f.ups} up, {f.downs} down), {f.least} to {f.most} pods, "
+                    f"{f.changes_a_period:4.2f} changes of direction a period "
+                    f"({f.ups} up, {f.downs} down), {f.least} to {f.most} pods, "
                     f"overloaded {f.overloaded:.1%} of the time",
                     flush=True,
                 )

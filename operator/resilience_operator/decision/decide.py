@@ -11,8 +11,17 @@ from resilience_operator.api.spec import Mode
 from resilience_operator.decision import judging, lifecycle, scaling
 from resilience_operator.decision.commands import Command, Notice
 from resilience_operator.decision.evidence import judge_all, judge_release, only_new_crosses
-from resilience_operator.decision.memory import Memory, Phase, ReleaseMemory, RuleMemory, ScalingMemory, Shadow, Verdict
-from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.memory import (
+    Memory,
+    Phase,
+    ReleaseMemory,
+    RuleMemory,
+    ScalingMemory,
+    Shadow,
+    Tally,
+    Verdict,
+)
+from resilience_operator.decision.observation import Measured, Observation
 from resilience_operator.decision.overlay import in_earnest, overlay, still_holds
 from resilience_operator.decision.policy import Condition, Policy, Rule, Signal
 from resilience_operator.decision.target import TargetState
@@ -93,6 +102,8 @@ def decide(
     watched = release.phase in lifecycle.UNDER_WATCH
     # What was held against one revision is not held against the next.
     same = memory.release is not None and memory.release.revision == release.revision
+    if not same and release.ok_before:
+        release = replace(release, before=_tallies(policy, observations, now))
     ok_before = set(release.ok_before)
 
     rules: dict[str, RuleMemory] = {}
@@ -117,7 +128,12 @@ def decide(
                 rule,
                 before.blame,
                 lambda c, ok=rule.name in ok_before: judge_release(  # type: ignore[misc]
-                    c, *_look(policy, observations, c, now), release.revision, ok, quarantined
+                    c,
+                    *_look(policy, observations, c, now),
+                    release.revision,
+                    ok,
+                    quarantined,
+                    _before_release(release, c),
                 ),
                 now,
                 patience,
@@ -245,6 +261,24 @@ def _ok_rules(policy: Policy, memory: Memory) -> Iterator[str]:
         last = memory.rules.get(rule.name)
         if last and last.timers and combine(rule, [t.verdict for t in last.timers]) is Verdict.OK:
             yield rule.name
+
+
+def _tallies(policy: Policy, observations: Mapping[str, Observation], now: float) -> dict[str, Tally]:
+    """The counted signals of the rules that guard releases, as far as there are enough requests to tell."""
+    found: dict[str, Tally] = {}
+    for condition in (c for rule in policy.rules if rule.guards_release for c in rule.conditions):
+        signal, observation = _look(policy, observations, condition, now)
+        measured = observation.measured
+        if measured is None or measured.samples is None or measured.events is None:
+            continue
+        if measured.samples >= max(signal.min_samples, 1.0):
+            found[condition.signal] = Tally(measured.samples, measured.events)
+    return found
+
+
+def _before_release(release: ReleaseMemory, condition: Condition) -> Measured | None:
+    tally = release.before.get(condition.signal)
+    return None if tally is None else Measured(tally.events / tally.samples, tally.samples, tally.events)
 
 
 def _before(memory: Memory, rule: Rule, *, same_release: bool) -> RuleMemory:

@@ -23,10 +23,13 @@ from resilience_operator.decision.policy import Condition, Signal
 CONFIDENCE_Z = NormalDist().inv_cdf(0.975)
 """Two-sided 95 %."""
 
-FALSE_ALARM = 1e-4
-"""The chance, in one comparison of two equal revisions, to call the new one worse. A release is compared many
-times, and the looks share most of their window; over a whole release the rate was simulated to stay below 1 %
-(`tests/bench/release_statistics.py`)."""
+FALSE_ALARM = 3e-5
+"""The chance, in one comparison of two equal revisions, to call the new one worse. A release is compared many times,
+and the looks share most of their window. Measured over 10,000 releases of equal revisions in each setting
+(`tests/bench/release_statistics.py`): false alarms in 0.01 % to 0.10 % of five-minute roll-outs, in 0.37 % of
+half-hour canaries looked at every 5 s; rolled back for nothing in 0.03 % at most. At 50 requests/s, 5 % errors against
+0.1 % are caught within 30 s in 99.8 % or more, when the new revision has a quarter of the traffic or more (with a
+tenth: 88 %)."""
 
 FALSE_ALARM_Z = NormalDist().inv_cdf(1 - FALSE_ALARM)
 """The same for a release that has nothing to be compared with: its interval must clear the threshold by this much."""
@@ -111,17 +114,20 @@ def judge_release(
     revision: str | None,
     ok_before: bool,
     quarantined: Container[str] = (),
+    before: Measured | None = None,
 ) -> Judgement:
     """Judge what counts against the release of `revision`: only what that revision alone does.
 
     A signal that can be split is compared between the new revision and the others, of which those in `quarantined`
     are no measure. Where it cannot be split, or where no other revision has data any more, it counts only when the
-    rule was Ok before the release began (`ok_before`).
+    rule was Ok before the release began (`ok_before`); and, where its failures are counted, when there are more of
+    them than there were then (`before`): by chance alone a service that always was over its threshold may have been
+    Ok at that one look.
     """
     if observation.measured is None:
         return Judgement(None, observation.reason, observation.message)
     if not observation.splittable:
-        return _acquit_unless(ok_before, judge(condition, signal, observation.measured, FALSE_ALARM_Z), signal)
+        return _against_before(condition, signal, observation.measured, ok_before, before)
     if revision is None or (new := observation.by_revision.get(revision)) is None:
         return Judgement(None, "NoTraffic", f"{signal.name}: nothing measured of revision {revision or 'yet'}")
     found = judge(condition, signal, new)
@@ -129,7 +135,7 @@ def judge_release(
         return found
     old = _others(condition, signal, observation, revision, quarantined)
     if old is None:
-        return _acquit_unless(ok_before, judge(condition, signal, new, FALSE_ALARM_Z), signal)
+        return _against_before(condition, signal, new, ok_before, before)
     if _clearly_worse(condition, signal, new, old):
         return found
     return Judgement(
@@ -236,10 +242,26 @@ def _merge(parts: list[Measured], above: bool) -> Measured | None:
     return Measured(worst(p.value for p in parts), sum(samples) if len(samples) == len(parts) else None)
 
 
-def _acquit_unless(ok_before: bool, found: Judgement, signal: Signal) -> Judgement:
-    if found.crossed and not ok_before:
+def _against_before(
+    condition: Condition, signal: Signal, measured: Measured, ok_before: bool, before: Measured | None
+) -> Judgement:
+    """Judge what can only be compared with the time before the release."""
+    found = judge(condition, signal, measured, FALSE_ALARM_Z)
+    if not found.crossed:
+        return found
+    if not ok_before:
         return Judgement(False, "CrossedBefore", f"{signal.name} was not Ok before the release began", found.value)
-    return found
+    if before is None or before.events is None or measured.events is None:
+        return found
+    if _clearly_worse(condition, signal, measured, before):
+        return found
+    return Judgement(
+        False,
+        "NotWorseThanBefore",
+        f"{signal.name} is {format_value(measured.value, signal.unit)}, and was "
+        f"{format_value(before.value, signal.unit)} before the release began: no proof that it got worse",
+        measured.value,
+    )
 
 
 def _confidence(z: float) -> str:

@@ -73,6 +73,7 @@ def _new_revision(
         ready=None,
         unmeasured=None,
         ok_before=release.ok_before if begun else tuple(sorted(ok_rules)),
+        before=release.before if begun else {},
         paused=None,
         paused_rule="",
         held=False,

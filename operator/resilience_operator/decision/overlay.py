@@ -89,7 +89,14 @@ def in_earnest(memory: Memory, target: TargetState, now: float) -> Memory:
     if shadow.replicas is not None:
         scaling = replace(scaling, seen=shadow.real_replicas)
     if release is not None and (shadow.paused is not None or shadow.revision is not None):
-        release = ReleaseMemory(Phase.PROGRESSING, now, target.revision, good=release.good, ok_before=release.ok_before)
+        release = ReleaseMemory(
+            Phase.PROGRESSING,
+            now,
+            target.revision,
+            good=release.good,
+            ok_before=release.ok_before,
+            before=release.before,
+        )
     return replace(
         memory,
         shadow=None,
