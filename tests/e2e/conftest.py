@@ -82,12 +82,18 @@ def new_operator(world: World, operator_identity: Path, tmp_path: Path) -> Itera
     """Makes operator processes for this test's namespace; all are stopped at its end."""
     made: list[Operator] = []
 
-    def make(*arguments: str, prometheus_url: str = "", kubeconfig: Path | None = None) -> Operator:
+    def make(
+        *arguments: str,
+        prometheus_url: str = "",
+        kubeconfig: Path | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> Operator:
         operator = Operator(
             kubeconfig or operator_identity,
             prometheus_url or world.cluster.prometheus_url,
             tmp_path / f"operator-{len(made)}.log",
             ("--namespace", world.namespace, *arguments),
+            environment,
         )
         made.append(operator)
         return operator

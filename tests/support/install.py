@@ -66,3 +66,15 @@ def operator_kubeconfig(cluster: Cluster, path: Path) -> Path:
     )
     answer = core.create_namespaced_service_account_token(SERVICE_ACCOUNT, NAMESPACE, request)
     return write_kubeconfig(path, cluster.server, cluster.ca_file, token=answer.status.token)
+
+
+def grant_lease(cluster: Cluster, namespace: str) -> None:
+    """The role for the Lease, in another namespace, so that elections do not meet."""
+    rbac = client.RbacAuthorizationV1Api(new_client_from_config(str(cluster.kubeconfig)))
+    for document in documents():
+        if document["kind"] in ("Role", "RoleBinding"):
+            document["metadata"]["namespace"] = namespace
+            for subject in document.get("subjects", ()):
+                subject["namespace"] = NAMESPACE
+            create = rbac.create_namespaced_role if document["kind"] == "Role" else rbac.create_namespaced_role_binding
+            create(namespace, document)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.install import ROOT
@@ -26,9 +26,17 @@ def free_port() -> int:
 class Operator:
     """One operator process. `log` keeps growing over restarts."""
 
-    def __init__(self, kubeconfig: Path, prometheus_url: str, log: Path, arguments: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        kubeconfig: Path,
+        prometheus_url: str,
+        log: Path,
+        arguments: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.kubeconfig, self.prometheus_url, self.log = kubeconfig, prometheus_url, log
         self.arguments = tuple(arguments)
+        self.environment = dict(environment or {})
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -41,7 +49,7 @@ class Operator:
             "--listen", "127.0.0.1", "--port", str(self.port), "--log-format", "json",
             *self.arguments, *arguments,
         ]  # fmt: skip
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "PYTHONUNBUFFERED": "1"}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "PYTHONUNBUFFERED": "1", **self.environment}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         eventually(self.ready, "the operator is ready", last=self.tail, patience=60)
@@ -78,6 +86,21 @@ class Operator:
     def stop(self) -> int:
         """SIGTERM, and wait; returns the exit code."""
         return self._end(signal.SIGTERM)
+
+    def freeze(self) -> None:
+        """SIGSTOP: it stands still, its connections open, and knows nothing of it."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT: it goes on where it stood."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    @property
+    def leads(self) -> bool:
+        """Whether it says that it is the leader."""
+        return self.metric("resilience_leader") == 1
 
     def _end(self, number: signal.Signals) -> int:
         if self.process is None:

@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,13 +24,16 @@ from resilience_operator import __version__
 from resilience_operator.decision.target import MANAGER
 from resilience_operator.kube.credentials import Credentials
 from resilience_operator.kube.errors import DEPENDENCY, from_answer, from_client, from_status_object
-from resilience_operator.resilience import CallError, Deadline, Gone, Retry, RetryHook, RetryPolicy, TryAgain
+from resilience_operator.resilience import CallError, Deadline, GiveUp, Gone, Retry, RetryHook, RetryPolicy, TryAgain
 
 log = logging.getLogger(__name__)
 
 Obj = dict[str, Any]
 """An object as the API server sent it."""
 Query = Mapping[str, str | int | bool]
+
+Fence = Callable[[], bool]
+"""Whether this process may write at this very moment."""
 
 FIELD_MANAGER = MANAGER
 CALL_TIMEOUT = 10.0
@@ -73,8 +76,10 @@ class Kube:
         retry: Retry,
         field_manager: str = FIELD_MANAGER,
         call_timeout: float = CALL_TIMEOUT,
+        fence: Fence | None = None,
     ) -> None:
         self._api = api
+        self._fence = fence
         self._credentials = credentials
         self.retry = retry
         self.field_manager = field_manager
@@ -114,6 +119,17 @@ class Kube:
             yield cls(api, credentials, retry=retry, field_manager=field_manager, call_timeout=call_timeout)
         finally:
             await api.close()
+
+    def fenced(self, fence: Fence) -> Kube:
+        """The same connection, on which nothing is written while `fence()` is false."""
+        return Kube(
+            self._api,
+            self._credentials,
+            retry=self.retry,
+            field_manager=self.field_manager,
+            call_timeout=self._call_timeout,
+            fence=fence,
+        )
 
     @property
     def host(self) -> str:
@@ -250,6 +266,9 @@ class Kube:
         content_type: str | None = None,
     ) -> Obj:
         async def attempt() -> Obj:
+            # Asked before each attempt, not each call: a retry may come long after the first.
+            if self._fence is not None and method != "GET" and not self._fence():
+                raise GiveUp("this process may not write any more", dependency=DEPENDENCY, reason="fenced")
             timeout = aiohttp.ClientTimeout(
                 total=max(0.001, deadline.timeout(self._call_timeout)), sock_connect=CONNECT_TIMEOUT
             )

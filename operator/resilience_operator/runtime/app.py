@@ -23,18 +23,22 @@ from resilience_operator.runtime.entry import Entry, TargetKey
 from resilience_operator.runtime.handlers import registry, settings
 from resilience_operator.runtime.health import Health
 from resilience_operator.runtime.leadership import Leader
-from resilience_operator.runtime.metrics import POLICIES, count_retry
+from resilience_operator.runtime.metrics import POLICIES, count_retry, tell_breaker
 from resilience_operator.runtime.reconcile import Reconciler
 from resilience_operator.runtime.recorder import Recorder
 from resilience_operator.runtime.scheduler import Scheduler
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.targets import Targets
 from resilience_operator.runtime.web import serve
+from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.collect import Collector
 from resilience_operator.signals.prometheus import PrometheusSource
 from resilience_operator.signals.registry import Sources
 
 log = logging.getLogger(__name__)
+
+SPREAD = 2.0
+"""Seconds over which a new leader begins with the policies."""
 
 LIST_TIME = 60.0
 """Seconds for a full list of policies."""
@@ -43,10 +47,12 @@ LIST_TIME = 60.0
 class App:
     """One operator process. All its parts live between `start` and the end of `run`."""
 
-    def __init__(self, config: Config, kube: Kube, sources: Sources, leader: Leader) -> None:
+    def __init__(self, config: Config, kube: Kube, sources: Sources, stop: asyncio.Event) -> None:
         self._config = config
-        self._kube = kube
-        self._leader = leader
+        self._stop = stop
+        self._leader = leader = Leader(kube, config, on_started=self._started_leading, on_lost=stop.set)
+        # Whatever is written goes through the fence; only the election itself does not.
+        self._kube = kube = kube.fenced(leader.is_leader)
         self._store = PolicyStore(dry_run=config.dry_run)
         self._targets = Targets(kube, config.namespaces, self._target_changed)
         self._recorder = Recorder(kube, refresh=config.refresh_seconds)
@@ -54,7 +60,7 @@ class App:
         self._reconciler = Reconciler(
             store=self._store,
             targets=self._targets,
-            collector=Collector(sources, retry=kube.retry),
+            collector=Collector(sources, retry=kube.retry, breakers=Breakers(on_change=tell_breaker)),
             live=LiveExecutor(kube),
             rehearsal=RehearsalExecutor(),
             recorder=self._recorder,
@@ -75,8 +81,9 @@ class App:
         found.ready["targets"] = self._targets.not_ready
         return found
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Watch and evaluate until `stop`."""
+    async def run(self) -> None:
+        """Watch and evaluate until told to stop, or until leadership is lost."""
+        stop = self._stop
         kopf_stop = asyncio.Event()
         watching = asyncio.create_task(
             kopf.operator(
@@ -126,7 +133,19 @@ class App:
         if anew:
             self._changed(entry, target)
 
+    def _started_leading(self) -> None:
+        """Look at every policy soon, spread so that thousands do not come at once."""
+        for entry in self._store:
+            self._scheduler.poke(entry, entry.phase * min(entry.interval, SPREAD))
+        self._spawn(self._sweep())
+
+    async def _sweep(self) -> None:
+        await self._targets.synced()
+        if self._listed and self._leader.is_leader():
+            await self._cleanup.sweep()
+
     def _changed(self, entry: Entry, target_before: TargetKey | None) -> None:
+        self._reconciler.expect(entry)
         self._scheduler.add(entry)
         for other in self._store.guarding(entry.target):
             self._scheduler.poke(other)
@@ -179,9 +198,7 @@ class App:
         for entry in gone:
             self._gone(entry)
         self._listed = True
-        await self._targets.synced()
-        if self._leader.is_leader():
-            await self._cleanup.sweep()
+        await self._sweep()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -219,11 +236,10 @@ async def run(config: Config) -> None:
     async with AsyncExitStack() as stack:
         kube = await stack.enter_async_context(Kube.connect(config.kubeconfig, retry=retry))
         sources = await stack.enter_async_context(_sources(config))
-        leader = Leader(kube, config, on_lost=stop.set)
-        app = App(config, kube, sources, leader)
+        app = App(config, kube, sources, stop)
         port = await stack.enter_async_context(serve(app.health(), config.listen, config.port))
         log.info("resilience-operator %s on %s, endpoints on port %s", __version__, kube.host, port or "none")
         if not sources.names:
             log.warning("no metric source is configured: every signal is Unknown. Give --prometheus-url or sources")
-        await app.run(stop)
+        await app.run()
     log.info("ended")

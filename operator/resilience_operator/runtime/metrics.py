@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+
 from prometheus_client import Counter, Gauge, Histogram
+
+from resilience_operator.resilience.breaker import State
+
+log = logging.getLogger(__name__)
 
 EVALUATIONS = Counter("resilience_evaluations_total", "Evaluations of policies.", ["result"])
 EVALUATION_SECONDS = Histogram(
@@ -22,6 +28,12 @@ ACTIONS = Counter("resilience_actions_total", "Commands, by what became of them.
 RETRIES = Counter("resilience_retries_total", "Calls that were tried again.", ["dependency", "reason"])
 STATUS_WRITES = Counter("resilience_status_writes_total", "Writes of a policy's status.", ["why"])
 POLICIES = Gauge("resilience_policies", "Policies that are known.", ["ready"])
+BREAKER_STATE = Gauge(
+    "resilience_breaker_state", "1 for the state that a metric source's circuit breaker is in.", ["source", "state"]
+)
+BREAKER_CHANGES = Counter(
+    "resilience_breaker_changes_total", "Changes of a circuit breaker's state.", ["source", "state"]
+)
 LEADER = Gauge("resilience_leader", "1 while this replica may act.")
 
 
@@ -29,3 +41,18 @@ def count_retry(*, dependency: str, reason: str, attempt: int, delay: float) -> 
     """A hook for the retry policy."""
     del attempt, delay
     RETRIES.labels(dependency, reason).inc()
+
+
+def tell_breaker(source: str, before: State, after: State, why: str) -> None:
+    """A hook for the breakers: in the metrics, and in the log."""
+    del before
+    for state in State:
+        BREAKER_STATE.labels(source, state.value).set(state is after)
+    BREAKER_CHANGES.labels(source, after.value).inc()
+    log.log(
+        logging.WARNING if after is State.OPEN else logging.INFO,
+        "metric source %s: its circuit breaker is %s: %s",
+        source,
+        after.value,
+        why,
+    )

@@ -13,7 +13,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from resilience_operator.actions.executor import Executor
 from resilience_operator.api.conditions import ConditionStatus, ConditionType, condition
@@ -26,6 +25,7 @@ from resilience_operator.decision.remember import remember, settle
 from resilience_operator.decision.target import TargetState
 from resilience_operator.resilience import CallError, Deadline, ReadAgain
 from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.leadership import Leadership
 from resilience_operator.runtime.metrics import ACTIONS, EVALUATION_SECONDS, EVALUATIONS
 from resilience_operator.runtime.recorder import Recorder
 from resilience_operator.runtime.scheduler import Scheduler
@@ -49,14 +49,6 @@ WORKERS = 16
 
 BEHIND_TIMEOUT = 10.0
 """Seconds to wait for the watch to show what an action wrote; after them it is decided on what there is."""
-
-
-class Leadership(Protocol):
-    """Whether this replica may write, asked right before each write."""
-
-    def is_leader(self) -> bool:
-        """True while no other replica can be acting."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +110,10 @@ class Reconciler:
                 )
             )
 
+    def expect(self, entry: Entry) -> None:
+        """Tell the collector what a policy will ask for, so that shared questions cover it from the first."""
+        self._collector.expect(self._requests(entry, {}))
+
     def _look(self, entry: Entry) -> TargetState | Refusal | None:
         """The target's state; or why the policy is not evaluated; or None when it is too early to tell."""
         if entry.deleted:
@@ -164,10 +160,7 @@ class Reconciler:
         requests: list[SignalRequest] = []
         for entry, target in ready:
             owners = {r.owner: r.name for r in target.revisions if r.replicas > 0}
-            requests += (
-                SignalRequest(target.namespace, target.name, target.kind, owners, signal, entry.source, entry.family)
-                for signal in entry.signals
-            )
+            requests += self._requests(entry, owners)
         if not requests:
             return [{} for _ in ready]
         within = min(entry.interval for entry, _ in ready)
@@ -180,6 +173,13 @@ class Reconciler:
             )
         )
         return [{signal.name: next(found) for signal in entry.signals} for entry, _ in ready]
+
+    @staticmethod
+    def _requests(entry: Entry, owners: Mapping[str, str]) -> list[SignalRequest]:
+        kind, namespace, name = entry.target
+        return [
+            SignalRequest(namespace, name, kind, owners, signal, entry.source, entry.family) for signal in entry.signals
+        ]
 
     async def _one(
         self, entry: Entry, target: TargetState, observations: Mapping[str, Observation], deadline: Deadline
@@ -196,8 +196,6 @@ class Reconciler:
             if executor.changes_cluster:
                 intent = replace(after, intent=Intent(now, decision.commands, trace_id))
                 await self._write(entry, decision, intent, deadline, why="intent")
-                if not self._leadership.is_leader():
-                    return
             executed = await executor.carry_out(target, decision.commands, deadline)
             outcomes = executed.outcomes
             entry.behind = tuple((c.kind, c.name, int(c.resource_version)) for c in executed.changes)

@@ -55,7 +55,10 @@ class PolicyStore:
         if is_older(version, entry.resource_version):
             return entry, False
         entry.resource_version = version
-        entry.raw_status = dict(body.get("status") or {})
+        known, entry.raw_status = entry.raw_status, dict(body.get("status") or {})
+        if entry.raw_status.get("memory") != known.get("memory"):
+            # Not of this process' writing: another leader went on with the policy.
+            self._recall(entry)
         if int(meta.get("generation", 0)) == entry.generation:
             return entry, False
         before, target = entry.policy, entry.target
@@ -116,8 +119,8 @@ class PolicyStore:
         try:
             entry.status = PolicyStatus.model_validate(entry.raw_status)
             entry.journal = Journal(entry.status.history)
-            if entry.status.memory is not None:
-                entry.memory = load_memory(entry.status.memory)
+            entry.memory = load_memory(entry.status.memory) if entry.status.memory is not None else Memory()
+            entry.essence = None
         except (ValueError, UnreadableMemory) as error:
             log.warning("policy %s/%s: its status cannot be read, it starts afresh: %s", *entry.key, error)
 
