@@ -1,0 +1,311 @@
+"""What is shipped, read as text: the pods' restrictions, the rights, and that all names fit each other.
+
+Whether an API server takes it is tried in tests/e2e/test_manifests.py.
+"""
+
+import fnmatch
+import re
+import tomllib
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import typer.main
+import yaml
+
+from resilience_operator import __version__
+from resilience_operator.api.v1alpha1 import KIND, parse_policy
+from resilience_operator.cli.operator import app
+from resilience_operator.runtime.config import Config, load
+
+ROOT = Path(__file__).resolve().parents[2]
+MANIFESTS = ROOT / "manifests"
+BASE = MANIFESTS / "base"
+SAMPLES = MANIFESTS / "samples"
+KUSTOMIZATIONS = sorted((*MANIFESTS.rglob("kustomization.yaml"), ROOT / "crds" / "kustomization.yaml"))
+NAMESPACE = "resilience-system"
+ACCOUNT = "resilience-operator"
+
+READ = {"get", "list", "watch"}
+RIGHTS: dict[tuple[str, str], set[str]] = {
+    ("resilience-operator.io", "resiliencepolicies"): READ,
+    ("resilience-operator.io", "resiliencepolicies/status"): {"get", "patch"},
+    ("apps", "deployments"): READ | {"patch"},
+    ("apps", "replicasets"): READ,
+    ("apps", "statefulsets"): READ,
+    ("apps", "daemonsets"): READ,
+    ("apps", "controllerrevisions"): READ,
+    ("autoscaling", "horizontalpodautoscalers"): READ | {"patch"},
+    ("events.k8s.io", "events"): {"create"},
+    ("", "nodes"): READ,
+    ("coordination.k8s.io", "leases"): {"get", "create", "patch"},
+}
+"""All that the operator's account may do, by API group and resource."""
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    """The objects in a file of YAML."""
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+def base(kind: str, name: str = "") -> dict[str, Any]:
+    """One object of the base."""
+    names = yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"]
+    found = [
+        document
+        for path in (BASE / name for name in names)
+        if path.is_file()
+        for document in documents(path)
+        if document["kind"] == kind and name in ("", document["metadata"]["name"])
+    ]
+    assert len(found) == 1, f"{kind} {name}: {len(found)} found"
+    return found[0]
+
+
+def all_roles() -> list[dict[str, Any]]:
+    """The roles that are bound to the operator's account."""
+    rbac = documents(BASE / "rbac.yaml")
+    bound = {
+        (document["roleRef"]["kind"], document["roleRef"]["name"])
+        for document in rbac
+        if document["kind"].endswith("Binding")
+    }
+    roles = [document for document in rbac if document["kind"].endswith("Role")]
+    assert {(role["kind"], role["metadata"]["name"]) for role in roles} == bound
+    return roles
+
+
+@pytest.fixture(scope="module")
+def pod() -> dict[str, Any]:
+    found: dict[str, Any] = base("Deployment")["spec"]["template"]
+    return found
+
+
+@pytest.fixture(scope="module")
+def container(pod: dict[str, Any]) -> dict[str, Any]:
+    (only,) = pod["spec"]["containers"]
+    return dict(only)
+
+
+class TestPods:
+    """https://kubernetes.io/docs/concepts/security/pod-security-standards/#restricted, and a little more."""
+
+    def test_namespace_enforces_the_restricted_standard(self) -> None:
+        labels = base("Namespace")["metadata"]["labels"]
+        for mode in ("enforce", "audit", "warn"):
+            assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
+
+    def test_pod(self, pod: dict[str, Any]) -> None:
+        spec = pod["spec"]
+        security = spec["securityContext"]
+        assert security["runAsNonRoot"] is True
+        assert security["runAsUser"] == 65532
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec)
+        assert {kind for volume in spec["volumes"] for kind in set(volume) - {"name"}} == {"configMap", "emptyDir"}
+        # Seconds; an evaluation may take this long to end in order.
+        assert spec["terminationGracePeriodSeconds"] >= 15
+
+    def test_container(self, container: dict[str, Any]) -> None:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        for bound in ("requests", "limits"):
+            assert set(container["resources"][bound]) == {"cpu", "memory"}
+
+    @pytest.mark.parametrize(
+        ("probe", "path"), [("startupProbe", "/healthz"), ("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")]
+    )
+    def test_probes(self, container: dict[str, Any], probe: str, path: str) -> None:
+        assert container[probe]["httpGet"] == {"path": path, "port": "http"}
+        assert container["ports"] == [{"name": "http", "containerPort": Config().port}]
+
+    def test_account_hands_its_token_to_the_operator_alone(self, pod: dict[str, Any]) -> None:
+        assert base("ServiceAccount")["automountServiceAccountToken"] is False
+        assert pod["spec"]["serviceAccountName"] == ACCOUNT
+        assert pod["spec"]["automountServiceAccountToken"] is True
+
+    def test_replicas_are_apart_and_one_stays(self, pod: dict[str, Any]) -> None:
+        labels = {"matchLabels": pod["metadata"]["labels"]}
+        deployment = base("Deployment")
+        assert deployment["spec"]["replicas"] == 2
+        assert deployment["spec"]["selector"] == labels
+        spread = {each["topologyKey"]: each["labelSelector"] for each in pod["spec"]["topologySpreadConstraints"]}
+        assert spread == {"topology.kubernetes.io/zone": labels, "kubernetes.io/hostname": labels}
+        budget = base("PodDisruptionBudget")["spec"]
+        assert budget["minAvailable"] == 1
+        assert budget["selector"] == labels
+
+    def test_service_finds_them(self, pod: dict[str, Any]) -> None:
+        service = base("Service")["spec"]
+        assert service["selector"] == pod["metadata"]["labels"]
+        assert service["ports"] == [{"name": "http", "port": 8080, "targetPort": "http"}]
+
+
+class TestRights:
+    def test_are_these_and_no_others(self) -> None:
+        granted: dict[tuple[str, str], set[str]] = defaultdict(set)
+        for role in all_roles():
+            for rule in role["rules"]:
+                for group in rule["apiGroups"]:
+                    for resource in rule["resources"]:
+                        granted[group, resource] |= set(rule["verbs"])
+        assert granted == RIGHTS
+
+    def test_have_no_wildcard_and_no_way_to_more(self) -> None:
+        people = documents(BASE / "rbac-people.yaml")
+        for role in (*all_roles(), *people):
+            for rule in role["rules"]:
+                for part in (*rule["apiGroups"], *rule["resources"], *rule["verbs"]):
+                    assert "*" not in part
+                    assert part not in ("secrets", "bind", "escalate", "impersonate", "nonResourceURLs")
+
+    def test_are_given_to_one_account(self) -> None:
+        for document in documents(BASE / "rbac.yaml"):
+            if document["kind"].endswith("Binding"):
+                assert document["subjects"] == [
+                    {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE},
+                ], document["metadata"]["name"]
+
+    def test_to_act_are_a_role_of_their_own(self) -> None:
+        """Leaving that role out is what the dry-run overlay does."""
+        writing = {
+            role["metadata"]["name"]
+            for role in all_roles()
+            for rule in role["rules"]
+            if {"apps", "autoscaling"} & set(rule["apiGroups"]) and set(rule["verbs"]) - READ
+        }
+        assert writing == {"resilience-operator-act"}
+
+    def test_on_the_lease_are_for_one_name(self) -> None:
+        for rule in base("Role")["rules"]:
+            assert rule.get("resourceNames") == [Config().lease_name] or rule["verbs"] == ["create"]
+
+    def test_of_people_come_with_those_to_change_workloads(self) -> None:
+        aggregated = {
+            label.rpartition("-")[2]: set(rule["verbs"])
+            for role in documents(BASE / "rbac-people.yaml")
+            for label in role["metadata"]["labels"]
+            for rule in role["rules"]
+        }
+        assert aggregated["view"] == READ
+        assert set(aggregated) == {"admin", "edit", "view"}
+
+
+class TestConfiguration:
+    def test_file_is_understood(self) -> None:
+        config = load({}, BASE / "config.yaml")
+        assert [source.name for source in config.all_sources] == ["default"]
+        # Two replicas: without it, both would act.
+        assert config.leader_election is True
+        assert not config.dry_run
+
+    def test_command_line_is_understood(self, container: dict[str, Any]) -> None:
+        command, *arguments = container["args"]
+        group = typer.main.get_command(app)
+        assert isinstance(group, click.Group | typer.core.TyperGroup)
+        found = group.commands[command].make_context(command, [*arguments, "--namespace=shop"])
+        assert found.params["config"] == Path("/etc/resilience-operator/config.yaml")
+        assert found.params["namespace"] == ["shop"]
+        mounted = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+        assert mounted == {"/etc/resilience-operator": "config", "/tmp": "tmp"}
+
+    @pytest.mark.parametrize("path", [BASE / "deployment.yaml", *sorted((MANIFESTS / "overlays").rglob("*.yaml"))])
+    def test_environment_is_understood(self, path: Path) -> None:
+        for name in re.findall(r"name: RESILIENCE_(\w+)", path.read_text()):
+            assert name.lower() in Config.model_fields
+
+    def test_no_generated_name_is_that_of_the_lease(self) -> None:
+        """Kustomize would add the hash to the lease's name in the role, too."""
+        generated = yaml.safe_load((BASE / "kustomization.yaml").read_text())["configMapGenerator"]
+        assert Config().lease_name not in [each["name"] for each in generated]
+
+    def test_lease_namespace(self) -> None:
+        assert Config().lease_namespace == base("Namespace")["metadata"]["name"] == NAMESPACE
+
+
+@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_kustomization_names_what_is_there(path: Path) -> None:
+    found = yaml.safe_load(path.read_text())
+    named = [
+        *found["resources"],
+        *(patch["path"] for patch in found.get("patches", ()) if "path" in patch),
+        *(
+            name
+            for each in found.get("configMapGenerator", ())
+            for name in (*each.get("files", ()), *each.get("envs", ()))
+        ),
+    ]
+    for name in named:
+        assert (path.parent / name).exists(), name
+        # What lies outside must be a folder: kustomize takes no file from there.
+        assert not name.startswith("..") or (path.parent / name / "kustomization.yaml").is_file()
+
+
+class TestSamples:
+    POLICIES = sorted(path for path in SAMPLES.glob("*.yaml") if documents(path)[0]["kind"] == KIND)
+
+    @pytest.mark.parametrize("path", POLICIES, ids=lambda path: path.stem)
+    def test_is_a_policy_that_can_work(self, path: Path) -> None:
+        (document,) = documents(path)
+        assert parse_policy(document).metadata.namespace == "shop"
+        assert path.read_text().startswith("# "), "says what it is for"
+
+    def test_all_are_applied(self) -> None:
+        named = yaml.safe_load((SAMPLES / "kustomization.yaml").read_text())["resources"]
+        assert sorted(named) == sorted(
+            path.name for path in SAMPLES.glob("*.yaml") if path.name != "kustomization.yaml"
+        )
+
+    def test_checkout_has_its_target(self) -> None:
+        (policy,) = documents(SAMPLES / "checkout.yaml")
+        (deployment,) = documents(SAMPLES / "checkout-deployment.yaml")
+        assert policy["spec"]["targetRef"] == {
+            "apiVersion": deployment["apiVersion"],
+            "kind": deployment["kind"],
+            "name": deployment["metadata"]["name"],
+        }
+        assert policy["metadata"]["namespace"] == deployment["metadata"]["namespace"]
+
+
+class TestImage:
+    TEXT = (ROOT / "Dockerfile").read_text()
+
+    def last(self, instruction: str) -> str:
+        """The last such instruction's argument."""
+        return re.findall(rf"^{instruction} (.+)$", self.TEXT, re.MULTILINE)[-1]
+
+    def test_version_is_one(self) -> None:
+        (image,) = yaml.safe_load((BASE / "kustomization.yaml").read_text())["images"]
+        assert image["newTag"] == __version__
+        assert f"ARG VERSION={__version__}\n" in self.TEXT
+        assert base("Deployment")["spec"]["template"]["spec"]["containers"][0]["image"] == image["name"]
+
+    def test_user_is_the_pod_s(self, pod: dict[str, Any]) -> None:
+        security = pod["spec"]["securityContext"]
+        assert self.last("USER") == f"{security['runAsUser']}:{security['runAsGroup']}"
+
+    def test_entry_point_is_installed(self, container: dict[str, Any]) -> None:
+        (name,) = yaml.safe_load(self.last("ENTRYPOINT"))
+        assert name in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+        assert yaml.safe_load(self.last("CMD")) == container["args"][:1]
+
+    def test_base_can_be_replaced(self) -> None:
+        assert set(re.findall(r"^FROM (\S+)", self.TEXT, re.MULTILINE)) == {"${BASE}"}
+
+    def test_installs_by_hash_alone(self) -> None:
+        installs = re.findall(r"pip [^&\n]*install [^&\n]*", self.TEXT.replace("\\\n", ""))
+        assert len(installs) == 3
+        for install in installs:
+            assert "--require-hashes" in install or "--no-index" in install
+
+    def test_context_has_what_is_copied(self) -> None:
+        kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+        for line in re.findall(r"^COPY (?!--from)(.+)$", self.TEXT, re.MULTILINE):
+            for source in line.split()[:-1]:
+                assert any(fnmatch.fnmatch(source, pattern) or source.startswith(f"{pattern}/") for pattern in kept)
+                assert (ROOT / source).exists()
