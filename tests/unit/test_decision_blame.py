@@ -1,0 +1,195 @@
+"""Who is to blame: the release, or the load."""
+
+from dataclasses import replace
+
+import pytest
+
+from resilience_operator.decision.evidence import judge_release
+from resilience_operator.decision.memory import Phase, Verdict
+from resilience_operator.decision.observation import Measured, Observation
+from resilience_operator.decision.policy import Condition, Rollback, Rule, ScaleUp
+
+from .decision_builders import (
+    BAD_B,
+    BOTH_BAD,
+    GOOD_B,
+    SIGNALS,
+    Run,
+    note,
+    policy,
+    ratio,
+    reasons,
+    releasing,
+    seen,
+    split,
+    unknown,
+    verbs,
+    whole,
+)
+
+ERRORS, LATENCY = Condition("error-rate", 0.01), Condition("latency-p99", 1.0)
+
+
+def slow(value: float, samples: float = 1000.0) -> Measured:
+    return Measured(value, samples)
+
+
+@pytest.mark.parametrize(
+    ("condition", "observation", "ok_before", "crossed", "reason"),
+    [
+        pytest.param(ERRORS, BAD_B, True, True, "Crossed", id="only the new is bad"),
+        pytest.param(ERRORS, BAD_B, False, True, "Crossed", id="whatever was before"),
+        pytest.param(ERRORS, GOOD_B, True, False, "WithinBounds", id="both are good"),
+        pytest.param(ERRORS, BOTH_BAD, True, False, "SharedByRevisions", id="both are bad"),
+        pytest.param(
+            ERRORS, split(a=ratio(150, 3000), b=ratio(900, 3000)), True, True, "Crossed", id="much worse under load"
+        ),
+        pytest.param(
+            ERRORS, split(a=ratio(600, 3000), b=ratio(3, 3000)), True, False, "WithinBounds", id="only the old is bad"
+        ),
+        pytest.param(ERRORS, split(a=ratio(3, 3000)), True, None, "NoTraffic", id="no data of the new"),
+        pytest.param(ERRORS, split(a=ratio(0, 9), b=ratio(2, 3)), True, None, "TooFewSamples", id="3 requests in all"),
+        pytest.param(
+            ERRORS, split(a=ratio(3, 3000), b=ratio(1, 20)), True, None, "Inconclusive", id="one failure of 20"
+        ),
+        pytest.param(ERRORS, split(b=ratio(600, 3000)), True, True, "Crossed", id="the old is gone, Ok before"),
+        pytest.param(
+            ERRORS, split(b=ratio(600, 3000)), False, False, "CrossedBefore", id="the old is gone, bad before"
+        ),
+        pytest.param(
+            ERRORS, split(a=ratio(2, 5), b=ratio(600, 3000)), False, False, "CrossedBefore", id="too little of the old"
+        ),
+        pytest.param(
+            ERRORS, split(b=ratio(45, 3000)), True, None, "Inconclusive", id="alone it must be surer: 1.5 % of 3000"
+        ),
+        pytest.param(ERRORS, whole(ratio(600, 3000)), True, True, "Crossed", id="cannot be split, Ok before"),
+        pytest.param(ERRORS, whole(ratio(600, 3000)), False, False, "CrossedBefore", id="cannot be split, bad before"),
+        pytest.param(ERRORS, unknown(reason="SourceTimedOut"), True, None, "SourceTimedOut", id="no measurement"),
+        pytest.param(LATENCY, split(a=slow(0.2), b=slow(1.4)), True, True, "Crossed", id="only the new is slow"),
+        pytest.param(LATENCY, split(a=slow(1.4), b=slow(1.5)), True, False, "SharedByRevisions", id="both are slow"),
+        pytest.param(
+            LATENCY, split(a=slow(0.99), b=slow(1.01)), True, False, "SharedByRevisions", id="a threshold in between"
+        ),
+        pytest.param(LATENCY, split(a=slow(1.2), b=slow(3.0)), True, True, "Crossed", id="far slower under load"),
+        pytest.param(
+            LATENCY, split(a=slow(0.2), b=slow(1.4, 50)), True, None, "TooFewSamples", id="a quantile of 50 requests"
+        ),
+    ],
+)
+def test_what_counts_against_the_release(
+    condition: Condition, observation: Observation, ok_before: bool, crossed: bool | None, reason: str
+) -> None:
+    found = judge_release(condition, SIGNALS[condition.signal], observation, "b", ok_before)
+    assert (found.crossed, found.reason) == (crossed, reason)
+
+
+def test_a_quarantined_revision_is_no_measure() -> None:
+    observation = split(a=ratio(3, 3000), bad=ratio(900, 3000), b=ratio(300, 3000))
+    signal = SIGNALS["error-rate"]
+    assert judge_release(ERRORS, signal, observation, "b", True).crossed is False
+    assert judge_release(ERRORS, signal, observation, "b", True, {"bad"}).crossed is True
+
+
+@pytest.mark.parametrize(
+    ("before", "crossed", "reason"),
+    [
+        (ratio(3, 3000), True, "Crossed"),
+        (ratio(250, 3000), False, "NotWorseThanBefore"),
+    ],
+)
+def test_without_peers_it_must_be_worse_than_before(before: Measured, crossed: bool, reason: str) -> None:
+    observation = split(b=ratio(300, 3000))
+    found = judge_release(ERRORS, SIGNALS["error-rate"], observation, "b", True, (), before)
+    assert (found.crossed, found.reason) == (crossed, reason)
+
+
+def test_availability_below_is_compared_too() -> None:
+    condition = Condition("error-rate", 0.99, above=False)
+    signal = SIGNALS["error-rate"]
+    observation = split(a=ratio(2997, 3000), b=ratio(2400, 3000))
+    assert judge_release(condition, signal, observation, "b", True).crossed is True
+    observation = split(a=ratio(2400, 3000), b=ratio(2400, 3000))
+    assert judge_release(condition, signal, observation, "b", True).crossed is False
+
+
+LOAD = Rule("load", (Condition("cpu", 0.7),), scale_up=ScaleUp(pods=2))
+ERRORS_SCALE = Rule("errors-scale", (Condition("error-rate", 0.01),), scale_up=ScaleUp(pods=2))
+GUARD = Rule("guard", (Condition("error-rate", 0.01),), pause=True, rollback=Rollback(after=30.0))
+
+
+def begun(*rules: Rule) -> Run:
+    """A release of `b` under way from the good `a`."""
+    run = Run(policy(*rules))
+    run.look()
+    run.target = releasing()
+    run.look(seen(error_rate=GOOD_B))
+    assert run.release.phase is Phase.PROGRESSING
+    assert run.release.ok_before == tuple(sorted(r.name for r in rules))
+    return run
+
+
+def test_a_bad_release_under_a_spike_is_rolled_back_not_scaled_through() -> None:
+    run = begun(ERRORS_SCALE, GUARD)
+    decision = run.look(seen(error_rate=BAD_B))
+    assert verbs(decision) == ["pauseRollout"]
+    assert "to blame" in note(decision, "errors-scale")
+    run.look(seen(error_rate=BAD_B))
+    assert verbs(run.look(seen(error_rate=BAD_B))) == ["rollback"]
+
+
+def test_a_spike_during_a_good_release_is_scaled_not_rolled_back() -> None:
+    run = begun(LOAD, ERRORS_SCALE, GUARD)
+    hot = seen(error_rate=BOTH_BAD, cpu=split(a=Measured(0.95), b=Measured(0.93)))
+    decision = run.look(hot)
+    assert verbs(decision) == ["scaleUp"]
+    assert decision.commands[0].rules == ("load", "errors-scale")
+    for _ in range(10):
+        assert "rollback" not in verbs(run.look(hot))
+    assert run.release.phase is Phase.PROGRESSING
+
+
+def test_cpu_of_the_new_a_little_higher_still_scales() -> None:
+    run = begun(LOAD, GUARD)
+    decision = run.look(seen(error_rate=GOOD_B, cpu=split(a=Measured(0.69), b=Measured(0.74))))
+    assert verbs(decision) == ["scaleUp"]
+
+
+def test_cpu_of_the_new_alone_does_not_scale() -> None:
+    run = begun(LOAD, GUARD)
+    assert verbs(run.look(seen(error_rate=GOOD_B, cpu=split(a=Measured(0.3), b=Measured(0.9))))) == []
+
+
+def test_blame_is_not_carried_over_to_the_next_revision() -> None:
+    run = begun(replace(GUARD, rollback=None, pause=False, alert=True, scale_up=None), GUARD)
+    run.look(seen(error_rate=BAD_B))
+    run.look(seen(error_rate=BAD_B))
+    run.target = releasing("c", "a")  # a fix is applied in time, and the pause lifted with it
+    decision = run.look(seen(error_rate=split(a=ratio(3, 3000), c=ratio(600, 3000))))
+    assert verbs(decision) == ["pauseRollout"]
+    assert run.release.revision == "c"
+    assert run.memory.rules["guard"].guilty == decision.at
+
+
+def test_a_release_that_cannot_be_judged_is_left_alone_and_told_once() -> None:
+    run = begun(GUARD)
+    few = seen(error_rate=split(a=ratio(0, 9), b=ratio(2, 3)))
+    told = [reasons(run.look(few)) for _ in range(20)]
+    assert [reason for one in told for reason in one] == ["ReleaseNotJudged"]
+    assert told.index(["ReleaseNotJudged"]) * 15 >= 60, "not before a whole look-back"
+    assert not run.target.paused
+
+
+def test_no_traffic_before_the_first_pod_is_ready_is_not_told() -> None:
+    run = begun(GUARD)
+    b = replace(run.target.revisions[1], ready=0)
+    run.target = replace(run.target, revisions=(run.target.revisions[0], b))
+    for _ in range(20):
+        assert reasons(run.look(seen(error_rate=split(a=ratio(3, 3000))))) == []
+
+
+def test_unknown_never_acts() -> None:
+    run = begun(LOAD, GUARD)
+    for _ in range(40):
+        decision = run.look({name: unknown() for name in SIGNALS})
+        assert verbs(decision) == []
+        assert all(r.verdict is Verdict.UNKNOWN for r in decision.rules)
