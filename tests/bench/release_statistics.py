@@ -67,7 +67,7 @@ SETTINGS = (
     Setting(0.02, 5.0),
     Setting(0.05, 50.0),
     Setting(0.05, 50.0, interval=5.0),
-    Setting(0.02, 50.0, rollout=1800.0, canary=True, share=0.5),
+    Setting(0.02, 50.0, rollout=900.0, canary=True, share=0.5),
     Setting(0.05, 50.0, rollout=1800.0, canary=True, share=0.25, interval=5.0),
 )
 """Below the threshold, just over it, and far over it as under load; the last, with its 480 looks, is the worst case."""

@@ -44,21 +44,21 @@ def policy(*rules: Rule, **fields: Any) -> Policy:
     return Policy(**{**given, **fields})
 
 
-def revision(name: str, number: int = 1, *, age: float = DAY, replicas: int = 3, ready: int | None = None) -> Revision:
+def revision(name: str, number: int = 1, *, age: float = DAY, replicas: int = 4, ready: int | None = None) -> Revision:
     """A revision that is `age` seconds old at T0."""
     return Revision(name, f"checkout-{name}", number, T0 - age, replicas, replicas if ready is None else ready)
 
 
 def target(**fields: Any) -> TargetState:
-    """Three ready pods of revision `a`, a day old."""
+    """Four ready pods of revision `a`, a day old."""
     given: dict[str, Any] = {
         "kind": "Deployment",
         "namespace": "shop",
         "name": "checkout",
         "uid": "target-uid",
         "resource_version": "1",
-        "replicas": 3,
-        "ready": 3,
+        "replicas": 4,
+        "ready": 4,
         "rolled_out": True,
         "revision": "a",
         "revisions": (revision("a"),),
