@@ -196,7 +196,7 @@ def test_a_bad_release_under_a_load_spike_is_rolled_back_not_scaled_through(worl
         },
     ])  # fmt: skip
     bad(world)
-    world.load.workload(world.namespace, "checkout", rps=400)
+    world.load.workload(world.namespace, "checkout", rps=145)
     world.release("2.0")
     world.until_phase("RolledBack")
     assert world.actions() == ["pauseRollout", "rollback"]
