@@ -11,6 +11,7 @@ import json
 import logging
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -106,13 +107,7 @@ class Kube:
         credentials = await Credentials.find(kubeconfig)
         api: Any = ApiClient(credentials.configuration)
         api.user_agent = user_agent
-        api.rest_client.pool_manager = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=connections, ssl=api.rest_client.ssl_context, socket_factory=_keepalive_socket
-            ),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=True,
-        )
+        api.rest_client.pool_manager = _session(api.rest_client.ssl_context, connections)
         if not isinstance(retry, Retry):
             retry = Retry(retry, on_retry=on_retry)
         try:
@@ -352,6 +347,18 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         del pending[:start]
     if pending.strip():
         raise TryAgain("the watch was cut off in an event", dependency=DEPENDENCY, reason="cut_off")
+
+
+def _session(tls: ssl.SSLContext, connections: int) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, ssl=tls, socket_factory=_keepalive_socket),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        trust_env=True,
+    )
+    # aiohttp sends a GET, PUT or DELETE again by itself when its connection drops. It has no public switch; its own
+    # test client turns it off in this way, too.
+    session._retry_connection = False
+    return session
 
 
 def _keepalive_socket(address: tuple[Any, ...]) -> socket.socket:

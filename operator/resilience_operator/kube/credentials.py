@@ -17,6 +17,7 @@ from typing import Any
 from kubernetes.aio import config
 from kubernetes.aio.client import Configuration
 from kubernetes.aio.config.config_exception import ConfigException
+from yaml import YAMLError
 
 from resilience_operator.resilience import Clock
 
@@ -74,7 +75,7 @@ class Credentials:
                 raise NoCluster(f"no kubeconfig at {path}: give --kubeconfig or set KUBECONFIG")
             loader = await kube_config.load_kube_config(path, client_configuration=configuration, persist_config=False)
             return cls(configuration, kubeconfig=path, token_file=_token_file_of(loader, path))
-        except (ConfigException, OSError, TypeError, AttributeError, KeyError) as error:
+        except (ConfigException, YAMLError, OSError, TypeError, AttributeError, KeyError) as error:
             # The loader meets a malformed file with whatever its own code stumbles over.
             raise NoCluster(f"the cluster's configuration cannot be read: {error!r}") from error
 
