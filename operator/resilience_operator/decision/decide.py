@@ -10,7 +10,7 @@ from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.api.spec import Mode
 from resilience_operator.decision import judging, lifecycle, scaling
 from resilience_operator.decision.commands import Command, Notice
-from resilience_operator.decision.evidence import judge_all, judge_release, only_new_crosses
+from resilience_operator.decision.evidence import Trial, judge_all, judge_release, only_suspect_crosses
 from resilience_operator.decision.memory import (
     Memory,
     Phase,
@@ -21,7 +21,7 @@ from resilience_operator.decision.memory import (
     Tally,
     Verdict,
 )
-from resilience_operator.decision.observation import Measured, Observation
+from resilience_operator.decision.observation import Observation
 from resilience_operator.decision.overlay import in_earnest, overlay, still_holds
 from resilience_operator.decision.policy import Condition, Policy, Rule, Signal
 from resilience_operator.decision.target import TargetState
@@ -102,9 +102,9 @@ def decide(
     watched = release.phase in lifecycle.UNDER_WATCH
     # What was held against one revision is not held against the next.
     same = memory.release is not None and memory.release.revision == release.revision
-    if not same and release.ok_before:
-        release = replace(release, before=_tallies(policy, observations, now))
-    ok_before = set(release.ok_before)
+    if watched:
+        release = _measured_from(release, policy, observations, now, anew=not same)
+    trial = Trial(release.revision if watched else release.rolled_from, quarantined, release.before, release.began)
 
     rules: dict[str, RuleMemory] = {}
     reports: list[RuleReport] = []
@@ -113,6 +113,7 @@ def decide(
     patience = PATIENCE * policy.interval
     lookback = max(patience, policy.window)
     measured = clean = True
+    accused: set[str] = set()
     for rule in policy.rules:
         before = _before(memory, rule, same_release=same)
         readings = read(
@@ -127,13 +128,8 @@ def decide(
             against = read(
                 rule,
                 before.blame,
-                lambda c, ok=rule.name in ok_before: judge_release(  # type: ignore[misc]
-                    c,
-                    *_look(policy, observations, c, now),
-                    release.revision,
-                    ok,
-                    quarantined,
-                    _before_release(release, c),
+                lambda c, ok=rule.name in release.ok_before: judge_release(  # type: ignore[misc]
+                    c, *_look(policy, observations, c, now), trial, ok_before=ok
                 ),
                 now,
                 patience,
@@ -143,6 +139,8 @@ def decide(
             after = keep(after, blame=tuple(r.timer for r in against), guilty=guilty)
             measured = measured and blame is not Verdict.UNKNOWN
             clean = clean and blame is Verdict.OK and verdict not in (Verdict.PENDING, Verdict.BREACH)
+            if blame in (Verdict.PENDING, Verdict.BREACH):
+                accused.update(r.condition.signal for r in against if r.judgement.crossed)
             charges.append(
                 judging.Charge(
                     rule,
@@ -181,8 +179,8 @@ def decide(
     release = judged.release
     if not measured and (unjudged := _unjudged(release, seen, charges, now - lookback)):
         notices.append(unjudged)
-    if watched:
-        demands = [_suppress(d, policy, observations, release.revision, quarantined, now) for d in demands]
+    if trial.revision is not None:
+        demands = [_suppress(d, policy, observations, trial, accused, now) for d in demands]
     metrics_gone = _metrics_gone(memory.metrics_gone, reports, now)
     sized = scaling.plan(policy, hands, seen, demands, rules, release, metrics_gone, now, notices)
 
@@ -263,6 +261,20 @@ def _ok_rules(policy: Policy, memory: Memory) -> Iterator[str]:
             yield rule.name
 
 
+def _measured_from(
+    release: ReleaseMemory, policy: Policy, observations: Mapping[str, Observation], now: float, *, anew: bool
+) -> ReleaseMemory:
+    """Take down what it was like before the release (if `anew`), and since when its revision is measured."""
+    if anew and release.ok_before:
+        release = replace(release, before=_tallies(policy, observations, now))
+    if release.before and release.began is None:
+        counted = (observations[name] for name in release.before if name in observations)
+        if any(release.revision in observation.by_revision for observation in counted):
+            # Its first requests came within the last interval.
+            return replace(release, began=now - policy.interval)
+    return release
+
+
 def _tallies(policy: Policy, observations: Mapping[str, Observation], now: float) -> dict[str, Tally]:
     """The counted signals of the rules that guard releases, as far as there are enough requests to tell."""
     found: dict[str, Tally] = {}
@@ -274,11 +286,6 @@ def _tallies(policy: Policy, observations: Mapping[str, Observation], now: float
         if measured.samples >= max(signal.min_samples, 1.0):
             found[condition.signal] = Tally(measured.samples, measured.events)
     return found
-
-
-def _before_release(release: ReleaseMemory, condition: Condition) -> Measured | None:
-    tally = release.before.get(condition.signal)
-    return None if tally is None else Measured(tally.events / tally.samples, tally.samples, tally.events)
 
 
 def _before(memory: Memory, rule: Rule, *, same_release: bool) -> RuleMemory:
@@ -329,15 +336,22 @@ def _suppress(
     demand: scaling.Demand,
     policy: Policy,
     observations: Mapping[str, Observation],
-    revision: str | None,
-    quarantined: Container[str],
+    trial: Trial,
+    accused: Container[str],
     now: float,
 ) -> scaling.Demand:
-    """A breach that only the new revision shows is the release's: it is no reason to scale up."""
+    """A breach that only one revision shows is that release's: it is no reason to scale up.
+
+    trial: of the revision that is on its way, or that is being rolled back, or was: what its last pods did stays in
+    the look-back for a while. accused: signals that are held against the release already.
+    """
     if demand.verdict is not Verdict.BREACH:
         return demand
     crossing = [r.condition for r in demand.readings if r.judgement.crossed]
-    blamed = all(only_new_crosses(c, *_look(policy, observations, c, now), revision, quarantined) for c in crossing)
+    blamed = all(
+        only_suspect_crosses(c, *_look(policy, observations, c, now), trial, accused=c.signal in accused)
+        for c in crossing
+    )
     return replace(demand, suppressed=True) if crossing and blamed else demand
 
 

@@ -11,12 +11,13 @@ A value without counts (CPU, a quantile) has no such test; there the new revisio
 
 from __future__ import annotations
 
-from collections.abc import Container
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
 from math import exp, isfinite, lgamma, sqrt
 from statistics import NormalDist
 
 from resilience_operator.api.quantities import format_value
+from resilience_operator.decision.memory import Tally
 from resilience_operator.decision.observation import Measured, Observation
 from resilience_operator.decision.policy import Condition, Signal
 
@@ -57,6 +58,21 @@ class Judgement:
     reason: str
     message: str
     value: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a release is judged by.
+
+    revision: the new one, None where there is none yet. quarantined: revisions that are no measure for it.
+    before: counted signals of the whole target as the release began. began: since when (seconds since the epoch) the
+    new revision is measured, None where that is not known.
+    """
+
+    revision: str | None
+    quarantined: Container[str] = ()
+    before: Mapping[str, Tally] = field(default_factory=dict)
+    began: float | None = None
 
 
 def wilson(events: float, samples: float, z: float = CONFIDENCE_Z) -> tuple[float, float]:
@@ -108,35 +124,28 @@ def judge_all(condition: Condition, signal: Signal, observation: Observation) ->
 
 
 def judge_release(
-    condition: Condition,
-    signal: Signal,
-    observation: Observation,
-    revision: str | None,
-    ok_before: bool,
-    quarantined: Container[str] = (),
-    before: Measured | None = None,
+    condition: Condition, signal: Signal, observation: Observation, trial: Trial, *, ok_before: bool
 ) -> Judgement:
-    """Judge what counts against the release of `revision`: only what that revision alone does.
+    """Judge what counts against the release: only what its revision alone does.
 
-    A signal that can be split is compared between the new revision and the others, of which those in `quarantined`
-    are no measure. Where it cannot be split, or where no other revision has data any more, it counts only when the
-    rule was Ok before the release began (`ok_before`); and, where its failures are counted, when there are more of
-    them than there were then (`before`): by chance alone a service that always was over its threshold may have been
-    Ok at that one look.
+    A signal that can be split is compared between the new revision and the others. Where it cannot be split, or where
+    no other revision has data any more, it counts only when the rule was Ok before the release began (`ok_before`);
+    and, where its failures are counted, when there are more of them than there were then: by chance alone a service
+    that always was over its threshold may have been Ok at that one look.
     """
     if observation.measured is None:
         return Judgement(None, observation.reason, observation.message)
     if not observation.splittable:
-        return _against_before(condition, signal, observation.measured, ok_before, before)
-    if revision is None or (new := observation.by_revision.get(revision)) is None:
-        return Judgement(None, "NoTraffic", f"{signal.name}: nothing measured of revision {revision or 'yet'}")
+        return _against_before(condition, signal, observation.measured, trial, ok_before=ok_before)
+    if trial.revision is None or (new := observation.by_revision.get(trial.revision)) is None:
+        return Judgement(None, "NoTraffic", f"{signal.name}: nothing measured of revision {trial.revision or 'yet'}")
     found = judge(condition, signal, new)
     if not found.crossed:
         return found
-    old = _others(condition, signal, observation, revision, quarantined)
+    old = _others(condition, signal, observation, trial)
     if old is None:
-        return _against_before(condition, signal, new, ok_before, before)
-    if _clearly_worse(condition, signal, new, old):
+        return _against_before(condition, signal, new, trial, ok_before=ok_before)
+    if _worse_than_others(condition, signal, observation, trial, new, old):
         return found
     return Judgement(
         False,
@@ -147,31 +156,68 @@ def judge_release(
     )
 
 
-def only_new_crosses(
-    condition: Condition,
-    signal: Signal,
-    observation: Observation,
-    revision: str | None,
-    quarantined: Container[str] = (),
+def only_suspect_crosses(
+    condition: Condition, signal: Signal, observation: Observation, trial: Trial, *, accused: bool
 ) -> bool:
-    """Whether the new revision alone crosses: both have data, the old one does not cross, the new one is worse."""
-    if not observation.splittable or revision is None or (new := observation.by_revision.get(revision)) is None:
+    """Whether only the revision on trial crosses, so that the breach is its doing and no lack of pods.
+
+    accused: the signal is held against that revision already. Then it need not be proven worse once more; and where
+    there is no data of the others, the breach is its doing too.
+    """
+    if not observation.splittable or (new := observation.by_revision.get(trial.revision or "")) is None:
         return False
-    old = _others(condition, signal, observation, revision, quarantined)
-    if old is None or judge(condition, signal, old).crossed is not False:
+    old = _others(condition, signal, observation, trial)
+    if old is None:
+        return accused
+    if judge(condition, signal, old).crossed is not False:
         return False
-    return judge(condition, signal, new).crossed is True and _clearly_worse(condition, signal, new, old)
+    if accused:
+        return True
+    if judge(condition, signal, new).crossed is not True:
+        return False
+    return _worse_than_others(condition, signal, observation, trial, new, old)
 
 
-def _others(
-    condition: Condition, signal: Signal, observation: Observation, revision: str, quarantined: Container[str]
-) -> Measured | None:
+def _others(condition: Condition, signal: Signal, observation: Observation, trial: Trial) -> Measured | None:
     """The other revisions as one, None when they have too little data to be a measure."""
-    parts = [m for name, m in observation.by_revision.items() if name != revision and name not in quarantined]
+    split = observation.by_revision.items()
+    parts = [m for name, m in split if name != trial.revision and name not in trial.quarantined]
     old = _merge([m for m in parts if isfinite(m.value)], condition.above)
     if old is None or (old.samples is not None and not old.samples >= max(signal.min_samples, 1.0)):
         return None
     return old
+
+
+def _worse_than_others(
+    condition: Condition, signal: Signal, observation: Observation, trial: Trial, new: Measured, old: Measured
+) -> bool:
+    """Whether the new revision is worse than the others, and was not only measured in worse times.
+
+    The look-back of the others reaches back to before the new revision served anything. If the load rose just then,
+    theirs is a mixture of good times and bad, and the new one's is of bad times only.
+    """
+    if not _clearly_worse(condition, signal, new, old):
+        return False
+    recent = _since_began(signal, observation.at, trial, old)
+    return recent is None or _clearly_worse(condition, signal, new, recent)
+
+
+def _since_began(signal: Signal, at: float, trial: Trial, old: Measured) -> Measured | None:
+    """What the others did since the new revision is measured; None where that cannot be told, or is too little.
+
+    Of what was counted before the release, the part that is still within the look-back is taken off.
+    """
+    before = trial.before.get(signal.name)
+    if before is None or trial.began is None or old.samples is None or old.events is None:
+        return None
+    left = 1 - (at - trial.began) / signal.window
+    if not 0 < left < 1:
+        return None
+    samples = old.samples - before.samples * left
+    if samples < max(signal.min_samples, 1.0):
+        return None
+    events = min(samples, max(0.0, old.events - before.events * left))
+    return Measured(events / samples, samples, events)
 
 
 def _clearly_worse(condition: Condition, signal: Signal, new: Measured, old: Measured) -> bool:
@@ -243,7 +289,7 @@ def _merge(parts: list[Measured], above: bool) -> Measured | None:
 
 
 def _against_before(
-    condition: Condition, signal: Signal, measured: Measured, ok_before: bool, before: Measured | None
+    condition: Condition, signal: Signal, measured: Measured, trial: Trial, *, ok_before: bool
 ) -> Judgement:
     """Judge what can only be compared with the time before the release."""
     found = judge(condition, signal, measured, FALSE_ALARM_Z)
@@ -251,8 +297,10 @@ def _against_before(
         return found
     if not ok_before:
         return Judgement(False, "CrossedBefore", f"{signal.name} was not Ok before the release began", found.value)
-    if before is None or before.events is None or measured.events is None:
+    tally = trial.before.get(signal.name)
+    if tally is None or measured.events is None:
         return found
+    before = Measured(tally.events / tally.samples, tally.samples, tally.events)
     if _clearly_worse(condition, signal, measured, before):
         return found
     return Judgement(

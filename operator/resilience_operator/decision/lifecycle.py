@@ -74,6 +74,7 @@ def _new_revision(
         unmeasured=None,
         ok_before=release.ok_before if begun else tuple(sorted(ok_rules)),
         before=release.before if begun else {},
+        began=None,
         paused=None,
         paused_rule="",
         held=False,

@@ -92,7 +92,7 @@ class ReleaseMemory:
     since: when `phase` began. good: the revision that is last known good.
     ready: when the bake began, moved on by the time in which nothing could be measured; unmeasured: since when.
     ok_before: rules that guard releases and were Ok when this one began (only those can be turned by it).
-    before: the counted signals as they were then.
+    before: the counted signals as they were then. began: when the new revision began to be measured.
     paused: when this operator paused it, and `paused_rule` on whose account.
     hands_off: a person overruled the operator on this revision: it is watched and told, no longer touched.
     held: rolled back as often as allowed; it stays paused until a person decides.
@@ -107,6 +107,7 @@ class ReleaseMemory:
     unmeasured: float | None = None
     ok_before: tuple[str, ...] = ()
     before: Mapping[str, Tally] = field(default_factory=dict)
+    began: float | None = None
     paused: float | None = None
     paused_rule: str = ""
     hands_off: bool = False
