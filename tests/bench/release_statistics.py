@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from math import exp
 from time import perf_counter
 
-from resilience_operator.decision.evidence import judge_all, judge_release
+from resilience_operator.decision.evidence import Trial, judge_all, judge_release
+from resilience_operator.decision.memory import Tally
 from resilience_operator.decision.observation import Measured, Observation
 from resilience_operator.decision.policy import Condition, Signal
 
@@ -116,7 +117,7 @@ class Window:
         return Measured(self.failures / self.requests, float(self.requests), float(self.failures))
 
 
-def look(at: float, new: Window, old: Window | None, *, ok_before: bool, earlier: Measured | None = None) -> bool:
+def look(at: float, new: Window, old: Window | None, trial: Trial, *, ok_before: bool) -> bool:
     """Whether the decision holds what is seen against the release."""
     measured = new.measured()
     if measured is None or measured.value <= CONDITION.threshold:
@@ -125,7 +126,7 @@ def look(at: float, new: Window, old: Window | None, *, ok_before: bool, earlier
     if old is not None and (before := old.measured()) is not None:
         split["old"] = before
     observation = Observation(at, measured, by_revision=split, splittable=True)
-    return judge_release(CONDITION, SIGNAL, observation, "new", ok_before, (), earlier).crossed is True
+    return judge_release(CONDITION, SIGNAL, observation, trial, ok_before=ok_before).crossed is True
 
 
 def release(rng: random.Random, setting: Setting, new_error_rate: float | None = None) -> tuple[bool, bool]:
@@ -134,6 +135,7 @@ def release(rng: random.Random, setting: Setting, new_error_rate: float | None =
     new, old = Window(interval), Window(interval)
     for _ in range(round(SIGNAL.window / interval)):
         old.add(rng, rate * interval, setting.base)
+    trial = Trial("new", before={SIGNAL.name: Tally(old.requests, old.failures)} if old.requests else {}, began=0.0)
     everything = old.measured()
     whole = Observation(0.0, everything) if everything else Observation.unknown(0.0, "NoTraffic", "")
     ok_before = judge_all(CONDITION, SIGNAL, whole).crossed is False
@@ -145,7 +147,7 @@ def release(rng: random.Random, setting: Setting, new_error_rate: float | None =
         there = share < 1
         if there:
             old.add(rng, rate * interval * (1 - share), setting.base)
-        if not look(at, new, old if there else None, ok_before=ok_before, earlier=everything):
+        if not look(at, new, old if there else None, trial, ok_before=ok_before):
             since = None
             continue
         alarm = True
@@ -169,10 +171,11 @@ def caught(share: float, interval: float, runs: int, seed: int, *, within: float
         new, old = Window(interval), Window(interval)
         for _ in range(round(SIGNAL.window / interval)):
             old.add(rng, rate * interval, 0.001)
-        for i in range(round(within / interval)):
+        trial = Trial("new", before={SIGNAL.name: Tally(old.requests, old.failures)}, began=0.0)
+        for i in range(1, round(within / interval) + 1):
             new.add(rng, rate * interval * share, 0.05)
             old.add(rng, rate * interval * (1 - share), 0.001)
-            if look(i * interval, new, old, ok_before=True):
+            if look(i * interval, new, old, trial, ok_before=True):
                 found += 1
                 break
     return found / runs

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from resilience_operator.decision.evidence import judge_release
-from resilience_operator.decision.memory import Phase, Verdict
+from resilience_operator.decision.evidence import Trial, judge_release, only_suspect_crosses
+from resilience_operator.decision.memory import Phase, Tally, Verdict
 from resilience_operator.decision.observation import Measured, Observation
 from resilience_operator.decision.policy import Condition, Rollback, Rule, ScaleUp
 
@@ -14,6 +14,7 @@ from .decision_builders import (
     BOTH_BAD,
     GOOD_B,
     SIGNALS,
+    T0,
     Run,
     note,
     policy,
@@ -79,27 +80,28 @@ def slow(value: float, samples: float = 1000.0) -> Measured:
 def test_what_counts_against_the_release(
     condition: Condition, observation: Observation, ok_before: bool, crossed: bool | None, reason: str
 ) -> None:
-    found = judge_release(condition, SIGNALS[condition.signal], observation, "b", ok_before)
+    found = judge_release(condition, SIGNALS[condition.signal], observation, Trial("b"), ok_before=ok_before)
     assert (found.crossed, found.reason) == (crossed, reason)
 
 
 def test_a_quarantined_revision_is_no_measure() -> None:
     observation = split(a=ratio(3, 3000), bad=ratio(900, 3000), b=ratio(300, 3000))
     signal = SIGNALS["error-rate"]
-    assert judge_release(ERRORS, signal, observation, "b", True).crossed is False
-    assert judge_release(ERRORS, signal, observation, "b", True, {"bad"}).crossed is True
+    assert judge_release(ERRORS, signal, observation, Trial("b"), ok_before=True).crossed is False
+    assert judge_release(ERRORS, signal, observation, Trial("b", {"bad"}), ok_before=True).crossed is True
 
 
 @pytest.mark.parametrize(
     ("before", "crossed", "reason"),
     [
-        (ratio(3, 3000), True, "Crossed"),
-        (ratio(250, 3000), False, "NotWorseThanBefore"),
+        (Tally(3000, 3), True, "Crossed"),
+        (Tally(3000, 250), False, "NotWorseThanBefore"),
     ],
 )
-def test_without_peers_it_must_be_worse_than_before(before: Measured, crossed: bool, reason: str) -> None:
+def test_without_peers_it_must_be_worse_than_before(before: Tally, crossed: bool, reason: str) -> None:
     observation = split(b=ratio(300, 3000))
-    found = judge_release(ERRORS, SIGNALS["error-rate"], observation, "b", True, (), before)
+    trial = Trial("b", before={"error-rate": before})
+    found = judge_release(ERRORS, SIGNALS["error-rate"], observation, trial, ok_before=True)
     assert (found.crossed, found.reason) == (crossed, reason)
 
 
@@ -107,9 +109,42 @@ def test_availability_below_is_compared_too() -> None:
     condition = Condition("error-rate", 0.99, above=False)
     signal = SIGNALS["error-rate"]
     observation = split(a=ratio(2997, 3000), b=ratio(2400, 3000))
-    assert judge_release(condition, signal, observation, "b", True).crossed is True
+    assert judge_release(condition, signal, observation, Trial("b"), ok_before=True).crossed is True
     observation = split(a=ratio(2400, 3000), b=ratio(2400, 3000))
-    assert judge_release(condition, signal, observation, "b", True).crossed is False
+    assert judge_release(condition, signal, observation, Trial("b"), ok_before=True).crossed is False
+
+
+@pytest.mark.parametrize(
+    ("began", "old", "crossed"),
+    [
+        # 60 s of look-back; the new revision serves since 15 s, with 5 % errors, and so do the others since then.
+        pytest.param(T0 - 15, ratio(38 + 3, 3000), False, id="a spike just as the release began"),
+        pytest.param(T0 - 15, ratio(3, 3000), True, id="no spike"),
+        pytest.param(None, ratio(38 + 3, 3000), True, id="without knowing since when, it looks guilty"),
+        pytest.param(T0 - 60, ratio(3, 3000), True, id="the whole look-back is common"),
+    ],
+)
+def test_both_are_compared_over_the_same_time(began: float | None, old: Measured, crossed: bool) -> None:
+    observation = split(a=old, b=ratio(50, 1000))
+    trial = Trial("b", before={"error-rate": Tally(3000, 3)}, began=began)
+    assert judge_release(ERRORS, SIGNALS["error-rate"], observation, trial, ok_before=True).crossed is crossed
+
+
+@pytest.mark.parametrize(
+    ("observation", "accused", "only"),
+    [
+        pytest.param(BAD_B, False, True, id="only the new"),
+        pytest.param(BOTH_BAD, False, False, id="both"),
+        pytest.param(BOTH_BAD, True, False, id="both, and the new accused"),
+        pytest.param(GOOD_B, False, False, id="neither"),
+        pytest.param(split(b=ratio(600, 3000)), False, False, id="alone"),
+        pytest.param(split(b=ratio(600, 3000)), True, True, id="alone and accused"),
+        pytest.param(split(a=ratio(3, 3000)), True, False, id="nothing of the new"),
+        pytest.param(whole(ratio(600, 3000)), True, False, id="cannot be split"),
+    ],
+)
+def test_whose_breach_it_is(observation: Observation, accused: bool, only: bool) -> None:
+    assert only_suspect_crosses(ERRORS, SIGNALS["error-rate"], observation, Trial("b"), accused=accused) is only
 
 
 LOAD = Rule("load", (Condition("cpu", 0.7),), scale_up=ScaleUp(pods=2))
