@@ -93,6 +93,9 @@ ACCEPTED: Mapping[str, Changes] = {
     "no scaleDown": {"scaleDown": {"enabled": False}},
     "a shorter bake": {"release": {"bake": "90s", "compare": "Revisions"}},
     "hold": {"fallback": {"after": "1m", "hold": {}}},
+    "fallback to replicas": {"fallback": {"replicas": 6}},
+    "failing on the progress deadline": {"release.failOnProgressDeadline": True},
+    "resuming": {"release.resume": True},
     "a family": {"metricSource": {"name": "main", "preset": "istio"}},
     "at once": {f"{WHEN}.for": "0s"},
 }
@@ -360,15 +363,6 @@ REFUSED: Mapping[str, Refused] = {
     "another metric source": Refused(
         {"metricSource.type": "datadog"}, "spec.metricSource.type", "only metricSource.type prometheus is supported yet"
     ),
-    "fallback to replicas": Refused(
-        {"fallback": {"replicas": 6}}, "spec.fallback.replicas", "fallback.replicas is not supported yet"
-    ),
-    "failing on the progress deadline": Refused(
-        {"release.failOnProgressDeadline": True},
-        "spec.release.failOnProgressDeadline",
-        "failOnProgressDeadline is not supported yet",
-    ),
-    "resuming": Refused({"release.resume": True}, "spec.release.resume", "release.resume is not supported yet"),
 }
 
 REFUSED_BY_PYTHON_ALONE: Mapping[str, Refused] = {

@@ -25,22 +25,4 @@ NOT_YET: tuple[Check, ...] = (
         cel="self.targetRef.kind == 'Deployment'",
         field="targetRef.kind",
     ),
-    Check(
-        message="fallback.replicas is not supported yet: leave it out, the replicas are then held",
-        holds=lambda spec: spec.fallback.replicas is None,
-        cel="!has(self.fallback) || !has(self.fallback.replicas)",
-        field="fallback.replicas",
-    ),
-    Check(
-        message="release.failOnProgressDeadline is not supported yet: leave it out or write false",
-        holds=lambda spec: not spec.release.fail_on_progress_deadline,
-        cel="!has(self.release) || !self.release.failOnProgressDeadline",
-        field="release.failOnProgressDeadline",
-    ),
-    Check(
-        message="release.resume is not supported yet: leave it out or write false",
-        holds=lambda spec: not spec.release.resume,
-        cel="!has(self.release) || !self.release.resume",
-        field="release.resume",
-    ),
 )
