@@ -50,6 +50,11 @@ def documents(path: Path) -> list[dict[str, Any]]:
     return [document for document in yaml.safe_load_all(path.read_text()) if document]
 
 
+def named(path: Path) -> list[dict[str, Any]]:
+    """The objects in a file that have a name."""
+    return [document for document in documents(path) if "metadata" in document]
+
+
 def base(kind: str, name: str = "") -> dict[str, Any]:
     """One object of the base."""
     names = yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"]
@@ -182,8 +187,9 @@ class TestRights:
         assert writing == {"resilience-operator-act"}
 
     def test_on_the_lease_are_for_one_name(self) -> None:
+        name = load({}, BASE / "config.yaml").lease_name
         for rule in base("Role")["rules"]:
-            assert rule.get("resourceNames") == [Config().lease_name] or rule["verbs"] == ["create"]
+            assert rule.get("resourceNames") == [name] or rule["verbs"] == ["create"]
 
     def test_of_people_come_with_those_to_change_workloads(self) -> None:
         aggregated = {
@@ -219,10 +225,12 @@ class TestConfiguration:
         for name in re.findall(r"name: RESILIENCE_(\w+)", path.read_text()):
             assert name.lower() in Config.model_fields
 
-    def test_no_generated_name_is_that_of_the_lease(self) -> None:
-        """Kustomize would add the hash to the lease's name in the role, too."""
+    def test_no_object_has_the_name_of_the_lease(self) -> None:
+        """Kustomize would take the lease in the role for that object, and rename it with a prefix or a hash."""
+        names = {document["metadata"]["name"] for path in BASE.glob("*.yaml") for document in named(path)}
         generated = yaml.safe_load((BASE / "kustomization.yaml").read_text())["configMapGenerator"]
-        assert Config().lease_name not in [each["name"] for each in generated]
+        assert "resilience-operator" in names
+        assert load({}, BASE / "config.yaml").lease_name not in names | {each["name"] for each in generated}
 
     def test_lease_namespace(self) -> None:
         assert Config().lease_namespace == base("Namespace")["metadata"]["name"] == NAMESPACE
