@@ -21,6 +21,7 @@ from .decision_builders import (
     ratio,
     reasons,
     releasing,
+    rolled_out,
     seen,
     split,
     unknown,
@@ -181,6 +182,16 @@ def test_a_spike_during_a_good_release_is_scaled_not_rolled_back() -> None:
     for _ in range(10):
         assert "rollback" not in verbs(run.look(hot))
     assert run.release.phase is Phase.PROGRESSING
+
+
+def test_a_spike_outlives_the_old_pods() -> None:
+    run = begun(GUARD)
+    run.look(seen(error_rate=BOTH_BAD))
+    run.target = rolled_out()
+    for _ in range(6):
+        assert verbs(run.look(seen(error_rate=split(b=ratio(300, 6000))))) == [], "the witness is gone, not the load"
+    run.look(seen(error_rate=split(b=ratio(3, 6000))))
+    assert verbs(run.look(seen(error_rate=split(b=ratio(300, 6000))))) == ["pauseRollout"], "but a new breach counts"
 
 
 def test_cpu_of_the_new_a_little_higher_still_scales() -> None:

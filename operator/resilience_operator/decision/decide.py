@@ -10,7 +10,7 @@ from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.api.spec import Mode
 from resilience_operator.decision import judging, lifecycle, scaling
 from resilience_operator.decision.commands import Command, Notice
-from resilience_operator.decision.evidence import Trial, judge_all, judge_release, only_suspect_crosses
+from resilience_operator.decision.evidence import SHARED, Trial, judge_all, judge_release, only_suspect_crosses
 from resilience_operator.decision.memory import (
     Memory,
     Phase,
@@ -125,10 +125,11 @@ def decide(
         after = keep(before, timers=tuple(r.timer for r in readings), breach=breach)
         blame: Verdict | None = None
         if rule.guards_release and watched:
+            turned = _turned_by(release, rule)
             against = read(
                 rule,
                 before.blame,
-                lambda c, ok=rule.name in release.ok_before: judge_release(  # type: ignore[misc]
+                lambda c, ok=turned: judge_release(  # type: ignore[misc]
                     c, *_look(policy, observations, c, now), trial, ok_before=ok
                 ),
                 now,
@@ -136,6 +137,7 @@ def decide(
             )
             blame = combine(rule, [r.timer.verdict for r in against])
             guilty = breach_since(before.guilty, blame, against, now)
+            release = _share(release, rule, verdict, against)
             after = keep(after, blame=tuple(r.timer for r in against), guilty=guilty)
             measured = measured and blame is not Verdict.UNKNOWN
             clean = clean and blame is Verdict.OK and verdict not in (Verdict.PENDING, Verdict.BREACH)
@@ -272,6 +274,23 @@ def _measured_from(
         if any(release.revision in observation.by_revision for observation in counted):
             # Its first requests came within the last interval.
             return replace(release, began=now - policy.interval)
+    return release
+
+
+def _turned_by(release: ReleaseMemory, rule: Rule) -> bool:
+    """Whether the release, if anything, turned this rule: it was Ok before, and the old pods did not breach it too.
+
+    When the old pods are gone in the middle of a spike that they bore as well, the new ones are no more to blame.
+    """
+    return rule.name in release.ok_before and rule.name not in release.shared
+
+
+def _share(release: ReleaseMemory, rule: Rule, verdict: Verdict, against: Sequence[Reading]) -> ReleaseMemory:
+    shared = rule.name in release.shared
+    if not shared and any(r.judgement.reason == SHARED for r in against):
+        return replace(release, shared=(*release.shared, rule.name))
+    if shared and verdict is Verdict.OK:
+        return replace(release, shared=tuple(name for name in release.shared if name != rule.name))
     return release
 
 

@@ -35,6 +35,10 @@ tenth: 88 %)."""
 FALSE_ALARM_Z = NormalDist().inv_cdf(1 - FALSE_ALARM)
 """The same for a release that has nothing to be compared with: its interval must clear the threshold by this much."""
 
+RECENT_FALSE_ALARM = 1e-3
+"""The same for the comparison over the time since the new revision is measured, which comes on top: it has only the
+few counts of that time, and only has to tell a release from a rise of the load that began together with it."""
+
 MARGIN = 1.25
 """How many times worse the new revision must be where nothing is counted and the old one is within bounds. Pods of
 one revision differ by some percent at the best of times, and a threshold between two such values blames nobody."""
@@ -58,6 +62,10 @@ class Judgement:
     reason: str
     message: str
     value: float | None = None
+
+
+SHARED = "SharedByRevisions"
+"""Reason of a judgement: the old revision does it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +157,7 @@ def judge_release(
         return found
     return Judgement(
         False,
-        "SharedByRevisions",
+        SHARED,
         f"{signal.name} is {format_value(new.value, signal.unit)} on the new and "
         f"{format_value(old.value, signal.unit)} on the old revision: load, not the release",
         new.value,
@@ -199,7 +207,7 @@ def _worse_than_others(
     if not _clearly_worse(condition, signal, new, old):
         return False
     recent = _since_began(signal, observation.at, trial, old)
-    return recent is None or _clearly_worse(condition, signal, new, recent)
+    return recent is None or _clearly_worse(condition, signal, new, recent, RECENT_FALSE_ALARM)
 
 
 def _since_began(signal: Signal, at: float, trial: Trial, old: Measured) -> Measured | None:
@@ -220,9 +228,13 @@ def _since_began(signal: Signal, at: float, trial: Trial, old: Measured) -> Meas
     return Measured(events / samples, samples, events)
 
 
-def _clearly_worse(condition: Condition, signal: Signal, new: Measured, old: Measured) -> bool:
+def _clearly_worse(
+    condition: Condition, signal: Signal, new: Measured, old: Measured, alpha: float = FALSE_ALARM
+) -> bool:
     if new.events is not None and old.events is not None:
-        return worse_than(new, old) if condition.above else worse_than(_complement(new), _complement(old))
+        if condition.above:
+            return worse_than(new, old, alpha)
+        return worse_than(_complement(new), _complement(old), alpha)
     margin = MARGIN_UNDER_LOAD if judge(condition, signal, old).crossed else MARGIN
     return new.value >= old.value * margin if condition.above else new.value * margin <= old.value
 

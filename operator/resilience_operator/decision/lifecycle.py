@@ -75,6 +75,7 @@ def _new_revision(
         ok_before=release.ok_before if begun else tuple(sorted(ok_rules)),
         before=release.before if begun else {},
         began=None,
+        shared=(),
         paused=None,
         paused_rule="",
         held=False,

@@ -93,6 +93,7 @@ class ReleaseMemory:
     ready: when the bake began, moved on by the time in which nothing could be measured; unmeasured: since when.
     ok_before: rules that guard releases and were Ok when this one began (only those can be turned by it).
     before: the counted signals as they were then. began: when the new revision began to be measured.
+    shared: rules that the old revision was found to breach as well, and that were not Ok since.
     paused: when this operator paused it, and `paused_rule` on whose account.
     hands_off: a person overruled the operator on this revision: it is watched and told, no longer touched.
     held: rolled back as often as allowed; it stays paused until a person decides.
@@ -108,6 +109,7 @@ class ReleaseMemory:
     ok_before: tuple[str, ...] = ()
     before: Mapping[str, Tally] = field(default_factory=dict)
     began: float | None = None
+    shared: tuple[str, ...] = ()
     paused: float | None = None
     paused_rule: str = ""
     hands_off: bool = False
