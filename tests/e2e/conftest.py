@@ -17,12 +17,12 @@ import pytest
 from tests.cluster import Cluster, Options, down, up
 from tests.cluster.loadmodel.client import LoadModel
 from tests.support.install import ROOT, install, operator_kubeconfig
-from tests.support.operator import Operator
+from tests.support.operator import Operator, is_free
 from tests.support.world import World
 
 STATE = Path(os.environ.get("RESILIENCE_TEST_STATE") or ROOT / ".local" / "test")
-PORTS = 25600
-"""Below the range from which Linux takes ports for outgoing connections."""
+PORTS = range(25600, 26600, 20)
+"""Where the cluster's ports may begin: below the range from which Linux takes ports for outgoing connections."""
 
 _started = pytest.StashKey[bool]()
 
@@ -34,9 +34,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     say = session.config.get_terminal_writer().line
     existed = (STATE / "cluster.json").exists()
     kubeconfig = None if existed else STATE.parent / f"{STATE.name}.kubeconfig"
-    cluster = up(Options(state=STATE, ports=None if existed else PORTS, kubeconfig=kubeconfig), say=say)
+    cluster = up(Options(state=STATE, ports=None if existed else _free_base(), kubeconfig=kubeconfig), say=say)
     install(cluster)
     session.config.stash[_started] = not existed
+
+
+def _free_base() -> int:
+    """The first base from which on all ports are free, so that checkouts may test side by side."""
+    return next(base for base in PORTS if all(is_free(base + offset) for offset in range(10)))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
