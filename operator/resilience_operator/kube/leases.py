@@ -183,6 +183,7 @@ class LeaderElector:
         self._clock = clock
         self._sleep = sleep
         self._random = random
+        self._wrote = False
 
     def is_leader(self) -> bool:
         """Whether this process may act now. Ask right before every write."""
@@ -255,6 +256,7 @@ class LeaderElector:
         return True
 
     async def _write(self, path: str, deadline: Deadline, *, release: bool = False) -> Obj:
+        self._wrote = True
         seen = self.election.seen
         spec = self.election.spec(datetime.now(UTC), release=release)
         if seen is None:
@@ -270,14 +272,17 @@ class LeaderElector:
 
     async def _release(self) -> None:
         election = self.election
-        held = election.leads
         election.lost()  # first: from here on nothing may act, whatever becomes of the release
-        if not held or election.seen is None or election.seen.holder != election.identity:
+        if not self._wrote:
             return
         path = LEASES.item(self._namespace, self._name)
+        deadline = Deadline.after(election.timing.retry, self._clock)
         try:
-            await self._write(path, Deadline.after(election.timing.retry, self._clock), release=True)
-            log.info("the lease is released")
+            # Read anew: a renewal that was cancelled on its way may have arrived, also one that made us the holder.
+            election.observe(await self._kube.get(path, deadline=deadline))
+            if election.seen is not None and election.seen.holder == election.identity:
+                await self._write(path, deadline, release=True)
+                log.info("the lease is released")
         except CallError as error:
             log.warning("the lease could not be released, it runs out by itself: %s", error)
 

@@ -1,9 +1,9 @@
-"""Changes of a Deployment: each one small patch that holds only while the target is what the decision saw.
+"""Changes of a workload: each one small patch that holds only while the target is what the decision saw.
 
-Each reads its target, checks the fields that the decision rests on, and patches with JSON-patch `test`s of the uid
-and of `metadata.generation`. The generation grows with every change of `spec` and with nothing else, so a busy
-rollout, whose status is written many times a second, is no conflict, while a person's edit between the reading and
-the patch is. Then it reads and checks again; when what the decision saw is gone, ReadAgain is raised.
+Each reads its target, checks the fields that the decision rests on, and sends them along as the `test`s of a JSON
+patch. So a busy rollout, whose status is written many times a second, is no conflict, nor is an annotation (which,
+on a Deployment, moves even `metadata.generation`), while a person's edit of these very fields between the reading
+and the patch is. Then it reads and checks again; when what the decision saw is gone, ReadAgain is raised.
 
 All return None when everything already was so. All raise ReadAgain (decide anew), NotFound (the target is gone),
 and the other `CallError`s.
@@ -62,7 +62,7 @@ async def scale(kube: Kube, target: TargetState, to: int, *, deadline: Deadline)
             return None
         if replicas != target.replicas:
             raise _moved(target, f"has {replicas} replicas, not {target.replicas}")
-        return [_set("/spec/replicas", to)]
+        return [_test("/spec/replicas", replicas), _set("/spec/replicas", to)]
 
     written = await _write(kube, resource, target, plan, deadline)
     return _change("scale", target, target.replicas, to, written)
@@ -75,7 +75,7 @@ async def pause(kube: Kube, target: TargetState, *, deadline: Deadline) -> Chang
         if live["spec"].get("paused"):
             return None
         await _check_template(kube, live, target, deadline)
-        return [_set("/spec/paused", True)]
+        return [_same_template(live), _set("/spec/paused", True)]
 
     written = await _write(kube, _deployments(target, "cannot be paused"), target, plan, deadline)
     return _change("pause", target, False, True, written)
@@ -89,7 +89,7 @@ async def resume(kube: Kube, target: TargetState, *, deadline: Deadline) -> Chan
             return None
         _check_pause(live, target)
         await _check_template(kube, live, target, deadline)
-        return [_set("/spec/paused", False)]
+        return [_test("/spec/paused", True), _same_template(live), _set("/spec/paused", False)]
 
     written = await _write(kube, _deployments(target, "cannot be resumed"), target, plan, deadline)
     return _change("resume", target, True, False, written)
@@ -117,12 +117,12 @@ async def rollback(kube: Kube, target: TargetState, revision: str, *, deadline: 
         if paused != target.paused:
             raise _moved(target, "was paused" if paused else "was resumed")
         _check_pause(live, target)
-        ops = [_set("/spec/template", template)]
+        ops = [_same_template(live), _set("/spec/template", template)]
         if not there:
             await _check_template(kube, live, target, deadline)
             ops += _change_cause(live, kept)
         if paused:
-            ops.append(_set("/spec/paused", False))
+            ops = [_test("/spec/paused", True), *ops, _set("/spec/paused", False)]
         return ops
 
     written = await _write(kube, resource, target, plan, deadline)
@@ -139,30 +139,26 @@ async def _write(
     """Reads, plans and patches until one patch meets what it was planned on; None: nothing was to be done."""
     path = resource.item(target.namespace, target.name)
     tried = False
-    refused: tuple[int, Unprocessable] | None = None
+    refused: tuple[Ops, Unprocessable] | None = None
     for attempt in range(TRIES):
         live = await kube.get(path, deadline=deadline)
         if live["metadata"]["uid"] != target.uid:
             raise _moved(target, "was deleted and made anew")
-        generation = live["metadata"]["generation"]
-        if refused is not None and refused[0] == generation:
-            raise refused[1]  # it was no `test` that failed: nothing has moved, the outcome itself is not valid
         ops = await plan(live)
         if ops is None:
             # A patch of ours whose answer was lost meets its own outcome: that was us, and is told as done.
             return live if tried else None
-        guard: Ops = [
-            {"op": "test", "path": "/metadata/uid", "value": target.uid},
-            {"op": "test", "path": "/metadata/generation", "value": generation},
-        ]
+        if refused is not None and refused[0] == ops:
+            raise refused[1]  # it was no `test` that failed: nothing has moved, the outcome itself is not valid
         tried = True
         try:
-            return await kube.patch(path, guard + ops, kind=PatchKind.JSON, deadline=deadline)
+            guarded = [_test("/metadata/uid", target.uid), *ops]
+            return await kube.patch(path, guarded, kind=PatchKind.JSON, deadline=deadline)
         except ReadAgain:
             pass
         except Unprocessable as error:
             # The API server answers alike when a `test` fails and when the outcome is not valid: read and see.
-            refused = (generation, error)
+            refused = (ops, error)
         await kube.retry.pause(attempt, deadline)
     raise _moved(target, f"changed {TRIES} times while it was being written")
 
@@ -203,6 +199,14 @@ def _change_cause(live: Obj, kept: Obj) -> Ops:
     if not now or now.get(_CHANGE_CAUSE) == then:
         return []
     return [{"op": "remove", "path": path}] if then is None else [_set(path, then)]
+
+
+def _test(path: str, value: Any) -> dict[str, Any]:
+    return {"op": "test", "path": path, "value": value}
+
+
+def _same_template(live: Obj) -> dict[str, Any]:
+    return _test("/spec/template", live["spec"]["template"])
 
 
 def _set(path: str, value: Any) -> dict[str, Any]:
