@@ -151,7 +151,7 @@ class App:
             self._scheduler.poke(other)
         if target_before is not None and target_before != entry.target:
             self._left(target_before)
-        POLICIES.labels("any").set(len(self._store))
+        POLICIES.set(len(self._store))
 
     def _gone(self, entry: Entry | None) -> None:
         if entry is None:
@@ -159,7 +159,7 @@ class App:
         self._scheduler.remove(entry)
         self._recorder.forget(entry.uid)
         self._left(entry.target)
-        POLICIES.labels("any").set(len(self._store))
+        POLICIES.set(len(self._store))
 
     def _left(self, target: TargetKey) -> None:
         """A policy no longer names `target`: the next one guards it, or it is given back."""

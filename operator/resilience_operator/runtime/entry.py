@@ -48,7 +48,6 @@ class Entry:
     behind_since: float = 0.0
     evaluating: bool = False
     deleted: bool = False
-    evaluated: bool = False
     phase: float = 0.0
 
     @property

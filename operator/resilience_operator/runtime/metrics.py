@@ -27,7 +27,7 @@ EVALUATIONS_SKIPPED = Counter(
 ACTIONS = Counter("resilience_actions_total", "Commands, by what became of them.", ["action", "result"])
 RETRIES = Counter("resilience_retries_total", "Calls that were tried again.", ["dependency", "reason"])
 STATUS_WRITES = Counter("resilience_status_writes_total", "Writes of a policy's status.", ["why"])
-POLICIES = Gauge("resilience_policies", "Policies that are known.", ["ready"])
+POLICIES = Gauge("resilience_policies", "Policies that are known.")
 BREAKER_STATE = Gauge(
     "resilience_breaker_state", "1 for the state that a metric source's circuit breaker is in.", ["source", "state"]
 )

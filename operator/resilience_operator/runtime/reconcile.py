@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from resilience_operator.actions.executor import Executor
@@ -210,7 +210,6 @@ class Reconciler:
         await self._write(
             entry, decision, after, deadline, why="decision" if outcomes else "verdict", outcomes=outcomes
         )
-        entry.evaluated = True
         EVALUATIONS.labels("evaluated").inc()
         self._plan(entry, decision, outcomes, now)
 
@@ -263,11 +262,11 @@ class Reconciler:
         )
         await self._recorder.write_status(entry, render_refusal(entry.status, ready), deadline, why="refusal")
 
-    async def _guarded(self, entry: Entry, evaluation: object) -> None:
+    async def _guarded(self, entry: Entry, evaluation: Awaitable[None]) -> None:
         """Contain whatever goes wrong in one policy."""
         try:
             async with self._workers:
-                await evaluation  # type: ignore[misc]
+                await evaluation
         except ReadAgain as error:
             log.info("%s/%s changed meanwhile, decided anew: %s", *entry.key, error)
             EVALUATIONS.labels("superseded").inc()

@@ -127,7 +127,7 @@ class PolicyStore:
     def _read_spec(self, entry: Entry, body: Mapping[str, Any]) -> None:
         meta = body["metadata"]
         entry.generation = int(meta.get("generation", 0))
-        entry.policy, entry.problem, entry.evaluated = None, None, False
+        entry.policy, entry.problem = None, None
         reference = (body.get("spec") or {}).get("targetRef") or {}
         entry.target = (str(reference.get("kind", "")), entry.namespace, str(reference.get("name", "")))
         try:
