@@ -285,7 +285,7 @@ class TestImage:
 
     def last(self, instruction: str) -> str:
         """The last such instruction's argument."""
-        return re.findall(rf"^{instruction} (.+)$", self.TEXT, re.MULTILINE)[-1]
+        return str(re.findall(rf"^{instruction} (.+)$", self.TEXT, re.MULTILINE)[-1])
 
     def test_version_is_one(self) -> None:
         (image,) = yaml.safe_load((BASE / "kustomization.yaml").read_text())["images"]
