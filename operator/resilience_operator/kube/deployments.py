@@ -21,9 +21,8 @@ from resilience_operator.kube.workloads import (
     controller_uid,
     epoch,
     number,
-    still_by,
+    template_and_writers,
     template_digest,
-    writers_of,
 )
 
 REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
@@ -31,26 +30,15 @@ KIND = "Deployment"
 
 
 def trim_deployment(obj: Obj, old: Workload | None = None) -> Workload:
-    """What is kept of a Deployment.
-
-    old: the record before this event. `metadata.generation` grows with every change of `spec`, so an unchanged
-    one lets the digest and the writers be taken over: most events are of the status alone.
-    """
+    """What is kept of a Deployment. old: the record before this event."""
     meta, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
-    generation = number(meta.get("generation"))
-    if old is not None and old.uid != meta["uid"]:
-        old = None
-    if old is not None and old.generation == generation:
-        template, writers = old.template, old.writers
-    else:
-        template = template_digest(spec["template"])
-        writers = still_by(old, template, writers_of(meta.get("managedFields")))
+    template, writers = template_and_writers(obj, old)
     return Workload(
         namespace=sys.intern(meta["namespace"]),
         name=meta["name"],
         uid=meta["uid"],
         resource_version=meta["resourceVersion"],
-        generation=generation,
+        generation=number(meta.get("generation")),
         observed=number(status.get("observedGeneration")),
         template=template,
         replicas=number(spec.get("replicas", 1)),

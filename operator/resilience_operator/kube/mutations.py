@@ -17,8 +17,16 @@ from typing import Any
 
 from resilience_operator.decision.target import Revision, TargetState
 from resilience_operator.kube.client import Kube, Obj, PatchKind
+from resilience_operator.kube.controller_revisions import template_of
 from resilience_operator.kube.errors import DEPENDENCY
-from resilience_operator.kube.paths import DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, Resource
+from resilience_operator.kube.paths import (
+    CONTROLLER_REVISIONS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+    Resource,
+)
 from resilience_operator.kube.workloads import bare_template, template_digest, writers_of
 from resilience_operator.resilience import Deadline, GiveUp, NotFound, ReadAgain, Unprocessable
 
@@ -28,6 +36,7 @@ Ops = list[dict[str, Any]]
 TRIES = 5
 """Times that a target which keeps changing under us is read and patched."""
 _SCALABLE: dict[str, Resource] = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS}
+_TEMPLATED: dict[str, Resource] = {**_SCALABLE, "DaemonSet": DAEMON_SETS}
 _CHANGE_CAUSE = "kubernetes.io/change-cause"
 
 
@@ -100,16 +109,21 @@ async def rollback(kube: Kube, target: TargetState, revision: str, *, deadline: 
 
     Both in one, because between two patches a paused bad release would either go on, or stay for ever if we
     died there. The template is replaced whole: a merge would keep what the bad release added. Raises NotFound
-    when the revision's ReplicaSet no longer exists.
+    when the revision is no longer kept.
+
+    A StatefulSet that replaces its pods in order waits for a pod that never gets ready, even with the old template:
+    https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
     """
-    resource = _deployments(target, "cannot be rolled back")
+    resource = _TEMPLATED.get(target.kind)
+    if resource is None:
+        raise _unsupported(target, "cannot be rolled back")
     goal = target.find(revision)
     if goal is None:
         raise NotFound(f"{_named(target)} has no revision {revision}", dependency=DEPENDENCY, reason="no_revision")
 
     async def plan(live: Obj) -> Ops | None:
-        kept = await _replica_set(kube, target, goal, deadline)
-        template = bare_template(kept["spec"]["template"])
+        kept = await _kept(kube, target, goal, deadline)
+        template = bare_template(_template_in(kept))
         paused = bool(live["spec"].get("paused"))
         there = template_digest(live["spec"]["template"]) == template_digest(template)
         if there and not paused:
@@ -120,7 +134,8 @@ async def rollback(kube: Kube, target: TargetState, revision: str, *, deadline: 
         ops = [_same_template(live), _set("/spec/template", template)]
         if not there:
             await _check_template(kube, live, target, deadline)
-            ops += _change_cause(live, kept)
+            if target.kind == "Deployment":
+                ops += _change_cause(live, kept)
         if paused:
             ops = [_test("/spec/paused", True), *ops, _set("/spec/paused", False)]
         return ops
@@ -169,10 +184,10 @@ async def _check_template(kube: Kube, live: Obj, target: TargetState, deadline: 
     if seen is None:
         return  # the decision saw a template without a revision yet: nothing to compare with
     try:
-        kept = await _replica_set(kube, target, seen, deadline)
+        kept = await _kept(kube, target, seen, deadline)
     except NotFound:
         raise _moved(target, f"no longer has revision {seen.name}") from None
-    if template_digest(live["spec"]["template"]) != template_digest(kept["spec"]["template"]):
+    if template_digest(live["spec"]["template"]) != template_digest(_template_in(kept)):
         raise _moved(target, f"no longer runs the template of revision {seen.name}")
 
 
@@ -184,8 +199,21 @@ def _check_pause(live: Obj, target: TargetState) -> None:
             raise _moved(target, f"was paused by {by or 'another'}")
 
 
-async def _replica_set(kube: Kube, target: TargetState, revision: Revision, deadline: Deadline) -> Obj:
-    return await kube.get(REPLICA_SETS.item(target.namespace, revision.owner), deadline=deadline)
+async def _kept(kube: Kube, target: TargetState, revision: Revision, deadline: Deadline) -> Obj:
+    """The ReplicaSet or ControllerRevision that keeps a revision's template. Raises NotFound."""
+    if target.kind == "Deployment":
+        path = REPLICA_SETS.item(target.namespace, revision.owner)
+    elif target.kind == "StatefulSet":
+        path = CONTROLLER_REVISIONS.item(target.namespace, revision.name)
+    else:
+        # `ControllerRevisionName` in pkg/controller/history: the workload's name, cut, and the hash.
+        path = CONTROLLER_REVISIONS.item(target.namespace, f"{target.name[:223]}-{revision.name}")
+    return await kube.get(path, deadline=deadline)
+
+
+def _template_in(kept: Obj) -> Obj:
+    template: Obj = kept["spec"]["template"] if "spec" in kept else template_of(kept)
+    return template
 
 
 def _change_cause(live: Obj, kept: Obj) -> Ops:

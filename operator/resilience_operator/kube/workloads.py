@@ -110,7 +110,7 @@ def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> Writers:
     Whoever changes a plain field takes it from the others, so for `paused` and `replicas` this is exact. Several
     managers may own parts of a template: the one whose entry is the youngest counts, of two in one second the
     one that owns an image. An entry's time is that of its manager's last write to any field, so for a template
-    this is a hint; `still_by` keeps it from being misled by later writes to other fields.
+    this is a hint; `_still_by` keeps it from being misled by later writes to other fields.
     """
     latest: dict[str, tuple[str, bool, str]] = {}
     for entry in managed_fields or ():
@@ -127,11 +127,26 @@ def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> Writers:
     return Writers(*(latest[f][2] if f in latest else "" for f in ("f:paused", "f:template", "f:replicas")))
 
 
-def still_by(old: Workload | None, template: bytes, writers: Writers) -> Writers:
+def _still_by(old: Workload | None, template: bytes, writers: Writers) -> Writers:
     """The writers, with the template's taken over from the record before where the template has not changed."""
     if old is not None and old.template == template and old.writers.template:
         return replace(writers, template=old.writers.template)
     return writers
+
+
+def template_and_writers(obj: Obj, old: Workload | None) -> tuple[bytes, Writers]:
+    """The digest of a workload's template, and who wrote its fields.
+
+    old: the record before this event. `metadata.generation` grows with every change of `spec`, so an unchanged
+    one lets both be taken over: most events are of the status alone.
+    """
+    meta = obj["metadata"]
+    if old is not None and old.uid != meta["uid"]:
+        old = None
+    if old is not None and old.generation == number(meta.get("generation")):
+        return old.template, old.writers
+    template = template_digest(obj["spec"]["template"])
+    return template, _still_by(old, template, writers_of(meta.get("managedFields")))
 
 
 def _owns_image(fields: object) -> bool:

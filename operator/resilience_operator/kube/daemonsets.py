@@ -1,0 +1,78 @@
+"""DaemonSets and their ControllerRevisions: trimmed, and combined into the `TargetState` that decisions see.
+
+A DaemonSet has no `spec.replicas`: as many pods are asked for as there are nodes that suit it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from resilience_operator.decision.target import Revision, TargetState
+from resilience_operator.kube.controller_revisions import current_of, owned_by
+from resilience_operator.kube.workloads import (
+    Obj,
+    RevisionRecord,
+    Workload,
+    number,
+    template_and_writers,
+)
+
+KIND = "DaemonSet"
+
+
+def trim_daemon_set(obj: Obj, old: Workload | None = None) -> Workload:
+    """What is kept of a DaemonSet. old: the record before this event."""
+    meta, status = obj["metadata"], obj.get("status") or {}
+    template, writers = template_and_writers(obj, old)
+    return Workload(
+        namespace=sys.intern(meta["namespace"]),
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        generation=number(meta.get("generation")),
+        observed=number(status.get("observedGeneration")),
+        template=template,
+        replicas=number(status.get("desiredNumberScheduled")),
+        total=number(status.get("currentNumberScheduled")),
+        updated=number(status.get("updatedNumberScheduled")),
+        ready=number(status.get("numberReady")),
+        writers=writers,
+    )
+
+
+def daemon_set_state(workload: Workload, revisions: Iterable[RevisionRecord]) -> TargetState:
+    """The DaemonSet as decisions see it. revisions: its ControllerRevisions (others are left out).
+
+    The API counts pods of the newest revision only: the rest are put down to the one before it, and taken to be
+    ready first.
+    """
+    owned = owned_by(workload, revisions)
+    current = current_of(workload, owned)
+    before = next((r for r in reversed(owned) if r is not current), None)
+    old_pods = max(0, workload.total - workload.updated)
+    pods = {}
+    if before is not None:
+        pods[before.label] = (old_pods, min(workload.ready, old_pods))
+    if current is not None:
+        pods[current.label] = (workload.updated, max(0, workload.ready - old_pods))
+    return TargetState(
+        kind=KIND,
+        namespace=workload.namespace,
+        name=workload.name,
+        uid=workload.uid,
+        resource_version=workload.resource_version,
+        replicas=workload.replicas,
+        ready=workload.ready,
+        rolled_out=(
+            current is not None
+            and workload.observed >= workload.generation
+            and workload.updated >= workload.replicas
+            and workload.ready >= workload.replicas
+        ),
+        revision=current.label if current is not None else None,
+        revisions=tuple(
+            Revision(r.label, workload.name, r.number, r.created, *pods.get(r.label, (0, 0))) for r in owned
+        ),
+        template_by=workload.writers.template,
+    )

@@ -1,0 +1,80 @@
+"""StatefulSets and their ControllerRevisions: trimmed, and combined into the `TargetState` that decisions see."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from resilience_operator.decision.target import HorizontalPodAutoscaler, Revision, TargetState
+from resilience_operator.kube.controller_revisions import current_of, owned_by
+from resilience_operator.kube.workloads import (
+    Obj,
+    RevisionRecord,
+    Workload,
+    number,
+    template_and_writers,
+)
+
+KIND = "StatefulSet"
+
+
+def trim_stateful_set(obj: Obj, old: Workload | None = None) -> Workload:
+    """What is kept of a StatefulSet. old: the record before this event."""
+    meta, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
+    template, writers = template_and_writers(obj, old)
+    return Workload(
+        namespace=sys.intern(meta["namespace"]),
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        generation=number(meta.get("generation")),
+        observed=number(status.get("observedGeneration")),
+        template=template,
+        replicas=number(spec.get("replicas", 1)),
+        total=number(status.get("replicas")),
+        updated=number(status.get("updatedReplicas")),
+        ready=number(status.get("readyReplicas")),
+        current=str(status.get("currentRevision") or ""),
+        newest=str(status.get("updateRevision") or ""),
+        writers=writers,
+    )
+
+
+def stateful_set_state(
+    workload: Workload,
+    revisions: Iterable[RevisionRecord],
+    hpa: HorizontalPodAutoscaler | None = None,
+) -> TargetState:
+    """The StatefulSet as decisions see it. revisions: its ControllerRevisions (others are left out).
+
+    The API does not split readiness by revision: pods of the old one are taken to be ready first, so the new one is
+    never said to be readier than it is. With `updateStrategy` OnDelete, or a `partition` above 0, a release stays
+    not rolled out until a person ends it.
+    """
+    owned = owned_by(workload, revisions)
+    current = current_of(workload, owned)
+    old_pods = max(0, workload.total - workload.updated)
+    pods = {workload.current: (old_pods, min(workload.ready, old_pods))}
+    pods[workload.newest] = (workload.updated, max(0, workload.ready - old_pods))
+    return TargetState(
+        kind=KIND,
+        namespace=workload.namespace,
+        name=workload.name,
+        uid=workload.uid,
+        resource_version=workload.resource_version,
+        replicas=workload.replicas,
+        ready=workload.ready,
+        rolled_out=(
+            current is not None
+            and workload.observed >= workload.generation
+            and workload.updated == workload.total == workload.replicas
+            and workload.ready >= workload.replicas
+        ),
+        revision=current.label if current is not None else None,
+        revisions=tuple(
+            Revision(r.label, workload.name, r.number, r.created, *pods.get(r.label, (0, 0))) for r in owned
+        ),
+        template_by=workload.writers.template,
+        scaled_by=workload.writers.replicas,
+        hpa=hpa,
+    )
