@@ -1,0 +1,85 @@
+"""The actions that rules may name, and calling one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from resilience_operator.plugins.cell import Cell
+from resilience_operator.plugins.config import PluginConfig
+from resilience_operator.plugins.discovery import Missing, installed, load
+from resilience_operator.plugins.failures import Kind, OnFailure, PluginFailed, Why, cut, say_nothing
+from resilience_operator.plugins.protocols import ActionCall
+from resilience_operator.resilience import Deadline, Retry, RetryPolicy
+
+RUN_SECONDS = 10.0
+"""Time for one call, with all that is tried again."""
+
+RETRY = Retry(RetryPolicy(base=0.2, cap=2.0, attempts=4))
+
+
+def sentence(answer: object) -> str:
+    """An action's answer as a sentence, empty for None. Raises ValueError when it is neither."""
+    if answer is None:
+        return ""
+    if not isinstance(answer, str):
+        raise ValueError(f"an action answers with a sentence or None, not with {type(answer).__name__}")
+    return cut(answer)
+
+
+class Actions:
+    """Actions by name: those that are configured, and every installed one under its own name, without options."""
+
+    def __init__(self, *, retry: Retry = RETRY, on_failure: OnFailure = say_nothing) -> None:
+        self._retry = retry
+        self._on_failure = on_failure
+        self._actions: dict[str, tuple[object, Cell]] = {}
+
+    async def load(self, configs: Iterable[PluginConfig]) -> None:
+        """Load them all, side by side."""
+        wanted = {name: PluginConfig.model_construct(name=name, type=name, options={}) for name in self.available()}
+        wanted.update({config.name: config for config in configs})
+        await asyncio.gather(*(self._load(config) for config in wanted.values()))
+
+    @staticmethod
+    def available() -> Iterable[str]:
+        """The names of the installed ones."""
+        return installed(Kind.ACTION).keys()
+
+    async def _load(self, config: PluginConfig) -> None:
+        cell = Cell(Kind.ACTION, config.name, on_failure=self._on_failure)
+        self._actions[config.name] = (await load(cell, config.type, config.options), cell)
+
+    def problem(self, name: str) -> str:
+        """Why there is no such action; empty when there is."""
+        found = self._actions.get(name)
+        if found is None:
+            names = ", ".join(n for n, (plugin, _) in sorted(self._actions.items()) if not isinstance(plugin, Missing))
+            return f"no action plugin named {name} is installed; there are: {names or 'none'}"
+        plugin, _ = found
+        return plugin.message if isinstance(plugin, Missing) else ""
+
+    async def run(self, name: str, call: ActionCall) -> str:
+        """Call the action; what it says of it. Raises PluginFailed and CallErrors."""
+        if problem := self.problem(name):
+            raise PluginFailed(Why.NOT_LOADED, problem)
+        plugin: Any
+        plugin, cell = self._actions[name]
+        deadline = call.deadline.within(RUN_SECONDS)
+        call = replace(call, deadline=deadline)
+
+        async def attempt() -> str:
+            said: str = await cell.call(plugin.run, call, check=sentence, deadline=deadline)
+            return said
+
+        # The cell ends at the same moment and says more of it; so the retry's own end is a little later.
+        return await self._retry.call(
+            attempt, deadline=Deadline(deadline.at + 0.5, deadline.clock), dependency=f"{Kind.ACTION}/{name}"
+        )
+
+    def close(self) -> None:
+        """Let their threads end."""
+        for _, cell in self._actions.values():
+            cell.close()

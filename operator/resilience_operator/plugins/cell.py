@@ -1,0 +1,191 @@
+"""Where one plugin runs: threads of its own, so that whatever it does, the operator's event loop goes on.
+
+A plain function gets a thread for each call; coroutines share one event loop in one thread. There are `places` for
+calls under way. A call that does not return keeps its place until it does, though nobody waits for it any more: so a
+plugin that hangs soon has no place left, and from then on only its own callers wait, until their deadline. The threads
+are daemons, since one that hangs must not keep the process from ending.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from resilience_operator.plugins.failures import Kind, OnFailure, PluginFailed, Why, in_bounds, say_nothing
+from resilience_operator.resilience import CallError, Deadline
+
+PLACES = 4
+"""Calls of one plugin under way at once."""
+
+Check = Callable[[Any], Any]
+"""Makes of a plugin's answer the one that is used. Raises ValueError for nonsense. Runs in the plugin's thread."""
+
+
+class _Outcome(NamedTuple):
+    value: Any = None
+    error: BaseException | None = None
+    nonsense: str = ""
+
+
+class _Escape(Exception):  # noqa: N818
+    """Holds what would end a thread or a loop."""
+
+
+class Cell:
+    """One plugin's place. `name`: what the administrator or a policy calls it."""
+
+    def __init__(self, kind: Kind, name: str, *, places: int = PLACES, on_failure: OnFailure = say_nothing) -> None:
+        self.kind = kind
+        self.name = name
+        self._count = places
+        self._places = asyncio.Semaphore(places)
+        self._on_failure = on_failure
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    async def call(self, function: Callable[..., Any], *arguments: object, check: Check, deadline: Deadline) -> Any:
+        """What `check` makes of `function(*arguments)`.
+
+        Raises PluginFailed, and the CallErrors that the plugin raises, brought into bounds; each was counted.
+        """
+        try:
+            return await self._call(function, arguments, check, deadline)
+        except PluginFailed as failure:
+            self._on_failure(self.kind, self.name, failure.message, failure.__cause__)
+            raise
+        except CallError as error:
+            self._on_failure(self.kind, self.name, str(error), None)
+            raise
+
+    def fail(self, why: Why, message: str) -> PluginFailed:
+        """Count a failure that came about outside a call."""
+        self._on_failure(self.kind, self.name, message, None)
+        return PluginFailed(why, message)
+
+    def close(self) -> None:
+        """Let the coroutines' thread end, as soon as it can. Threads that hang are left to the process's end."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop = None
+
+    async def _call(
+        self, function: Callable[..., Any], arguments: tuple[object, ...], check: Check, deadline: Deadline
+    ) -> Any:
+        seconds = deadline.remaining()
+        placed = False
+        try:
+            async with asyncio.timeout(seconds):
+                await self._places.acquire()
+                placed = True
+                start = self._start_coroutine if inspect.iscoroutinefunction(function) else self._start_thread
+                outcome = await start(function, arguments, check)
+        except TimeoutError:
+            if placed:
+                raise PluginFailed(Why.TIMED_OUT, f"it did not answer within {seconds:.0f} s") from None
+            busy = f"all its {self._count} places are taken by calls that have not returned"
+            raise PluginFailed(Why.BUSY, busy) from None
+        if outcome.nonsense:
+            raise PluginFailed(Why.NONSENSE, outcome.nonsense)
+        match outcome.error:
+            case None:
+                return outcome.value
+            case CallError() as error:
+                raise in_bounds(error, f"{self.kind}/{self.name}") from None
+            case _Escape(args=(BaseException() as cause,)) | cause:
+                raise PluginFailed(Why.RAISED, f"it raised {type(cause).__name__}") from cause
+
+    def _start_thread(
+        self, function: Callable[..., Any], arguments: tuple[object, ...], check: Check
+    ) -> asyncio.Future[_Outcome]:
+        answer: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
+
+        def work() -> None:
+            try:
+                outcome = _checked(function(*arguments), check)
+            except BaseException as error:
+                outcome = _Outcome(error=error)
+            self._settle(answer, outcome)
+
+        threading.Thread(target=work, name=f"{self.kind}-{self.name}", daemon=True).start()
+        return answer
+
+    async def _start_coroutine(
+        self, function: Callable[..., Awaitable[Any]], arguments: tuple[object, ...], check: Check
+    ) -> _Outcome:
+        answer: asyncio.Future[_Outcome] = asyncio.get_running_loop().create_future()
+        loop = self._coroutines_loop()
+        task: asyncio.Task[_Outcome] | None = None
+        called_off = False
+
+        async def contained() -> _Outcome:
+            try:
+                return _checked(await function(*arguments), check)
+            except (SystemExit, KeyboardInterrupt) as error:
+                raise _Escape(error) from None
+
+        def begin() -> None:
+            nonlocal task
+            task = loop.create_task(contained())
+            task.add_done_callback(end)
+            if called_off:
+                task.cancel()
+
+        def end(done: asyncio.Task[_Outcome]) -> None:
+            if done.cancelled():
+                self._settle(answer, _Outcome(error=asyncio.CancelledError()))
+            elif (error := done.exception()) is not None:
+                self._settle(answer, _Outcome(error=error))
+            else:
+                self._settle(answer, done.result())
+
+        def call_off() -> None:
+            nonlocal called_off
+            called_off = True
+            if task is not None:
+                task.cancel()
+
+        loop.call_soon_threadsafe(begin)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            loop.call_soon_threadsafe(call_off)
+            raise
+
+    def _settle(self, answer: asyncio.Future[_Outcome], outcome: _Outcome) -> None:
+        """From the plugin's thread: the call has returned, so its place is free."""
+
+        def settle() -> None:
+            self._places.release()
+            if not answer.done():
+                answer.set_result(outcome)
+
+        try:
+            answer.get_loop().call_soon_threadsafe(settle)
+        except RuntimeError:
+            return  # the operator has ended meanwhile
+
+    def _coroutines_loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            loop = self._loop = asyncio.new_event_loop()
+
+            def run() -> None:
+                asyncio.set_event_loop(loop)
+                try:
+                    loop.run_forever()
+                finally:
+                    loop.close()
+
+            threading.Thread(target=run, name=f"{self.kind}-{self.name}-loop", daemon=True).start()
+        return self._loop
+
+
+def _checked(value: object, check: Check) -> _Outcome:
+    if inspect.iscoroutine(value):
+        value.close()
+        return _Outcome(nonsense="it answered with a coroutine: make the method itself `async def`")
+    try:
+        return _Outcome(value=check(value))
+    except ValueError as error:
+        return _Outcome(nonsense=f"it answered with nonsense: {error}")

@@ -1,0 +1,25 @@
+"""Plugins as the administrator configures them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+
+
+class PluginConfig(BaseModel):
+    """One plugin in use.
+
+    Credentials belong in files whose names stand in `options`: what is not in the configuration cannot be printed
+    with it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: Annotated[str, Field(pattern=NAME, description="What policies and metrics call it.")]
+    type: Annotated[str, Field(pattern=NAME, description="Name of the installed plugin (its entry point).")]
+    options: Annotated[
+        dict[str, JsonValue], Field(description="Handed to the plugin as they stand. File names, no credentials.")
+    ] = {}

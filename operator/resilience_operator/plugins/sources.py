@@ -1,0 +1,118 @@
+"""A metric source that a plugin makes, as the operator uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from resilience_operator.plugins.cell import PLACES, Cell
+from resilience_operator.plugins.config import PluginConfig
+from resilience_operator.plugins.discovery import Missing, load
+from resilience_operator.plugins.failures import Kind, OnFailure, PluginFailed, Why
+from resilience_operator.resilience import CallError, Deadline, Expired, GiveUp, TryAgain
+from resilience_operator.signals.source import Answer, Series
+
+QUERY_SECONDS = 10.0
+"""Time for one question."""
+
+SERIES_LIMIT = 1_000_000
+"""Series in one answer."""
+
+CLOSE_SECONDS = 2.0
+
+
+def checked(answer: object) -> Answer:
+    """An Answer that holds what one must. Raises ValueError that says what is wrong.
+
+    The values may be NaN or infinite: that is for whoever judges them.
+    """
+    if not isinstance(answer, Answer):
+        raise ValueError(f"a query is answered with an Answer, not with {type(answer).__name__}")
+    if not isinstance(answer.series, Sequence) or isinstance(answer.series, str):
+        raise ValueError("the series of an Answer are a list or a tuple")
+    if len(answer.series) > SERIES_LIMIT:
+        raise ValueError(f"an Answer has at most {SERIES_LIMIT} series")
+    if not isinstance(answer.warnings, tuple) or not all(isinstance(w, str) for w in answer.warnings):
+        raise ValueError("the warnings of an Answer are a tuple of texts")
+    return Answer(tuple(map(_series, answer.series)), answer.warnings)
+
+
+def _series(one: object) -> Series:
+    if not isinstance(one, Series):
+        raise ValueError(f"the series of an Answer are Series, not {type(one).__name__}")
+    labels, value, at = one
+    if not isinstance(labels, Mapping) or not all(isinstance(k, str) and isinstance(v, str) for k, v in labels.items()):
+        raise ValueError("the labels of a Series are texts by name")
+    if not _is_number(value) or not _is_number(at):
+        raise ValueError("the value and the time of a Series are numbers")
+    return Series(labels, float(value), float(at))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+class GuardedSource:
+    """A MetricSource around a plugin's, or around none: then every query says why there is none."""
+
+    def __init__(self, config: PluginConfig, plugin: Any, cell: Cell) -> None:
+        self.type = config.type
+        self._name = config.name
+        self._plugin = plugin
+        self._cell = cell
+        self.concurrency = _count(getattr(plugin, "concurrency", PLACES))
+
+    @property
+    def name(self) -> str:
+        """The name in the operator's configuration."""
+        return self._name
+
+    @property
+    def problem(self) -> str:
+        """Why it cannot be used at all; empty when it can."""
+        return self._plugin.message if isinstance(self._plugin, Missing) else ""
+
+    async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
+        """Ask the plugin. Raises CallErrors alone."""
+        dependency = f"{Kind.SOURCE}/{self._name}"
+        if self.problem:
+            raise GiveUp(self.problem, dependency=dependency, reason="plugin_missing")
+        within = deadline.within(QUERY_SECONDS)
+        try:
+            answer: Answer = await self._cell.call(
+                # A coroutine function stays one within a partial.
+                partial(self._plugin.query, at=at, deadline=within),
+                promql,
+                check=checked,
+                deadline=within,
+            )
+        except PluginFailed as failure:
+            if failure.why in (Why.TIMED_OUT, Why.BUSY):
+                if deadline.expired:
+                    raise Expired(failure.message, dependency=dependency, reason="deadline") from None
+                raise TryAgain(failure.message, dependency=dependency, reason="timeout") from None
+            raise GiveUp(failure.message, dependency=dependency, reason="bad_answer") from None
+        return answer
+
+    async def close(self) -> None:
+        """Ask the plugin to close, and do not wait for long."""
+        close = getattr(self._plugin, "close", None)
+        if callable(close):
+            with suppress(PluginFailed, CallError):  # counted and logged by the cell
+                await self._cell.call(close, check=lambda _: None, deadline=Deadline.after(CLOSE_SECONDS))
+        self._cell.close()
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and 1 <= value <= 64 else PLACES
+
+
+async def make_source(config: PluginConfig, on_failure: OnFailure) -> GuardedSource:
+    """The configured source. One whose plugin is missing is made all the same, and says so when asked."""
+    cell = Cell(Kind.SOURCE, config.name, on_failure=on_failure)
+    plugin = await load(cell, config.type, config.options)
+    places = _count(getattr(plugin, "concurrency", PLACES))
+    cell.close()
+    return GuardedSource(config, plugin, Cell(Kind.SOURCE, config.name, places=places, on_failure=on_failure))
