@@ -1,0 +1,146 @@
+"""Where output goes and how the command ends: tables and colour on a terminal, plain columns in a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
+
+from resilience_operator.api.v1alpha1 import InvalidPolicy
+from resilience_operator.kube.credentials import NoCluster
+from resilience_operator.resilience import CallError
+from resilience_operator.runtime.config import BadConfig
+
+EXIT_FAILED = 1
+"""It failed, or there is nothing of what was asked for."""
+EXIT_USAGE = 2
+"""The call, a file or the configuration is wrong; trying again does not help."""
+
+PROGRAM = "kubectl resilience"
+
+
+class Output(StrEnum):
+    """Forms of an answer."""
+
+    TABLE = "table"
+    JSON = "json"
+    YAML = "yaml"
+
+
+class Failed(Exception):  # noqa: N818 - it says what is so
+    """The command cannot do what was asked: one line for people, and the exit code."""
+
+    def __init__(self, message: str, code: int = EXIT_FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class Wrong(Failed):
+    """What was given cannot be used: a person must change it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, EXIT_USAGE)
+
+
+class Cell(NamedTuple):
+    """A text with the style in which a terminal shows it."""
+
+    text: str
+    style: str = ""
+
+
+def out() -> Console:
+    """Standard output, as it is now."""
+    return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def say(message: str) -> None:
+    """One line for people beside the answer, on standard error."""
+    print(f"{PROGRAM}: {message}", file=sys.stderr)
+
+
+def emit(document: Any, output: Output) -> None:
+    """A document as JSON or YAML on standard output."""
+    if output is Output.JSON:
+        print(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110), end="")
+
+
+def columns(headers: Sequence[str], rows: Sequence[Sequence[str | Cell]]) -> Table | str:
+    """A table for a terminal; for a pipe the same as aligned text, one line a row, nothing cut."""
+    cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty():
+        table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        for header in headers:
+            table.add_column(header, no_wrap=header != headers[-1], overflow="fold")
+        for row in cells:
+            table.add_row(*(Text(cell.text, style=cell.style) for cell in row))
+        return table
+    lines = [list(headers), *([cell.text for cell in row] for row in cells)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(headers))]
+    return "\n".join(
+        "   ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def show(what: Table | Text | str) -> None:
+    """Print it; a string as it is, without markup."""
+    out().print(Text(what) if isinstance(what, str) else what)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Every expected failure becomes one line on standard error and an exit code."""
+    try:
+        yield
+    except Failed as error:
+        _end(str(error), error.code)
+    except InvalidPolicy as error:
+        _end(f"the policy cannot work: {error}", EXIT_USAGE)
+    except (NoCluster, BadConfig) as error:
+        _end(str(error), EXIT_USAGE)
+    except CallError as error:
+        _end(_call_failed(error), EXIT_FAILED)
+    except BrokenPipeError:
+        # Whoever read has seen enough. Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    except OSError as error:
+        _end(f"{error.filename}: {error.strerror}" if error.filename else str(error), EXIT_FAILED)
+
+
+def _call_failed(error: CallError) -> str:
+    if error.status == 403:
+        return f"{error.dependency} refused: {error.message}"
+    return f"{error.dependency}: {error.message}" if error.dependency else error.message
+
+
+def _end(message: str, code: int) -> None:
+    say(" ".join(message.split()))
+    raise typer.Exit(code) from None
+
+
+class Group(TyperGroup):
+    """The commands, with failures told in one line and never as a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        with failures():
+            return super().invoke(ctx)
+
+
+def without_none(document: Mapping[str, Any]) -> dict[str, Any]:
+    """`document` without the keys that have no value."""
+    return {key: value for key, value in document.items() if value is not None}

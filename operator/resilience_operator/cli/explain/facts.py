@@ -1,0 +1,69 @@
+"""What `explain` knows: the policy, its status, its memory, and the target where it could be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from resilience_operator.api.quantities import format_duration
+from resilience_operator.api.status import PolicyStatus, SignalStatus
+from resilience_operator.decision.lifecycle import UNDER_WATCH
+from resilience_operator.decision.memory import Memory, ReleaseMemory, RuleMemory
+from resilience_operator.decision.overlay import overlay, still_holds
+from resilience_operator.decision.policy import Policy, Rule
+from resilience_operator.decision.target import TargetState
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All as of `now` (seconds since the epoch). live: the target as it is, None where it could not be read."""
+
+    policy: Policy
+    status: PolicyStatus
+    memory: Memory
+    live: TargetState | None
+    now: float
+    target_kind: str = "Deployment"
+    target_name: str = ""
+
+    @cached_property
+    def target(self) -> TargetState | None:
+        """The target as decisions see it: with what was only rehearsed laid over it."""
+        if self.live is None:
+            return None
+        return overlay(self.live, still_holds(self.memory.shadow, self.live))
+
+    @property
+    def release(self) -> ReleaseMemory | None:
+        """Where the release stands."""
+        return self.memory.release
+
+    @property
+    def watched(self) -> bool:
+        """Whether a release is under way, paused, or in its bake."""
+        return self.release is not None and self.release.phase in UNDER_WATCH
+
+    def rule(self, rule: Rule) -> RuleMemory | None:
+        """What is remembered of a rule; None when that is about other conditions."""
+        found = self.memory.rules.get(rule.name)
+        return found if found is not None and found.of == rule.signature and found.timers else None
+
+    def signal(self, name: str) -> SignalStatus | None:
+        """A signal as it was last measured."""
+        return next((s for s in self.status.signals if s.name == name), None)
+
+    @property
+    def replicas(self) -> int | None:
+        """Pods asked for."""
+        if self.target is not None:
+            return self.target.replicas
+        return self.status.target.replicas if self.status.target is not None else None
+
+    def ago(self, at: float) -> str:
+        """`3m20s` since a moment."""
+        return format_duration(max(0, round(self.now - at)))
+
+    def until(self, at: float) -> str:
+        """`in 40s`, or `at the next look` where it is over."""
+        left = round(at - self.now)
+        return f"in {format_duration(left)}" if left > 0 else "at the next look"

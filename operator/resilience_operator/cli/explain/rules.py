@@ -1,0 +1,168 @@
+"""Each rule: its value against its threshold, what it would take to act, and why it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from resilience_operator.api.conditions import REASONS, ConditionType
+from resilience_operator.api.quantities import format_duration
+from resilience_operator.cli.explain.facts import Facts
+from resilience_operator.cli.explain.words import adds, bound, does, needed, pods
+from resilience_operator.decision.judging import refuse_rollback
+from resilience_operator.decision.memory import ReleaseMemory, RuleMemory, Timer, Verdict
+from resilience_operator.decision.people import manager_name
+from resilience_operator.decision.policy import Condition, Mode, Rule, ScaleUp
+from resilience_operator.decision.scaling import ceiling, current_size
+from resilience_operator.decision.verdicts import PATIENCE, combine
+
+
+@dataclass(frozen=True, slots=True)
+class RuleExplained:
+    """One rule in words. readings: what is measured; then: what follows from it, and what does not and why."""
+
+    name: str
+    verdict: Verdict
+    acts_when: str
+    does: str
+    readings: tuple[str, ...]
+    then: tuple[str, ...]
+
+
+def explain_rule(rule: Rule, facts: Facts) -> RuleExplained:
+    """One rule."""
+    memory = facts.rule(rule)
+    wanted = needed(rule, facts.policy)
+    if memory is None:
+        return RuleExplained(rule.name, Verdict.UNKNOWN, wanted, does(rule), ("it was not looked at yet",), ())
+    timers = [memory.timers[i] if i < len(memory.timers) else Timer() for i in range(len(rule.conditions))]
+    verdict = combine(rule, [t.verdict for t in timers])
+    readings = tuple(_reading(c, t, facts) for c, t in zip(rule.conditions, timers, strict=True))
+    return RuleExplained(
+        rule.name, verdict, wanted, does(rule), readings, tuple(_then(rule, memory, timers, verdict, facts))
+    )
+
+
+def _reading(condition: Condition, timer: Timer, facts: Facts) -> str:
+    unit = facts.policy.signals[condition.signal].unit
+    signal, limit = facts.signal(condition.signal), bound(condition, unit)
+    value = f"{condition.signal} is {signal.value}" if signal and signal.value else f"{condition.signal} has no value"
+    match timer.verdict:
+        case Verdict.OK:
+            return f"{value}, not {limit}"
+        case Verdict.PENDING if timer.crossed is not None:
+            due = facts.until(timer.crossed + condition.hold)
+            return f"{value}, {limit} for {facts.ago(timer.crossed)}; it counts {due}, unless it comes back before"
+        case Verdict.BREACH:
+            since = timer.since if timer.crossed is None else timer.crossed
+            return f"{value}, {limit} for {facts.ago(since)}"
+        case _:
+            reason = signal.reason if signal and signal.reason else "NotMeasuredYet"
+            return f"{value} that proves anything: {_meaning(reason)} ({reason})"
+
+
+def _meaning(reason: str) -> str:
+    known = REASONS[ConditionType.METRICS_AVAILABLE].get(reason, "")
+    if not known:
+        return "the requests counted do not settle it" if reason == "Inconclusive" else "there is no measurement"
+    return known[0].lower() + known[1:].rstrip(".")
+
+
+def _then(rule: Rule, memory: RuleMemory, timers: list[Timer], verdict: Verdict, facts: Facts) -> Iterator[str]:
+    if verdict is Verdict.OK:
+        yield f"nothing to do: it acts on {needed(rule, facts.policy)}"
+        return
+    if verdict is Verdict.PENDING:
+        yield "it does not act yet: the time in `for` is not over"
+        return
+    if verdict is Verdict.UNKNOWN:
+        kept = [t for t in timers if t.crossed is not None and t.unknown is not None]
+        yield "it does not act: nothing is done on what is not known"
+        for timer in kept:
+            assert timer.unknown is not None and timer.crossed is not None
+            ends = timer.unknown + PATIENCE * facts.policy.interval
+            seen = facts.ago(timer.crossed)
+            yield f"the crossing seen {seen} ago is forgotten {facts.until(ends)}, if it stays unknown"
+        return
+    if facts.policy.mode is Mode.DRY_RUN:
+        yield "what it does is only rehearsed: mode is DryRun"
+    if facts.policy.mode is Mode.SUSPENDED:
+        yield "it does nothing: mode is Suspended"
+        return
+    if rule.alert:
+        yield "people were told: a Warning event stands on the policy and on its target"
+    if rule.scale_up is not None:
+        yield _scaling(rule, rule.scale_up, memory, facts)
+    if rule.guards_release:
+        yield from _releasing(rule, memory, facts)
+
+
+def _scaling(rule: Rule, scale_up: ScaleUp, memory: RuleMemory, facts: Facts) -> str:
+    target, release = facts.target, facts.release
+    if target is not None:
+        limit, size = ceiling(facts.policy, target), current_size(target)
+        if target.replicas == 0:
+            return "it adds no pods: the target is scaled to zero"
+        if size >= limit:
+            whose = "the HorizontalPodAutoscaler's" if target.hpa and target.hpa.max_replicas == limit else "the"
+            return f"it adds no pods: there are {size}, {whose} maximum is {limit}"
+    elif "at-maximum" in facts.memory.told:
+        return "it adds no pods: the maximum is reached"
+    if memory.scaled is not None and facts.now < memory.scaled + scale_up.cooldown:
+        due = facts.until(memory.scaled + scale_up.cooldown)
+        return f"it asked for pods {facts.ago(memory.scaled)} ago, and cools down: it may ask again {due}"
+    if facts.watched and release is not None and _blamed(rule, facts):
+        return f"it adds no pods: only revision {release.revision} shows it, so the release is to blame"
+    if target is not None and (coming := target.replicas - target.ready) > 0:
+        return f"it {adds(scale_up)} if those on their way do not do: {pods(coming)} not ready yet"
+    return f"it {adds(scale_up)} at the next look"
+
+
+def _blamed(rule: Rule, facts: Facts) -> bool:
+    """Whether a rule on the same signals holds the release guilty."""
+    signals = {c.signal for c in rule.conditions}
+    for other in facts.policy.rules:
+        memory = facts.rule(other)
+        if memory is not None and memory.guilty is not None and signals <= {c.signal for c in other.conditions}:
+            return True
+    return False
+
+
+def _releasing(rule: Rule, memory: RuleMemory, facts: Facts) -> Iterator[str]:
+    release = facts.release
+    if release is None or not facts.watched:
+        phase = release.phase.value if release is not None else "not known yet"
+        yield f"there is nothing to pause or roll back: no release is under way (phase {phase})"
+        return
+    if release.hands_off:
+        yield f"it leaves revision {release.revision} alone: the operator was overruled by hand on it"
+        return
+    if facts.target is not None and facts.target.paused and release.paused is None:
+        who = manager_name(facts.target.paused_by)
+        yield f"it leaves the release alone: {who} paused the rollout, which is respected"
+        return
+    blame = combine(rule, [t.verdict for t in memory.blame]) if memory.blame else Verdict.UNKNOWN
+    if blame is Verdict.OK:
+        yield (
+            f"it leaves the release alone: revision {release.revision} is not to blame; the others show it too, or "
+            "it was so before the release began"
+        )
+    elif memory.guilty is None:
+        yield f"it leaves the release alone: what revision {release.revision} does of it cannot be told ({blame})"
+    else:
+        yield from _guilty(rule, memory.guilty, release, facts)
+
+
+def _guilty(rule: Rule, guilty: float, release: ReleaseMemory, facts: Facts) -> Iterator[str]:
+    yield f"revision {release.revision} is to blame, for {facts.ago(guilty)}"
+    if rule.pause:
+        yield "the rollout is paused on that account" if release.paused is not None else "it is paused at the next look"
+    if rule.rollback is None:
+        return
+    if facts.target is not None:
+        refusal = refuse_rollback(release, facts.target, {q.revision: q for q in facts.memory.quarantined})
+        if refusal is not None:
+            yield f"it cannot be rolled back: {refusal.message} ({refusal.reason})"
+            return
+    due = facts.until(guilty + rule.rollback.after)
+    yield f"it is rolled back to {release.good} {due} ({format_duration(rule.rollback.after)} after the breach)"

@@ -1,0 +1,25 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resilience_operator.cli.console import Output
+
+NamespaceOption = Annotated[
+    str | None,
+    typer.Option("-n", "--namespace", help="Namespace. Default: that of the current context.", metavar="NAMESPACE"),
+]
+KubeconfigOption = Annotated[
+    Path | None,
+    typer.Option("--kubeconfig", help="Kubeconfig file. Default: $KUBECONFIG, then ~/.kube/config.", metavar="FILE"),
+]
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="Form of the answer.")]
+PictureOption = Annotated[
+    Path | None,
+    typer.Option("--picture", help="Also draw it: a file that ends in .html, .png or .svg.", metavar="FILE"),
+]
+NameArgument = Annotated[str, typer.Argument(help="Name of the policy.", metavar="NAME")]

@@ -1,0 +1,57 @@
+"""Where a replay gets its answers: from Prometheus, kept as they come, or from a recording alone."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from resilience_operator.cli.console import Wrong
+from resilience_operator.cli.replay.grid import Span
+from resilience_operator.cli.replay.ranges import RangeSource
+from resilience_operator.cli.replay.recording import Recording, Track, Tracks
+from resilience_operator.resilience import Deadline
+
+PATIENCE = 900.0
+"""Seconds for all the queries of one replay."""
+
+
+class Archive:
+    """Answers by query. source: None when there is only the recording."""
+
+    def __init__(self, recording: Recording, source: RangeSource | None = None) -> None:
+        self.recording = recording
+        self._source = source
+        self._deadline = Deadline.after(PATIENCE)
+
+    @property
+    def warnings(self) -> list[str]:
+        """What the source said about missing data."""
+        return sorted(self._source.warnings) if self._source is not None else []
+
+    async def ask(self, queries: Iterable[str], spans: Sequence[Span] | None = None) -> dict[str, Tracks]:
+        """The answer to each query, over the whole grid or only over some `spans` of it. Raises CallError, Wrong."""
+        wanted = list(dict.fromkeys(queries))
+        known = self.recording.answers
+        asked = [query for query in wanted if query not in known]
+        answers = await asyncio.gather(*(self._ask(query, spans or [self.recording.grid.whole]) for query in asked))
+        known.update(zip(asked, answers, strict=True))
+        return {query: known[query] for query in wanted}
+
+    async def _ask(self, query: str, spans: Sequence[Span]) -> Tracks:
+        if self._source is None:
+            raise Wrong(
+                f"the recording has no answer to a query of this policy ({query[:80]}…): its signals or windows are "
+                "others than those it was recorded for; export it anew"
+            )
+        grid = self.recording.grid
+        parts = [await self._source.ask(query, grid, span, self._deadline) for span in spans]
+        found: dict[tuple[tuple[str, str], ...], Track] = {}
+        for track in (track for part in parts for track in part):
+            key = tuple(sorted(track.labels.items()))
+            if key in found:
+                for number, value in enumerate(track.values):
+                    if value is not None:
+                        found[key].values[number] = value
+            else:
+                found[key] = track
+        return tuple(found.values())

@@ -1,0 +1,96 @@
+"""Recorded metrics: what each query answered at each time. Kept in memory, and as a file.
+
+The file is JSON (gzipped where its name ends in `.gz`): the grid, the policy it was recorded for, and for each query
+its series, with one value a time, null where there was none. Queries are the key, so any policy that asks the same
+queries can be replayed over it: other thresholds, other actions, other times.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from resilience_operator.cli.console import Wrong
+from resilience_operator.cli.replay.grid import Grid
+
+FORMAT = "resilience-operator.io/recording/v1"
+_WORDS = {"NaN": math.nan, "+Inf": math.inf, "-Inf": -math.inf}
+
+Values = list[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One series over the grid; None where it had no sample."""
+
+    labels: Mapping[str, str]
+    values: Values
+
+
+Tracks = tuple[Track, ...]
+
+
+@dataclass(slots=True)
+class Recording:
+    """Answers by query. policy: the document it was recorded for."""
+
+    grid: Grid
+    policy: dict[str, Any]
+    answers: dict[str, Tracks] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write the file."""
+        document = {
+            "format": FORMAT,
+            "start": self.grid.start,
+            "step": self.grid.step,
+            "count": self.grid.count,
+            "policy": self.policy,
+            "queries": [
+                {"query": query, "series": [{"labels": dict(t.labels), "values": _written(t.values)} for t in tracks]}
+                for query, tracks in self.answers.items()
+            ],
+        }
+        text = json.dumps(document, separators=(",", ":"), allow_nan=False)
+        path.write_bytes(gzip.compress(text.encode(), 6) if path.suffix == ".gz" else text.encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Recording:
+        """Read a file that `save` wrote. Raises Wrong."""
+        try:
+            raw = path.read_bytes()
+            document = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
+        except OSError as error:
+            raise Wrong(f"{path} cannot be read: {error.strerror or error}") from None
+        except (ValueError, EOFError) as error:
+            raise Wrong(f"{path} is no recording: {error}") from None
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise Wrong(f"{path} is no recording of this version ({FORMAT}): write one with --export")
+        try:
+            grid = Grid(float(document["start"]), float(document["step"]), int(document["count"]))
+            answers = {
+                entry["query"]: tuple(Track(s["labels"], _read(s["values"], grid.count)) for s in entry["series"])
+                for entry in document["queries"]
+            }
+            return cls(grid, dict(document["policy"]), answers)
+        except (KeyError, TypeError, ValueError) as error:
+            raise Wrong(f"{path} is damaged: {error!r}") from None
+
+
+def _written(values: Values) -> list[float | str | None]:
+    return [v if v is None or math.isfinite(v) else _word(v) for v in values]
+
+
+def _word(value: float) -> str:
+    return "NaN" if math.isnan(value) else "+Inf" if value > 0 else "-Inf"
+
+
+def _read(values: list[Any], count: int) -> Values:
+    if len(values) != count:
+        raise ValueError(f"a series has {len(values)} values in place of {count}")
+    return [_WORDS[v] if isinstance(v, str) else v for v in values]

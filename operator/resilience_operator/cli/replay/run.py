@@ -1,0 +1,86 @@
+"""A replay: look back, measure, decide, in that order, and tell the story."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from resilience_operator.api.quantities import format_duration
+from resilience_operator.cli.console import Failed
+from resilience_operator.cli.replay.archive import Archive
+from resilience_operator.cli.replay.grid import Grid
+from resilience_operator.cli.replay.measured import Measure, plan
+from resilience_operator.cli.replay.past import Past, Subject, look_back
+from resilience_operator.cli.story.story import Happening, Kind, Story, Teller
+from resilience_operator.decision.policy import Policy
+from resilience_operator.decision.rehearsal import Step, replay
+from resilience_operator.runtime.entry import Entry
+from resilience_operator.signals.presets import load_families
+
+DAY = 86400.0
+
+
+async def rehearse(entry: Entry, policy: Policy, archive: Archive) -> Story:
+    """What the policy would have done over the recorded time. Raises CallError, Failed."""
+    grid = archive.recording.grid
+    stride = max(1, round(policy.interval / grid.step))
+    notes: list[str] = []
+    if abs(stride * grid.step - policy.interval) > 1e-6:
+        notes.append(
+            f"recorded every {format_duration(grid.step)}, which does not go into an interval of "
+            f"{format_duration(policy.interval)}: looked at every {format_duration(stride * grid.step)}"
+        )
+        policy = replace(policy, interval=stride * grid.step)
+    subject = Subject(
+        policy.namespace,
+        entry.target[2],
+        fallback=policy.min_replicas or 1,
+        before=max(DAY, 2 * policy.release.bake),
+        journal=entry.journal.entries,
+    )
+    past = await look_back(archive, subject)
+    if not past.states:
+        raise Failed(f"nothing was recorded of {entry.target[0]} {policy.namespace}/{entry.target[2]} in that time")
+    notes += past.notes
+    measures = plan(entry.signals, load_families(), entry.family, past.states[-1], past.all_owners)
+    for measure in measures:
+        await measure.ask(archive, past.crowded())
+    teller = Teller(policy)
+    numbers = range(past.first + (-past.first) % stride, past.end, stride)
+    for number, turn in zip(numbers, replay(policy, _steps(grid, numbers, past, measures)), strict=True):
+        teller.hear(turn, past.states[number].replicas)
+    if not teller.looks:
+        raise Failed("the time is shorter than one interval: nothing was looked at")
+    title = f"{policy.namespace}/{policy.name}"
+    return teller.story(title, events=_events(past, grid, numbers), notes=notes)
+
+
+def _steps(grid: Grid, numbers: range, past: Past, measures: list[Measure]) -> Iterator[Step]:
+    owners, of = past.owners(numbers[0]) if numbers else (), None
+    for number in numbers:
+        at, state = grid.at(number), past.states[number]
+        if state is not of:
+            owners, of = past.owners(number), state
+        observations = {m.request.signal.name: m.observe(number, at, owners) for m in measures}
+        yield Step(at, observations, state)
+
+
+def _events(past: Past, grid: Grid, numbers: range) -> Iterator[Happening]:
+    """What really happened to the target: other replicas, another revision, a pause."""
+    before = None
+    for number in numbers:
+        now = past.states[number]
+        if before is not None and now is not before:
+            at, by = grid.at(number), " (the operator's doing)"
+            if now.replicas != before.replicas:
+                whose = by if now.scaled_by else ""
+                message = f"really scaled from {before.replicas} to {now.replicas} pods{whose}"
+                yield Happening(at, Kind.EVENT, "scaled", message)
+            if now.revision != before.revision and before.revision is not None:
+                message = f"revision {now.revision} took the place of {before.revision}"
+                yield Happening(at, Kind.EVENT, "release", message)
+            if now.paused and not before.paused:
+                yield Happening(at, Kind.EVENT, "paused", f"the rollout was paused{by if now.paused_by else ''}")
+            if before.paused and not now.paused:
+                yield Happening(at, Kind.EVENT, "resumed", "the rollout was resumed")
+        before = now

@@ -1,0 +1,117 @@
+"""`status`: all policies at a glance, the worst first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from resilience_operator.api.base import format_timestamp
+from resilience_operator.api.status import DecisionStatus, PolicyStatus, SignalStatus, VerdictName
+from resilience_operator.cli.console import Cell, without_none
+from resilience_operator.cli.period import age
+from resilience_operator.cli.views.state import State, state_of
+
+HEADERS = ("NAME", "STATE", "TARGET", "PODS", "RELEASE", "SIGNALS", "LAST DECISION", "WHY")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One policy."""
+
+    namespace: str
+    name: str
+    mode: str
+    target: str
+    state: State
+    status: PolicyStatus
+
+
+def overview(bodies: Iterable[Mapping[str, Any]]) -> list[Row]:
+    """A row for each policy, the worst first."""
+    return sorted(map(_row, bodies), key=lambda row: (-row.state.weight, row.namespace, row.name))
+
+
+def read_status(body: Mapping[str, Any]) -> PolicyStatus | None:
+    """The status in a policy's body; None when it cannot be read."""
+    try:
+        return PolicyStatus.model_validate(body.get("status") or {})
+    except ValidationError:
+        return None
+
+
+def _row(body: Mapping[str, Any]) -> Row:
+    meta, spec = body["metadata"], body.get("spec") or {}
+    reference = spec.get("targetRef") or {}
+    status = read_status(body)
+    state = (
+        State("Unreadable", "its status was written by another version of the operator", 100)
+        if status is None
+        else state_of(status, int(meta.get("generation") or 0))
+    )
+    return Row(
+        meta["namespace"],
+        meta["name"],
+        str(spec.get("mode") or "Enforce"),
+        f"{reference.get('kind', '?')}/{reference.get('name', '?')}",
+        state,
+        status or PolicyStatus(),
+    )
+
+
+def cells(row: Row, now: float) -> list[Cell]:
+    """The row of a table."""
+    status, target = row.status, row.status.target
+    word = row.state.word if row.mode == "Enforce" else f"{row.state.word} ({row.mode})"
+    return [
+        Cell(row.name),
+        Cell(row.state.word if row.mode == "Suspended" else word, row.state.style),
+        Cell(row.target),
+        Cell("" if target is None or target.replicas is None else str(target.replicas)),
+        Cell("" if target is None or target.phase is None else target.phase.value),
+        Cell(", ".join(_signal(s) for s in status.signals)),
+        Cell(_last(status.last_decision, now)),
+        Cell(row.state.why),
+    ]
+
+
+def _signal(signal: SignalStatus) -> str:
+    value = signal.value or "?"
+    return f"{signal.name} {value}" if signal.verdict is VerdictName.OK else f"{signal.name} {value} {signal.verdict}"
+
+
+def _last(decision: DecisionStatus | None, now: float) -> str:
+    if decision is None:
+        return ""
+    rehearsed = " (dry run)" if decision.dry_run else ""
+    return f"{decision.action}{rehearsed} {age(now - decision.at.timestamp())} ago"
+
+
+def document(row: Row) -> dict[str, Any]:
+    """The same for scripts."""
+    status, target = row.status, row.status.target
+    return without_none(
+        {
+            "namespace": row.namespace,
+            "name": row.name,
+            "mode": row.mode,
+            "state": row.state.word,
+            "why": row.state.why,
+            "target": row.target,
+            "replicas": target.replicas if target else None,
+            "phase": target.phase.value if target and target.phase else None,
+            "signals": [
+                without_none({"name": s.name, "value": s.value, "verdict": s.verdict.value, "reason": s.reason})
+                for s in status.signals
+            ],
+            "lastDecision": entry(status.last_decision) if status.last_decision else None,
+        }
+    )
+
+
+def entry(decision: DecisionStatus) -> dict[str, Any]:
+    """A decision as it stands in the status."""
+    found = decision.model_dump(mode="json", exclude_none=True)
+    return {**found, "at": format_timestamp(decision.at)}

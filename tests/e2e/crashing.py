@@ -1,0 +1,213 @@
+"""Killing the operator at a chosen call of one policy's action, and telling whether the end is the right one.
+
+Many targets stand in one namespace, each with a policy of its own, all calm. One after the other is provoked; the
+operator dies at a call of its action, comes back, and has to bring it to the end that the first, undisturbed one
+came to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.support.proxy import Asked, Proxy, faults
+from tests.support.waiting import eventually
+from tests.support.world import Obj, World
+
+CPU = {"signal": "cpu", "above": "70%"}
+ERRORS = {"signal": "error-rate", "above": "1%"}
+SIGNALS = [
+    {"name": "cpu", "preset": "cpu", "window": "5s"},
+    {"name": "error-rate", "preset": "error-rate", "window": "5s", "minSamples": 20},
+]
+SCALE_UP = {"name": "busy", "when": CPU, "then": [{"scaleUp": {"pods": 2, "cooldown": "1h"}}]}
+PAUSE = {"name": "failing", "when": ERRORS, "then": [{"pauseRollout": {}}]}
+ROLL_BACK = {"name": "failing", "when": ERRORS, "then": [{"pauseRollout": {}}, {"rollback": {"after": "3s"}}]}
+
+ACTED = ("ScaledUp", "ScaledDown", "RolloutPaused", "RolloutResumed", "RolledBack", "ActionFailed")
+"""Reasons of the events that tell of an action."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One kind of action. verb: whose intent begins the count. load: the calm. provoke: what ends it."""
+
+    name: str
+    verb: str
+    policy: Mapping[str, Any]
+    provoke: Callable[[World, str], None]
+    load: Mapping[str, Any]
+    replicas: int = 3
+    hpa: bool = False
+
+
+def _busy(world: World, name: str) -> None:
+    world.load.workload(world.namespace, name, cpu_utilisation=3.0)
+
+
+def _quiet(world: World, name: str) -> None:
+    world.load.workload(world.namespace, name, cpu_total_cores=0.1)
+
+
+def _bad_release(world: World, name: str) -> None:
+    world.load.image(world.image("2.0", name), error_ratio=0.5)
+    world.release("2.0", name)
+
+
+_KEEP = {"enabled": False}
+
+SCENARIOS = (
+    Scenario("scale-up", "scaleUp", {"rules": [SCALE_UP], "scaleDown": _KEEP}, _busy, {"cpu_utilisation": 0.3}),
+    Scenario(
+        "scale-down",
+        "scaleDown",
+        {"rules": [SCALE_UP], "scaleDown": {"after": "5s", "pods": 2}},
+        _quiet,
+        # Two thirds of the threshold: a pod fewer would be too close to it.
+        {"cpu_total_cores": 0.3},
+        replicas=5,
+    ),
+    Scenario("pause", "pauseRollout", {"rules": [PAUSE]}, _bad_release, {"rps": 120, "cpu_utilisation": 0.3}),
+    Scenario("rollback", "rollback", {"rules": [ROLL_BACK]}, _bad_release, {"rps": 120, "cpu_utilisation": 0.3}),
+    Scenario("hpa", "scaleUp", {"rules": [SCALE_UP], "scaleDown": _KEEP}, _busy, {"cpu_utilisation": 0.3}, hpa=True),
+)
+
+
+def prepare(world: World, scenario: Scenario, names: list[str]) -> None:
+    """Targets with calm policies, whose revision is known good."""
+    for name in names:
+        body = {
+            "metadata": {"name": name},
+            "spec": {
+                "replicas": scenario.replicas,
+                "selector": {"matchLabels": {"app": name}},
+                "template": world.template(name, "1.0"),
+            },
+        }
+        world.apps.create_namespaced_deployment(world.namespace, body, field_manager="test")
+        world.load.workload(world.namespace, name, **scenario.load)
+        if scenario.hpa:
+            world.autoscaling.create_namespaced_horizontal_pod_autoscaler(world.namespace, _hpa(name))
+    for name in names:
+        world.rolled_out(name)
+        world.policy(
+            name,
+            targetRef={"name": name},
+            signals=SIGNALS,
+            release={"bake": "5s"},
+            replicas={"min": 3, "max": 10},
+            **scenario.policy,
+        )
+    signal = scenario.policy["rules"][0]["when"]["signal"]
+    for name in names:
+        world.until_phase("Stable", name)
+        world.until_verdict(signal, "Ok", name)
+
+
+def _hpa(name: str) -> Obj:
+    metric = {
+        "type": "Resource",
+        "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+    }
+    return {
+        "metadata": {"name": name},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": 3,
+            "maxReplicas": 10,
+            "metrics": [metric],
+        },
+    }
+
+
+@dataclass
+class ActPath:
+    """Finds the calls that one policy's action is made of: all that are about it, from its intent on."""
+
+    name: str
+    verb: str
+    calls: list[str] = field(default_factory=list)
+
+    def __call__(self, asked: Asked) -> bool:
+        if not self._about(asked) or not (self.calls or self._intends(asked)):
+            return False
+        self.calls.append(f"{asked.method} {asked.path.partition('/namespaces/')[2]}")
+        return True
+
+    def _about(self, asked: Asked) -> bool:
+        if asked.method == "POST" and asked.path.endswith("/events"):
+            return bool(asked.json()["regarding"]["name"] == self.name)
+        last = asked.path.removesuffix("/status").rpartition("/")[2]
+        return last == self.name or last.rpartition("-")[0] == self.name
+
+    def _intends(self, asked: Asked) -> bool:
+        body = asked.json() if asked.method == "PATCH" and asked.path.endswith("/status") else None
+        memory = ((body or {}).get("status") or {}).get("memory") or {}
+        return any(c["verb"] == self.verb for c in (memory.get("intent") or {}).get("commands", ()))
+
+
+def end_state(world: World, proxy: Proxy, name: str) -> dict[str, Any]:
+    """All that an action leaves behind, in the cluster and in what is told of it, and how often it was written."""
+    found = world.get(name)
+    status = world.status(name)
+    state: dict[str, Any] = {
+        "replicas": found["spec"]["replicas"],
+        "image": world.running(name),
+        "paused": bool(found["spec"].get("paused")),
+        "phase": status["target"]["phase"],
+        "history": world.actions(name),
+        "intent": status["memory"].get("intent"),
+        "quarantined": [(q["revision"], q.get("rollbacks", 1)) for q in status.get("quarantined", ())],
+        "writes": len(_writes(proxy, world, name)),
+    }
+    state["quarantined"] = [n for _, n in state["quarantined"]]
+    for kind in ("ResiliencePolicy", "Deployment"):
+        told = [e["reason"] for e in world.events(kind, name)]
+        state[f"told on {kind}"] = {reason: told.count(reason) for reason in ACTED if reason in told}
+    hpas = world.autoscaling.list_namespaced_horizontal_pod_autoscaler(world.namespace).items
+    for hpa in (h for h in hpas if h.metadata.name == name):
+        state["minReplicas"] = hpa.spec.min_replicas
+        state["original"] = dict(hpa.metadata.annotations or {})
+    return state
+
+
+def _writes(proxy: Proxy, world: World, name: str) -> list[str]:
+    """Writes of the target that the API server carried out."""
+    where = f"/namespaces/{world.namespace}/"
+    return [
+        p.asked.path
+        for p in proxy.seen(lambda p: p.asked.method == "PATCH" and p.reached == 200)
+        if where in p.asked.path
+        and p.asked.path.endswith((f"/deployments/{name}", f"/horizontalpodautoscalers/{name}"))
+    ]
+
+
+def until_end(world: World, proxy: Proxy, name: str, wanted: Mapping[str, Any], what: str) -> None:
+    """Wait until `name` has come to the wanted end; a failure shows in what it differs."""
+
+    def differs() -> str:
+        found = end_state(world, proxy, name)
+        return "\n".join(f"{k}: {found.get(k)!r}, not {wanted[k]!r}" for k in wanted if found.get(k) != wanted[k])
+
+    eventually(lambda: not differs(), what, last=differs, every=0.3, patience=60)
+
+
+def undisturbed(world: World, proxy: Proxy, scenario: Scenario, name: str) -> tuple[dict[str, Any], list[str]]:
+    """The end that is right, and the calls on the way to it."""
+    path = ActPath(name, scenario.verb)
+    rule = proxy.add(faults.reset(), where=path, share=0.0)
+    scenario.provoke(world, name)
+    phase = {"pauseRollout": "Paused"}.get(scenario.verb, "Stable")
+
+    def done() -> bool:
+        return bool(
+            scenario.verb in world.actions(name)
+            and world.phase(name) == phase
+            and world.get(name)["status"].get("replicas") == world.replicas(name) >= scenario.replicas - 2
+            and (not scenario.hpa or world.replicas(name) == scenario.replicas + 2)
+        )
+
+    world.until(done, f"{name}: {scenario.verb} is done", name)
+    proxy.remove(rule)
+    return end_state(world, proxy, name), path.calls

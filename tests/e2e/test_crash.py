@@ -1,0 +1,70 @@
+"""The operator dies at every single call of an action, and nothing is lost and nothing is done twice.
+
+For each scenario the calls of an undisturbed action are counted, through a proxy. Then the operator is killed at call
+n, for all n: before the API server gets the call, and after it answered but before the operator hears of it. What it
+comes to after a restart, in the cluster, in the history and in the events, is what the undisturbed one came to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import Cluster
+from tests.e2e.crashing import SCENARIOS, ActPath, Scenario, prepare, undisturbed, until_end
+from tests.e2e.test_scaling import after_evaluations
+from tests.support.operator import Operator
+from tests.support.proxy import Proxy, api_proxy, faults, kubeconfig_through
+from tests.support.waiting import eventually
+from tests.support.world import World
+
+LIKELY = 9
+"""Calls that an action is made of, at most, as far as is known: so many targets are prepared beforehand."""
+
+
+@pytest.fixture
+def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[Proxy]:
+    """A proxy in front of the API server."""
+    with api_proxy(cluster, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def proxied(new_operator: Callable[..., Operator], proxy: Proxy, operator_identity: Path, tmp_path: Path) -> Operator:
+    """A running operator that reaches the API server through the proxy alone."""
+    kubeconfig = kubeconfig_through(proxy, operator_identity, tmp_path)
+    return new_operator(kubeconfig=kubeconfig, environment={"RESILIENCE_REFRESH_SECONDS": "0"}).start()
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before-the-call", "before-the-answer"])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
+def test_killed_at_every_call(world: World, proxied: Operator, proxy: Proxy, scenario: Scenario, after: bool) -> None:
+    names = [f"{scenario.name}{n}" for n in range(LIKELY + 1)]
+    prepare(world, scenario, names)
+    right, calls = undisturbed(world, proxy, scenario, names[0])
+    assert right["history"].count(scenario.verb) == 1
+    assert len(calls) <= LIKELY, f"prepare more targets: {calls}"
+    killed = 0
+    for n, name in enumerate(names[1 : len(calls) + 1], start=1):
+        killed += _killed_at(n, world, proxied, proxy, scenario, name, after=after)
+        until_end(world, proxy, name, right, f"killed at call {n} of {calls}")
+    assert killed == len(calls)
+    eventually(after_evaluations(proxied, 2 * len(names)), "all are looked at again")  # type: ignore[arg-type]
+    for n, name in enumerate(names[1 : len(calls) + 1], start=1):
+        until_end(world, proxy, name, right, f"killed at call {n} of {calls}: it stays so")
+
+
+def _killed_at(
+    n: int, world: World, operator: Operator, proxy: Proxy, scenario: Scenario, name: str, *, after: bool
+) -> int:
+    process = operator.process
+    assert process is not None
+    rule = proxy.add(faults.call(process.kill, after=after), where=ActPath(name, scenario.verb), skip=n - 1, times=1)
+    scenario.provoke(world, name)
+    eventually(lambda: process.poll() is not None, f"call {n} of {name} is reached", last=operator.tail)
+    operator.kill()
+    proxy.remove(rule)
+    operator.start()
+    return rule.used
