@@ -56,7 +56,7 @@ async def stop_everything() -> None:
 
 
 async def block_its_loop() -> None:
-    time.sleep(SHORT * 5)  # noqa: ASYNC251 - what a careless coroutine does
+    time.sleep(SHORT * 5)  # as a careless coroutine does
 
 
 def leave() -> None:
@@ -79,7 +79,7 @@ async def wait_for_ever() -> None:
         (stop_everything, Why.RAISED),
         (wait_for_ever, Why.TIMED_OUT),
         (block_its_loop, Why.TIMED_OUT),
-        (lambda: give(), Why.NONSENSE),
+        (lambda: give(1), Why.NONSENSE),
     ],
     ids=["SystemExit", "StopIteration", "SystemExit in a coroutine", "hangs", "blocks", "a forgotten await"],
 )

@@ -50,6 +50,8 @@ class RuleMemory:
     blame: the same timers over what counts against the release; guilty: since when the release is in breach.
     scaled: when this rule last scaled the target up (its cooldown counts from there).
     of: what the timers are about (`policy.signature`); those of a rule that reads otherwise now mean nothing.
+    called, rehearsed: for each of its plugins, the breach (its moment) for which it was called, or only rehearsed.
+    base: replicas when the breach began, for a rule whose signal tells how many times as many are needed.
     """
 
     timers: tuple[Timer, ...] = ()
@@ -58,6 +60,9 @@ class RuleMemory:
     guilty: float | None = None
     scaled: float | None = None
     of: str = ""
+    called: Mapping[str, float] = field(default_factory=dict)
+    rehearsed: Mapping[str, float] = field(default_factory=dict)
+    base: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from resilience_operator.decision.commands import Command, Outcome, Result, Verb
+from resilience_operator.decision.errands import called
 from resilience_operator.decision.memory import Intent, Memory, Phase, Quarantine, RuleMemory
 from resilience_operator.decision.overlay import rehearse
 from resilience_operator.decision.target import MANAGER, TargetState
@@ -21,6 +22,9 @@ def remember(memory: Memory, outcomes: Iterable[Outcome], target: TargetState, n
     """
     failed: tuple[Command, ...] = ()
     for outcome in outcomes:
+        if outcome.command.verb is Verb.PLUGIN:
+            memory = called(memory, outcome)
+            continue
         if outcome.result is Result.FAILED:
             failed += (outcome.command,)
         if not outcome.happened:
