@@ -8,6 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from resilience_operator.api.quantities import format_duration
+from resilience_operator.decision.policy import Policy, Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,3 +51,27 @@ class Observation:
     def unknown(cls, at: float, reason: str, message: str) -> Observation:
         """An observation that could not be made."""
         return cls(at=at, reason=reason, message=message)
+
+
+class View(NamedTuple):
+    """A signal and what is known of it now."""
+
+    signal: Signal
+    observation: Observation
+
+
+def views(policy: Policy, observations: Mapping[str, Observation], now: float, patience: float) -> dict[str, View]:
+    """Every signal of the policy. What was not asked for, or is older than its look-back, is unknown.
+
+    patience: an age in seconds that is never too old, however short the look-back.
+    """
+    found: dict[str, View] = {}
+    for name, signal in policy.signals.items():
+        seen = observations.get(name)
+        if seen is None:
+            seen = Observation.unknown(now, "NotObserved", f"{name} was not asked for")
+        elif now - seen.at > max(signal.window, patience):
+            message = f"{name}: the newest sample is {format_duration(now - seen.at)} old"
+            seen = Observation.unknown(seen.at, "Stale", message)
+        found[name] = View(signal, seen)
+    return found

@@ -1,0 +1,93 @@
+"""What one evaluation found, for people: each rule and each signal, with the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+from resilience_operator.api.quantities import format_duration, format_value
+from resilience_operator.decision.memory import Verdict
+from resilience_operator.decision.policy import Condition, Rule, Signal
+from resilience_operator.decision.verdicts import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class RuleReport:
+    """One rule, for people: verdict, since when, its readings, and why it did not act though it might have."""
+
+    rule: Rule
+    verdict: Verdict
+    since: float
+    readings: tuple[Reading, ...]
+    sentence: str
+    blame: Verdict | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignalReport:
+    """One signal, for people: its value (None when unknown), the strongest verdict that rests on it, and why."""
+
+    name: str
+    unit: str
+    value: float | None
+    verdict: Verdict
+    since: float
+    reason: str
+    message: str
+
+
+def tell(rule: Rule, readings: tuple[Reading, ...], signals: Mapping[str, Signal]) -> str:
+    """One sentence with the numbers: `cpu is 85% (above 70% for 2m)`."""
+    joint = " or " if rule.any_of else " and "
+    return joint.join(_tell_one(r, signals[r.condition.signal].unit) for r in readings)
+
+
+def _tell_one(reading: Reading, unit: str) -> str:
+    condition, judgement = reading.condition, reading.judgement
+    bound, hold = _bound(condition, unit)
+    if judgement.value is None or judgement.crossed is None:
+        return judgement.message or f"{condition.signal} is unknown ({judgement.reason})"
+    if judgement.crossed:
+        return f"{condition.signal} is {format_value(judgement.value, unit)} ({bound}{hold})"
+    return judgement.message or f"{condition.signal} is {format_value(judgement.value, unit)} (not {bound})"
+
+
+@lru_cache(maxsize=4096)
+def _bound(condition: Condition, unit: str) -> tuple[str, str]:
+    """`above 70%` and ` for 2m`: the same at every evaluation."""
+    bound = f"{'above' if condition.above else 'below'} {format_value(condition.threshold, unit)}"
+    return bound, f" for {format_duration(condition.hold)}" if condition.hold else ""
+
+
+def with_notes(reports: Sequence[RuleReport], notes: Mapping[str, str]) -> Sequence[RuleReport]:
+    """The reports, with why a rule did not act."""
+    if not notes:
+        return reports
+    return [replace(r, note=notes[r.rule.name]) if r.rule.name in notes else r for r in reports]
+
+
+_STRENGTH = {Verdict.BREACH: 3, Verdict.UNKNOWN: 2, Verdict.PENDING: 1, Verdict.OK: 0}
+
+
+def signal_reports(reports: Sequence[RuleReport], signals: Mapping[str, Signal]) -> tuple[SignalReport, ...]:
+    """Each signal with the strongest verdict that rests on it."""
+    best: dict[str, Reading] = {}
+    for report in reports:
+        for reading in report.readings:
+            name = reading.condition.signal
+            if name not in best or _STRENGTH[reading.timer.verdict] > _STRENGTH[best[name].timer.verdict]:
+                best[name] = reading
+    return tuple(
+        SignalReport(
+            name,
+            signals[name].unit,
+            r.judgement.value,
+            r.timer.verdict,
+            r.timer.since,
+            r.judgement.reason,
+            r.judgement.message,
+        )
+        for name, r in best.items()
+    )

@@ -1,0 +1,94 @@
+"""A release on trial: what it is compared with, what speaks for it, and which breaches are its alone."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+
+from resilience_operator.decision import judging, lifecycle, scaling
+from resilience_operator.decision.commands import Notice
+from resilience_operator.decision.evidence import SHARED, Trial, only_suspect_crosses
+from resilience_operator.decision.memory import ReleaseMemory, Tally, Verdict
+from resilience_operator.decision.observation import View
+from resilience_operator.decision.policy import Policy, Rule
+from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.verdicts import Reading
+
+
+def measured_from(
+    release: ReleaseMemory, policy: Policy, views: Mapping[str, View], now: float, *, anew: bool
+) -> ReleaseMemory:
+    """Take down what it was like before the release (if `anew`), and since when its revision is measured."""
+    if anew and release.ok_before:
+        release = replace(release, before=_tallies(policy, views))
+    if release.began is not None:
+        return release
+    counted = (views[name].observation for name in release.before if name in views)
+    if any(release.revision in observation.by_revision for observation in counted):
+        # Its first requests came within the last interval.
+        return replace(release, began=now - policy.interval)
+    return release
+
+
+def turned_by(release: ReleaseMemory, rule: Rule) -> bool:
+    """Whether the release, if anything, turned this rule: it was Ok before, and the old pods did not breach it too.
+
+    When the old pods are gone in the middle of a spike that they bore as well, the new ones are no more to blame.
+    """
+    return rule.name in release.ok_before and rule.name not in release.shared
+
+
+def share(release: ReleaseMemory, rule: Rule, verdict: Verdict, against: Sequence[Reading]) -> ReleaseMemory:
+    """Remember that the old pods breach the rule too, until it is Ok again."""
+    shared = rule.name in release.shared
+    if any(r.judgement.reason == SHARED for r in against):
+        return release if shared else replace(release, shared=(*release.shared, rule.name))
+    if shared and verdict is Verdict.OK:
+        return replace(release, shared=tuple(name for name in release.shared if name != rule.name))
+    return release
+
+
+def _tallies(policy: Policy, views: Mapping[str, View]) -> dict[str, Tally]:
+    """The counted signals of the rules that guard releases, as far as there are enough requests to tell."""
+    found: dict[str, Tally] = {}
+    for condition in (c for rule in policy.rules if rule.guards_release for c in rule.conditions):
+        view = views[condition.signal]
+        measured = view.observation.measured
+        if measured is None or measured.samples is None or measured.events is None:
+            continue
+        if measured.samples >= max(view.signal.min_samples, 1.0):
+            found[condition.signal] = Tally(measured.samples, measured.events)
+    return found
+
+
+def suppress(
+    demand: scaling.Demand, views: Mapping[str, View], trial: Trial, accused: Container[str]
+) -> scaling.Demand:
+    """A breach that only one revision shows is that release's: it is no reason to scale up.
+
+    trial: of the revision that is on its way, or that is being rolled back, or was: what its last pods did stays in
+    the look-back for a while. accused: signals that are held against the release already.
+    """
+    if demand.verdict is not Verdict.BREACH:
+        return demand
+    crossing = [r.condition for r in demand.readings if r.judgement.crossed]
+    blamed = all(only_suspect_crosses(c, *views[c.signal], trial, accused=c.signal in accused) for c in crossing)
+    return replace(demand, suppressed=True) if crossing and blamed else demand
+
+
+def unjudged(
+    release: ReleaseMemory, target: TargetState, charges: Sequence[judging.Charge], since: float
+) -> Notice | None:
+    """What to tell of a release that could not be judged from `since` on, though its pods are ready for traffic."""
+    current = target.find(release.revision)
+    if release.phase not in lifecycle.UNDER_WATCH or release.hands_off or current is None or not current.ready:
+        return None
+    unknown = [c.sentence for c in charges if c.unknown_since is not None and c.unknown_since <= since]
+    if not unknown:
+        return None
+    return Notice(
+        f"unjudged/{release.revision}",
+        "ReleaseNotJudged",
+        f"revision {release.revision} cannot be judged: {'; '.join(unknown)}. It is left alone",
+        warning=True,
+    )
