@@ -38,9 +38,11 @@ LABEL org.opencontainers.image.title="resilience-operator" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=environment /opt/resilience-operator /opt/resilience-operator
-# HOME: the user is in no passwd file, and the client's library asks for a home when it is loaded.
+# HOME and LOGNAME: the user is in no passwd file, be it ours or one that the platform chose, and libraries ask for them:
+# the client's for its kubeconfig, kopf for its identity.
 ENV PATH=/opt/resilience-operator/bin:$PATH \
     HOME=/ \
+    LOGNAME=resilience-operator \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 # A number, so that runAsNonRoot can be checked before the image is started. It owns no file.
