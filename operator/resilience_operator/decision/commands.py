@@ -58,7 +58,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A command and what became of it; `message` says why when it was not done."""
+    """A command and what became of it; `message` says why when it was not done, and what a plugin said of it."""
 
     command: Command
     result: Result
@@ -68,6 +68,13 @@ class Outcome:
     def happened(self) -> bool:
         """Whether the command counts as carried out (a rehearsed one does, in its rehearsal)."""
         return self.result in (Result.DONE, Result.REHEARSED)
+
+    @property
+    def sentence(self) -> str:
+        """The command's message, with what became of it where there is something to say."""
+        if self.result is Result.FAILED:
+            return f"{self.command.message}. It failed: {self.message}"
+        return f"{self.command.message}: {self.message}" if self.message else self.command.message
 
 
 @dataclass(frozen=True, slots=True)

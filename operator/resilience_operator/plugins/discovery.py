@@ -24,7 +24,7 @@ GROUPS: Mapping[Kind, str] = {
 METHODS: Mapping[Kind, str] = {Kind.SOURCE: "query", Kind.ACTION: "run", Kind.NOTIFIER: "notify"}
 """The method that makes a plugin one of its kind."""
 
-LOAD_SECONDS = 20.0
+LOAD_SECONDS = 10.0
 """Time for importing and making one plugin."""
 
 

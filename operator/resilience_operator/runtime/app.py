@@ -6,8 +6,8 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Coroutine, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 import kopf
@@ -20,10 +20,12 @@ from resilience_operator.resilience import CallError, Deadline, Retry
 from resilience_operator.runtime.cleanup import Cleanup
 from resilience_operator.runtime.config import Config
 from resilience_operator.runtime.entry import Entry, TargetKey
+from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.handlers import registry, settings
 from resilience_operator.runtime.health import Health
 from resilience_operator.runtime.leadership import Leader
 from resilience_operator.runtime.metrics import POLICIES, count_retry, tell_breaker
+from resilience_operator.runtime.plugged import Plugged, plug_in
 from resilience_operator.runtime.reconcile import Reconciler
 from resilience_operator.runtime.recorder import Recorder
 from resilience_operator.runtime.scheduler import Scheduler
@@ -32,8 +34,6 @@ from resilience_operator.runtime.targets import Targets
 from resilience_operator.runtime.web import serve
 from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.collect import Collector
-from resilience_operator.signals.prometheus import PrometheusSource
-from resilience_operator.signals.registry import Sources
 
 log = logging.getLogger(__name__)
 
@@ -47,23 +47,27 @@ LIST_TIME = 60.0
 class App:
     """One operator process. All its parts live between `start` and the end of `run`."""
 
-    def __init__(self, config: Config, kube: Kube, sources: Sources, stop: asyncio.Event) -> None:
+    def __init__(self, config: Config, kube: Kube, plugged: Plugged, stop: asyncio.Event) -> None:
         self._config = config
         self._stop = stop
         self._leader = leader = Leader(kube, config, on_started=self._started_leading, on_lost=stop.set)
         # Whatever is written goes through the fence; only the election itself does not.
         self._kube = kube = kube.fenced(leader.is_leader)
-        self._store = PolicyStore(dry_run=config.dry_run)
+        self._store = PolicyStore(dry_run=config.dry_run, sources=plugged.book)
         self._targets = Targets(kube, config.namespaces, self._target_changed)
         self._recorder = Recorder(kube, refresh=config.refresh_seconds)
         self._cleanup = Cleanup(kube, self._store, self._targets, dry_run=config.dry_run)
+        self._notifiers = plugged.notifiers
+        self._errands = Errands(plugged.actions, self._errand_done)
         self._reconciler = Reconciler(
             store=self._store,
             targets=self._targets,
-            collector=Collector(sources, retry=kube.retry, breakers=Breakers(on_change=tell_breaker)),
+            collector=Collector(plugged.sources, retry=kube.retry, breakers=Breakers(on_change=tell_breaker)),
             live=LiveExecutor(kube),
             rehearsal=RehearsalExecutor(),
             recorder=self._recorder,
+            errands=self._errands,
+            notifiers=self._notifiers,
             leadership=leader,
             clock=time.time,
         )
@@ -97,7 +101,7 @@ class App:
             name="kopf",
         )
         relisting = asyncio.create_task(self._relist(stop), name="relist")
-        async with self._targets.watching(), self._leader.leading():
+        async with self._notifiers.working(), self._targets.watching(), self._leader.leading():
             self._scheduling = asyncio.create_task(self._schedule(stop), name="scheduler")
             ended: asyncio.Task[Any] = asyncio.create_task(stop.wait())
             done, _ = await asyncio.wait(
@@ -108,6 +112,7 @@ class App:
             # kopf may hang when it is cancelled; its own flag ends it.
             kopf_stop.set()
             await asyncio.gather(self._scheduling, relisting, ended, return_exceptions=True)
+            await self._errands.end()
             await asyncio.wait((watching,), timeout=5.0)
             for task in self._tasks:
                 task.cancel()
@@ -158,6 +163,7 @@ class App:
             return
         self._scheduler.remove(entry)
         self._recorder.forget(entry.uid)
+        self._errands.forget(entry.uid)
         self._left(entry.target)
         POLICIES.set(len(self._store))
 
@@ -171,6 +177,9 @@ class App:
     async def _release(self, target: TargetKey) -> None:
         if self._leader.is_leader():
             await self._cleanup.release(target)
+
+    def _errand_done(self, entry: Entry) -> None:
+        self._scheduler.poke(entry)
 
     def _target_changed(self, target: TargetKey) -> None:
         for entry in self._store.guarding(target):
@@ -217,15 +226,6 @@ async def _first(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
         stopping.cancel()
 
 
-@asynccontextmanager
-async def _sources(config: Config) -> AsyncIterator[Sources]:
-    sources = Sources.from_config(config.all_sources, PrometheusSource)
-    try:
-        yield sources
-    finally:
-        await sources.close()
-
-
 async def run(config: Config) -> None:
     """Run an operator until SIGTERM or SIGINT. Raises NoCluster, and what ended it unexpectedly."""
     stop = asyncio.Event()
@@ -235,11 +235,11 @@ async def run(config: Config) -> None:
     retry = Retry(on_retry=count_retry)
     async with AsyncExitStack() as stack:
         kube = await stack.enter_async_context(Kube.connect(config.kubeconfig, retry=retry))
-        sources = await stack.enter_async_context(_sources(config))
-        app = App(config, kube, sources, stop)
+        plugged = await stack.enter_async_context(plug_in(config))
+        app = App(config, kube, plugged, stop)
         port = await stack.enter_async_context(serve(app.health(), config.listen, config.port))
         log.info("resilience-operator %s on %s, endpoints on port %s", __version__, kube.host, port or "none")
-        if not sources.names:
+        if not plugged.sources.names:
             log.warning("no metric source is configured: every signal is Unknown. Give --prometheus-url or sources")
         await app.run()
     log.info("ended")

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
+from resilience_operator.plugins.config import PluginConfig
 from resilience_operator.signals.config import SourceConfig
 
 
 class BadConfig(ValueError):  # noqa: N818
     """The configuration cannot be used; the text says what to change."""
+
+
+def _source_kind(value: object) -> str:
+    type_ = value.get("type") if isinstance(value, Mapping) else getattr(value, "type", None)
+    return "prometheus" if type_ in (None, "prometheus") else "plugin"
+
+
+_Source = Annotated[
+    Annotated[SourceConfig, Tag("prometheus")] | Annotated[PluginConfig, Tag("plugin")], Discriminator(_source_kind)
+]
 
 
 class Config(BaseSettings):
@@ -30,7 +43,20 @@ class Config(BaseSettings):
         str | None, Field(description="Shorthand for one metric source named default at this address.")
     ] = None
     sources: Annotated[
-        tuple[SourceConfig, ...], Field(description="Metric sources that policies may name. Never an address in one.")
+        tuple[_Source, ...],
+        Field(
+            description="Metric sources that policies may name. Never an address in one. Of type prometheus, or of the "
+            "type that an installed plugin has, with its options."
+        ),
+    ] = ()
+    actions: Annotated[
+        tuple[PluginConfig, ...],
+        Field(
+            description="Actions of plugins with options. Every installed one is there without any, by its own name."
+        ),
+    ] = ()
+    notifiers: Annotated[
+        tuple[PluginConfig, ...], Field(description="Plugins that are told of decisions and notices.")
     ] = ()
     dry_run: Annotated[bool, Field(description="Rehearse every policy, whatever its mode.")] = False
     namespaces: Annotated[
@@ -56,14 +82,24 @@ class Config(BaseSettings):
     def _one_default(self) -> Self:
         if self.prometheus_url is not None and any(s.name == "default" for s in self.sources):
             raise ValueError("prometheus_url and a source named default: keep one of them")
+        for what, plugins in (("sources", self.sources), ("actions", self.actions), ("notifiers", self.notifiers)):
+            for name, count in Counter(plugin.name for plugin in plugins).items():
+                if count > 1:
+                    raise ValueError(f"two {what} are named {name}: rename one")
         return self
 
     @property
     def all_sources(self) -> tuple[SourceConfig, ...]:
-        """The configured sources, with the shorthand's."""
+        """The configured sources that speak Prometheus's API, with the shorthand's."""
+        sources = tuple(s for s in self.sources if isinstance(s, SourceConfig))
         if self.prometheus_url is None:
-            return self.sources
-        return (SourceConfig(name="default", url=self.prometheus_url), *self.sources)
+            return sources
+        return (SourceConfig(name="default", url=self.prometheus_url), *sources)
+
+    @property
+    def plugin_sources(self) -> tuple[PluginConfig, ...]:
+        """The configured sources that plugins make."""
+        return tuple(s for s in self.sources if isinstance(s, PluginConfig))
 
     @classmethod
     def settings_customise_sources(

@@ -10,6 +10,7 @@ from resilience_operator.api.status import PolicyStatus
 from resilience_operator.api.v1alpha1 import InvalidPolicy
 from resilience_operator.decision.memory import Memory
 from resilience_operator.decision.policy import Policy
+from resilience_operator.runtime.sources import Problem
 from resilience_operator.signals.model import Signal
 from resilience_operator.status.render import Journal
 
@@ -38,6 +39,7 @@ class Entry:
     problem: InvalidPolicy | None = None
     signals: tuple[Signal, ...] = ()
     source: str = "default"
+    source_problem: Problem | None = None
     family: str = "http-generic"
     memory: Memory = field(default_factory=Memory)
     journal: Journal = field(default_factory=Journal)

@@ -6,6 +6,7 @@ import logging
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from resilience_operator.plugins.failures import Kind
 from resilience_operator.resilience.breaker import State
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,11 @@ BREAKER_STATE = Gauge(
 BREAKER_CHANGES = Counter(
     "resilience_breaker_changes_total", "Changes of a circuit breaker's state.", ["source", "state"]
 )
+PLUGIN_FAILURES = Counter(
+    "resilience_plugin_failures_total",
+    "Calls of plugins that failed, hung or were answered with nonsense.",
+    ["kind", "plugin"],
+)
 LEADER = Gauge("resilience_leader", "1 while this replica may act.")
 
 
@@ -41,6 +47,12 @@ def count_retry(*, dependency: str, reason: str, attempt: int, delay: float) -> 
     """A hook for the retry policy."""
     del attempt, delay
     RETRIES.labels(dependency, reason).inc()
+
+
+def tell_plugin_failure(kind: Kind, plugin: str, message: str, cause: BaseException | None) -> None:
+    """A hook for the plugins: in the metrics, and in the log with the plugin's own traceback."""
+    PLUGIN_FAILURES.labels(kind.value, plugin).inc()
+    log.warning("%s plugin %s: %s", kind.value, plugin, message, exc_info=cause)
 
 
 def tell_breaker(source: str, before: State, after: State, why: str) -> None:

@@ -16,19 +16,23 @@ from dataclasses import dataclass, replace
 
 from resilience_operator.actions.executor import Executor
 from resilience_operator.api.conditions import ConditionStatus, ConditionType, condition
-from resilience_operator.decision.commands import Outcome, Result
+from resilience_operator.decision.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.decide import Decision, decide
 from resilience_operator.decision.memory import Intent, Memory
 from resilience_operator.decision.observation import Observation
 from resilience_operator.decision.policy import Mode
 from resilience_operator.decision.remember import remember, settle
 from resilience_operator.decision.target import TargetState
+from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.resilience import CallError, Deadline, ReadAgain
+from resilience_operator.runtime import telling
 from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.leadership import Leadership
 from resilience_operator.runtime.metrics import ACTIONS, EVALUATION_SECONDS, EVALUATIONS
 from resilience_operator.runtime.recorder import Recorder
 from resilience_operator.runtime.scheduler import Scheduler
+from resilience_operator.runtime.sources import Problem
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.targets import Targets
 from resilience_operator.signals.collect import Collector
@@ -72,6 +76,8 @@ class Reconciler:
         live: Executor,
         rehearsal: Executor,
         recorder: Recorder,
+        errands: Errands,
+        notifiers: Notifiers,
         leadership: Leadership,
         clock: Callable[[], float],
     ) -> None:
@@ -80,6 +86,8 @@ class Reconciler:
         self._collector = collector
         self._live, self._rehearsal = live, rehearsal
         self._recorder = recorder
+        self._errands = errands
+        self._notifiers = notifiers
         self._leadership = leadership
         self._clock = clock
         self._workers = asyncio.Semaphore(WORKERS)
@@ -186,17 +194,21 @@ class Reconciler:
     ) -> None:
         assert entry.policy is not None
         now = self._clock()
-        memory = await self._settled(entry, target, deadline)
+        memory = await self._returned(entry, target, await self._settled(entry, target, deadline), now, deadline)
         decision = decide(entry.policy, observations, target, memory, now)
         trace_id = ""
         outcomes: tuple[Outcome, ...] = ()
         executor = self._rehearsal if entry.policy.mode is Mode.DRY_RUN else self._live
         after = decision.memory
-        if decision.commands:
+        commands, errands = decision.commands, tuple[Command, ...]()
+        if executor.changes_cluster:
+            commands = tuple(c for c in decision.commands if c.verb is not Verb.PLUGIN)
+            errands = tuple(c for c in decision.commands if c.verb is Verb.PLUGIN)
+        if commands:
             if executor.changes_cluster:
-                intent = replace(after, intent=Intent(now, decision.commands, trace_id))
+                intent = replace(after, intent=Intent(now, commands, trace_id))
                 await self._write(entry, decision, intent, deadline, why="intent")
-            executed = await executor.carry_out(target, decision.commands, deadline)
+            executed = await executor.carry_out(target, commands, deadline)
             outcomes = executed.outcomes
             entry.behind = tuple((c.kind, c.name, int(c.resource_version)) for c in executed.changes)
             entry.behind_since = asyncio.get_running_loop().time()
@@ -207,9 +219,15 @@ class Reconciler:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
             _log_outcome(entry, outcome)
         await self._recorder.tell(entry, decision, outcomes, deadline)
+        telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
+        telling.tell_notices(self._notifiers, entry, decision, trace_id)
         await self._write(
             entry, decision, after, deadline, why="decision" if outcomes else "verdict", outcomes=outcomes
         )
+        # Only now: the status holds the breach that the calls are made for.
+        if self._leadership.is_leader():
+            for errand in errands:
+                self._errands.begin(entry, target, errand)
         EVALUATIONS.labels("evaluated").inc()
         self._plan(entry, decision, outcomes, now)
 
@@ -221,9 +239,26 @@ class Reconciler:
         memory, done = settle(entry.memory, target)
         entry.journal = entry.journal.add([record(o, intent.at, intent.trace_id) for o in done])
         await self._recorder.tell_outcomes(entry, target, done, intent.at, deadline)
+        telling.tell_outcomes(self._notifiers, entry, target, done, intent.at, intent.trace_id)
         for outcome in done:
             log.info("%s/%s: %s was done before the restart", *entry.key, outcome.command.verb)
         entry.memory = memory
+        return memory
+
+    async def _returned(
+        self, entry: Entry, target: TargetState, memory: Memory, now: float, deadline: Deadline
+    ) -> Memory:
+        """The memory with the calls of plugins that have returned since: told, and in the journal."""
+        outcomes = self._errands.take(entry)
+        if not outcomes:
+            return memory
+        entry.memory = memory = remember(memory, outcomes, target, now)
+        entry.journal = entry.journal.add([record(o, now, "") for o in outcomes])
+        for outcome in outcomes:
+            ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
+            _log_outcome(entry, outcome)
+        await self._recorder.tell_outcomes(entry, target, outcomes, now, deadline)
+        telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, "")
         return memory
 
     async def _write(
@@ -237,8 +272,21 @@ class Reconciler:
         outcomes: Sequence[Outcome] = (),
     ) -> None:
         failures = [o.message for o in outcomes if o.result is Result.FAILED]
-        rendered = render(decision, memory, entry.journal, entry.status.conditions, failures=failures)
+        rendered = render(
+            decision,
+            memory,
+            entry.journal,
+            entry.status.conditions,
+            failures=failures,
+            problem=entry.source_problem or self._plugin_problem(entry),
+        )
         await self._recorder.write_status(entry, rendered, deadline, why=why)
+
+    def _plugin_problem(self, entry: Entry) -> Problem | None:
+        """What is wrong with the plugins that the rules name. The rest of the policy goes on all the same."""
+        names = {p.name for rule in entry.policy.rules for p in rule.plugins} if entry.policy is not None else ()
+        problems = [problem for name in sorted(names) if (problem := self._errands.problem(name))]
+        return Problem("PluginNotFound", "; ".join(problems)) if problems else None
 
     def _plan(self, entry: Entry, decision: Decision, outcomes: Sequence[Outcome], now: float) -> None:
         if self.scheduler is None:

@@ -100,12 +100,11 @@ class Recorder:
                 continue
             failed = outcome.result is Result.FAILED
             rehearsed = outcome.result is Result.REHEARSED
-            message = f"{command.message}. It failed: {outcome.message}" if failed else command.message
+            message = outcome.sentence
             await self._record(
                 entry,
                 target,
-                # A failing action is tried again at every interval; it is told once an hour.
-                key=f"{command.verb}/failed/{at // 3600:.0f}" if failed else f"{command.verb}/{at:.3f}",
+                key=_key(outcome, at),
                 type_="Warning" if failed or command.verb in _WARNING_VERBS else "Normal",
                 reason="ActionFailed" if failed else _EVENT_REASONS.get(command.verb, "Done"),
                 action=f"{command.verb[0].upper()}{command.verb[1:]}",
@@ -143,6 +142,15 @@ class Recorder:
                 for subject, related in ((policy, workload), (workload, policy))
             )
         )
+
+
+def _key(outcome: Outcome, at: float) -> str:
+    """The same when the same thing is told again."""
+    command = outcome.command
+    if command.verb is Verb.PLUGIN:
+        return f"{command.verb}/{command.arguments['key']}"
+    # A failing action is tried again at every interval; it is told once an hour.
+    return f"{command.verb}/failed/{at // 3600:.0f}" if outcome.result is Result.FAILED else f"{command.verb}/{at:.3f}"
 
 
 def _prefix(entry: Entry, decision: Decision) -> str:

@@ -15,6 +15,7 @@ from resilience_operator.decision.memory import Memory, RuleMemory
 from resilience_operator.decision.policy import Policy
 from resilience_operator.kube.workloads import epoch
 from resilience_operator.runtime.entry import Entry, TargetKey, phase_of
+from resilience_operator.runtime.sources import SourceBook
 from resilience_operator.signals.model import Signal
 from resilience_operator.status.render import Journal
 
@@ -22,10 +23,11 @@ log = logging.getLogger(__name__)
 
 
 class PolicyStore:
-    """Policies by uid. dry_run: the operator as a whole only rehearses."""
+    """Policies by uid. dry_run: the operator as a whole only rehearses. sources: those that policies may name."""
 
-    def __init__(self, *, dry_run: bool = False) -> None:
+    def __init__(self, *, dry_run: bool = False, sources: SourceBook | None = None) -> None:
         self._dry_run = dry_run
+        self._sources = sources
         self._by_uid: dict[str, Entry] = {}
         self._by_target: dict[TargetKey, list[Entry]] = {}
 
@@ -147,7 +149,9 @@ class PolicyStore:
             generation=entry.generation,
             dry_run=self._dry_run,
         )
-        entry.source = spec.metric_source.name or "default"
+        entry.source, entry.source_problem = spec.metric_source.name or "default", None
+        if self._sources is not None:
+            entry.source, entry.source_problem = self._sources.find(spec.metric_source.type, spec.metric_source.name)
         entry.family = spec.metric_source.preset
         entry.signals = tuple(
             Signal(

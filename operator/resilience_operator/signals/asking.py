@@ -211,6 +211,7 @@ _BY_REASON = {
     "bad_answer": reasons.BAD_ANSWER,
     "too_large": reasons.BAD_ANSWER,
     "bad_query": reasons.BAD_QUERY,
+    "plugin_missing": reasons.SOURCE_NOT_FOUND,
 }
 
 

@@ -23,6 +23,9 @@ class SourceConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"), _about("What policies call it.")]
+    type: Annotated[
+        Literal["prometheus"], _about("What speaks Prometheus's API; plugins have a type of their own.")
+    ] = "prometheus"
     url: Annotated[str, _about("Base address, with its path prefix, without /api/v1 and without credentials.")]
     bearer_token_file: Annotated[Path | None, _about("File with a bearer token.")] = None
     username_file: Annotated[Path | None, _about("File with the user's name (basic).")] = None

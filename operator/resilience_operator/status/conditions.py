@@ -18,11 +18,16 @@ _MEASURED_ENOUGH = "Inconclusive"
 """Unknown for want of proof, not of a measurement."""
 
 
-def conditions_of(decision: Decision, memory: Memory, failures: Sequence[str]) -> tuple[Condition, ...]:
-    """Ready, MetricsAvailable, ReleaseHealthy and Scaling after `decision`. failures: actions that were refused."""
+def conditions_of(
+    decision: Decision, memory: Memory, failures: Sequence[str], problem: tuple[str, str] | None = None
+) -> tuple[Condition, ...]:
+    """Ready, MetricsAvailable, ReleaseHealthy and Scaling after `decision`.
+
+    failures: actions that were refused. problem: reason and message of what the policy names and is not there.
+    """
     now, generation = moment(decision.at), decision.policy.generation
     verdicts = {
-        ConditionType.READY: _ready(decision, failures),
+        ConditionType.READY: _ready(decision, failures, problem),
         ConditionType.METRICS_AVAILABLE: _metrics(decision),
         ConditionType.RELEASE_HEALTHY: _release(decision, memory),
         ConditionType.SCALING: _scaling(decision, memory),
@@ -33,7 +38,9 @@ def conditions_of(decision: Decision, memory: Memory, failures: Sequence[str]) -
     )
 
 
-def _ready(decision: Decision, failures: Sequence[str]) -> State:
+def _ready(decision: Decision, failures: Sequence[str], problem: tuple[str, str] | None) -> State:
+    if problem is not None:
+        return "False", *problem
     if failures:
         return "False", "ActionFailed", "; ".join(failures)
     target = decision.target

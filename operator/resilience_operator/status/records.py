@@ -26,7 +26,7 @@ def record(outcome: Outcome, at: float, trace_id: str) -> DecisionStatus:
         from_=None if command.from_ is None else str(command.from_),
         to=None if command.to is None else str(command.to),
         reason="ActionFailed" if failed else command.reason,
-        message=f"{command.message}. It failed: {outcome.message}" if failed else command.message,
+        message=outcome.sentence,
         dry_run=outcome.result is Result.REHEARSED,
         trace_id=trace_id or None,
     )

@@ -49,9 +49,18 @@ class Rendered:
 
 
 def render(
-    decision: Decision, memory: Memory, journal: Journal, before: Sequence[Condition], *, failures: Sequence[str] = ()
+    decision: Decision,
+    memory: Memory,
+    journal: Journal,
+    before: Sequence[Condition],
+    *,
+    failures: Sequence[str] = (),
+    problem: tuple[str, str] | None = None,
 ) -> Rendered:
-    """The status after `decision`, with `memory` as it is after its commands. before: the conditions there were."""
+    """The status after `decision`, with `memory` as it is after its commands. before: the conditions there were.
+
+    problem: reason and message of what the policy names and is not there.
+    """
     release, scaling = memory.release, memory.scaling
     assert release is not None
     generation = decision.policy.generation
@@ -74,7 +83,7 @@ def render(
     )
     status = PolicyStatus(
         observed_generation=generation,
-        conditions=reduce(merge_condition, conditions_of(decision, memory, failures), tuple(before)),
+        conditions=reduce(merge_condition, conditions_of(decision, memory, failures, problem), tuple(before)),
         target=seen,
         signals=signals,
         last_decision=journal.entries[0] if journal.entries else None,
