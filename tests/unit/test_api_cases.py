@@ -98,6 +98,9 @@ ACCEPTED: Mapping[str, Changes] = {
     "resuming": {"release.resume": True},
     "a family": {"metricSource": {"name": "main", "preset": "istio"}},
     "at once": {f"{WHEN}.for": "0s"},
+    "an action plugin": {f"{THEN}.0": {"plugin": {"name": "page", "with": {"team": "shop", "n": [1]}}}},
+    "a source of a plugin's type": {"metricSource": {"type": "datadog", "name": "main"}},
+    "lost zones": {WHEN: {"signal": "zone-lost", "above": 0}, THEN: [{"scaleUp": {"toTarget": True}}]},
 }
 
 
@@ -354,14 +357,6 @@ REFUSED: Mapping[str, Refused] = {
     # not yet
     "a StatefulSet": Refused(
         {"targetRef.kind": "StatefulSet"}, "spec.targetRef.kind", "only targets of kind Deployment are supported yet"
-    ),
-    "an action plugin": Refused(
-        {f"{THEN}.0": {"plugin": {"name": "page", "with": {"team": "shop", "n": [1]}}}},
-        "spec.rules",
-        "action plugins are not supported yet",
-    ),
-    "another metric source": Refused(
-        {"metricSource.type": "datadog"}, "spec.metricSource.type", "only metricSource.type prometheus is supported yet"
     ),
 }
 

@@ -26,7 +26,9 @@ _EITHER_BOUND = (
 _NEITHER_BOUND = {"properties": {"above": sentence(_BOUND_OF_MANY), "below": sentence(_BOUND_OF_MANY)}}
 _SOME_BOUND = {"anyOf": [{"required": ["above"]}, {"required": ["below"]}]}
 
-_SIGNAL = "Name of the signal: cpu, latency-p99 or error-rate, which need not be declared, or one of spec.signals."
+_SIGNAL = (
+    "Name of the signal: cpu, latency-p99, error-rate or zone-lost, which need not be declared, or one of spec.signals."
+)
 _ABOVE = (
     "Holds while the signal is above this: a ratio like 70% or 0.7, or a duration like 800ms or 1s. "
     "Give either above or below."
@@ -122,7 +124,8 @@ class ScaleUp(SpecModel):
     to_target: StrictBool | None = Field(
         default=None,
         description="true: as many pods as bring the signal back to its threshold, in proportion: "
-        "replicas × value / threshold, rounded up. Needs a rule with a single signal and above.",
+        "replicas × value / threshold, rounded up. Needs a rule with a single signal and above. On zone-lost: as "
+        "many as let the remaining zones carry the load, replicas × zones / remaining zones, rounded up.",
     )
     cooldown: Duration = Field(
         default=60.0, description="Time from one scale-up of this rule to its next, like 1m (default)."

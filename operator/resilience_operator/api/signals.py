@@ -10,7 +10,15 @@ from .checks import Check
 from .fields import Name, duration_field
 from .quantities import Unit
 
-BUILT_IN_SIGNALS = {"cpu": Unit.RATIO, "latency-p99": Unit.SECONDS, "error-rate": Unit.RATIO}
+ZONE_LOST = "zone-lost"
+"""The signal that comes from the API server's nodes, not from a metric source."""
+
+BUILT_IN_SIGNALS = {
+    "cpu": Unit.RATIO,
+    "latency-p99": Unit.SECONDS,
+    "error-rate": Unit.RATIO,
+    ZONE_LOST: Unit.NUMBER,
+}
 """Signals that exist without being declared, and their units."""
 
 PLACEHOLDERS = ("{{namespace}}", "{{name}}", "{{pods}}", "{{window}}")
@@ -42,14 +50,14 @@ class Signal(SpecModel):
     """A named measurement of the target."""
 
     name: Name = Field(
-        description="Name by which rules refer to it, like queue-length. Declaring cpu, latency-p99 or "
-        "error-rate replaces the built-in one."
+        description="Name by which rules refer to it, like queue-length. Declaring cpu, latency-p99, error-rate "
+        "or zone-lost replaces the built-in one."
     )
     preset: Name | None = Field(
         default=None,
         description="A ready-made measurement: cpu (ratio of the requested CPU), latency-p99 (seconds) or "
-        "error-rate (ratio of requests), in the family that metricSource.preset names. Give either preset or "
-        "query.",
+        "error-rate (ratio of requests), in the family that metricSource.preset names; or zone-lost (number of "
+        "zones that the pods could run in and whose nodes are all NotReady). Give either preset or query.",
     )
     query: Query | None = Field(
         default=None,

@@ -180,8 +180,8 @@ class PolicySpec(SpecModel):
         ),
     ] = Field(
         default=(),
-        description="Measurements of your own, or other settings for the built-in ones. cpu, latency-p99 and "
-        f"error-rate exist without being declared. At most {SIGNALS_LIMIT}.",
+        description="Measurements of your own, or other settings for the built-in ones. cpu, latency-p99, "
+        f"error-rate and zone-lost exist without being declared. At most {SIGNALS_LIMIT}.",
     )
     metric_source: MetricSource = Field(
         default=MetricSource(),

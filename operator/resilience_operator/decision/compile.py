@@ -6,7 +6,7 @@ from resilience_operator.api.quantities import Unit
 from resilience_operator.api.rules import Action
 from resilience_operator.api.rules import Condition as ConditionSpec
 from resilience_operator.api.rules import Rule as RuleSpec
-from resilience_operator.api.signals import BUILT_IN_SIGNALS
+from resilience_operator.api.signals import BUILT_IN_SIGNALS, ZONE_LOST
 from resilience_operator.api.signals import Signal as SignalSpec
 from resilience_operator.api.spec import Mode, PolicySpec
 from resilience_operator.decision.policy import (
@@ -104,6 +104,9 @@ def _unit(signal: SignalSpec) -> Unit:
 
 
 def _signal(signal: SignalSpec) -> Signal:
+    if signal.preset == ZONE_LOST:
+        # The API server tells how it is now: there is no look-back.
+        return Signal(signal.name, 0.0, unit=_unit(signal).value, metered=False)
     least = signal.min_samples
     if least is None:
         least = DEFAULT_MIN_SAMPLES.get(signal.preset or "", 0)

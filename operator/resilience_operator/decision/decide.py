@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from resilience_operator.api.spec import Mode
-from resilience_operator.decision import judging, lifecycle, scaling
+from resilience_operator.decision import errands, judging, lifecycle, scaling
 from resilience_operator.decision.commands import Command, Notice
 from resilience_operator.decision.evidence import Trial, judge_all, judge_release
 from resilience_operator.decision.memory import (
@@ -20,7 +20,7 @@ from resilience_operator.decision.memory import (
 )
 from resilience_operator.decision.observation import Observation, views
 from resilience_operator.decision.overlay import in_earnest, overlay, still_holds
-from resilience_operator.decision.policy import Policy, Rule
+from resilience_operator.decision.policy import Policy, Rule, Signal
 from resilience_operator.decision.report import RuleReport, SignalReport, signal_reports, tell, with_notes
 from resilience_operator.decision.target import TargetState
 from resilience_operator.decision.trial import measured_from, share, suppress, turned_by, unjudged
@@ -85,6 +85,7 @@ def decide(
     reports: list[RuleReport] = []
     charges: list[judging.Charge] = []
     demands: list[scaling.Demand] = []
+    calls: list[Command] = []
     lookback = max(patience, policy.window)
     measured = clean = True
     accused: set[str] = set()
@@ -94,7 +95,8 @@ def decide(
         verdict = combine(rule, [r.timer.verdict for r in readings])
         breach = breach_since(before.breach, verdict, readings, now)
         sentence = tell(rule, readings, policy.signals)
-        after = keep(before, timers=tuple(r.timer for r in readings), breach=breach)
+        base = scaling.base_of(before, breach, readings, seen)
+        after = keep(before, timers=tuple(r.timer for r in readings), breach=breach, base=base)
         blame: Verdict | None = None
         if rule.guards_release and watched:
             turned = turned_by(release, rule)
@@ -127,7 +129,9 @@ def decide(
             after = keep(after, blame=(), guilty=None)
         rules[rule.name] = after
         if rule.scale_up is not None:
-            demands.append(scaling.Demand(rule, rule.scale_up, verdict, readings, sentence))
+            demands.append(scaling.Demand(rule, rule.scale_up, verdict, readings, sentence, base=base))
+        if rule.plugins:
+            calls += errands.calls(policy, rule, after, sentence, rehearsed=policy.mode is Mode.DRY_RUN)
         if rule.alert and breach is not None:
             notices.append(Notice(f"alert/{rule.name}", "Alert", f"{rule.name}: {sentence}", warning=True))
         reports.append(
@@ -153,10 +157,10 @@ def decide(
         notices.append(left_alone)
     if trial.revision is not None:
         demands = [suppress(d, signals, trial, accused) for d in demands]
-    metrics_gone = _metrics_gone(memory.metrics_gone, reports, now)
+    metrics_gone = _metrics_gone(memory.metrics_gone, reports, policy.signals, now)
     sized = scaling.plan(policy, hands, seen, demands, rules, release, metrics_gone, now, notices)
 
-    commands = judged.commands + ((sized.command,) if sized.command is not None else ())
+    commands = (*judged.commands, *((sized.command,) if sized.command is not None else ()), *calls)
     active = {n.key: n for n in notices}
     told = _told(memory.told, active, release)
     fresh = tuple(n for n in notices if n.passing or n.key not in memory.told)
@@ -223,13 +227,17 @@ def _told(before: frozenset[str], active: Mapping[str, Notice], release: Release
     return before if told == before else frozenset(told)
 
 
-def _metrics_gone(before: float | None, reports: list[RuleReport], now: float) -> float | None:
-    """Since when every rule that scales (every rule at all, where none does) has been without a measurement."""
-    asked = [r for r in reports if r.rule.scale_up is not None] or reports
-    for report in asked:
-        for reading in report.readings:
-            if reading.judgement.value is not None:
-                return None
+def _metrics_gone(
+    before: float | None, reports: list[RuleReport], signals: Mapping[str, Signal], now: float
+) -> float | None:
+    """Since when every rule that scales (every rule at all, where none does) has been without a measurement.
+
+    What the API server tells is no measurement: it is there when the metrics are gone.
+    """
+    measured = [(r, x) for r in reports for x in r.readings if signals[x.condition.signal].metered]
+    asked = [(r, x) for r, x in measured if r.rule.scale_up is not None] or measured
+    if not asked or any(reading.judgement.value is not None for _, reading in asked):
+        return None
     return now if before is None else before
 
 

@@ -38,6 +38,8 @@ class Observation:
     by_revision: the same signal split by revision, keyed by the revision's name; empty where it cannot be split.
     splittable: whether a split was possible in principle (series carry a pod). An empty `by_revision` of a
         splittable signal means that no revision had data.
+    multiple: how many times the pods there were are needed, for a signal that tells so itself (lost zones); `message`
+        then says more of the value.
     """
 
     at: float
@@ -46,6 +48,7 @@ class Observation:
     message: str = ""
     by_revision: Mapping[str, Measured] = field(default_factory=dict)
     splittable: bool = False
+    multiple: float | None = None
 
     @classmethod
     def unknown(cls, at: float, reason: str, message: str) -> Observation:

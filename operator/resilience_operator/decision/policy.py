@@ -30,12 +30,14 @@ class Signal:
     window: the look-back of its query, seconds.
     min_samples: fewer requests than this within the window prove nothing; 0 where samples are not counted.
     unit: `ratio`, `seconds` or `number`; how to write its values for people.
+    metered: it comes from the metric source; else the API server tells it.
     """
 
     name: str
     window: float = 120.0
     min_samples: float = 0.0
     unit: str = "number"
+    metered: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,8 @@ def _tell_one(reading: Reading, unit: str) -> str:
     if judgement.value is None or judgement.crossed is None:
         return judgement.message or f"{condition.signal} is unknown ({judgement.reason})"
     if judgement.crossed:
-        return f"{condition.signal} is {format_value(judgement.value, unit)} ({bound}{hold})"
+        more = f", {judgement.message}" if judgement.message else ""
+        return f"{condition.signal} is {format_value(judgement.value, unit)}{more} ({bound}{hold})"
     return judgement.message or f"{condition.signal} is {format_value(judgement.value, unit)} (not {bound})"
 
 

@@ -39,6 +39,7 @@ class Demand:
     """One rule that may scale: its verdict, its readings, and the sentence that tells its numbers.
 
     suppressed: the release is to blame for the breach, so it is no reason to scale.
+    base: replicas when the breach began, for a signal that tells how many times as many are needed.
     """
 
     rule: Rule
@@ -47,6 +48,7 @@ class Demand:
     readings: Sequence[Reading]
     sentence: str
     suppressed: bool = False
+    base: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +102,24 @@ def plan(
         return Plan(_no_calm(scaling), None, notes)
     command, wake = _up(policy, target, demands, memories, now, notices, notes)
     if command is not None:
-        scaling = replace(scaling, need=_need(demands, _serving(target)))
+        if any(d.base is None for d in demands if d.rule.name in command.rules):
+            scaling = replace(scaling, need=_need(demands, _serving(target)))
     else:
         fallback, fallback_wake = _fallback(policy, target, metrics_gone, now)
         command, wake = fallback, _earliest(wake, fallback_wake)
     if command is not None:
         return Plan(_no_calm(scaling), command, notes, wake)
     return _down(policy, scaling, target, demands, release, now, notes, wake)
+
+
+def base_of(before: RuleMemory, breach: float | None, readings: Sequence[Reading], target: TargetState) -> int | None:
+    """Replicas when the breach began, where a signal tells how many times as many are needed; else None."""
+    if breach is None:
+        return None
+    if before.base is not None:
+        return before.base
+    told = any(reading.judgement.multiple is not None for reading in readings)
+    return current_size(target) if told else None
 
 
 def current_size(target: TargetState) -> int:
@@ -192,7 +205,10 @@ def _wanted(demand: Demand, target: TargetState) -> int:
     if scale_up.percent is not None:
         return max(ceil(round(serving * (1 + scale_up.percent / 100), 6)), serving + 1)
     reading = demand.readings[0]
-    value = reading.judgement.value
+    value, multiple = reading.judgement.value, reading.judgement.multiple
+    if multiple is not None and demand.base is not None:
+        # Of the pods there were: of those there are now, it would ask for more after each step.
+        return ceil(round(demand.base * multiple, 6))
     if value is None or reading.condition.threshold <= 0:
         return 0
     ratio = value / reading.condition.threshold
