@@ -15,6 +15,7 @@ from resilience_operator.kube.workloads import (
     RevisionRecord,
     Workload,
     number,
+    placement_in,
     template_and_writers,
 )
 
@@ -38,6 +39,7 @@ def trim_daemon_set(obj: Obj, old: Workload | None = None) -> Workload:
         updated=number(status.get("updatedNumberScheduled")),
         ready=number(status.get("numberReady")),
         writers=writers,
+        placement=placement_in(obj, old),
     )
 
 

@@ -21,6 +21,7 @@ from resilience_operator.kube.workloads import (
     controller_uid,
     epoch,
     number,
+    placement_in,
     template_and_writers,
     template_digest,
 )
@@ -51,6 +52,7 @@ def trim_deployment(obj: Obj, old: Workload | None = None) -> Workload:
             for c in status.get("conditions") or ()
         ),
         writers=writers,
+        placement=placement_in(obj, old),
     )
 
 

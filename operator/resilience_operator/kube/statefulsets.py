@@ -12,6 +12,7 @@ from resilience_operator.kube.workloads import (
     RevisionRecord,
     Workload,
     number,
+    placement_in,
     template_and_writers,
 )
 
@@ -37,6 +38,7 @@ def trim_stateful_set(obj: Obj, old: Workload | None = None) -> Workload:
         current=str(status.get("currentRevision") or ""),
         newest=str(status.get("updateRevision") or ""),
         writers=writers,
+        placement=placement_in(obj, old),
     )
 
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from resilience_operator.kube.nodes import ANYWHERE, Placement, placement_of
+
 Obj = dict[str, Any]
 
 POD_TEMPLATE_HASH = "pod-template-hash"
@@ -40,6 +42,7 @@ class Workload:
     replicas: what `spec.replicas` asks for. total, updated, ready: pods of any revision, of the newest, and
         those that are ready, as the controller counts them.
     current, newest: a StatefulSet's revisions by name (`status.currentRevision`, `status.updateRevision`).
+    placement: on which nodes its pods may run.
     """
 
     namespace: str
@@ -58,6 +61,7 @@ class Workload:
     current: str = ""
     newest: str = ""
     writers: Writers = NOBODY
+    placement: Placement = ANYWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,14 @@ def template_and_writers(obj: Obj, old: Workload | None) -> tuple[bytes, Writers
         return old.template, old.writers
     template = template_digest(obj["spec"]["template"])
     return template, _still_by(old, template, writers_of(meta.get("managedFields")))
+
+
+def placement_in(obj: Obj, old: Workload | None) -> Placement:
+    """On which nodes a workload's pods may run. old: the record before this event."""
+    meta = obj["metadata"]
+    if old is not None and old.uid == meta["uid"] and old.generation == number(meta.get("generation")):
+        return old.placement
+    return placement_of(obj["spec"]["template"])
 
 
 def _owns_image(fields: object) -> bool:

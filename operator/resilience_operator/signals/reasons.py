@@ -41,5 +41,14 @@ SOURCE_NOT_FOUND: Final = "SourceNotFound"
 PRESET_NOT_FOUND: Final = "PresetNotFound"
 """There is no such family, or the family has no such signal."""
 
+NODES_NOT_WATCHED: Final = "NodesNotWatched"
+"""The operator looks at single namespaces, and does not watch nodes."""
+
+NODES_NOT_LISTED: Final = "NodesNotListed"
+"""The nodes could not be listed, or their watch is broken."""
+
+NO_ZONES: Final = "NoZones"
+"""No node that the pods could run on has a zone."""
+
 PARTIAL_ANSWER: Final = "PartialAnswer"
 """The backend said that a part of the data was missing (Thanos, Mimir, VictoriaMetrics)."""

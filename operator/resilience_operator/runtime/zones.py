@@ -1,0 +1,68 @@
+"""The nodes, watched, for the signal `zone-lost`. Only where the operator may see nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from resilience_operator.decision.observation import Observation
+from resilience_operator.kube.client import Kube
+from resilience_operator.kube.nodes import Node, Placement, trim_node
+from resilience_operator.kube.paths import NODES
+from resilience_operator.kube.reflector import Reflector
+from resilience_operator.signals import reasons, zones
+
+FRESH = 180.0
+"""Seconds without a word of the API server after which what is known of the nodes counts for nothing."""
+
+
+class Zones:
+    """Answers which zones are lost. watch: whether nodes may be listed. on_change: a zone may be lost, or back."""
+
+    def __init__(self, kube: Kube, *, watch: bool, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._nodes: Reflector[Node] | None = None
+        self._known: dict[Placement, Observation] = {}
+        if watch:
+            self._nodes = Reflector(kube, NODES, trim_node, on_change=self._changed)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Watch until the block ends. Nothing waits for the first list: without the right to, it never comes."""
+        if self._nodes is None:
+            yield
+            return
+        task = asyncio.create_task(self._nodes.run(), name="watch nodes")
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def observe(self, placement: Placement, now: float) -> Observation:
+        """How many zones are lost to pods of that placement. now: seconds since the epoch."""
+        if self._nodes is None:
+            return Observation.unknown(
+                now,
+                reasons.NODES_NOT_WATCHED,
+                "zone-lost: the operator looks at single namespaces and does not watch nodes; let it look at all, or "
+                "grant it nodes and set watch_nodes",
+            )
+        contact = self._nodes.last_contact
+        if not self._nodes.synced.is_set() or contact is None or time.monotonic() - contact > FRESH:
+            return Observation.unknown(
+                now, reasons.NODES_NOT_LISTED, "zone-lost: the nodes are not known: see the operator's log and its role"
+            )
+        # Many policies ask, and nodes change seldom.
+        found = self._known.get(placement)
+        if found is None:
+            found = self._known[placement] = zones.observe(self._nodes.store, placement, now)
+        return replace(found, at=now)
+
+    def _changed(self, old: Node | None, new: Node | None) -> None:
+        self._known.clear()
+        if old is None or new is None or (old.ready, old.zone) != (new.ready, new.zone):
+            self._on_change()
