@@ -66,7 +66,6 @@ SETTINGS = (
     Setting(0.009, 5.0),
     Setting(0.012, 50.0),
     Setting(0.02, 5.0),
-    Setting(0.05, 50.0),
     Setting(0.05, 50.0, interval=5.0),
     Setting(0.02, 50.0, rollout=900.0, canary=True, share=0.5),
     Setting(0.05, 50.0, rollout=1800.0, canary=True, share=0.25, interval=5.0),

@@ -45,7 +45,12 @@ def install(cluster: Cluster) -> None:
         if where:
             document["metadata"]["namespace"] = where["namespace"]
         api.server_side_apply(
-            resource, body=document, name=document["metadata"]["name"], field_manager="install", **where
+            resource,
+            body=document,
+            name=document["metadata"]["name"],
+            field_manager="install",
+            force_conflicts=True,
+            **where,
         )
     definitions = client.ApiextensionsV1Api(new_client_from_config(str(cluster.kubeconfig)))
     name = "resiliencepolicies.resilience-operator.io"

@@ -32,6 +32,7 @@ from resilience_operator.runtime.scheduler import Scheduler
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.targets import Targets
 from resilience_operator.runtime.web import serve
+from resilience_operator.runtime.zones import Zones
 from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.collect import Collector
 
@@ -39,6 +40,9 @@ log = logging.getLogger(__name__)
 
 SPREAD = 2.0
 """Seconds over which a new leader begins with the policies."""
+
+IDENTITY: Any = "resilience-operator"
+"""kopf's name for this process, which it would else make from the user's: a container's may have none."""
 
 LIST_TIME = 60.0
 """Seconds for a full list of policies."""
@@ -55,6 +59,7 @@ class App:
         self._kube = kube = kube.fenced(leader.is_leader)
         self._store = PolicyStore(dry_run=config.dry_run, sources=plugged.book)
         self._targets = Targets(kube, config.namespaces, self._target_changed)
+        self._zones = Zones(kube, watch=config.watches_nodes, on_change=self._zones_changed)
         self._recorder = Recorder(kube, refresh=config.refresh_seconds)
         self._cleanup = Cleanup(kube, self._store, self._targets, dry_run=config.dry_run)
         self._notifiers = plugged.notifiers
@@ -63,6 +68,7 @@ class App:
             store=self._store,
             targets=self._targets,
             collector=Collector(plugged.sources, retry=kube.retry, breakers=Breakers(on_change=tell_breaker)),
+            zones=self._zones,
             live=LiveExecutor(kube),
             rehearsal=RehearsalExecutor(),
             recorder=self._recorder,
@@ -94,6 +100,7 @@ class App:
                 registry=registry(self._on_policy, self._config.kubeconfig),
                 settings=settings(),
                 standalone=True,
+                identity=IDENTITY,
                 clusterwide=not self._config.namespaces,
                 namespaces=self._config.namespaces,
                 stop_flag=kopf_stop,
@@ -101,7 +108,12 @@ class App:
             name="kopf",
         )
         relisting = asyncio.create_task(self._relist(stop), name="relist")
-        async with self._notifiers.working(), self._targets.watching(), self._leader.leading():
+        async with (
+            self._notifiers.working(),
+            self._targets.watching(),
+            self._zones.watching(),
+            self._leader.leading(),
+        ):
             self._scheduling = asyncio.create_task(self._schedule(stop), name="scheduler")
             ended: asyncio.Task[Any] = asyncio.create_task(stop.wait())
             done, _ = await asyncio.wait(
@@ -177,6 +189,11 @@ class App:
     async def _release(self, target: TargetKey) -> None:
         if self._leader.is_leader():
             await self._cleanup.release(target)
+
+    def _zones_changed(self) -> None:
+        for entry in self._store:
+            if entry.zone_signals:
+                self._scheduler.poke(entry)
 
     def _errand_done(self, entry: Entry) -> None:
         self._scheduler.poke(entry)

@@ -62,6 +62,10 @@ class Config(BaseSettings):
     namespaces: Annotated[
         tuple[str, ...], Field(description="Only look at these namespaces; empty: at all of them.")
     ] = ()
+    watch_nodes: Annotated[
+        bool | None,
+        Field(description="Watch nodes, for the signal zone-lost. Default: only where all namespaces are looked at."),
+    ] = None
     listen: Annotated[str, Field(description="Address of the health and metrics endpoints.")] = "0.0.0.0"  # noqa: S104
     port: Annotated[int, Field(ge=0, le=65535, description="Port of the endpoints; 0 turns them off.")] = 8080
     log_format: Annotated[Literal["json", "console", "auto"], Field(description="How to log.")] = "auto"
@@ -76,7 +80,7 @@ class Config(BaseSettings):
         bool, Field(description="Act only while holding the Lease; needed as soon as two replicas may run.")
     ] = False
     lease_namespace: Annotated[str, Field(description="Where the Lease is.")] = "resilience-system"
-    lease_name: Annotated[str, Field(description="Name of the Lease.")] = "resilience-operator"
+    lease_name: Annotated[str, Field(description="Name of the Lease.")] = "leader.resilience-operator.io"
 
     @model_validator(mode="after")
     def _one_default(self) -> Self:
@@ -87,6 +91,11 @@ class Config(BaseSettings):
                 if count > 1:
                     raise ValueError(f"two {what} are named {name}: rename one")
         return self
+
+    @property
+    def watches_nodes(self) -> bool:
+        """Whether nodes are watched."""
+        return not self.namespaces if self.watch_nodes is None else self.watch_nodes
 
     @property
     def all_sources(self) -> tuple[SourceConfig, ...]:
