@@ -190,6 +190,10 @@ def replay(
     recorded: Annotated[
         Path | None, typer.Option("--from", help="Replay over such a file; no Prometheus is asked.", metavar="FILE")
     ] = None,
+    as_recorded: Annotated[
+        bool,
+        typer.Option("--as-recorded", help="Do not convert CPU to the pods that the policy would have had."),
+    ] = False,
     namespace: options.NamespaceOption = None,
     kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
@@ -230,7 +234,7 @@ def replay(
             raise Wrong("--since is not before --until")
         source = RangeSource(find_source(entry.source, prometheus_url, config))
         archive = Archive(Recording(grid, _without_status(document)), source)
-    story = asyncio.run(rehearse(entry, policy, archive))
+    story = asyncio.run(rehearse(entry, policy, archive, react=not as_recorded))
     if export is not None:
         archive.recording.save(export)
     for warning in archive.warnings:

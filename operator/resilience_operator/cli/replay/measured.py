@@ -55,17 +55,23 @@ class Measure:
     def _join(self) -> Join:
         return self.family.join if self.family is not None else _BY_POD
 
+    @property
+    def shared_by_pods(self) -> bool:
+        """Whether the same work, done by more pods, gives a value that is smaller in proportion: CPU is such."""
+        return isinstance(self.preset, Quotient)
+
     async def ask(self, archive: Archive, crowded: Sequence[Span]) -> None:
         """Get what it needs. crowded: when pods of several revisions served, so that histograms must be added up."""
         texts = {part: text for part, text in self.texts.items() if part != "buckets"}
         answers = await archive.ask(texts.values())
         count = archive.recording.grid.count
         for part, text in texts.items():
-            self.columns[part] = _column(answers[text], count, self._digest(part))
+            one_each = self.preset is not None
+            self.columns[part] = _column(answers[text], count, self._digest(part), one_each=one_each)
         if "buckets" in self.texts and crowded:
             text = self.texts["buckets"]
             answer = (await archive.ask([text], crowded))[text]
-            self.columns["buckets"] = _column(answer, count, self._digest("buckets"))
+            self.columns["buckets"] = _column(answer, count, self._digest("buckets"), one_each=False)
 
     def _digest(self, part: str) -> Callable[[Answer], Any]:
         if self.preset is None:
@@ -143,11 +149,25 @@ def _scope(family: Family, request: SignalRequest) -> tuple[str, str]:
     return scope, other
 
 
-def _column(tracks: Tracks, count: int, make: Callable[[Answer], Any]) -> Column:
-    """The digest of the answer at each time. Times without a series share one empty digest."""
+def _column(tracks: Tracks, count: int, make: Callable[[Answer], Any], *, one_each: bool) -> Column:
+    """The digest of the answer at each time. Times without a series share one empty digest.
+
+    one_each: the digest makes one entry of each series, so each key is worked out once and not once a time.
+    """
+    if one_each:
+        indexes: list[dict[Any, float] | None] = [None] * count
+        for track in tracks:
+            (key,) = make(Answer([Series(track.labels, 0.0, 0.0)]))
+            for number, value in enumerate(track.values):
+                if value is not None:
+                    if (index := indexes[number]) is None:
+                        indexes[number] = {key: value}
+                    else:
+                        index[key] = value
+        return [_EMPTY if index is None else index for index in indexes]
     series: list[list[Series]] = [[] for _ in range(count)]
-    for labels, values in ((track.labels, track.values) for track in tracks):
-        for number, value in enumerate(values):
+    for track in tracks:
+        for number, value in enumerate(track.values):
             if value is not None:
-                series[number].append(Series(labels, value, 0.0))
+                series[number].append(Series(track.labels, value, 0.0))
     return [make(Answer(found)) if found else _EMPTY for found in series]

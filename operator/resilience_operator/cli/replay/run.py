@@ -1,9 +1,14 @@
-"""A replay: look back, measure, decide, in that order, and tell the story."""
+"""A replay: look back, measure, decide, in that order, and tell the story.
+
+The past does not react to what is only rehearsed. For a signal that pods share (CPU) it is known how it would have:
+the same work, by as many pods as the policy would have had. Without that, one busy hour would be answered with pods
+up to the maximum. What else would have been different (latency, errors) nobody knows, so it stays as it was recorded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.cli.console import Failed
@@ -12,16 +17,23 @@ from resilience_operator.cli.replay.grid import Grid
 from resilience_operator.cli.replay.measured import Measure, plan
 from resilience_operator.cli.replay.past import Past, Subject, look_back
 from resilience_operator.cli.story.story import Happening, Kind, Story, Teller
+from resilience_operator.decision.memory import Shadow
+from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.overlay import overlay, still_holds
 from resilience_operator.decision.policy import Policy
 from resilience_operator.decision.rehearsal import Step, replay
+from resilience_operator.decision.target import TargetState
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.signals.presets import load_families
 
 DAY = 86400.0
 
 
-async def rehearse(entry: Entry, policy: Policy, archive: Archive) -> Story:
-    """What the policy would have done over the recorded time. Raises CallError, Failed."""
+async def rehearse(entry: Entry, policy: Policy, archive: Archive, *, react: bool = True) -> Story:
+    """What the policy would have done over the recorded time. Raises CallError, Failed.
+
+    react: whether signals that pods share are converted to the pods that the policy would have had.
+    """
     grid = archive.recording.grid
     stride = max(1, round(policy.interval / grid.step))
     notes: list[str] = []
@@ -47,22 +59,61 @@ async def rehearse(entry: Entry, policy: Policy, archive: Archive) -> Story:
         await measure.ask(archive, past.crowded())
     teller = Teller(policy)
     numbers = range(past.first + (-past.first) % stride, past.end, stride)
-    for number, turn in zip(numbers, replay(policy, _steps(grid, numbers, past, measures)), strict=True):
+    rehearsed = Rehearsed()
+    steps = _steps(grid, numbers, past, measures, rehearsed if react else None)
+    for number, turn in zip(numbers, replay(policy, steps), strict=True):
+        rehearsed.shadow = turn.memory.shadow
         teller.hear(turn, past.states[number].replicas)
     if not teller.looks:
         raise Failed("the time is shorter than one interval: nothing was looked at")
+    if rehearsed.converted:
+        notes.append(f"{', '.join(sorted(rehearsed.converted))}: converted to the pods that the policy would have had")
     title = f"{policy.namespace}/{policy.name}"
     return teller.story(title, events=_events(past, grid, numbers), notes=notes)
 
 
-def _steps(grid: Grid, numbers: range, past: Past, measures: list[Measure]) -> Iterator[Step]:
+@dataclass(slots=True)
+class Rehearsed:
+    """What was rehearsed up to the last look, and the signals that were converted on its account."""
+
+    shadow: Shadow | None = None
+    converted: set[str] = field(default_factory=set)
+
+    def share(self, state: TargetState) -> float:
+        """The pods that there were, over those that there would have been."""
+        if self.shadow is None:
+            return 1.0
+        wanted = overlay(state, still_holds(self.shadow, state)).replicas
+        return state.replicas / wanted if wanted and state.replicas else 1.0
+
+
+def _steps(
+    grid: Grid, numbers: range, past: Past, measures: list[Measure], rehearsed: Rehearsed | None
+) -> Iterator[Step]:
     owners, of = past.owners(numbers[0]) if numbers else (), None
     for number in numbers:
         at, state = grid.at(number), past.states[number]
         if state is not of:
             owners, of = past.owners(number), state
         observations = {m.request.signal.name: m.observe(number, at, owners) for m in measures}
+        if rehearsed is not None and (share := rehearsed.share(state)) != 1.0:
+            for measure in measures:
+                if measure.shared_by_pods:
+                    name = measure.request.signal.name
+                    observations[name] = _shared(observations[name], share)
+                    rehearsed.converted.add(name)
         yield Step(at, observations, state)
+
+
+def _shared(observation: Observation, share: float) -> Observation:
+    """The same work by other pods."""
+    if observation.measured is None:
+        return observation
+    return replace(
+        observation,
+        measured=replace(observation.measured, value=observation.measured.value * share),
+        by_revision={name: replace(m, value=m.value * share) for name, m in observation.by_revision.items()},
+    )
 
 
 def _events(past: Past, grid: Grid, numbers: range) -> Iterator[Happening]:

@@ -89,7 +89,7 @@ def _figure(story: Story) -> Figure:
 
 
 def _dates() -> Any:
-    """matplotlib's dates, which have no types."""
+    """Matplotlib's dates, which have no types."""
     from matplotlib import dates
 
     return dates
@@ -151,7 +151,7 @@ def _pods(ax: Axes, story: Story) -> None:
     ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins="auto", steps=[1, 2, 5, 10]))
     ax.set_ylabel("pods")
     if any(look.replicas != look.wanted for look in looks):
-        ax.legend(loc="upper left", frameon=False, fontsize=8, ncols=2)
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 0.97), frameon=False, fontsize=8, ncols=2)
 
 
 def _phase(ax: Axes, story: Story) -> None:
@@ -183,7 +183,7 @@ def _lane(ax: Axes, story: Story) -> None:
     ax.set_ylim(-0.6, 2.6)
     ax.grid(axis="y", color="#dddddd", linewidth=0.6)
     if story.decisions:
-        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.35), ncols=5, frameon=False, fontsize=8)
+        ax.legend(loc="upper left", bbox_to_anchor=(0, -0.4), ncols=5, frameon=False, fontsize=8)
 
 
 def _lines(axes: Sequence[Axes], story: Story) -> None:
@@ -207,7 +207,7 @@ def _time_axis(ax: Axes, story: Story) -> None:
     locator = dates.AutoDateLocator(tz=UTC)
     ax.xaxis.set_major_locator(locator)
     ax.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator, tz=UTC))
-    ax.set_xlabel("UTC", loc="right")
+    ax.set_xlabel("times are UTC", fontsize=8)
 
 
 def _round_times(seconds: float) -> list[float]:

@@ -58,8 +58,9 @@ class Story:
 
     title: str
     policy: Policy
-    looks: Sequence[Look]
-    happenings: Sequence[Happening]
+    # A week of looks has no place in a repr, which asyncio makes of a task's result behind one's back.
+    looks: Sequence[Look] = field(repr=False)
+    happenings: Sequence[Happening] = field(repr=False)
     relative: bool = False
     notes: tuple[str, ...] = ()
 
