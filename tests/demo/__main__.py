@@ -12,7 +12,7 @@ from tests.cluster import ClusterError
 from tests.demo import ending
 from tests.demo.act import perform
 from tests.demo.screen import Screen
-from tests.demo.stage import FAILED_LOG, SHOP, STATE, Stage, alone, keep_log, set_up, tear_down
+from tests.demo.stage import FAILED_LOG, PORTS, SHOP, STATE, Stage, alone, keep_log, set_up, tear_down
 from tests.demo.story import SCENES
 
 INTERRUPTED = 130
@@ -26,7 +26,7 @@ LEGEND = "A line with a bar tells how things are: value [threshold] verdict of e
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    return argparse.ArgumentParser(
+    found = argparse.ArgumentParser(
         prog="python -m tests.demo",
         description="Starts a local control plane and the operator, and shows the operator's job in four acts: load "
         "rises; requests are slow; a bad image is released; the same once more in DryRun. Everything is stopped at "
@@ -34,21 +34,24 @@ def parser() -> argparse.ArgumentParser:
         epilog="Exit codes: 0 all of it happened; 1 something did not, and the lists say what; 2 the call is wrong; "
         "130 interrupted.",
     )
+    found.add_argument(
+        "--keep", action="store_true", help="leave the cluster and the operator running, and say how to look around"
+    )
+    found.add_argument(
+        "--ports", type=int, metavar="BASE", default=PORTS, help="the first of eight free ports in a row (%(default)s)"
+    )
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; returns the exit code."""
-    options = parser()
-    options.add_argument(
-        "--keep", action="store_true", help="leave the cluster and the operator running, and say how to look around"
-    )
-    keep = options.parse_args(arguments).keep
+    options = parser().parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     screen = Screen()
     try:
         with alone():
-            return _run(screen, keep)
+            return _run(screen, keep=options.keep, ports=options.ports)
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -56,11 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _run(screen: Screen, keep: bool) -> int:
+def _run(screen: Screen, *, keep: bool, ports: int) -> int:
     kept = False
     try:
         screen.headline("The stage")
-        stage = set_up(screen.say)
+        try:
+            stage = set_up(screen.say, ports)
+        except AssertionError as error:
+            _tell_missing(screen, [f"the stage: {error}"])
+            return 1
         for sentence in TIMES:
             screen.say(sentence)
         if not screen.live_able:
@@ -82,7 +89,7 @@ def _run(screen: Screen, keep: bool) -> int:
         screen.say("interrupted")
         raise
     finally:
-        if not kept:
+        if not kept and (STATE / "cluster.json").exists():
             screen.say("stopping everything")
             tear_down(screen.say)
 

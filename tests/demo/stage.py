@@ -53,7 +53,7 @@ class Stage:
         process = self.operator.process
         if process is None or process.poll() is None:
             return ""
-        return f"the operator ended with {process.returncode}; the end of its log:\n{self.operator.tail(10)}"
+        return f"the operator ended with {process.returncode}"
 
     def writes(self) -> int:
         """How often the operator's account wrote to a workload, as the API server's audit log has it."""
@@ -90,12 +90,12 @@ def alone() -> Iterator[None]:
         yield
 
 
-def set_up(say: Say) -> Stage:
-    """Bring everything up, from nothing."""
+def set_up(say: Say, ports: int = PORTS) -> Stage:
+    """Bring everything up, from nothing. ports: the first of a row of eight on loopback."""
     if (STATE / "cluster.json").exists():
         say("an earlier demo was left running: it is stopped first")
         down(STATE, say=lambda _: None)
-    cluster = up(Options(state=STATE, ports=PORTS), say=say)
+    cluster = up(Options(state=STATE, ports=ports), say=say)
     install(cluster)
     say("installed from manifests/base: the CRD, the ServiceAccount and its roles")
     with ThreadPoolExecutor(1) as beside:
