@@ -23,6 +23,7 @@ class Entry:
     """What is known of a policy, and what the last evaluation left.
 
     policy is None when the spec cannot work: then `problem` says why. created: seconds since the epoch.
+    signals: those that its metric source is asked for. zone_signals: names of those that the nodes tell.
     status, raw_status: as the API server has it at `resource_version`. essence: what of the status was last written.
     behind: (kind, name, resourceVersion) of what the last actions wrote: until the watch shows it, what is in
     memory of the target is older than what the operator did, and nothing is decided on it.
@@ -38,6 +39,7 @@ class Entry:
     policy: Policy | None = None
     problem: InvalidPolicy | None = None
     signals: tuple[Signal, ...] = ()
+    zone_signals: tuple[str, ...] = ()
     source: str = "default"
     source_problem: Problem | None = None
     family: str = "http-generic"

@@ -35,6 +35,7 @@ from resilience_operator.runtime.scheduler import Scheduler
 from resilience_operator.runtime.sources import Problem
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.targets import Targets
+from resilience_operator.runtime.zones import Zones
 from resilience_operator.signals.collect import Collector
 from resilience_operator.signals.model import SignalRequest
 from resilience_operator.status.records import moment, record
@@ -73,6 +74,7 @@ class Reconciler:
         store: PolicyStore,
         targets: Targets,
         collector: Collector,
+        zones: Zones,
         live: Executor,
         rehearsal: Executor,
         recorder: Recorder,
@@ -84,6 +86,7 @@ class Reconciler:
         self._store = store
         self._targets = targets
         self._collector = collector
+        self._zones = zones
         self._live, self._rehearsal = live, rehearsal
         self._recorder = recorder
         self._errands = errands
@@ -170,7 +173,7 @@ class Reconciler:
             owners = {r.owner: r.name for r in target.revisions if r.replicas > 0}
             requests += self._requests(entry, owners)
         if not requests:
-            return [{} for _ in ready]
+            return [self._lost_zones(entry) for entry, _ in ready]
         within = min(entry.interval for entry, _ in ready)
         found = iter(
             await self._collector.collect(
@@ -180,7 +183,14 @@ class Reconciler:
                 max_age=min(1.0, within / 10),
             )
         )
-        return [{signal.name: next(found) for signal in entry.signals} for entry, _ in ready]
+        return [{signal.name: next(found) for signal in entry.signals} | self._lost_zones(entry) for entry, _ in ready]
+
+    def _lost_zones(self, entry: Entry) -> dict[str, Observation]:
+        """What the nodes tell, which no metric source is asked for."""
+        if not entry.zone_signals:
+            return {}
+        observation = self._zones.observe(self._targets.placement(entry.target), self._clock())
+        return dict.fromkeys(entry.zone_signals, observation)
 
     @staticmethod
     def _requests(entry: Entry, owners: Mapping[str, str]) -> list[SignalRequest]:

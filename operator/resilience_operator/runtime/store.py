@@ -164,8 +164,9 @@ class PolicyStore:
                 unit=entry.policy.signals[s.name].unit,
             )
             for s in signals_of(spec)
-            if s.name in entry.policy.signals
+            if s.name in entry.policy.signals and entry.policy.signals[s.name].metered
         )
+        entry.zone_signals = tuple(name for name, signal in entry.policy.signals.items() if not signal.metered)
 
     def _unlink(self, entry: Entry, target: TargetKey) -> None:
         others = [e for e in self._by_target.get(target, ()) if e is not entry]

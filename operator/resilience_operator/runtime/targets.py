@@ -12,6 +12,7 @@ from resilience_operator.decision.target import MANAGER, TargetState
 from resilience_operator.kube.autoscalers import Autoscaler, trim_autoscaler
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.deployments import deployment_state, trim_deployment, trim_replica_set
+from resilience_operator.kube.nodes import ANYWHERE, Placement
 from resilience_operator.kube.paths import AUTOSCALERS, DEPLOYMENTS, REPLICA_SETS
 from resilience_operator.kube.reflector import Reflector
 from resilience_operator.kube.workloads import RevisionRecord, Workload
@@ -89,6 +90,12 @@ class Targets:
         return deployment_state(
             deployment, self._replica_sets.by(_OWNER, deployment.uid), hpa.hpa if hpa is not None else None
         )
+
+    def placement(self, key: TargetKey) -> Placement:
+        """On which nodes the target's pods may run."""
+        _, namespace, name = key
+        deployment = self._deployments.get(namespace, name)
+        return deployment.placement if deployment is not None else ANYWHERE
 
     def shows(self, kind: str, namespace: str, name: str, version: int) -> bool:
         """Whether what is known of an object is at least as new as `version`, or the object is gone."""
