@@ -24,7 +24,7 @@ from resilience_operator.decision.policy import Policy, Rule, Signal
 from resilience_operator.decision.report import RuleReport, SignalReport, signal_reports, tell, with_notes
 from resilience_operator.decision.target import TargetState
 from resilience_operator.decision.trial import measured_from, share, suppress, turned_by, unjudged
-from resilience_operator.decision.verdicts import PATIENCE, Reading, breach_since, combine, keep, read
+from resilience_operator.decision.verdicts import PATIENCE, Reading, breach_since, combine, read, verdict_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +92,15 @@ def decide(
     for rule in policy.rules:
         before = _before(memory, rule, same_release=same)
         readings = read(rule, before.timers, lambda c: judge_all(c, *signals[c.signal]), now, patience)
-        verdict = combine(rule, [r.timer.verdict for r in readings])
+        verdict = verdict_of(rule, readings)
         breach = breach_since(before.breach, verdict, readings, now)
         sentence = tell(rule, readings, policy.signals)
         base = scaling.base_of(before, breach, readings, seen)
-        after = keep(before, timers=tuple(r.timer for r in readings), breach=breach, base=base)
+        timers = tuple([r.timer for r in readings])
+        # The same object when nothing changed, which is nearly always.
+        after = before
+        if timers != before.timers or breach != before.breach or base != before.base:
+            after = replace(before, timers=timers, breach=breach, base=base)
         blame: Verdict | None = None
         if rule.guards_release and watched:
             turned = turned_by(release, rule)
@@ -107,10 +111,12 @@ def decide(
                 now,
                 patience,
             )
-            blame = combine(rule, [r.timer.verdict for r in against])
+            blame = verdict_of(rule, against)
             guilty = breach_since(before.guilty, blame, against, now)
             release = share(release, rule, verdict, against)
-            after = keep(after, blame=tuple(r.timer for r in against), guilty=guilty)
+            blamed = tuple([r.timer for r in against])
+            if blamed != before.blame or guilty != before.guilty:
+                after = replace(after, blame=blamed, guilty=guilty)
             measured = measured and blame is not Verdict.UNKNOWN
             clean = clean and blame is Verdict.OK and verdict not in (Verdict.PENDING, Verdict.BREACH)
             if blame in (Verdict.PENDING, Verdict.BREACH):
@@ -126,7 +132,7 @@ def decide(
                 )
             )
         elif before.blame or before.guilty is not None:
-            after = keep(after, blame=(), guilty=None)
+            after = replace(after, blame=(), guilty=None)
         rules[rule.name] = after
         if rule.scale_up is not None:
             demands.append(scaling.Demand(rule, rule.scale_up, verdict, readings, sentence, base=base))
@@ -134,9 +140,7 @@ def decide(
             calls += errands.calls(policy, rule, after, sentence, rehearsed=policy.mode is Mode.DRY_RUN)
         if rule.alert and breach is not None:
             notices.append(Notice(f"alert/{rule.name}", "Alert", f"{rule.name}: {sentence}", warning=True))
-        reports.append(
-            RuleReport(rule, verdict, max((r.timer.since for r in readings), default=now), readings, sentence, blame)
-        )
+        reports.append(RuleReport(rule, verdict, readings, sentence, blame))
 
     release = lifecycle.bake(
         release,

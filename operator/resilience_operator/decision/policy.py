@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 from resilience_operator.api.spec import Mode
 
@@ -78,7 +77,10 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When → then. `any_of` tells whether one of the conditions is enough, or all are needed."""
+    """When → then. `any_of` tells whether one of the conditions is enough, or all are needed.
+
+    signature: what its timers are about, like `cpu>0.7&latency-p99>1`. A change of `for` alone keeps them.
+    """
 
     name: str
     conditions: tuple[Condition, ...]
@@ -88,22 +90,16 @@ class Rule:
     pause: bool = False
     rollback: Rollback | None = None
     plugins: tuple[Plugin, ...] = ()
+    signature: str = field(init=False, repr=False, compare=False, default="")
+
+    def __post_init__(self) -> None:
+        parts = (f"{c.signal}{'>' if c.above else '<'}{c.threshold:g}" for c in self.conditions)
+        object.__setattr__(self, "signature", ("|" if self.any_of else "&").join(parts))
 
     @property
     def guards_release(self) -> bool:
         """Whether a breach of this rule counts against a release."""
         return self.pause or self.rollback is not None
-
-    @property
-    def signature(self) -> str:
-        """What its timers are about: `cpu>0.7&latency-p99>1`. A change of `for` alone keeps them."""
-        return _signature(self.conditions, self.any_of)
-
-
-@lru_cache(maxsize=4096)
-def _signature(conditions: tuple[Condition, ...], any_of: bool) -> str:
-    parts = (f"{c.signal}{'>' if c.above else '<'}{c.threshold:g}" for c in conditions)
-    return ("|" if any_of else "&").join(parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,11 +18,15 @@ class RuleReport:
 
     rule: Rule
     verdict: Verdict
-    since: float
     readings: tuple[Reading, ...]
     sentence: str
     blame: Verdict | None = None
     note: str = ""
+
+    @property
+    def since(self) -> float:
+        """When the last of its conditions became what it is, seconds since the epoch."""
+        return max(r.timer.since for r in self.readings)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from resilience_operator.decision.evidence import Judgement
-from resilience_operator.decision.memory import RuleMemory, Timer, Verdict
+from resilience_operator.decision.memory import Timer, Verdict
 from resilience_operator.decision.policy import Condition, Rule
 
 PATIENCE = 3.0
@@ -64,8 +64,6 @@ def combine(rule: Rule, verdicts: Sequence[Verdict]) -> Verdict:
 
     What is Ok settles an `all`, and what is in Breach settles an `any`, whatever is Unknown beside it.
     """
-    if len(verdicts) == 1:
-        return verdicts[0]
     order = (
         (Verdict.BREACH, Verdict.PENDING, Verdict.UNKNOWN)
         if rule.any_of
@@ -77,6 +75,13 @@ def combine(rule: Rule, verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict.OK if rule.any_of else Verdict.BREACH
 
 
+def verdict_of(rule: Rule, readings: Sequence[Reading]) -> Verdict:
+    """A rule's verdict now."""
+    if len(readings) == 1:
+        return readings[0].timer.verdict
+    return combine(rule, [r.timer.verdict for r in readings])
+
+
 def breach_since(before: float | None, verdict: Verdict, readings: Sequence[Reading], now: float) -> float | None:
     """Since when the rule is in breach. A passing Unknown keeps it, so that `after` goes on counting."""
     if verdict is Verdict.BREACH:
@@ -84,11 +89,3 @@ def breach_since(before: float | None, verdict: Verdict, readings: Sequence[Read
     if verdict is Verdict.UNKNOWN and any(r.timer.crossed is not None for r in readings):
         return before
     return None
-
-
-def keep(memory: RuleMemory, **changes: object) -> RuleMemory:
-    """`memory` with `changes`, or the same object when they change nothing."""
-    for name, value in changes.items():
-        if getattr(memory, name) != value:
-            return replace(memory, **changes)  # type: ignore[arg-type]
-    return memory
