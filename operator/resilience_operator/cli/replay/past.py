@@ -158,7 +158,7 @@ class _Track:
         if told is not None and (value := next((v for v in told if v), None)) is not None:
             return value
         seen = [n for values in (self._sets.get(owner), self._pods.get(owner)) if values for n in [_start_of(values)]]
-        first = min(n for n in seen if n is not None)
+        first = min((n for n in seen if n is not None), default=0)
         began = min(
             (n for values in (*self._sets.values(), *self._pods.values()) if (n := _start_of(values)) is not None),
             default=0,
@@ -171,6 +171,8 @@ class _Track:
         found: list[TargetState] = []
         raw: tuple[object, ...] | None = None
         counts: dict[str, int] = {}
+        ready_pods: dict[str, int] = {}
+        ready: float | None = None
         current: str | None = None
         state: TargetState | None = None
         by: dict[str, str] = {"scaled": "", "paused": ""}
@@ -191,8 +193,10 @@ class _Track:
             paused = self._hold(self._paused, number, state.paused if state is not None else False)
             if paused and not (state is not None and state.paused):
                 by["paused"] = self._whose(at, (Verb.PAUSE,), None)
-            ready_pods = {o: int(v[number] or 0) for o in counts if (v := self._ready_pods.get(o)) is not None}
-            ready = self._ready[number] if self._ready is not None else None
+            if any(v[number] is not None for v in self._ready_pods.values()):
+                ready_pods = {o: int(v[number] or 0) for o in counts if (v := self._ready_pods.get(o)) is not None}
+            if self._ready is not None and self._ready[number] is not None:
+                ready = self._ready[number]
             hpa = self._hpa(number, state.hpa if state is not None else None)
             key = (size, paused, tuple(counts.items()), tuple(ready_pods.items()), ready, current, len(seen), hpa)
             if key != raw or state is None:
