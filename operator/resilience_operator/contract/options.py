@@ -1,0 +1,61 @@
+"""The options with which an author names the plugin to test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from resilience_operator.plugins.discovery import installed
+from resilience_operator.plugins.failures import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is tested: a plugin of one kind, with what it is given. arguments: an action's `with`."""
+
+    kind: Kind
+    name: str
+    options: Mapping[str, Any]
+    arguments: Mapping[str, Any]
+    query: str
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --plugin and what goes with it."""
+    group = parser.getgroup("resilience-operator plugin contract")
+    group.addoption("--plugin", help="name of the installed plugin (its entry point)")
+    group.addoption("--kind", choices=[k.value for k in Kind], help="only as this; default: whatever has that name")
+    group.addoption("--options", type=json.loads, default={}, help="the administrator's options, as JSON")
+    group.addoption("--arguments", type=json.loads, default={}, help="an action's `with`, as JSON")
+    group.addoption("--query", default="up", help="a query that a metric source is asked (default: up)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Each test once for each kind in which the plugin is installed, and which the test is about."""
+    if "subject" not in metafunc.fixturenames:
+        return
+    option = metafunc.config.getoption
+    name = option("--plugin")
+    if not name:
+        raise pytest.UsageError("name the plugin to test: --plugin NAME")
+    wanted = [Kind(option("--kind"))] if option("--kind") else list(Kind)
+    kinds = [kind for kind in wanted if name in installed(kind)]
+    if not kinds:
+        known = "; ".join(f"{kind}: {', '.join(sorted(installed(kind))) or 'none'}" for kind in wanted)
+        raise pytest.UsageError(f"no plugin named {name} is installed. There are: {known}")
+    only = [Kind(mark.args[0]) for mark in metafunc.definition.iter_markers("kind")]
+    subjects = [
+        Subject(kind, name, option("--options"), option("--arguments"), option("--query"))
+        for kind in kinds
+        if not only or kind in only
+    ]
+    metafunc.parametrize("subject", subjects, ids=[subject.kind.value for subject in subjects])
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the mark."""
+    config.addinivalue_line("markers", "kind(kind): the test is about plugins of that kind alone")

@@ -1,0 +1,1 @@
+"""An action, a metric source and a notifier on plain files."""
