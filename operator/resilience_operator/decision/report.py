@@ -44,6 +44,8 @@ class SignalReport:
 
 def tell(rule: Rule, readings: tuple[Reading, ...], signals: Mapping[str, Signal]) -> str:
     """One sentence with the numbers: `cpu is 85% (above 70% for 2m)`."""
+    if len(readings) == 1:
+        return _tell_one(readings[0], signals[readings[0].condition.signal].unit)
     joint = " or " if rule.any_of else " and "
     return joint.join(_tell_one(r, signals[r.condition.signal].unit) for r in readings)
 
