@@ -40,8 +40,8 @@ ANYWHERE: dict[str, set[str]] = {
     "resiliencepolicies.resilience-operator.io/status": {"get", "patch"},
     "deployments.apps": READ | {"patch"},
     "replicasets.apps": READ,
-    "statefulsets.apps": READ,
-    "daemonsets.apps": READ,
+    "statefulsets.apps": READ | {"patch"},
+    "daemonsets.apps": READ | {"patch"},
     "controllerrevisions.apps": READ,
     "horizontalpodautoscalers.autoscaling": READ | {"patch"},
     "events.events.k8s.io": {"create"},
@@ -50,7 +50,7 @@ ANYWHERE: dict[str, set[str]] = {
 """What the account of the base may do in any namespace."""
 ZONE = "topology.kubernetes.io/zone"
 LEASE = "leader.resilience-operator.io"
-ACTING = {"deployments.apps", "horizontalpodautoscalers.autoscaling"}
+ACTING = {"deployments.apps", "statefulsets.apps", "daemonsets.apps", "horizontalpodautoscalers.autoscaling"}
 EVERYBODY: dict[str, set[str]] = {
     "selfsubjectaccessreviews.authorization.k8s.io": {"create"},
     "selfsubjectrulesreviews.authorization.k8s.io": {"create"},

@@ -74,6 +74,42 @@ class World:
             "spec": {"containers": [container], "terminationGracePeriodSeconds": 1},
         }
 
+    def workload(self, kind: str, name: str = "checkout", *, replicas: int = 3, tag: str = "1.0") -> None:
+        """Create a StatefulSet or DaemonSet and wait until all its pods run and are ready."""
+        spec: Obj = {"selector": {"matchLabels": {"app": name}}, "template": self.template(name, tag)}
+        if kind == "StatefulSet":
+            spec |= {"replicas": replicas, "serviceName": name}
+        self._of(kind, "create")(self.namespace, {"metadata": {"name": name}, "spec": spec}, field_manager="test")
+        self.runs(kind, tag, name)
+
+    def release_of(self, kind: str, tag: str, name: str = "checkout") -> None:
+        """Apply another image to a StatefulSet or DaemonSet."""
+        container = self.template(name, tag)["spec"]["containers"][0]
+        patch = {"spec": {"template": {"spec": {"containers": [{"name": "app", "image": container["image"]}]}}}}
+        self._of(kind, "patch")(name, self.namespace, patch, field_manager="kubectl-client-side-apply")
+
+    def read_workload(self, kind: str, name: str = "checkout") -> Obj:
+        """A StatefulSet or DaemonSet as JSON."""
+        found: Obj = self.api.sanitize_for_serialization(self._of(kind, "read")(name, self.namespace))
+        return found
+
+    def runs(self, kind: str, tag: str, name: str = "checkout") -> None:
+        """Wait until every pod runs that image and is ready."""
+
+        def done() -> bool:
+            found = self.read_workload(kind, name)
+            status = found.get("status", {})
+            wanted = found["spec"]["replicas"] if kind == "StatefulSet" else status.get("desiredNumberScheduled", 0)
+            ready = status.get("readyReplicas", 0) if kind == "StatefulSet" else status.get("numberReady", 0)
+            return bool(wanted and ready == wanted and self.tags(name) == [tag] * wanted)
+
+        eventually(done, f"every pod of {name} runs {tag}")
+
+    def _of(self, kind: str, verb: str) -> Callable[..., Any]:
+        plain = {"StatefulSet": "stateful_set", "DaemonSet": "daemon_set"}[kind]
+        found: Callable[..., Any] = getattr(self.apps, f"{verb}_namespaced_{plain}")
+        return found
+
     def release(self, tag: str, name: str = "checkout", *, manager: str = "kubectl-client-side-apply") -> None:
         """Apply another image, as a pipeline would."""
         container = self.template(name, tag)["spec"]["containers"][0]

@@ -355,8 +355,10 @@ REFUSED: Mapping[str, Refused] = {
         {"targetRef": {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "a"}}, "spec", "remove rollback"
     ),
     # not yet
-    "a StatefulSet": Refused(
-        {"targetRef.kind": "StatefulSet"}, "spec.targetRef.kind", "only targets of kind Deployment are supported yet"
+    "an unknown kind": Refused(
+        {"targetRef": {"apiVersion": "example.com/v1", "kind": "Fleet", "name": "checkout"}},
+        "spec.targetRef.kind",
+        "only targets of kind Deployment, StatefulSet and DaemonSet are supported yet",
     ),
 }
 

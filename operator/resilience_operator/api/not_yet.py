@@ -5,12 +5,13 @@ spec; delete it, and its cases in the tests, with the change that makes the fiel
 """
 
 from .checks import Check
+from .target import WORKLOADS
 
 NOT_YET: tuple[Check, ...] = (
     Check(
-        message="only targets of kind Deployment are supported yet: guard a Deployment",
-        holds=lambda spec: spec.target_ref.kind == "Deployment",
-        cel="self.targetRef.kind == 'Deployment'",
+        message="only targets of kind Deployment, StatefulSet and DaemonSet are supported yet: guard one of these",
+        holds=lambda spec: spec.target_ref.kind in WORKLOADS,
+        cel=f"self.targetRef.kind in {list(WORKLOADS)}",
         field="targetRef.kind",
     ),
 )

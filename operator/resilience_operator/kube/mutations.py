@@ -27,11 +27,9 @@ from resilience_operator.kube.paths import (
     STATEFUL_SETS,
     Resource,
 )
+from resilience_operator.kube.pausing import Ops, can_pause, is_paused, pause_ops, resume_ops
 from resilience_operator.kube.workloads import bare_template, template_digest, writers_of
 from resilience_operator.resilience import Deadline, GiveUp, NotFound, ReadAgain, Unprocessable
-
-Ops = list[dict[str, Any]]
-"""A JSON patch: https://www.rfc-editor.org/rfc/rfc6902."""
 
 TRIES = 5
 """Times that a target which keeps changing under us is read and patched."""
@@ -78,15 +76,17 @@ async def scale(kube: Kube, target: TargetState, to: int, *, deadline: Deadline)
 
 
 async def pause(kube: Kube, target: TargetState, *, deadline: Deadline) -> Change | None:
-    """Sets `spec.paused`, if the pod template still is that of `target.revision`."""
+    """Holds the rollout, if the pod template still is that of `target.revision`."""
 
     async def plan(live: Obj) -> Ops | None:
-        if live["spec"].get("paused"):
+        if is_paused(target.kind, live):
             return None
+        if not can_pause(target.kind, live):
+            raise _unsupported(target, "with this update strategy cannot be paused")
         await _check_template(kube, live, target, deadline)
-        return [_same_template(live), _set("/spec/paused", True)]
+        return [_same_template(live), *pause_ops(target.kind, live)]
 
-    written = await _write(kube, _deployments(target, "cannot be paused"), target, plan, deadline)
+    written = await _write(kube, _pausable(target, "cannot be paused"), target, plan, deadline)
     return _change("pause", target, False, True, written)
 
 
@@ -94,13 +94,13 @@ async def resume(kube: Kube, target: TargetState, *, deadline: Deadline) -> Chan
     """Lifts the pause, if it is the one that the decision saw and the template still is `target.revision`'s."""
 
     async def plan(live: Obj) -> Ops | None:
-        if not live["spec"].get("paused"):
+        if not is_paused(target.kind, live):
             return None
         _check_pause(live, target)
         await _check_template(kube, live, target, deadline)
-        return [_test("/spec/paused", True), _same_template(live), _set("/spec/paused", False)]
+        return [_same_template(live), *resume_ops(target.kind, live)]
 
-    written = await _write(kube, _deployments(target, "cannot be resumed"), target, plan, deadline)
+    written = await _write(kube, _pausable(target, "cannot be resumed"), target, plan, deadline)
     return _change("resume", target, True, False, written)
 
 
@@ -124,7 +124,7 @@ async def rollback(kube: Kube, target: TargetState, revision: str, *, deadline: 
     async def plan(live: Obj) -> Ops | None:
         kept = await _kept(kube, target, goal, deadline)
         template = bare_template(_template_in(kept))
-        paused = bool(live["spec"].get("paused"))
+        paused = is_paused(target.kind, live)
         there = template_digest(live["spec"]["template"]) == template_digest(template)
         if there and not paused:
             return None
@@ -137,7 +137,7 @@ async def rollback(kube: Kube, target: TargetState, revision: str, *, deadline: 
             if target.kind == "Deployment":
                 ops += _change_cause(live, kept)
         if paused:
-            ops = [_test("/spec/paused", True), *ops, _set("/spec/paused", False)]
+            ops += resume_ops(target.kind, live)
         return ops
 
     written = await _write(kube, resource, target, plan, deadline)
@@ -193,7 +193,7 @@ async def _check_template(kube: Kube, live: Obj, target: TargetState, deadline: 
 
 def _check_pause(live: Obj, target: TargetState) -> None:
     """Raises ReadAgain when another than the decision saw has paused it since."""
-    if live["spec"].get("paused"):
+    if is_paused(target.kind, live):
         by = writers_of(live["metadata"].get("managedFields")).paused
         if by != target.paused_by:
             raise _moved(target, f"was paused by {by or 'another'}")
@@ -250,10 +250,11 @@ def _change(
     return Change(verb, target.kind, target.namespace, target.name, before, after, version)
 
 
-def _deployments(target: TargetState, what: str) -> Resource:
-    if target.kind != "Deployment":
+def _pausable(target: TargetState, what: str) -> Resource:
+    resource = _SCALABLE.get(target.kind)
+    if resource is None:
         raise _unsupported(target, what)
-    return DEPLOYMENTS
+    return resource
 
 
 def _unsupported(target: TargetState, what: str) -> GiveUp:

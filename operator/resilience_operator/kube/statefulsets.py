@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from resilience_operator.decision.target import HorizontalPodAutoscaler, Revision, TargetState
 from resilience_operator.kube.controller_revisions import current_of, owned_by
+from resilience_operator.kube.pausing import is_paused
 from resilience_operator.kube.workloads import (
     Obj,
     RevisionRecord,
@@ -35,6 +36,7 @@ def trim_stateful_set(obj: Obj, old: Workload | None = None) -> Workload:
         total=number(status.get("replicas")),
         updated=number(status.get("updatedReplicas")),
         ready=number(status.get("readyReplicas")),
+        paused=is_paused(KIND, obj),
         current=str(status.get("currentRevision") or ""),
         newest=str(status.get("updateRevision") or ""),
         writers=writers,
@@ -76,6 +78,8 @@ def stateful_set_state(
         revisions=tuple(
             Revision(r.label, workload.name, r.number, r.created, *pods.get(r.label, (0, 0))) for r in owned
         ),
+        paused=workload.paused,
+        paused_by=workload.writers.paused if workload.paused else "",
         template_by=workload.writers.template,
         scaled_by=workload.writers.replicas,
         hpa=hpa,

@@ -121,6 +121,9 @@ def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> Writers:
         spec = (entry.get("fieldsV1") or {}).get("f:spec")
         if not isinstance(spec, dict):
             continue
+        rolling = (spec.get("f:updateStrategy") or {}).get("f:rollingUpdate")
+        if isinstance(rolling, dict) and "f:partition" in rolling:
+            spec = {**spec, "f:paused": {}}  # what pauses a StatefulSet
         time = str(entry.get("time") or "")  # RFC 3339 in UTC: sorts as text
         for field in ("f:paused", "f:template", "f:replicas"):
             if field in spec:

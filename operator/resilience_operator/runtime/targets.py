@@ -1,26 +1,65 @@
-"""The targets, watched: Deployments, their ReplicaSets and HPAs, each trimmed to what deciding needs."""
+"""The targets, watched: workloads, their revisions and HPAs, each trimmed to what deciding needs."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
-from resilience_operator.decision.target import MANAGER, TargetState
+from resilience_operator.decision.target import MANAGER, HorizontalPodAutoscaler, TargetState
 from resilience_operator.kube.autoscalers import Autoscaler, trim_autoscaler
 from resilience_operator.kube.client import Kube
+from resilience_operator.kube.controller_revisions import trim_controller_revision
+from resilience_operator.kube.daemonsets import daemon_set_state, trim_daemon_set
 from resilience_operator.kube.deployments import deployment_state, trim_deployment, trim_replica_set
 from resilience_operator.kube.nodes import ANYWHERE, Placement
-from resilience_operator.kube.paths import AUTOSCALERS, DEPLOYMENTS, REPLICA_SETS
-from resilience_operator.kube.reflector import Reflector
+from resilience_operator.kube.paths import (
+    AUTOSCALERS,
+    CONTROLLER_REVISIONS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+    Resource,
+)
+from resilience_operator.kube.reflector import Reflector, Trim
+from resilience_operator.kube.statefulsets import stateful_set_state, trim_stateful_set
 from resilience_operator.kube.workloads import RevisionRecord, Workload
 from resilience_operator.runtime.entry import TargetKey
 
 _OWNER = "owner"
 _TARGET = "target"
 _MARKED = "marked"
+_UID = "uid"
+
+State = Callable[[Workload, Iterable[RevisionRecord], HorizontalPodAutoscaler | None], TargetState]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How one kind of workload is read. revisions: the resource that keeps its revisions."""
+
+    resource: Resource
+    trim: Trim[Workload]
+    state: State
+    revisions: Resource
+
+
+_KINDS: Mapping[str, _Kind] = {
+    "Deployment": _Kind(DEPLOYMENTS, trim_deployment, deployment_state, REPLICA_SETS),
+    "StatefulSet": _Kind(STATEFUL_SETS, trim_stateful_set, stateful_set_state, CONTROLLER_REVISIONS),
+    "DaemonSet": _Kind(
+        DAEMON_SETS, trim_daemon_set, lambda workload, revisions, _: daemon_set_state(workload, revisions),
+        CONTROLLER_REVISIONS,
+    ),
+}  # fmt: skip
+
+_REVISIONS: Mapping[Resource, Trim[RevisionRecord]] = {
+    REPLICA_SETS: trim_replica_set,
+    CONTROLLER_REVISIONS: trim_controller_revision,
+}
 
 
 class Targets:
@@ -28,22 +67,28 @@ class Targets:
 
     def __init__(self, kube: Kube, namespaces: Sequence[str], on_change: Callable[[TargetKey], None]) -> None:
         self._on_change = on_change
-        self._deployments: Reflector[Workload] = Reflector(
-            kube,
-            DEPLOYMENTS,
-            trim_deployment,
-            namespaces=namespaces,
-            indexes={"uid": lambda d: d.uid, _MARKED: lambda d: d.paused and d.writers.paused == MANAGER},
-            on_change=self._deployment_changed,
-        )
-        self._replica_sets: Reflector[RevisionRecord] = Reflector(
-            kube,
-            REPLICA_SETS,
-            trim_replica_set,
-            namespaces=namespaces,
-            indexes={_OWNER: lambda r: r.owner_uid},
-            on_change=self._replica_set_changed,
-        )
+        self._workloads: dict[str, Reflector[Workload]] = {
+            kind: Reflector(
+                kube,
+                how.resource,
+                how.trim,
+                namespaces=namespaces,
+                indexes={_UID: lambda w: w.uid, _MARKED: lambda w: w.paused and w.writers.paused == MANAGER},
+                on_change=lambda old, new, kind=kind: self._workload_changed(kind, old, new),  # type: ignore[misc]
+            )
+            for kind, how in _KINDS.items()
+        }
+        self._revisions: dict[Resource, Reflector[RevisionRecord]] = {
+            resource: Reflector(
+                kube,
+                resource,
+                trim,
+                namespaces=namespaces,
+                indexes={_OWNER: lambda r: r.owner_uid},
+                on_change=self._revision_changed,
+            )
+            for resource, trim in _REVISIONS.items()
+        }
         self._autoscalers: Reflector[Autoscaler] = Reflector(
             kube,
             AUTOSCALERS,
@@ -52,10 +97,11 @@ class Targets:
             indexes={_TARGET: lambda a: a.target, _MARKED: lambda a: a.hpa.original_min is not None},
             on_change=self._autoscaler_changed,
         )
-
-    @cached_property
-    def _all(self) -> tuple[Reflector[Any], ...]:
-        return self._deployments, self._replica_sets, self._autoscalers
+        self._all: tuple[Reflector[Any], ...] = (
+            *self._workloads.values(),
+            *self._revisions.values(),
+            self._autoscalers,
+        )
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -80,50 +126,54 @@ class Targets:
 
     def get(self, key: TargetKey) -> TargetState | None:
         """The target as it was last seen, or None when there is no such object."""
-        kind, namespace, name = key
-        if kind != "Deployment":
+        workload = self._workload(key)
+        if workload is None:
             return None
-        deployment = self._deployments.get(namespace, name)
-        if deployment is None:
-            return None
+        how = _KINDS[key[0]]
         hpa = next(iter(self._autoscalers.by(_TARGET, key)), None)
-        return deployment_state(
-            deployment, self._replica_sets.by(_OWNER, deployment.uid), hpa.hpa if hpa is not None else None
-        )
+        revisions = self._revisions[how.revisions].by(_OWNER, workload.uid)
+        return how.state(workload, revisions, hpa.hpa if hpa is not None else None)
 
     def placement(self, key: TargetKey) -> Placement:
         """On which nodes the target's pods may run."""
-        _, namespace, name = key
-        deployment = self._deployments.get(namespace, name)
-        return deployment.placement if deployment is not None else ANYWHERE
+        workload = self._workload(key)
+        return workload.placement if workload is not None else ANYWHERE
 
     def shows(self, kind: str, namespace: str, name: str, version: int) -> bool:
         """Whether what is known of an object is at least as new as `version`, or the object is gone."""
-        if kind == "Deployment":
-            deployment = self._deployments.get(namespace, name)
-            return deployment is None or int(deployment.resource_version) >= version
+        if kind in _KINDS:
+            workload = self._workload((kind, namespace, name))
+            return workload is None or int(workload.resource_version) >= version
         autoscaler = self._autoscalers.get(namespace, name)
         return autoscaler is None or int(autoscaler.hpa.resource_version) >= version
 
     def marked(self) -> Iterator[TargetKey]:
         """Targets that bear a mark of the operator's: its own pause, or a raised minReplicas."""
-        for deployment in self._deployments.by(_MARKED, True):
-            yield "Deployment", deployment.namespace, deployment.name
+        for kind, reflector in self._workloads.items():
+            for workload in reflector.by(_MARKED, True):
+                yield kind, workload.namespace, workload.name
         for autoscaler in self._autoscalers.by(_MARKED, True):
             yield autoscaler.target
 
-    def _deployment_changed(self, old: Workload | None, new: Workload | None) -> None:
+    def _workload(self, key: TargetKey) -> Workload | None:
+        kind, namespace, name = key
+        reflector = self._workloads.get(kind)
+        return reflector.get(namespace, name) if reflector is not None else None
+
+    def _workload_changed(self, kind: str, old: Workload | None, new: Workload | None) -> None:
         one = new or old
         assert one is not None
         if old is None or new is None or _weighty(old) != _weighty(new):
-            self._on_change(("Deployment", one.namespace, one.name))
+            self._on_change((kind, one.namespace, one.name))
 
-    def _replica_set_changed(self, old: RevisionRecord | None, new: RevisionRecord | None) -> None:
+    def _revision_changed(self, old: RevisionRecord | None, new: RevisionRecord | None) -> None:
         one = new or old
         assert one is not None
-        if old is None or new is None:  # counts of pods can wait for the next turn; a new revision cannot
-            for deployment in self._deployments.by("uid", one.owner_uid):
-                self._on_change(("Deployment", deployment.namespace, deployment.name))
+        if old is not None and new is not None:
+            return  # counts of pods can wait for the next turn; a new revision cannot
+        for kind, reflector in self._workloads.items():
+            for workload in reflector.by(_UID, one.owner_uid):
+                self._on_change((kind, workload.namespace, workload.name))
 
     def _autoscaler_changed(self, old: Autoscaler | None, new: Autoscaler | None) -> None:
         for one in {a.target for a in (old, new) if a is not None}:
@@ -131,7 +181,7 @@ class Targets:
                 self._on_change(one)
 
 
-def _weighty(d: Workload) -> tuple[object, ...]:
+def _weighty(w: Workload) -> tuple[object, ...]:
     """What is worth an evaluation of its own: what people change, and whether a rollout is complete."""
-    complete = d.observed >= d.generation and d.updated == d.total == d.replicas == d.ready
-    return d.uid, d.generation, d.template, d.paused, d.replicas, complete, d.progress_deadline_exceeded
+    complete = w.observed >= w.generation and w.updated == w.total == w.replicas == w.ready
+    return w.uid, w.generation, w.template, w.paused, w.replicas, complete, w.progress_deadline_exceeded
