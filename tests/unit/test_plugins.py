@@ -237,7 +237,8 @@ async def test_actions_are_found_by_their_own_and_their_configured_names(install
     assert "there are: fine, other" in actions.problem("none")
     assert "cannot be loaded: it raised ImportError" in actions.problem("broken")
     assert "has no method run" in actions.problem("odd")
-    assert "it raised ValueError" in actions.problem("bad")
+    assert "its options cannot be used: no such option" in actions.problem("bad")
+    assert {told[1] for told in counted.told} == {"bad", "other"}, "what nobody configured may be unloadable"
     with pytest.raises(PluginFailed):
         await actions.run("none", CALL)
 
@@ -332,6 +333,20 @@ async def test_notifiers_tell_in_order_and_one_that_hangs_holds_up_no_other(
             notifiers.tell(NOTICE)
         assert any(plugin == "hangs" and "wait for it already" in message for _, plugin, message in counted.told)
         release.set()
+
+
+async def test_what_is_called_off_when_its_time_is_over_counts() -> None:
+    counted = Counted()
+    cell = Cell(Kind.SOURCE, "slow", on_failure=counted)
+    moment = time.monotonic()
+    overdue = Deadline(moment + SHORT, lambda: moment)
+    task = asyncio.create_task(cell.call(wait_for_ever, check=same, deadline=overdue))
+    await asyncio.sleep(0)
+    moment += 2 * SHORT
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert len(counted.told) == 1
 
 
 async def test_every_error_of_a_call_is_a_known_one() -> None:

@@ -40,17 +40,20 @@ class Actions:
     async def load(self, configs: Iterable[PluginConfig]) -> None:
         """Load them all, side by side."""
         wanted = {name: PluginConfig.model_construct(name=name, type=name, options={}) for name in self.available()}
-        wanted.update({config.name: config for config in configs})
-        await asyncio.gather(*(self._load(config) for config in wanted.values()))
+        configured = {config.name: config for config in configs}
+        wanted.update(configured)
+        await asyncio.gather(*(self._load(config, configured=name in configured) for name, config in wanted.items()))
 
     @staticmethod
     def available() -> Iterable[str]:
         """The names of the installed ones."""
         return installed(Kind.ACTION).keys()
 
-    async def _load(self, config: PluginConfig) -> None:
+    async def _load(self, config: PluginConfig, *, configured: bool) -> None:
+        """One that nobody configured may need options: that is no failure before a policy names it."""
         cell = Cell(Kind.ACTION, config.name, on_failure=self._on_failure)
-        self._actions[config.name] = (await load(cell, config.type, config.options), cell)
+        loading = cell if configured else Cell(Kind.ACTION, config.name)
+        self._actions[config.name] = (await load(loading, config.type, config.options), cell)
 
     def problem(self, name: str) -> str:
         """Why there is no such action; empty when there is."""

@@ -58,6 +58,11 @@ class Cell:
         except CallError as error:
             self._on_failure(self.kind, self.name, str(error), None)
             raise
+        except asyncio.CancelledError:
+            # Called off; but who waits for what hangs also calls it off, when the time is over.
+            if deadline.expired:
+                self._on_failure(self.kind, self.name, "it did not answer in time", None)
+            raise
 
     def fail(self, why: Why, message: str) -> PluginFailed:
         """Count a failure that came about outside a call."""

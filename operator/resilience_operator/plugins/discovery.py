@@ -10,7 +10,7 @@ from typing import Any
 
 from resilience_operator.plugins.cell import Cell
 from resilience_operator.plugins.failures import Kind, PluginFailed
-from resilience_operator.resilience import CallError, Deadline
+from resilience_operator.resilience import CallError, Deadline, GiveUp
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,12 @@ async def load(cell: Cell, type_: str, options: Mapping[str, Any], *, seconds: f
         return Missing(f"no {kind} plugin named {type_} is installed; there are: {names}")
 
     def make() -> object:
-        return entry_point.load()(cell.name, dict(options))
+        factory = entry_point.load()
+        try:
+            return factory(cell.name, dict(options))
+        except ValueError as error:
+            # Written for the administrator, so it is repeated.
+            raise GiveUp(f"its options cannot be used: {error}", reason="bad_options") from None
 
     def usable(made: object) -> object:
         method = METHODS[kind]
@@ -72,4 +77,4 @@ async def load(cell: Cell, type_: str, options: Mapping[str, Any], *, seconds: f
     try:
         return await cell.call(make, check=usable, deadline=Deadline.after(seconds))
     except (PluginFailed, CallError) as failure:
-        return Missing(f"the {kind} plugin {type_} is installed, but cannot be loaded: {failure}")
+        return Missing(f"the {kind} plugin {type_} is installed, but cannot be loaded: {failure.message}")
