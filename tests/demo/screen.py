@@ -100,7 +100,7 @@ class Screen:
         self._stamped(Text(f"| {signals} | {_pods(seen)} | {_phase(seen)}"))
 
     def _stamped(self, text: Text) -> None:
-        self.console.print(Text(f"{self.elapsed:6.1f}s  ", style="dim").append_text(text), soft_wrap=True)
+        self.console.print(Text(f"{self.elapsed:6.1f}s  ", style="dim").append_text(text), soft_wrap=not self.live_able)
 
 
 def _event(event: Obj) -> Text:
