@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from kubernetes import client
+
 from tests.e2e.test_release import bad
 from tests.support.operator import Operator
 from tests.support.world import World
@@ -68,3 +70,48 @@ def test_a_stateful_set_is_scaled(world: World, operator: Operator) -> None:
     }
     world.policy(targetRef={"kind": "StatefulSet"}, rules=[rule])
     world.until(lambda: world.read_workload("StatefulSet")["spec"]["replicas"] == 5, "two pods more")
+
+
+def test_a_kind_that_is_known_by_its_scale_alone_is_scaled(world: World, operator: Operator) -> None:
+    body = {
+        "metadata": {"name": "checkout"},
+        "spec": {
+            "replicas": 3,
+            "selector": {"matchLabels": {"app": "checkout"}},
+            "template": world.template("checkout", "1.0"),
+        },
+    }
+    world.apps.create_namespaced_replica_set(world.namespace, body)
+    world.load.workload(world.namespace, "checkout", cpu_utilisation=0.85)
+    rule = {
+        "name": "busy",
+        "when": {"signal": "cpu", "above": "70%"},
+        "then": [{"scaleUp": {"pods": 2, "cooldown": "10m"}}],
+    }
+    world.policy(targetRef={"kind": "ReplicaSet"}, rules=[rule])
+    world.until(lambda: world.condition("Ready").get("reason") == "Forbidden", "the missing right is told")
+    role = f"scale-{world.namespace}"
+    rights = [{"apiGroups": ["apps"], "resources": ["replicasets/scale"], "verbs": ["get", "patch"]}]
+    rbac = client.RbacAuthorizationV1Api(world.api)
+    labels = {"resilience-operator.io/aggregate-to-scale": "true"}
+    rbac.create_cluster_role({"metadata": {"name": role, "labels": labels}, "rules": rights})
+    try:
+        world.until(
+            lambda: world.apps.read_namespaced_replica_set("checkout", world.namespace).spec.replicas == 5,
+            "two pods more",
+        )
+        world.until(lambda: world.actions() == ["scaleUp"], "it is in the history")
+    finally:
+        rbac.delete_cluster_role(role)
+
+
+def test_a_kind_that_does_not_exist_is_told(world: World, operator: Operator) -> None:
+    rule = {"name": "busy", "when": {"signal": "cpu", "above": "70%"}, "then": [{"scaleUp": {"pods": 2}}]}
+    world.policy(targetRef={"apiVersion": "example.com/v1", "kind": "Fleet"}, rules=[rule])
+    found = world.until(lambda: _reason(world, "UnsupportedTarget"), "it is told")
+    assert "no kind Fleet in example.com/v1 with a scale subresource" in found["message"]
+
+
+def _reason(world: World, reason: str) -> dict[str, str]:
+    found = world.condition("Ready")
+    return found if found.get("reason") == reason else {}

@@ -93,6 +93,10 @@ ACCEPTED: Mapping[str, Changes] = {
     "no scaleDown": {"scaleDown": {"enabled": False}},
     "a shorter bake": {"release": {"bake": "90s", "compare": "Revisions"}},
     "hold": {"fallback": {"after": "1m", "hold": {}}},
+    "a kind known by its scale": {
+        "targetRef": {"apiVersion": "example.com/v1", "kind": "Fleet", "name": "checkout"},
+        "rules": [{"name": "busy", "when": {"signal": "cpu", "above": "70%"}, "then": [{"scaleUp": {"pods": 2}}]}],
+    },
     "fallback to replicas": {"fallback": {"replicas": 6}},
     "failing on the progress deadline": {"release.failOnProgressDeadline": True},
     "resuming": {"release.resume": True},
@@ -355,11 +359,6 @@ REFUSED: Mapping[str, Refused] = {
         {"targetRef": {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "a"}}, "spec", "remove rollback"
     ),
     # not yet
-    "an unknown kind": Refused(
-        {"targetRef": {"apiVersion": "example.com/v1", "kind": "Fleet", "name": "checkout"}},
-        "spec.targetRef.kind",
-        "only targets of kind Deployment, StatefulSet and DaemonSet are supported yet",
-    ),
 }
 
 REFUSED_BY_PYTHON_ALONE: Mapping[str, Refused] = {

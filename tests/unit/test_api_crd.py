@@ -7,10 +7,9 @@ from typing import Any
 import pytest
 
 from resilience_operator.api import crd
-from resilience_operator.api.not_yet import NOT_YET
 from resilience_operator.api.spec import PolicySpec
 from resilience_operator.api.v1alpha1 import parse_policy
-from tests.unit.test_api_cases import REFUSED, policy
+from tests.unit.test_api_cases import policy
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,10 +91,3 @@ def test_defaults_of_the_schema_are_those_of_python() -> None:
 def test_python_checks_what_the_schema_checks() -> None:
     rules = schema()["properties"]["spec"]["x-kubernetes-validations"]
     assert [rule["rule"] for rule in rules] == [check.cel for check in PolicySpec.checks if check.cel]
-
-
-@pytest.mark.parametrize("entry", NOT_YET, ids=lambda entry: entry.field)
-def test_what_does_not_act_yet_is_refused_in_both(entry: Any) -> None:
-    assert entry.cel is not None
-    assert "not supported yet" in entry.message or "supported yet" in entry.message
-    assert any(case.told in entry.message for case in REFUSED.values()), "add a case to the table"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from resilience_operator.decision.commands import Command
 from resilience_operator.decision.target import TargetState
-from resilience_operator.kube import hpa, mutations
+from resilience_operator.kube import hpa, mutations, scales
 from resilience_operator.kube.client import Kube
 from resilience_operator.resilience import Deadline
 
@@ -15,6 +15,8 @@ from resilience_operator.resilience import Deadline
 async def scale(kube: Kube, target: TargetState, command: Command, *, deadline: Deadline) -> mutations.Change | None:
     """Scale to `command.to`."""
     assert isinstance(command.to, int)
+    if not command.via and target.scale_path:
+        return await scales.scale(kube, target, command.to, deadline=deadline)
     if not command.via:
         return await mutations.scale(kube, target, command.to, deadline=deadline)
     assert target.hpa is not None

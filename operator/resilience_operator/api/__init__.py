@@ -7,7 +7,6 @@ Nothing here does I/O, knows a clock, or imports another part of the package.
     checks        one rule, told twice: to the API server (CEL, schema) and to Python
     target, signals, rules, spec
                   what a person writes, each field with the sentence that `kubectl explain` shows
-    not_yet       what the schema knows and the operator does not do yet
     status        what the operator writes
     v1alpha1      the whole resource, and `parse_policy`
     invalid       why a policy is refused, in words that say what to change

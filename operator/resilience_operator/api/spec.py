@@ -10,7 +10,6 @@ from pydantic import Field, StrictBool, StrictInt
 from .base import SpecModel
 from .checks import Check, cel_list
 from .fields import Duration, duration_field
-from .not_yet import NOT_YET
 from .rules import Condition, Rule
 from .signals import BUILT_IN_SIGNALS, MetricSource, Signal
 from .target import WORKLOADS, Replicas, TargetRef
@@ -271,5 +270,4 @@ class PolicySpec(SpecModel):
             holds=lambda spec: spec.target_ref.kind in WORKLOADS or not _used(spec, "rollback"),
             cel=f"self.targetRef.kind in {cel_list(WORKLOADS)} || !{_cel_used('rollback')}",
         ),
-        *NOT_YET,
     )

@@ -57,6 +57,7 @@ class TargetState:
     paused_by: the field manager that set `spec.paused`, empty when not paused or not known.
     template_by: the field manager that last wrote the pod template, for telling people who did it.
     scaled_by: the field manager that last wrote `spec.replicas`.
+    scale_path: where its `/scale` is, for a kind of which nothing else is known; else empty.
     """
 
     kind: str
@@ -75,6 +76,8 @@ class TargetState:
     scaled_by: str = ""
     progress_deadline_exceeded: bool = False
     hpa: HorizontalPodAutoscaler | None = None
+    api_version: str = "apps/v1"
+    scale_path: str = ""
 
     def find(self, revision: str | None) -> Revision | None:
         """The revision of that name, if it still exists."""

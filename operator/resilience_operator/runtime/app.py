@@ -28,6 +28,7 @@ from resilience_operator.runtime.metrics import POLICIES, count_retry, tell_brea
 from resilience_operator.runtime.plugged import Plugged, plug_in
 from resilience_operator.runtime.reconcile import Reconciler
 from resilience_operator.runtime.recorder import Recorder
+from resilience_operator.runtime.scaled import ScaledTargets
 from resilience_operator.runtime.scheduler import Scheduler
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.targets import Targets
@@ -67,6 +68,7 @@ class App:
         self._reconciler = Reconciler(
             store=self._store,
             targets=self._targets,
+            scaled=ScaledTargets(kube, self._targets),
             collector=Collector(plugged.sources, retry=kube.retry, breakers=Breakers(on_change=tell_breaker)),
             zones=self._zones,
             live=LiveExecutor(kube),

@@ -36,6 +36,8 @@ class Entry:
     resource_version: str
     created: float
     target: TargetKey
+    api_version: str = "apps/v1"
+    kind: str = ""
     policy: Policy | None = None
     problem: InvalidPolicy | None = None
     signals: tuple[Signal, ...] = ()

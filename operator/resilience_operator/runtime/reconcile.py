@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
 from resilience_operator.actions.executor import Executor
 from resilience_operator.api.conditions import ConditionStatus, ConditionType, condition
@@ -31,6 +32,7 @@ from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.leadership import Leadership
 from resilience_operator.runtime.metrics import ACTIONS, EVALUATION_SECONDS, EVALUATIONS
 from resilience_operator.runtime.recorder import Recorder
+from resilience_operator.runtime.scaled import Found, ScaledTargets
 from resilience_operator.runtime.scheduler import Scheduler
 from resilience_operator.runtime.sources import Problem
 from resilience_operator.runtime.store import PolicyStore
@@ -49,11 +51,15 @@ LONGEST_EVALUATION = 15.0
 ACT_TIME = 8.0
 """Seconds that are kept for acting and recording after the collecting."""
 
+SCALE_LABEL = "resilience-operator.io/aggregate-to-scale"
+"""ClusterRoles with this label, set to "true", add to what the operator may scale."""
+
 WORKERS = 16
 """Policies of one process that act or write at once."""
 
-BEHIND_TIMEOUT = 10.0
-"""Seconds to wait for the watch to show what an action wrote; after them it is decided on what there is."""
+BEHIND_TIMEOUT = 120.0
+"""Seconds to wait for the watch to show what an action wrote; after them it is decided on what there is (and each
+action still checks its target before it writes)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,7 @@ class Reconciler:
         *,
         store: PolicyStore,
         targets: Targets,
+        scaled: ScaledTargets,
         collector: Collector,
         zones: Zones,
         live: Executor,
@@ -85,6 +92,7 @@ class Reconciler:
     ) -> None:
         self._store = store
         self._targets = targets
+        self._scaled = scaled
         self._collector = collector
         self._zones = zones
         self._live, self._rehearsal = live, rehearsal
@@ -101,15 +109,16 @@ class Reconciler:
         if not self._leadership.is_leader():
             return
         with EVALUATION_SECONDS.time():
+            deadline = Deadline.after(LONGEST_EVALUATION)
+            scaled = await self._scaled.read(entries, deadline)
             ready: list[tuple[Entry, TargetState]] = []
             refused: list[tuple[Entry, Refusal]] = []
             for entry in entries:
-                found = self._look(entry)
+                found = self._look(entry, scaled)
                 if isinstance(found, Refusal):
                     refused.append((entry, found))
                 elif found is not None:
                     ready.append((entry, found))
-            deadline = Deadline.after(LONGEST_EVALUATION)
             collected, _ = await asyncio.gather(
                 self._collect(ready, deadline),
                 asyncio.gather(*(self._guarded(e, self._refuse(e, r, deadline)) for e, r in refused)),
@@ -125,7 +134,7 @@ class Reconciler:
         """Tell the collector what a policy will ask for, so that shared questions cover it from the first."""
         self._collector.expect(self._requests(entry, {}))
 
-    def _look(self, entry: Entry) -> TargetState | Refusal | None:
+    def _look(self, entry: Entry, scaled: Mapping[str, Found]) -> TargetState | Refusal | None:
         """The target's state; or why the policy is not evaluated; or None when it is too early to tell."""
         if entry.deleted:
             return None
@@ -144,7 +153,9 @@ class Reconciler:
             )
         if entry.behind and not self._caught_up(entry):
             return None
-        target = self._targets.get(entry.target)
+        target = scaled[entry.uid] if entry.uid in scaled else self._targets.get(entry.target)
+        if isinstance(target, CallError):
+            return _unreadable(entry, target)
         if target is None:
             return Refusal(
                 "False",
@@ -345,6 +356,19 @@ class Reconciler:
             await self._write_ready(entry, refusal, Deadline.after(ACT_TIME))
         except CallError as failure:
             log.warning("%s/%s: its failure could not be told either: %s", *entry.key, failure)
+
+
+def _unreadable(entry: Entry, error: CallError) -> Refusal:
+    """Why a target's /scale cannot be read, in words that say what to change."""
+    if error.status == HTTPStatus.FORBIDDEN:
+        return Refusal(
+            "False",
+            "Forbidden",
+            f"the operator may not read the scale of {entry.kind} {entry.target[2]}: grant its account get and "
+            "patch on the kind's scale subresource, with a ClusterRole that has the label "
+            f'{SCALE_LABEL}: "true"',
+        )
+    return Refusal("False", "UnsupportedTarget", str(error))
 
 
 def _log_outcome(entry: Entry, outcome: Outcome) -> None:

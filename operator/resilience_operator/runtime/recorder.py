@@ -125,7 +125,7 @@ class Recorder:
         deadline: Deadline,
     ) -> None:
         policy = events.Subject(API_VERSION, KIND, entry.namespace, entry.name, entry.uid)
-        workload = events.Subject("apps/v1", target.kind, target.namespace, target.name, target.uid)
+        workload = events.Subject(target.api_version, target.kind, target.namespace, target.name, target.uid)
         await asyncio.gather(
             *(
                 events.record(

@@ -45,6 +45,8 @@ class SourceBook:
                 name, found = of_type[0], type_
             elif of_type:
                 return self._refuse(type_, name, f"several are of type {type_}: name one of {', '.join(of_type)}")
+            else:
+                found = None
         if found == type_:
             source = self._plugins[name or "default"]
             return source.name, Problem("PluginNotFound", source.problem) if source.problem else None

@@ -131,7 +131,8 @@ class PolicyStore:
         entry.generation = int(meta.get("generation", 0))
         entry.policy, entry.problem = None, None
         reference = (body.get("spec") or {}).get("targetRef") or {}
-        entry.target = (str(reference.get("kind", "")), entry.namespace, str(reference.get("name", "")))
+        entry.api_version, entry.kind = str(reference.get("apiVersion", "")), str(reference.get("kind", ""))
+        entry.target = (_kind_key(entry), entry.namespace, str(reference.get("name", "")))
         try:
             spec = parse_policy(body).spec
         except InvalidPolicy as problem:
@@ -182,6 +183,12 @@ def is_older(version: str, known: str) -> bool:
     Kubernetes lets versions of one resource be compared as whole numbers (KEP-5504, comparable resource versions).
     """
     return version.isdigit() and known.isdigit() and int(version) < int(known)
+
+
+def _kind_key(entry: Entry) -> str:
+    """A kind's name within a TargetKey: two groups may each have a kind of the same name."""
+    group = entry.api_version.rpartition("/")[0]
+    return entry.kind if group == "apps" else f"{entry.kind}.{group}"
 
 
 def _carry_over(memory: Memory, before: Policy | None, after: Policy | None) -> Memory:

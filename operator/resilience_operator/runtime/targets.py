@@ -56,6 +56,9 @@ _KINDS: Mapping[str, _Kind] = {
     ),
 }  # fmt: skip
 
+WATCHED_KINDS = frozenset(_KINDS)
+"""Kinds that are watched; of any other only the `/scale` is known (`runtime.scaled`)."""
+
 _REVISIONS: Mapping[Resource, Trim[RevisionRecord]] = {
     REPLICA_SETS: trim_replica_set,
     CONTROLLER_REVISIONS: trim_controller_revision,
@@ -130,9 +133,12 @@ class Targets:
         if workload is None:
             return None
         how = _KINDS[key[0]]
-        hpa = next(iter(self._autoscalers.by(_TARGET, key)), None)
-        revisions = self._revisions[how.revisions].by(_OWNER, workload.uid)
-        return how.state(workload, revisions, hpa.hpa if hpa is not None else None)
+        return how.state(workload, self._revisions[how.revisions].by(_OWNER, workload.uid), self.autoscaler(key))
+
+    def autoscaler(self, key: TargetKey) -> HorizontalPodAutoscaler | None:
+        """The HPA on a target."""
+        found = next(iter(self._autoscalers.by(_TARGET, key)), None)
+        return found.hpa if found is not None else None
 
     def placement(self, key: TargetKey) -> Placement:
         """On which nodes the target's pods may run."""

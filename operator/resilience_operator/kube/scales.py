@@ -1,0 +1,121 @@
+"""Targets that are known by their `/scale` subresource alone: any kind, custom ones too, that offers it.
+
+Such a target can be scaled, and no more: it has no pod template that would be known here, so no release. A `/scale`
+cannot be watched, so it is read when its policy is evaluated, and only then.
+https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from resilience_operator.decision.target import HorizontalPodAutoscaler, Revision, TargetState
+from resilience_operator.kube.client import Kube, Obj, PatchKind
+from resilience_operator.kube.errors import DEPENDENCY
+from resilience_operator.kube.mutations import Change
+from resilience_operator.kube.paths import Resource
+from resilience_operator.resilience import Clock, Deadline, GiveUp, NotFound, ReadAgain
+
+ONE_REVISION = "unversioned"
+"""Stands for whatever template there is: always the same, and always good."""
+
+DISCOVERY_SECONDS = 60.0
+"""How long an answer of discovery that knows no such kind is believed: its definition may come later."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    resource: Resource | None
+    at: float
+
+
+class Scales:
+    """Reads and resolves `/scale`s. Remembers where each kind is."""
+
+    def __init__(self, kube: Kube, clock: Clock = time.monotonic) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._kinds: dict[tuple[str, str], _Found] = {}
+
+    async def read(
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str,
+        name: str,
+        *,
+        deadline: Deadline,
+        hpa: HorizontalPodAutoscaler | None = None,
+    ) -> TargetState:
+        """The target as it is now. Raises NotFound (no such object), GiveUp (no such kind, no /scale, no right)."""
+        resource = await self._resource(api_version, kind, deadline)
+        path = resource.item(namespace, name, "scale")
+        return _state(api_version, kind, path, await self._kube.get(path, deadline=deadline), hpa)
+
+    async def _resource(self, api_version: str, kind: str, deadline: Deadline) -> Resource:
+        known = self._kinds.get((api_version, kind))
+        if known is None or (known.resource is None and self._clock() - known.at > DISCOVERY_SECONDS):
+            known = _Found(await self._discover(api_version, kind, deadline), self._clock())
+            self._kinds[api_version, kind] = known
+        if known.resource is None:
+            raise GiveUp(
+                f"the cluster has no kind {kind} in {api_version} with a scale subresource",
+                dependency=DEPENDENCY,
+                reason="no_scale",
+            )
+        return known.resource
+
+    async def _discover(self, api_version: str, kind: str, deadline: Deadline) -> Resource | None:
+        group, _, version = api_version.rpartition("/")
+        try:
+            root = f"/apis/{api_version}" if group else f"/api/{api_version}"
+            listed = (await self._kube.get(root, deadline=deadline)).get("resources") or ()
+        except NotFound:
+            return None
+        names = {r["name"] for r in listed}
+        plural = next((r["name"] for r in listed if r["kind"] == kind and "/" not in r["name"]), None)
+        if plural is None or f"{plural}/scale" not in names:
+            return None
+        return Resource(group, version, plural, kind)
+
+
+def _state(api_version: str, kind: str, path: str, scale: Obj, hpa: HorizontalPodAutoscaler | None) -> TargetState:
+    """A Scale as decisions see it. Its status counts pods that exist; how many are ready it does not say."""
+    meta = scale["metadata"]
+    wanted = int((scale.get("spec") or {}).get("replicas", 0))
+    there = int((scale.get("status") or {}).get("replicas", 0))
+    return TargetState(
+        kind=kind,
+        namespace=meta["namespace"],
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        replicas=wanted,
+        ready=there,
+        rolled_out=True,
+        revision=ONE_REVISION,
+        revisions=(Revision(ONE_REVISION, meta["name"], 1, 0.0, there, there),),
+        hpa=hpa,
+        api_version=api_version,
+        scale_path=path,
+    )
+
+
+async def scale(kube: Kube, target: TargetState, to: int, *, deadline: Deadline) -> Change | None:
+    """Sets a Scale's replicas, if they still are what the decision saw."""
+    live = await kube.get(target.scale_path, deadline=deadline)
+    now = int((live.get("spec") or {}).get("replicas", 0))
+    if now == to:
+        return None
+    if now != target.replicas or live["metadata"]["uid"] != target.uid:
+        raise ReadAgain(
+            f"{target.kind} {target.namespace}/{target.name} has {now} replicas, not {target.replicas}",
+            dependency=DEPENDENCY,
+            reason="moved",
+        )
+    body = {"metadata": {"resourceVersion": live["metadata"]["resourceVersion"]}, "spec": {"replicas": to}}
+    written = await kube.patch(target.scale_path, body, kind=PatchKind.MERGE, deadline=deadline)
+    return Change(
+        "scale", target.kind, target.namespace, target.name, now, to, str(written["metadata"]["resourceVersion"])
+    )
