@@ -22,11 +22,13 @@ from resilience_operator.cli.loaded import load
 from resilience_operator.cli.period import age, parse_moment, parse_span
 from resilience_operator.cli.replay.archive import Archive
 from resilience_operator.cli.replay.grid import Grid
+from resilience_operator.cli.replay.journal import NO_JOURNAL, Journal
 from resilience_operator.cli.replay.past import Past, Subject, put_together
 from resilience_operator.cli.replay.ranges import RangeSource
 from resilience_operator.cli.replay.recording import Recording, Track, Tracks
 from resilience_operator.cli.replay.run import rehearse
 from resilience_operator.cli.story.story import Kind, Story
+from resilience_operator.decision.commands import Verb
 from resilience_operator.resilience import CallError, Deadline
 from resilience_operator.signals.config import SourceConfig
 from tests.bench.replay_speed import server
@@ -129,7 +131,7 @@ def past(
     *,
     sets: bool = True,
     paused: list[float | None] | None = None,
-    journal: tuple[DecisionStatus, ...] = (),
+    journal: Journal = NO_JOURNAL,
     step: float = 60.0,
 ) -> Past:
     count = len(next(iter(pods.values()), replicas or []))
@@ -216,8 +218,16 @@ def decision(action: str, after: float, **fields: Any) -> DecisionStatus:
     ],
 )
 def test_the_history_tells_whose_doing_a_change_was(journal: tuple[DecisionStatus, ...], by: str) -> None:
-    found = past({OLD: [3, 5, 5]}, [3, 5, 5], journal=journal)
+    _, compiled = load(policy())
+    found = past({OLD: [3, 5, 5]}, [3, 5, 5], journal=Journal.of(compiled, journal))
     assert found.states[-1].scaled_by == by
+
+
+def test_what_a_full_history_no_longer_tells_counts_as_the_operators_own() -> None:
+    _, compiled = load(policy())
+    history = [decision("scaleUp", 600 - n, to="9") for n in range(20)]
+    assert Journal.of(compiled, history).whose(START + 60, (Verb.SCALE_UP,), "5") == "resilience-operator"
+    assert Journal.of(compiled, history[1:]).whose(START + 60, (Verb.SCALE_UP,), "5") == ""
 
 
 # Whole replays
@@ -242,6 +252,25 @@ def test_as_recorded_the_past_does_not_react() -> None:
     assert max(look.wanted for look in replayed(known).looks) == 6
 
 
+def test_what_the_operator_did_itself_is_no_answer_to_the_policy() -> None:
+    def pods(at: float) -> float:
+        return 5.0 if at >= 720 else 3.0
+
+    def cpu(at: float) -> float:
+        return (0.8 if at >= 600 else 0.5) * 3 / pods(at)
+
+    known = recording(policy(), HOUR, pods={OLD: pods}, cpu=cpu)
+    nobody = replayed(known)
+    assert [h.action for h in nobody.happenings if h.kind is Kind.NOTICE] == ["ManualScale"]
+    assert told(nobody) == []
+    known.policy["status"] = {"history": [decision("scaleUp", 715, to="5").model_dump(mode="json", exclude_none=True)]}
+    story = replayed(known)
+    assert told(story) == [(720, "scaleUp")]
+    assert "cpu is 80% (above 70% for 2m): 3 → 5 pods" in story.decisions[0].message
+    known.policy["spec"]["rules"][0]["when"]["above"] = "90%"
+    assert told(replayed(known)) == []
+
+
 def rollout(at: float) -> tuple[Over, Over]:
     """Pods of the old and of the new revision; one a minute from `at` on."""
 
@@ -261,6 +290,23 @@ def test_a_bad_release_is_paused_and_rolled_back() -> None:
     assert story.decisions[1].from_ == NEW
     assert story.decisions[1].to == OLD
     assert told(story, Kind.EVENT)[0] == (1200, "release")
+
+
+def test_a_rollback_that_really_happened_is_found_again() -> None:
+    """The bad pods were gone before the replay, which looks at other moments, was as far."""
+
+    def new(at: float) -> float | None:
+        return None if at < 1200 else 1.0 if at < 1245 else 0.0
+
+    known = recording(
+        policy(), HOUR, pods={OLD: lambda at: 4.0 - (new(at) or 0.0), NEW: new}, errors={NEW: 0.05},
+        paused=lambda at: float(1215 <= at < 1245),
+    )  # fmt: skip
+    done = [decision("rollback", 1240, from_=NEW, to=OLD), decision("pauseRollout", 1210, from_=NEW, to=NEW)]
+    known.policy["status"] = {"history": [d.model_dump(mode="json", exclude_none=True) for d in done]}
+    story = replayed(known)
+    assert [action for _, action in told(story)] == ["pauseRollout", "rollback"]
+    assert (story.decisions[1].from_, story.decisions[1].to) == (NEW, OLD)
 
 
 def test_nothing_is_done_on_what_was_not_measured() -> None:

@@ -48,7 +48,8 @@ def _other_hands(facts: Facts) -> Iterator[str]:
         )
     if memory.scaling.held is not None:
         yield f"somebody scaled the target to {pods(memory.scaling.held)}: nothing below that is given back"
-    if release is not None and release.phase is Phase.PAUSED and release.paused is None:
+    paused = target.paused if target is not None else release is not None and release.phase is Phase.PAUSED
+    if paused and (release is None or release.paused is None):
         who = manager_name(target.paused_by) if target is not None else "somebody"
         yield f"{who} paused the rollout: the operator neither resumes it nor rolls it back"
     if release is not None and release.held:

@@ -1,64 +1,30 @@
-"""The target over time, from what kube-state-metrics recorded of it.
+"""The target as it really was over time, from what kube-state-metrics recorded of it.
 
 What the API server would have told, as near as the samples come: counts lag by a scrape, and nobody recorded who
-changed what, save for what the policy's own history says was the operator's doing. Gaps are bridged: the API server
-did not go away with the metrics.
+changed what, save for what the journal says was the operator's doing. Gaps are bridged: the API server did not go
+away with the metrics.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from resilience_operator.api.status import DecisionStatus
 from resilience_operator.cli.replay.archive import Archive
 from resilience_operator.cli.replay.grid import Grid, Span
+from resilience_operator.cli.replay.journal import NO_JOURNAL, Journal
 from resilience_operator.cli.replay.measured import Owners
+from resilience_operator.cli.replay.questions import target_queries
 from resilience_operator.cli.replay.recording import Tracks, Values
 from resilience_operator.decision.commands import Verb
-from resilience_operator.decision.target import MANAGER, HorizontalPodAutoscaler, Revision, TargetState
-from resilience_operator.signals.promql import literal, quoted
+from resilience_operator.decision.target import HorizontalPodAutoscaler, Revision, TargetState
 
 _HASH = re.compile(r"[bcdfghjklmnpqrstvwxz2456789]{6,10}")
 """A `pod-template-hash`: k8s.io/apimachinery/pkg/util/rand.SafeEncodeString uses these letters alone."""
 
-_LAG = 90.0
-"""Seconds by which a recorded change may follow the decision that made it: scrapes, and the controller."""
-
 LOOKBACK = 300.0
 """Seconds for which Prometheus repeats a last sample (`--query.lookback-delta`)."""
-
-
-def target_queries(namespace: str, name: str) -> dict[str, str]:
-    """What is asked about a Deployment. Several replicas of kube-state-metrics count once."""
-    deployment = f"namespace={quoted(namespace)}, deployment={quoted(name)}"
-    pod = f'namespace={quoted(namespace)}, pod=~"{literal(name)}-.+"'
-    owned = f'namespace={quoted(namespace)}, owner_kind="Deployment", owner_name={quoted(name)}'
-    sets = f'namespace={quoted(namespace)}, replicaset=~"{literal(name)}-.+"'
-    scaled = (
-        f"kube_horizontalpodautoscaler_info{{namespace={quoted(namespace)}, "
-        f'scaletargetref_kind="Deployment", scaletargetref_name={quoted(name)}}}'
-    )
-
-    def by_owner(series: str) -> str:
-        return f'count by (owner) (label_replace(max by (pod) ({series} == 1), "owner", "$1", "pod", "(.+)-[^-]+"))'
-
-    def of_hpa(metric: str) -> str:
-        where = f"{metric}{{namespace={quoted(namespace)}}}"
-        return f"max by (horizontalpodautoscaler) ({where} and on (namespace, horizontalpodautoscaler) {scaled})"
-
-    return {
-        "replicas": f"max(kube_deployment_spec_replicas{{{deployment}}})",
-        "ready": f"max(kube_deployment_status_replicas_ready{{{deployment}}})",
-        "paused": f"max(kube_deployment_spec_paused{{{deployment}}})",
-        "sets": f"max by (replicaset) (kube_replicaset_owner{{{owned}}})",
-        "created": f"max by (replicaset) (kube_replicaset_created{{{sets}}})",
-        "pods": by_owner(f'kube_pod_status_phase{{{pod}, phase=~"Pending|Running"}}'),
-        "ready pods": by_owner(f'kube_pod_status_ready{{{pod}, condition="true"}}'),
-        "hpa min": of_hpa("kube_horizontalpodautoscaler_spec_min_replicas"),
-        "hpa max": of_hpa("kube_horizontalpodautoscaler_spec_max_replicas"),
-    }
 
 
 @dataclass(slots=True)
@@ -82,6 +48,12 @@ class Past:
         """All that there ever were."""
         return {r.owner: r.name for state in {id(s): s for s in self.states}.values() for r in state.revisions}
 
+    def changes(self) -> Iterator[tuple[int, TargetState, TargetState]]:
+        """Where something changed: the number, the state before, and the state then."""
+        for number in range(self.first + 1, self.end):
+            if (now := self.states[number]) is not (before := self.states[number - 1]):
+                yield number, before, now
+
     def crowded(self) -> list[Span]:
         """Spans in which pods of several revisions were there."""
         spans: list[Span] = []
@@ -103,7 +75,7 @@ class Subject:
     name: str
     fallback: int
     before: float
-    journal: Sequence[DecisionStatus] = ()
+    journal: Journal = NO_JOURNAL
 
 
 async def look_back(archive: Archive, subject: Subject) -> Past:
@@ -175,24 +147,27 @@ class _Track:
         ready: float | None = None
         current: str | None = None
         state: TargetState | None = None
-        by: dict[str, str] = {"scaled": "", "paused": ""}
+        by = {"scaled": "", "paused": "", "template": ""}
+        journal = self._subject.journal
         seen: set[str] = set()
         size = self._subject.fallback
         for number in range(first, end):
             at = self._grid.at(number)
             if any(v[number] is not None for v in self._pods.values()):
                 now = {o: int(n) for o, v in self._pods.items() if (n := v[number])}
-                current = self._current(current, counts, now)
+                before, current = current, self._current(current, counts, now)
+                if current != before and before is not None:
+                    by["template"] = journal.whose(at, (Verb.ROLLBACK,), self._hash(current))
                 counts = now
             seen.update(counts)
             seen.update(o for o, v in self._sets.items() if v[number] is not None)
             if replicas is not None and (told := replicas[number]) is not None:
                 if state is not None and int(told) != size:
-                    by["scaled"] = self._whose(at, (Verb.SCALE_UP, Verb.SCALE_DOWN), str(int(told)))
+                    by["scaled"] = journal.whose(at, (Verb.SCALE_UP, Verb.SCALE_DOWN), str(int(told)))
                 size = int(told)
             paused = self._hold(self._paused, number, state.paused if state is not None else False)
             if paused and not (state is not None and state.paused):
-                by["paused"] = self._whose(at, (Verb.PAUSE,), None)
+                by["paused"] = journal.whose(at, (Verb.PAUSE,))
             if any(v[number] is not None for v in self._ready_pods.values()):
                 ready_pods = {o: int(v[number] or 0) for o in counts if (v := self._ready_pods.get(o)) is not None}
             if self._ready is not None and self._ready[number] is not None:
@@ -222,7 +197,7 @@ class _Track:
         all_ready = int(ready) if ready is not None else sum(ready_pods.values()) if ready_pods else size
         revisions = tuple(
             Revision(
-                name=owner.removeprefix(f"{subject.name}-"),
+                name=self._hash(owner),
                 owner=owner,
                 number=self._number[owner],
                 created=self._created[owner],
@@ -245,11 +220,12 @@ class _Track:
             replicas=size,
             ready=all_ready,
             rolled_out=alone and all_ready >= size,
-            revision=None if current is None else current.removeprefix(f"{subject.name}-"),
+            revision=None if current is None else self._hash(current),
             revisions=revisions,
             paused=paused,
             paused_by=by["paused"] if paused else "",
             scaled_by=by["scaled"],
+            template_by=by["template"],
             hpa=hpa,
         )
 
@@ -278,14 +254,8 @@ class _Track:
                 return HorizontalPodAutoscaler(name, "", int(low), int(high))
         return before
 
-    def _whose(self, at: float, verbs: tuple[Verb, ...], to: str | None) -> str:
-        """The operator, if its journal tells of such an action right before; else nobody knows."""
-        for entry in self._subject.journal:
-            late = at - entry.at.timestamp()
-            fits = entry.action in verbs and (to is None or entry.to == to)
-            if fits and not entry.dry_run and -self._grid.step <= late <= _LAG:
-                return MANAGER
-        return ""
+    def _hash(self, owner: str | None) -> str:
+        return (owner or "").removeprefix(f"{self._subject.name}-")
 
 
 def _is_owned(owner: str, sets: Mapping[str, Values], name: str) -> bool:

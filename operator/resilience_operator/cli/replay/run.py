@@ -14,8 +14,10 @@ from resilience_operator.api.quantities import format_duration
 from resilience_operator.cli.console import Failed
 from resilience_operator.cli.replay.archive import Archive
 from resilience_operator.cli.replay.grid import Grid
-from resilience_operator.cli.replay.measured import Measure, plan
+from resilience_operator.cli.replay.journal import Journal
+from resilience_operator.cli.replay.measured import Measure, Owners, plan
 from resilience_operator.cli.replay.past import Past, Subject, look_back
+from resilience_operator.cli.replay.undone import Undone, undone
 from resilience_operator.cli.story.story import Happening, Kind, Story, Teller
 from resilience_operator.decision.memory import Shadow
 from resilience_operator.decision.observation import Observation
@@ -48,19 +50,22 @@ async def rehearse(entry: Entry, policy: Policy, archive: Archive, *, react: boo
         entry.target[2],
         fallback=policy.min_replicas or 1,
         before=max(DAY, 2 * policy.release.bake),
-        journal=entry.journal.entries,
+        journal=Journal.of(policy, entry.journal.entries),
     )
     past = await look_back(archive, subject)
     if not past.states:
         raise Failed(f"nothing was recorded of {entry.target[0]} {policy.namespace}/{entry.target[2]} in that time")
     notes += past.notes
+    if subject.journal.reaches > grid.at(past.first):
+        notes.append("the history does not reach back to the beginning: changes before it count as the operator's own")
     measures = plan(entry.signals, load_families(), entry.family, past.states[-1], past.all_owners)
     for measure in measures:
         await measure.ask(archive, past.crowded())
     teller = Teller(policy)
+    seen = undone(past, grid.step, policy.interval)
     numbers = range(past.first + (-past.first) % stride, past.end, stride)
     rehearsed = Rehearsed()
-    steps = _steps(grid, numbers, past, measures, rehearsed if react else None)
+    steps = _steps(grid, numbers, past, seen, measures, rehearsed if react else None)
     for number, turn in zip(numbers, replay(policy, steps), strict=True):
         rehearsed.shadow = turn.memory.shadow
         teller.hear(turn, past.states[number].replicas)
@@ -69,7 +74,7 @@ async def rehearse(entry: Entry, policy: Policy, archive: Archive, *, react: boo
     if rehearsed.converted:
         notes.append(f"{', '.join(sorted(rehearsed.converted))}: converted to the pods that the policy would have had")
     title = f"{policy.namespace}/{policy.name}"
-    return teller.story(title, events=_events(past, grid, numbers), notes=notes)
+    return teller.story(title, events=_events(past, grid), notes=notes)
 
 
 @dataclass(slots=True)
@@ -79,24 +84,24 @@ class Rehearsed:
     shadow: Shadow | None = None
     converted: set[str] = field(default_factory=set)
 
-    def share(self, state: TargetState) -> float:
+    def share(self, really: TargetState, seen: TargetState) -> float:
         """The pods that there were, over those that there would have been."""
-        if self.shadow is None:
-            return 1.0
-        wanted = overlay(state, still_holds(self.shadow, state)).replicas
-        return state.replicas / wanted if wanted and state.replicas else 1.0
+        wanted = seen if self.shadow is None else overlay(seen, still_holds(self.shadow, seen))
+        return really.replicas / wanted.replicas if wanted.replicas and really.replicas else 1.0
 
 
 def _steps(
-    grid: Grid, numbers: range, past: Past, measures: list[Measure], rehearsed: Rehearsed | None
+    grid: Grid, numbers: range, past: Past, seen: Undone, measures: list[Measure], rehearsed: Rehearsed | None
 ) -> Iterator[Step]:
-    owners, of = past.owners(numbers[0]) if numbers else (), None
+    owners: Owners = ()
+    of: TargetState | None = None
     for number in numbers:
-        at, state = grid.at(number), past.states[number]
-        if state is not of:
-            owners, of = past.owners(number), state
-        observations = {m.request.signal.name: m.observe(number, at, owners) for m in measures}
-        if rehearsed is not None and (share := rehearsed.share(state)) != 1.0:
+        at, source, state = grid.at(number), seen.sources[number], seen.states[number]
+        really = past.states[source]
+        if really is not of:
+            owners, of = past.owners(source), really
+        observations = {m.request.signal.name: m.observe(source, at, owners) for m in measures}
+        if rehearsed is not None and (share := rehearsed.share(really, state)) != 1.0:
             for measure in measures:
                 if measure.shared_by_pods:
                     name = measure.request.signal.name
@@ -116,22 +121,17 @@ def _shared(observation: Observation, share: float) -> Observation:
     )
 
 
-def _events(past: Past, grid: Grid, numbers: range) -> Iterator[Happening]:
+def _events(past: Past, grid: Grid) -> Iterator[Happening]:
     """What really happened to the target: other replicas, another revision, a pause."""
-    before = None
-    for number in numbers:
-        now = past.states[number]
-        if before is not None and now is not before:
-            at, by = grid.at(number), " (the operator's doing)"
-            if now.replicas != before.replicas:
-                whose = by if now.scaled_by else ""
-                message = f"really scaled from {before.replicas} to {now.replicas} pods{whose}"
-                yield Happening(at, Kind.EVENT, "scaled", message)
-            if now.revision != before.revision and before.revision is not None:
-                message = f"revision {now.revision} took the place of {before.revision}"
-                yield Happening(at, Kind.EVENT, "release", message)
-            if now.paused and not before.paused:
-                yield Happening(at, Kind.EVENT, "paused", f"the rollout was paused{by if now.paused_by else ''}")
-            if before.paused and not now.paused:
-                yield Happening(at, Kind.EVENT, "resumed", "the rollout was resumed")
-        before = now
+    for number, before, now in past.changes():
+        at, by = grid.at(number), " (the operator's doing)"
+        if now.replicas != before.replicas:
+            message = f"really scaled from {before.replicas} to {now.replicas} pods{by if now.scaled_by else ''}"
+            yield Happening(at, Kind.EVENT, "scaled", message)
+        if now.revision != before.revision and before.revision is not None:
+            message = f"revision {now.revision} took the place of {before.revision}{by if now.template_by else ''}"
+            yield Happening(at, Kind.EVENT, "release", message)
+        if now.paused and not before.paused:
+            yield Happening(at, Kind.EVENT, "paused", f"the rollout was paused{by if now.paused_by else ''}")
+        if before.paused and not now.paused:
+            yield Happening(at, Kind.EVENT, "resumed", "the rollout was resumed")
