@@ -218,9 +218,12 @@ class App:
 
     async def _list_once(self) -> None:
         bodies: list[Mapping[str, Any]] = []
+        versions: list[int] = []
         for namespace in self._config.namespaces or (None,):
-            bodies += (await list_policies(self._kube, namespace, deadline=Deadline.after(LIST_TIME))).items
-        changed, gone = self._store.replace(bodies)
+            listing = await list_policies(self._kube, namespace, deadline=Deadline.after(LIST_TIME))
+            bodies += listing.items
+            versions.append(int(listing.resource_version))
+        changed, gone = self._store.replace(bodies, str(min(versions)))
         for entry in changed:
             self._changed(entry, None)
         for entry in gone:

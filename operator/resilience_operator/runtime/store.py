@@ -21,6 +21,9 @@ from resilience_operator.status.render import Journal
 
 log = logging.getLogger(__name__)
 
+MOST_DROPPED = 10_000
+"""Deleted policies that are remembered, by uid, so that an older list does not bring them back."""
+
 
 class PolicyStore:
     """Policies by uid. dry_run: the operator as a whole only rehearses. sources: those that policies may name."""
@@ -29,6 +32,7 @@ class PolicyStore:
         self._dry_run = dry_run
         self._sources = sources
         self._by_uid: dict[str, Entry] = {}
+        self._dropped: dict[str, None] = {}
         self._by_target: dict[TargetKey, list[Entry]] = {}
 
     def __len__(self) -> int:
@@ -51,6 +55,9 @@ class PolicyStore:
         version = str(meta["resourceVersion"])
         if entry is None:
             entry = self._new(body)
+            if entry.uid in self._dropped:  # a list that was begun before it was deleted
+                entry.deleted = True
+                return entry, False
             self._by_uid[entry.uid] = entry
             self._by_target.setdefault(entry.target, []).append(entry)
             return entry, True
@@ -76,11 +83,17 @@ class PolicyStore:
         entry = self._by_uid.pop(uid, None)
         if entry is not None:
             entry.deleted = True
+            self._dropped[uid] = None
+            if len(self._dropped) > MOST_DROPPED:
+                del self._dropped[next(iter(self._dropped))]
             self._unlink(entry, entry.target)
         return entry
 
-    def replace(self, bodies: Iterable[Mapping[str, Any]]) -> tuple[list[Entry], list[Entry]]:
-        """Take in a full list: (those to be looked at anew, those that are gone)."""
+    def replace(self, bodies: Iterable[Mapping[str, Any]], version: str = "") -> tuple[list[Entry], list[Entry]]:
+        """Take in a full list: (those to be looked at anew, those that are gone).
+
+        version: the list's resourceVersion. What the watch has told of since is not gone for not being in it.
+        """
         changed: list[Entry] = []
         seen: set[str] = set()
         for body in bodies:
@@ -88,7 +101,10 @@ class PolicyStore:
             seen.add(entry.uid)
             if anew:
                 changed.append(entry)
-        gone = [dropped for uid in set(self._by_uid) - seen if (dropped := self.drop(uid)) is not None]
+        missing = [
+            uid for uid, e in self._by_uid.items() if uid not in seen and not is_older(version, e.resource_version)
+        ]
+        gone = [dropped for uid in missing if (dropped := self.drop(uid)) is not None]
         return changed, gone
 
     def guarding(self, target: TargetKey) -> list[Entry]:
