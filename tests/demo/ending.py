@@ -26,8 +26,7 @@ def show(stage: Stage, screen: Screen) -> None:
     screen.console.print(_policies(stage))
     if seen.mode == "DryRun":
         screen.console.print(
-            f"In DryRun, REPLICAS and PHASE are where the rehearsed decisions would have led. The Deployment has "
-            f"{seen.replicas} replicas."
+            "In DryRun, PHASE is where the rehearsed decisions would have led; REPLICAS are the Deployment's own."
         )
     screen.console.print()
     journal = _table("status.history, the oldest first", "at", "rule", "decided", "dry run", "why")

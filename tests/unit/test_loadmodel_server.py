@@ -133,7 +133,7 @@ class FlakyApi:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(120):
         while not true():
             await asyncio.sleep(0.01)
 

@@ -234,7 +234,9 @@ def _fallback(
     to = _bounded(wanted, policy, target)
     if to <= size:
         return None, None
-    message = f"no metrics for {format_duration(now - metrics_gone)}: fallback of {wanted} pods, {size} → {to} pods"
+    message = (
+        f"no metrics for {format_duration(round(now - metrics_gone))}: fallback of {wanted} pods, {size} → {to} pods"
+    )
     return Command(Verb.SCALE_UP, "Fallback", message, from_=size, to=to, via=_via(target)), None
 
 
@@ -273,7 +275,7 @@ def _down(
     if now < due:
         return Plan(scaling, None, notes, _earliest(wake, due))
     to = max(floor, size - _step(policy, size), least)
-    message = f"calm for {format_duration(now - scaling.calm)}: {size} → {to} pods (floor {floor})"
+    message = f"calm for {format_duration(round(now - scaling.calm))}: {size} → {to} pods (floor {floor})"
     command = Command(Verb.SCALE_DOWN, "Calm", message, from_=size, to=to, via=_via(target))
     return Plan(scaling, command, notes, wake)
 

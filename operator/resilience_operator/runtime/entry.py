@@ -52,6 +52,7 @@ class Entry:
     essence: dict[str, Any] | None = None
     behind: tuple[tuple[str, str, int], ...] = ()
     behind_since: float = 0.0
+    behind_lists: int = 0
     evaluating: bool = False
     deleted: bool = False
     phase: float = 0.0

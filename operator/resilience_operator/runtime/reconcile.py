@@ -61,6 +61,9 @@ BEHIND_TIMEOUT = 120.0
 """Seconds to wait for the watch to show what an action wrote; after them it is decided on what there is (and each
 action still checks its target before it writes)."""
 
+BEHIND_LIST = 10.0
+"""Seconds after which the watch is no longer waited for, and the targets are listed: it may have gone mute."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -170,6 +173,10 @@ class Reconciler:
         if waited < BEHIND_TIMEOUT and not all(
             self._targets.shows(kind, entry.namespace, name, version) for kind, name, version in entry.behind
         ):
+            if waited >= BEHIND_LIST * (entry.behind_lists + 1):
+                entry.behind_lists += 1
+                for kind, _, _ in entry.behind:
+                    self._targets.relist(kind)
             if self.scheduler is not None:
                 self.scheduler.poke(entry, 0.2)
             return False
@@ -228,11 +235,12 @@ class Reconciler:
         if commands:
             if executor.changes_cluster:
                 intent = replace(after, intent=Intent(now, commands, trace_id))
-                await self._write(entry, decision, intent, deadline, why="intent")
+                await self._write(entry, decision, target, intent, deadline, why="intent")
             executed = await executor.carry_out(target, commands, deadline)
             outcomes = executed.outcomes
             entry.behind = tuple((c.kind, c.name, int(c.resource_version)) for c in executed.changes)
             entry.behind_since = asyncio.get_running_loop().time()
+            entry.behind_lists = 0
             after = remember(after, outcomes, target, now)
             entry.journal = entry.journal.add([record(o, now, trace_id) for o in outcomes if o.happened])
         entry.memory = after
@@ -242,9 +250,8 @@ class Reconciler:
         await self._recorder.tell(entry, decision, outcomes, deadline)
         telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
         telling.tell_notices(self._notifiers, entry, decision, trace_id)
-        await self._write(
-            entry, decision, after, deadline, why="decision" if outcomes else "verdict", outcomes=outcomes
-        )
+        why = "decision" if outcomes else "verdict"
+        await self._write(entry, decision, target, after, deadline, why=why, outcomes=outcomes)
         # Only now: the status holds the breach that the calls are made for.
         if self._leadership.is_leader():
             for errand in errands:
@@ -286,6 +293,7 @@ class Reconciler:
         self,
         entry: Entry,
         decision: Decision,
+        target: TargetState,
         memory: Memory,
         deadline: Deadline,
         *,
@@ -295,6 +303,7 @@ class Reconciler:
         failures = [o.message for o in outcomes if o.result is Result.FAILED]
         rendered = render(
             decision,
+            target,
             memory,
             entry.journal,
             entry.status.conditions,

@@ -153,6 +153,10 @@ class Targets:
         autoscaler = self._autoscalers.get(namespace, name)
         return autoscaler is None or int(autoscaler.hpa.resource_version) >= version
 
+    def relist(self, kind: str) -> None:
+        """List a kind again soon: its watch does not show what is known to be there."""
+        (self._workloads[kind] if kind in _KINDS else self._autoscalers).relist()
+
     def marked(self) -> Iterator[TargetKey]:
         """Targets that bear a mark of the operator's: its own pause, or a raised minReplicas."""
         for kind, reflector in self._workloads.items():

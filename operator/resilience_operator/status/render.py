@@ -20,6 +20,8 @@ from resilience_operator.api.status import (
 from resilience_operator.decision.codec import dump_memory
 from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.memory import Memory
+from resilience_operator.decision.policy import Mode
+from resilience_operator.decision.target import TargetState
 from resilience_operator.status.conditions import conditions_of
 from resilience_operator.status.records import HISTORY_LENGTH, moment
 
@@ -50,6 +52,7 @@ class Rendered:
 
 def render(
     decision: Decision,
+    target: TargetState,
     memory: Memory,
     journal: Journal,
     before: Sequence[Condition],
@@ -57,17 +60,20 @@ def render(
     failures: Sequence[str] = (),
     problem: tuple[str, str] | None = None,
 ) -> Rendered:
-    """The status after `decision`, with `memory` as it is after its commands. before: the conditions there were.
+    """The status after `decision`, with `memory` as it is after its commands. before: the conditions until now.
 
+    target: the real one, without rehearsed changes.
     problem: reason and message of what the policy names and is not there.
     """
     release, scaling = memory.release, memory.scaling
     assert release is not None
     generation = decision.policy.generation
+    # What people read as the target's is the real one's, also while another is rehearsed.
+    rehearsed = decision.policy.mode is Mode.DRY_RUN
     seen = TargetStatus(
-        replicas=scaling.seen if scaling.seen is not None else decision.target.replicas,
+        replicas=target.replicas if rehearsed or scaling.seen is None else scaling.seen,
         baseline=scaling.baseline,
-        revision=release.revision,
+        revision=target.revision if rehearsed else release.revision,
         last_good_revision=release.good,
         phase=release.phase,
     )
