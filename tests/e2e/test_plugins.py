@@ -134,6 +134,26 @@ def test_a_breach_that_was_acted_on_is_not_acted_on_again_after_a_crash(world: W
     assert len(lines(plugged.calls)) == 1
 
 
+def test_a_call_that_a_crash_cuts_off_is_made_again_under_its_key(
+    world: World, plugged: Plugged, tmp_path: Path
+) -> None:
+    operator = plugged.operator()
+    world.deployment(replicas=2)
+    plugged.load(25)
+    noted = tmp_path / "keys"
+    policy(world, rules=[{**RULE, "then": calls("rogue", how="hang", file=str(noted))}])
+    world.until(lambda: noted.exists() and noted.read_text().count("\n") == 1, "the call is under way")
+    operator.kill()
+    operator.start()
+    world.until(lambda: noted.read_text().count("\n") == 2, "it is made again")
+    first, second = noted.read_text().splitlines()
+    assert first == second
+    world.until(lambda: world.actions() == ["plugin"], "it hangs, and is recorded as failed")
+    assert world.status()["lastDecision"]["reason"] == "ActionFailed"
+    after = evaluations(operator) + 2
+    throughout(lambda: noted.read_text().count("\n") == 2, "and is over", until=lambda: evaluations(operator) >= after)
+
+
 def test_a_dry_run_rehearses_the_call_and_the_real_one_follows(world: World, plugged: Plugged) -> None:
     plugged.operator()
     world.deployment(replicas=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 
@@ -15,7 +16,10 @@ class Rogue:
         self._how = str(options.get("how", "raise"))
 
     def run(self, call: Any) -> Any:
-        """An action's call; its arguments may say how."""
+        """An action's call; its arguments may say how, and a file in which the call's key is noted first."""
+        if file := call.arguments.get("file"):
+            with Path(file).open("a") as keys:
+                keys.write(f"{call.key}\n")
         return _misbehave(str(call.arguments.get("how", self._how)))
 
     async def query(self, promql: str, **_: Any) -> Any:
