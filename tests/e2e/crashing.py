@@ -123,15 +123,19 @@ def _hpa(name: str) -> Obj:
 
 @dataclass
 class ActPath:
-    """Finds the calls that one policy's action is made of: all that are about it, from its intent on."""
+    """Finds the calls that one policy's action is made of: from the status that says what is intended to the one
+    that says what was done.
+    """
 
     name: str
     verb: str
     calls: list[str] = field(default_factory=list)
+    ended: bool = False
 
     def __call__(self, asked: Asked) -> bool:
-        if not self._about(asked) or not (self.calls or self._intends(asked)):
+        if self.ended or not self._about(asked) or not (self.calls or self._intends(asked)):
             return False
+        self.ended = asked.path.endswith("/status") and not self._intends(asked)
         self.calls.append(f"{asked.method} {asked.path.partition('/namespaces/')[2]}")
         return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -49,8 +49,13 @@ class Exchange:
         async with self._ask() as answer:
             return Answer(answer.status, _carried(answer.headers, encoded=False), await answer.read())
 
-    async def pass_on(self, *, cut_after: float | None = None) -> web.StreamResponse:
-        """Ask the real server and hand on what comes, as it comes; cut the stream after so many seconds."""
+    async def pass_on(
+        self, *, cut_after: float | None = None, mute: Callable[[], bool] = lambda: False
+    ) -> web.StreamResponse:
+        """Ask the real server and hand on what comes, as it comes; cut the stream after so many seconds.
+
+        mute: while it is true, nothing is handed on; what came is lost.
+        """
         async with self._ask() as answer:
             self.status = answer.status
             response = web.StreamResponse(status=answer.status, headers=_carried(answer.headers, encoded=False))
@@ -59,7 +64,8 @@ class Exchange:
             try:
                 async with asyncio.timeout(cut_after):
                     async for chunk in answer.content.iter_any():
-                        await response.write(chunk)
+                        if not mute():
+                            await response.write(chunk)
                     await response.write_eof()
             except TimeoutError:
                 self.cut()

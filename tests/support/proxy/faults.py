@@ -112,15 +112,11 @@ def cut_stream(seconds: float) -> Fault:
     return fault
 
 
-def mute_stream() -> Fault:
-    """A watch that opens and stays, and on which nothing ever comes."""
-
-    async def nothing() -> AsyncIterator[bytes]:
-        await asyncio.Event().wait()
-        yield b""
+def mute_stream(when: Callable[[], bool] = lambda: True) -> Fault:
+    """A stream (a watch) that stays open and brings nothing, from the moment that `when` says."""
 
     async def fault(exchange: Exchange) -> web.StreamResponse:
-        return await exchange.stream(200, JSON, nothing())
+        return await exchange.pass_on(mute=when)
 
     return fault
 
