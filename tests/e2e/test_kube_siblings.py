@@ -67,8 +67,13 @@ async def test_a_release_is_rolled_back(cluster: Cluster, namespace: str, resour
         await kube.patch(path, patch, kind=PatchKind.STRATEGIC, deadline=soon(), field_manager="kubectl-set")
         bad = await until(kube, resource, namespace, lambda s: s.revision not in (None, good.revision))
         assert bad.template_by == "kubectl-set"
-        with pytest.raises(GiveUp, match="cannot be paused"):
+        if resource is DAEMON_SETS:
+            with pytest.raises(GiveUp, match="cannot be paused"):
+                await mutations.pause(kube, bad, deadline=soon())
+        else:
             await mutations.pause(kube, bad, deadline=soon())
+            bad = await until(kube, resource, namespace, lambda s: s.paused)
+            assert bad.paused_by == MANAGER
 
         change = await mutations.rollback(kube, bad, good.revision, deadline=soon())
         assert change is not None
