@@ -71,17 +71,19 @@ def server(known: Recording) -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            first, last = (known.grid.number(float(asked[name][0])) for name in ("start", "end"))
-            if last - first + 1 > MOST_POINTS:
+            start, end, step = (float(asked[name][0]) for name in ("start", "end", "step"))
+            times = [start + n * step for n in range(int((end - start) / step) + 1)]
+            if len(times) > MOST_POINTS:
                 self._answer(400, {"status": "error", "errorType": "bad_data", "error": "exceeded maximum resolution"})
                 return
+            numbers = [int((at - known.grid.start) // known.grid.step) for at in times]
             series = [
                 {
                     "metric": dict(track.labels),
                     "values": [
-                        [known.grid.at(n), repr(track.values[n])]
-                        for n in range(first, last + 1)
-                        if track.values[n] is not None
+                        [at, repr(value)]
+                        for at, n in zip(times, numbers, strict=True)
+                        if 0 <= n < known.grid.count and (value := track.values[n]) is not None
                     ],
                 }
                 for track in known.answers.get(asked["query"][0], ())

@@ -21,7 +21,7 @@ from resilience_operator.cli.kubectl import app
 from resilience_operator.cli.loaded import load
 from resilience_operator.cli.period import age, parse_moment, parse_span
 from resilience_operator.cli.replay.archive import Archive
-from resilience_operator.cli.replay.grid import Grid
+from resilience_operator.cli.replay.grid import Grid, step_for
 from resilience_operator.cli.replay.journal import NO_JOURNAL, Journal
 from resilience_operator.cli.replay.past import Past, Subject, put_together
 from resilience_operator.cli.replay.ranges import RangeSource
@@ -61,6 +61,21 @@ def told(story: Story, *kinds: Kind) -> list[tuple[float, str]]:
 )
 def test_grids_lie_on_multiples_of_their_step(since: float, until: float, step: float, expected: Grid) -> None:
     assert Grid.covering(since, until, step) == expected
+
+
+@pytest.mark.parametrize(
+    ("interval", "seconds", "step"),
+    [
+        (15.0, 86400, 5.0),
+        (15.0, 604800, 15.0),
+        (5.0, 3600, 1.0),
+        (10.0, 3600, 2.0),
+        (60.0, 604800, 30.0),
+        (7.5, 60, 7.5),
+    ],
+)
+def test_a_short_time_is_recorded_finer(interval: float, seconds: float, step: float) -> None:
+    assert step_for(interval, seconds) == step
 
 
 def test_pieces_are_as_large_as_prometheus_answers() -> None:
@@ -321,6 +336,12 @@ def test_a_finer_recording_is_looked_at_as_often_as_the_policy_says() -> None:
     assert len(story.looks) == 120
     story = replayed(recording(policy(interval="20s"), HOUR, pods={OLD: constant(4.0)}))
     assert "recorded every 15s, which does not go into an interval of 20s" in story.notes[0]
+
+
+def test_a_change_of_the_target_is_looked_at_at_once() -> None:
+    known = recording(policy(interval="60s"), HOUR, pods={OLD: lambda at: 3.0 if at < 75 else 4.0})
+    story = replayed(known)
+    assert [look.at - START for look in story.looks[:4]] == [0, 60, 75, 120]
 
 
 def test_a_recording_does_not_answer_what_was_not_asked() -> None:

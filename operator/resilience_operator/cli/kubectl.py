@@ -214,7 +214,7 @@ def replay(
     """  # noqa: D301
     from resilience_operator.cli.loaded import load
     from resilience_operator.cli.replay.archive import Archive
-    from resilience_operator.cli.replay.grid import Grid
+    from resilience_operator.cli.replay.grid import Grid, step_for
     from resilience_operator.cli.replay.ranges import RangeSource
     from resilience_operator.cli.replay.recording import Recording
     from resilience_operator.cli.replay.run import rehearse
@@ -227,9 +227,8 @@ def replay(
         archive = Archive(known)
     else:
         now = time.time()
-        grid = Grid.covering(
-            parse_moment(since, now), now if until is None else parse_moment(until, now), policy.interval
-        )
+        first, last = parse_moment(since, now), now if until is None else parse_moment(until, now)
+        grid = Grid.covering(first, last, step_for(policy.interval, last - first))
         if grid.count < 2:
             raise Wrong("--since is not before --until")
         source = RangeSource(find_source(entry.source, prometheus_url, config))

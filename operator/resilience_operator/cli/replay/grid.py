@@ -9,6 +9,9 @@ from math import ceil, floor
 MOST_POINTS = 11_000
 """Points of one series in one range query, at most; Prometheus refuses more (web/api/v1, `query_range`)."""
 
+FINE_POINTS = 2 * MOST_POINTS
+"""Times for which a recording may be finer than the policy looks."""
+
 Span = tuple[int, int]
 """Numbers of the first point, and of the one after the last."""
 
@@ -45,3 +48,16 @@ class Grid:
         """`span` in pieces of at most so many points."""
         for first in range(span[0], span[1], most):
             yield first, min(first + most, span[1])
+
+
+def step_for(interval: float, seconds: float) -> float:
+    """How far apart the times of a recording are: the policy's interval, or a part of it where the time is short.
+
+    The operator looks at once when its target changes, so a replay should see changes sooner than at the next beat.
+    Whole seconds, since that is what range queries begin at.
+    """
+    for parts in (3, 5, 2):
+        step = interval / parts
+        if step == int(step) and seconds / step <= FINE_POINTS:
+            return step
+    return interval

@@ -7,7 +7,7 @@ up to the maximum. What else would have been different (latency, errors) nobody 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from resilience_operator.api.quantities import format_duration
@@ -63,7 +63,7 @@ async def rehearse(entry: Entry, policy: Policy, archive: Archive, *, react: boo
         await measure.ask(archive, past.crowded())
     teller = Teller(policy)
     seen = undone(past, grid.step, policy.interval)
-    numbers = range(past.first + (-past.first) % stride, past.end, stride)
+    numbers = _looks(past, seen, stride)
     rehearsed = Rehearsed()
     steps = _steps(grid, numbers, past, seen, measures, rehearsed if react else None)
     for number, turn in zip(numbers, replay(policy, steps), strict=True):
@@ -75,6 +75,17 @@ async def rehearse(entry: Entry, policy: Policy, archive: Archive, *, react: boo
         notes.append(f"{', '.join(sorted(rehearsed.converted))}: converted to the pods that the policy would have had")
     title = f"{policy.namespace}/{policy.name}"
     return teller.story(title, events=_events(past, grid), notes=notes)
+
+
+def _looks(past: Past, seen: Undone, stride: int) -> list[int]:
+    """When the policy looks: on its beat, and at once when something of weight changed about its target."""
+    beat = range(past.first + (-past.first) % stride, past.end, stride)
+    changed = (n for n in range(past.first + 1, past.end) if _weighty(seen.states[n]) != _weighty(seen.states[n - 1]))
+    return sorted({*beat, *changed}) if stride > 1 else list(beat)
+
+
+def _weighty(state: TargetState) -> tuple[object, ...]:
+    return state.revision, state.replicas, state.paused, state.rolled_out
 
 
 @dataclass(slots=True)
@@ -91,7 +102,7 @@ class Rehearsed:
 
 
 def _steps(
-    grid: Grid, numbers: range, past: Past, seen: Undone, measures: list[Measure], rehearsed: Rehearsed | None
+    grid: Grid, numbers: Sequence[int], past: Past, seen: Undone, measures: list[Measure], rehearsed: Rehearsed | None
 ) -> Iterator[Step]:
     owners: Owners = ()
     of: TargetState | None = None
