@@ -50,7 +50,7 @@ def constant(value: float | None) -> Over:
     return lambda _: value
 
 
-_BUSY, _RPS, _FAST = constant(0.4), constant(50.0), constant(0.2)
+_BUSY, _RPS, _FAST = constant(0.6), constant(50.0), constant(0.2)
 
 
 def recording(

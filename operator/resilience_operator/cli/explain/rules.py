@@ -69,6 +69,10 @@ def _meaning(reason: str) -> str:
 
 
 def _then(rule: Rule, memory: RuleMemory, timers: list[Timer], verdict: Verdict, facts: Facts) -> Iterator[str]:
+    if verdict is not Verdict.BREACH and rule.guards_release and facts.watched and memory.guilty is not None:
+        # What one revision does need not show in the whole.
+        yield from _releasing(rule, memory, facts)
+        return
     if verdict is Verdict.OK:
         yield f"nothing to do: it acts on {needed(rule, facts.policy)}"
         return

@@ -94,14 +94,19 @@ def the_target(facts: Facts) -> Iterator[str]:
     if release is None:
         return
     good = f", revision {release.good} is the last good one" if release.good not in (None, release.revision) else ""
+    since = f"for {facts.ago(release.since)}"
     match release.phase:
         case Phase.STABLE if release.good == release.revision:
             yield f"revision {release.revision} is the last good one; no release is under way"
         case Phase.BAKING if release.ready is not None:
             due = facts.until(release.ready + facts.policy.release.bake)
             yield f"revision {release.revision} runs everywhere and is watched; it counts as good {due}{good}"
+        case Phase.ROLLING_BACK:
+            yield f"revision {release.rolled_from} is being rolled back to {release.revision}, {since}"
+        case Phase.ROLLED_BACK:
+            yield f"revision {release.rolled_from} was rolled back to {release.revision}, which runs everywhere {since}"
         case _:
-            yield f"revision {release.revision} is {release.phase.value} for {facts.ago(release.since)}{good}"
+            yield f"revision {release.revision} is {release.phase.value} {since}{good}"
     if release.unmeasured is not None:
         yield f"the bake stands still: its signals have not been measured for {facts.ago(release.unmeasured)}"
     if release.good is None:
