@@ -57,6 +57,11 @@ generate: venv ## Write the generated files anew (CRD)
 bench: venv ## The benchmarks
 	$(BIN)/python -m tests.bench
 
+.PHONY: chaos
+chaos: venv ## Ten minutes of random harm on 200 policies (CHAOS_ARGS="--minutes 1 --seed 7")
+	$(BIN)/python -m tests.cluster build
+	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
 .PHONY: cluster cluster-down
 cluster: venv ## Start the local control plane (CLUSTER=kind for kind)
 	$(BIN)/python -m tests.cluster up --provider $(CLUSTER)
