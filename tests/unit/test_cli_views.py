@@ -82,7 +82,7 @@ def releasing(new: float, errors: float = 0.0) -> Scene:
         if now < START + 60:
             return workload, seen(now - START)
         if now == START + 60:
-            workload = workload.release("v2", "argocd-controller", now)
+            return workload.release("v2", "argocd-controller", now), seen(now - START, errors=errors)
         gone = all(pod.revision != "v2" for pod in workload.pods)
         return workload, seen(now - START, errors=errors, new=None if gone else new)
 
@@ -125,23 +125,23 @@ def releasing(new: float, errors: float = 0.0) -> Scene:
             "cpu has no value that proves anything: a query answered no series for this target (NoData).",
             "nothing is done on what is not known",
         ]),
-        (75, releasing(0.05), {}, [
+        (90, releasing(0.05), {}, [
             "revision v2 is to blame, for 15s.",
             "the rollout is paused on that account.",
             "it is rolled back to v1 in 15s (30s after the breach).",
         ]),
-        (75, releasing(0.018), {}, [
+        (90, releasing(0.018), {}, [
             "error-rate is 0.9%, not above 1%.",
             "revision v2 is to blame, for 15s.",
             "it is rolled back to v1 in 15s",
         ]),
-        (75, releasing(0.05, errors=0.05), {}, [
+        (90, releasing(0.05, errors=0.05), {}, [
             "it leaves the release alone: revision v2 is not to blame",
         ]),
         (150, releasing(0.05), {}, [
-            "revision v2 was rolled back to v1, which runs everywhere for 30s.",
-            "revision v2 is quarantined: rolled back once, 1m ago, by failing-release",
-            "rollback, 1m ago: error-rate is 5% (above 1%): revision v2 rolled back to v1.",
+            "revision v2 was rolled back to v1, which runs everywhere for",
+            "revision v2 is quarantined: rolled back once, 45s ago, by failing-release",
+            "rollback, 45s ago: error-rate is 5% (above 1%): revision v2 rolled back to v1.",
         ]),
         (60, still(errors=0.05), {}, [
             "error-rate is 5%, above 1% for 1m.",
@@ -248,7 +248,7 @@ def test_a_row_and_its_history() -> None:
     body, _, now = after(150, still(cpu=0.85))
     (row,) = overview.overview([body])
     assert [cell.text for cell in overview.cells(row, now)] == [
-        "checkout", "Breach", "Deployment/checkout", "6", "Stable", "cpu 85% Breach, latency-p99 200ms, error-rate 0%",
+        "checkout", "Breach", "deploy/checkout", "6", "Stable", "cpu 85% Breach, latency-p99 200ms, error-rate 0%",
         "scaleUp 30s ago", "cpu 85%",
     ]  # fmt: skip
     assert row.status.history[0].trace_id == "4bf92f35"

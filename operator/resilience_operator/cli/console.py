@@ -29,6 +29,9 @@ EXIT_USAGE = 2
 
 PROGRAM = "kubectl resilience"
 
+_WRAPPED = ("SIGNALS", "LAST DECISION", "WHY", "MESSAGE")
+"""Columns that may take several lines, where a terminal is too narrow for all."""
+
 
 class Output(StrEnum):
     """Forms of an answer."""
@@ -84,7 +87,8 @@ def columns(headers: Sequence[str], rows: Sequence[Sequence[str | Cell]]) -> Tab
     if sys.stdout.isatty():
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for header in headers:
-            table.add_column(header, no_wrap=header != headers[-1], overflow="fold")
+            wrapped = header in _WRAPPED
+            table.add_column(header, no_wrap=not wrapped, overflow="fold", min_width=10 if wrapped else None)
         for row in cells:
             table.add_row(*(Text(cell.text, style=cell.style) for cell in row))
         return table

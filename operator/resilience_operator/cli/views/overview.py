@@ -16,6 +16,8 @@ from resilience_operator.cli.views.state import State, state_of
 
 HEADERS = ("NAME", "STATE", "TARGET", "PODS", "RELEASE", "SIGNALS", "LAST DECISION", "WHY")
 
+_SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds"}
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -68,13 +70,19 @@ def cells(row: Row, now: float) -> list[Cell]:
     return [
         Cell(row.name),
         Cell(row.state.word if row.mode == "Suspended" else word, row.state.style),
-        Cell(row.target),
+        Cell(_short(row.target)),
         Cell("" if target is None or target.replicas is None else str(target.replicas)),
         Cell("" if target is None or target.phase is None else target.phase.value),
         Cell(", ".join(_signal(s) for s in status.signals)),
         Cell(_last(status.last_decision, now)),
         Cell(row.state.why),
     ]
+
+
+def _short(target: str) -> str:
+    """`deploy/checkout`: kinds by the short names that kubectl knows."""
+    kind, _, name = target.partition("/")
+    return f"{_SHORT.get(kind, kind.lower())}/{name}"
 
 
 def _signal(signal: SignalStatus) -> str:
