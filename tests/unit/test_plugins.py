@@ -349,6 +349,40 @@ async def test_what_is_called_off_when_its_time_is_over_counts() -> None:
     assert len(counted.told) == 1
 
 
+async def test_an_error_that_only_looks_like_one_is_contained() -> None:
+    class Hollow(GiveUp):
+        def __init__(self) -> None:
+            pass
+
+    def fail() -> None:
+        raise Hollow
+
+    with pytest.raises(PluginFailed, match="it raised Hollow"):
+        await Cell(Kind.ACTION, "odd").call(fail, check=same, deadline=Deadline.after(5))
+
+
+async def test_a_source_may_say_how_much_it_bears(install: Callable[..., None]) -> None:
+    class Wide(Fine):
+        concurrency = 9
+
+    class Odd(Fine):
+        @property
+        def concurrency(self) -> int:
+            raise RuntimeError
+
+    install(wide=Wide, odd=Odd)
+    assert (await make_source(PluginConfig(name="w", type="wide"), Counted())).concurrency == 9
+    assert (await make_source(PluginConfig(name="o", type="odd"), Counted())).concurrency == 4
+
+
+def test_packages_that_cannot_be_read_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(group: str) -> object:
+        raise ValueError(group)
+
+    monkeypatch.setattr(d, "entry_points", broken)
+    assert d.installed(Kind.ACTION) == {}
+
+
 async def test_every_error_of_a_call_is_a_known_one() -> None:
     """So that a caller need not know of plugins: PluginFailed, or an error that says what to do."""
 

@@ -10,14 +10,12 @@ from typing import Any
 from resilience_operator.plugins.cell import Cell
 from resilience_operator.plugins.config import PluginConfig
 from resilience_operator.plugins.discovery import Missing, installed, load
-from resilience_operator.plugins.failures import Kind, OnFailure, PluginFailed, Why, cut, say_nothing
+from resilience_operator.plugins.failures import RETRY, Kind, OnFailure, PluginFailed, Why, cut, say_nothing
 from resilience_operator.plugins.protocols import ActionCall
-from resilience_operator.resilience import Deadline, Retry, RetryPolicy
+from resilience_operator.resilience import Deadline, Retry
 
 RUN_SECONDS = 10.0
 """Time for one call, with all that is tried again."""
-
-RETRY = Retry(RetryPolicy(base=0.2, cap=2.0, attempts=4))
 
 
 def sentence(answer: object) -> str:
@@ -32,8 +30,8 @@ def sentence(answer: object) -> str:
 class Actions:
     """Actions by name: those that are configured, and every installed one under its own name, without options."""
 
-    def __init__(self, *, retry: Retry = RETRY, on_failure: OnFailure = say_nothing) -> None:
-        self._retry = retry
+    def __init__(self, *, retry: Retry | None = None, on_failure: OnFailure = say_nothing) -> None:
+        self._retry = retry or Retry(RETRY)
         self._on_failure = on_failure
         self._actions: dict[str, tuple[object, Cell]] = {}
 

@@ -96,8 +96,8 @@ class Cell:
         match outcome.error:
             case None:
                 return outcome.value
-            case CallError() as error:
-                raise in_bounds(error, f"{self.kind}/{self.name}") from None
+            case CallError() as error if (known := in_bounds(error, f"{self.kind}/{self.name}")) is not None:
+                raise known from None
             case _Escape(args=(BaseException() as cause,)) | cause:
                 raise PluginFailed(Why.RAISED, f"it raised {type(cause).__name__}") from cause
 

@@ -38,7 +38,12 @@ class Missing:
 def installed(kind: Kind) -> Mapping[str, EntryPoint]:
     """The entry points of a kind by name. Of two with one name, the first on the path counts, and it is told."""
     found: dict[str, EntryPoint] = {}
-    for entry_point in entry_points(group=GROUPS[kind]):
+    try:
+        entries = tuple(entry_points(group=GROUPS[kind]))
+    except Exception:
+        log.exception("the installed packages cannot be read: there are no %s plugins", kind)
+        return found
+    for entry_point in entries:
         first = found.setdefault(entry_point.name, entry_point)
         if first.value != entry_point.value:
             log.warning(

@@ -6,10 +6,13 @@ import re
 from enum import StrEnum
 from typing import Protocol
 
-from resilience_operator.resilience import CallError
+from resilience_operator.resilience import CallError, RetryPolicy
 
 MESSAGE_LIMIT = 500
 """Characters of a plugin's own words that are repeated."""
+
+RETRY = RetryPolicy(base=0.2, cap=2.0, attempts=4)
+"""How an action or a notifier that raises TryAgain is tried again, within its time."""
 
 _RETRY_AFTER_LIMIT = 120.0
 _REASON = re.compile(r"timeout|deadline|bad_answer|bad_query|too_large|credentials|reset|refused|dns|tls|status_\d{3}")
@@ -62,14 +65,20 @@ def cut(text: str) -> str:
     return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"
 
 
-def in_bounds(error: CallError, dependency: str) -> CallError:
-    """A plugin's own CallError with a bounded text, and with a reason that may be a metric's label."""
-    reason = error.reason if _REASON.fullmatch(str(error.reason)) else "plugin"
-    after = error.retry_after
+def in_bounds(error: CallError, dependency: str) -> CallError | None:
+    """A plugin's own CallError with a bounded text, and with a reason that may be a metric's label.
+
+    None when it is none: a class of the plugin's own may have left out what makes it one.
+    """
+    try:
+        message, reason, after = str(error.message), str(error.reason), error.retry_after
+    except Exception:
+        return None
+    reason = reason if _REASON.fullmatch(reason) else "plugin"
     # Of the class itself: a plugin's subclass may be built otherwise.
     kind: type[CallError] = next(c for c in type(error).__mro__ if c.__module__ == CallError.__module__)
     return kind(
-        cut(str(error.message)),
+        cut(message),
         dependency=dependency,
         reason=reason,
         retry_after=min(after, _RETRY_AFTER_LIMIT) if isinstance(after, int | float) and after >= 0 else None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 from resilience_operator.plugins.cell import Cell
 from resilience_operator.plugins.config import PluginConfig
 from resilience_operator.plugins.discovery import Missing, load
-from resilience_operator.plugins.failures import Kind, OnFailure, PluginFailed, Why, say_nothing
+from resilience_operator.plugins.failures import RETRY, Kind, OnFailure, PluginFailed, Why, say_nothing
 from resilience_operator.plugins.protocols import Notification
-from resilience_operator.resilience import CallError, Deadline, Retry, RetryPolicy
+from resilience_operator.resilience import CallError, Deadline, Retry
+
+log = logging.getLogger(__name__)
 
 QUEUE_LENGTH = 1000
 """Notifications that wait for one notifier. Beyond them the newest is dropped and counted."""
@@ -22,8 +25,6 @@ NOTIFY_SECONDS = 10.0
 
 DRAIN_SECONDS = 2.0
 """Time at the end for what is still queued."""
-
-RETRY = Retry(RetryPolicy(base=0.2, cap=2.0, attempts=4))
 
 
 def nothing(answer: object) -> None:
@@ -54,6 +55,8 @@ class _Held:
                 await self._tell(notification)
             except (PluginFailed, CallError):
                 pass  # counted and logged by the cell
+            except Exception:
+                log.exception("notifier %s: a notification was dropped", self.cell.name)
             finally:
                 self.queue.task_done()
 
@@ -71,8 +74,8 @@ class _Held:
 class Notifiers:
     """All configured notifiers."""
 
-    def __init__(self, *, retry: Retry = RETRY, on_failure: OnFailure = say_nothing) -> None:
-        self._retry = retry
+    def __init__(self, *, retry: Retry | None = None, on_failure: OnFailure = say_nothing) -> None:
+        self._retry = retry or Retry(RETRY)
         self._on_failure = on_failure
         self._held: list[_Held] = []
 

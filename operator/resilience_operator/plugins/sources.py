@@ -47,7 +47,7 @@ def _series(one: object) -> Series:
         raise ValueError("the labels of a Series are texts by name")
     if not _is_number(value) or not _is_number(at):
         raise ValueError("the value and the time of a Series are numbers")
-    return Series(labels, float(value), float(at))
+    return Series(dict(labels), float(value), float(at))
 
 
 def _is_number(value: object) -> bool:
@@ -57,12 +57,12 @@ def _is_number(value: object) -> bool:
 class GuardedSource:
     """A MetricSource around a plugin's, or around none: then every query says why there is none."""
 
-    def __init__(self, config: PluginConfig, plugin: Any, cell: Cell) -> None:
+    def __init__(self, config: PluginConfig, plugin: Any, cell: Cell, *, concurrency: int = PLACES) -> None:
         self.type = config.type
         self._name = config.name
         self._plugin = plugin
         self._cell = cell
-        self.concurrency = _count(getattr(plugin, "concurrency", PLACES))
+        self.concurrency = concurrency
 
     @property
     def name(self) -> str:
@@ -98,9 +98,8 @@ class GuardedSource:
 
     async def close(self) -> None:
         """Ask the plugin to close, and do not wait for long."""
-        close = getattr(self._plugin, "close", None)
-        if callable(close):
-            with suppress(PluginFailed, CallError):  # counted and logged by the cell
+        with suppress(Exception):  # counted and logged by the cell
+            if not self.problem and callable(close := getattr(self._plugin, "close", None)):
                 await self._cell.call(close, check=lambda _: None, deadline=Deadline.after(CLOSE_SECONDS))
         self._cell.close()
 
@@ -113,6 +112,13 @@ async def make_source(config: PluginConfig, on_failure: OnFailure) -> GuardedSou
     """The configured source. One whose plugin is missing is made all the same, and says so when asked."""
     cell = Cell(Kind.SOURCE, config.name, on_failure=on_failure)
     plugin = await load(cell, config.type, config.options)
-    places = _count(getattr(plugin, "concurrency", PLACES))
+    places = PLACES
+    with suppress(PluginFailed, CallError):
+
+        def look() -> object:
+            return getattr(plugin, "concurrency", PLACES)
+
+        places = await cell.call(look, check=_count, deadline=Deadline.after(CLOSE_SECONDS))
     cell.close()
-    return GuardedSource(config, plugin, Cell(Kind.SOURCE, config.name, places=places, on_failure=on_failure))
+    cell = Cell(Kind.SOURCE, config.name, places=places, on_failure=on_failure)
+    return GuardedSource(config, plugin, cell, concurrency=places)

@@ -66,6 +66,9 @@ class Errands:
             said = await self._actions.run(str(command.arguments["plugin"]), _call(entry, target, command))
         except (PluginFailed, CallError) as failure:
             outcome = Outcome(command, Result.FAILED, failure.message)
+        except Exception as error:  # without an outcome it would be called for ever
+            log.exception("%s/%s: a plugin's call went wrong", *entry.key)
+            outcome = Outcome(command, Result.FAILED, f"it went wrong with {type(error).__name__}")
         else:
             outcome = Outcome(command, Result.DONE, said)
         if not entry.deleted:

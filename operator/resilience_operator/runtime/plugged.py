@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from resilience_operator.plugins.actions import Actions
 from resilience_operator.plugins.discovery import installed
-from resilience_operator.plugins.failures import Kind
+from resilience_operator.plugins.failures import RETRY, Kind
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.plugins.sources import make_source
+from resilience_operator.resilience import Retry
 from resilience_operator.runtime.config import Config
-from resilience_operator.runtime.metrics import tell_plugin_failure
+from resilience_operator.runtime.metrics import count_retry, tell_plugin_failure
 from resilience_operator.runtime.sources import SourceBook
 from resilience_operator.signals.prometheus import PrometheusSource
 from resilience_operator.signals.registry import Sources
@@ -32,7 +33,9 @@ class Plugged:
 @asynccontextmanager
 async def plug_in(config: Config) -> AsyncIterator[Plugged]:
     """Load what is configured, side by side; a plugin that cannot be loaded is told and keeps nothing from starting."""
-    actions, notifiers = Actions(on_failure=tell_plugin_failure), Notifiers(on_failure=tell_plugin_failure)
+    retry = Retry(RETRY, on_retry=count_retry)
+    actions = Actions(retry=retry, on_failure=tell_plugin_failure)
+    notifiers = Notifiers(retry=retry, on_failure=tell_plugin_failure)
     made, _, _ = await asyncio.gather(
         asyncio.gather(*(make_source(c, tell_plugin_failure) for c in config.plugin_sources)),
         actions.load(config.actions),

@@ -15,6 +15,9 @@ from resilience_operator.kube.paths import NODES
 from resilience_operator.kube.reflector import Reflector
 from resilience_operator.signals import reasons, zones
 
+GATHER = 0.2
+"""Seconds within which changes of nodes are told as one."""
+
 FRESH = 180.0
 """Seconds without a word of the API server after which what is known of the nodes counts for nothing."""
 
@@ -26,6 +29,7 @@ class Zones:
         self._on_change = on_change
         self._nodes: Reflector[Node] | None = None
         self._known: dict[Placement, Observation] = {}
+        self._told = False
         if watch:
             self._nodes = Reflector(kube, NODES, trim_node, on_change=self._changed)
 
@@ -64,5 +68,13 @@ class Zones:
 
     def _changed(self, old: Node | None, new: Node | None) -> None:
         self._known.clear()
-        if old is None or new is None or (old.ready, old.zone) != (new.ready, new.zone):
-            self._on_change()
+        if old is not None and new is not None and (old.ready, old.zone) == (new.ready, new.zone):
+            return
+        if not self._told:
+            # Nodes come and go in crowds: the first list, a zone that is lost.
+            self._told = True
+            asyncio.get_running_loop().call_later(GATHER, self._tell)
+
+    def _tell(self) -> None:
+        self._told = False
+        self._on_change()
