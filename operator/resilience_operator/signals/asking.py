@@ -175,7 +175,7 @@ class Desk:
             async with places.own if question.own else nullcontext(), places.all:
                 if self._breakers is None:
                     return await ask()
-                return await self._breakers.call(question.source, ask, deadline)
+                return await self._breakers.call(question.source, ask, deadline, own=question.own)
 
         return await self._retry.call(attempt, deadline=deadline, dependency=f"prometheus/{question.source}")
 

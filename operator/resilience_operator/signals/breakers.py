@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -12,6 +13,11 @@ from resilience_operator.signals.source import Answer
 
 OnChange = Callable[[str, State, State, str], None]
 """Told of (source, before, after, why)."""
+
+
+ANSWERED_SECONDS = 600.0
+"""How long one answer is proof that a source does not hang: the longest interval, so that whoever asks seldom is safe
+from the heavy queries of others."""
 
 
 class CircuitOpenError(Exception):
@@ -33,32 +39,54 @@ class Breakers:
         self._clock = clock
         self._breakers: dict[str, Breaker] = {}
         self._why: dict[str, str] = {}
+        self._answered: dict[str, float] = {}
 
     @property
     def all(self) -> Mapping[str, Breaker]:
         """The breakers of the sources that were called, for metrics and conditions."""
         return self._breakers
 
-    async def call(self, source: str, ask: Callable[[], Awaitable[Answer]], deadline: Deadline) -> Answer:
-        """Call, unless the source is left alone: then CircuitOpenError."""
+    async def call(
+        self, source: str, ask: Callable[[], Awaitable[Answer]], deadline: Deadline, *, own: bool = False
+    ) -> Answer:
+        """Call, unless the source is left alone: then CircuitOpenError.
+
+        own: it is a policy's own query, which may cost whatever its author likes. While the source answers others,
+        how long it takes speaks of the query and is not counted; else one author's heavy query would take the
+        source from everybody.
+        """
         breaker = self._breaker(source)
         if not breaker.acquire():
             raise CircuitOpenError(self._why.get(source, ""))
         started = self._clock()
+
+        def settle(*, ok: bool, late: bool = False) -> None:
+            took = self._clock() - started
+            if own and (late or took > breaker.settings.slow_call) and self._answers(source, started):
+                breaker.cancel()
+            else:
+                breaker.record(took, ok=ok)
+            if ok:
+                self._answered[source] = self._clock()
+
         try:
             answer = await ask()
         except Exception as error:
-            breaker.record(self._clock() - started, ok=not _is_the_sources(error))
+            settle(ok=not _is_the_sources(error), late=_is_late(error))
             raise
         except BaseException:
             # Called off; but a source that hangs is also called off, when the time is over.
             if deadline.expired:
-                breaker.record(self._clock() - started, ok=False)
+                settle(ok=False, late=True)
             else:
                 breaker.cancel()
             raise
-        breaker.record(self._clock() - started, ok=True)
+        settle(ok=True)
         return answer
+
+    def _answers(self, source: str, started: float) -> bool:
+        """Whether the source answered anybody of late, so that it does not hang."""
+        return self._answered.get(source, -math.inf) > started - ANSWERED_SECONDS
 
     def _breaker(self, source: str) -> Breaker:
         found = self._breakers.get(source)
@@ -82,3 +110,7 @@ def _is_the_sources(error: Exception) -> bool:
     if isinstance(error, TryAgain | Expired):
         return error.detail != "timeout"
     return not isinstance(error, CallError)
+
+
+def _is_late(error: Exception) -> bool:
+    return isinstance(error, Expired) or (isinstance(error, TryAgain) and error.reason == "timeout")

@@ -37,7 +37,9 @@ def of_response(response: requests.Response, body: bytes, dependency: str) -> Ca
     if status in (400, 422) and kind:
         return GiveUp(f"{kind}: {text}", dependency=dependency, reason="bad_query", status=status, detail=kind)
     if kind == "timeout":
-        return TryAgain(f"the query took too long: {text}", dependency=dependency, reason="timeout", status=status)
+        return TryAgain(
+            f"the query took too long: {text}", dependency=dependency, reason="timeout", status=status, detail=kind
+        )
     return from_status(
         status,
         dependency=dependency,
