@@ -14,6 +14,7 @@ import yaml
 from typer.testing import CliRunner
 
 from resilience_operator.cli.cluster import default_namespace
+from resilience_operator.cli.complete import suggestions
 from resilience_operator.cli.explain.explain import document, explain, paper
 from resilience_operator.cli.kubectl import app
 from resilience_operator.cli.loaded import load
@@ -320,6 +321,22 @@ def test_a_wrong_call_is_2(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 2
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "some", "directive"),
+    [
+        ([""], "status", 4),
+        (["re"], "replay", 4),
+        (["status", "-"], "--watch", 4),
+        (["status", "-o", ""], "json", 4),
+        (["lint", ""], "", 0),
+    ],
+)
+def test_completion_as_kubectl_asks_for_it(words: list[str], some: str, directive: int) -> None:
+    found, told = suggestions(words)
+    assert told == directive
+    assert (some in [line.partition("\t")[0] for line in found]) if some else found == []
 
 
 def test_no_cluster_is_2_and_one_line(tmp_path: Path) -> None:

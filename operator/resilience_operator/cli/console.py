@@ -139,6 +139,10 @@ def _end(message: str, code: int) -> None:
 class Group(TyperGroup):
     """The commands, with failures told in one line and never as a traceback."""
 
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run under the name that people type, whatever the script is called."""
+        return super().main(*args, **{**options, "prog_name": PROGRAM})
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         with failures():

@@ -21,6 +21,7 @@ app = typer.Typer(
     cls=Group,
     help="Look at resilience policies, and try them out.",
     no_args_is_help=True,
+    add_completion=False,  # kubectl completes its plugins itself, see `complete`
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
