@@ -30,6 +30,7 @@ from resilience_operator.signals.presets import (
 from resilience_operator.signals.promql import TemplateError, fill_custom, matchers, pods
 from resilience_operator.signals.registry import Sources
 from resilience_operator.signals.scope import Scope
+from resilience_operator.signals.tenancy import enforce
 
 _BATCH = 2000
 """Observations made before others get their turn on the event loop."""
@@ -162,10 +163,10 @@ class Collector:
         texts = {"value": request.signal.query}
         if request.signal.samples_query:
             texts["samples"] = request.signal.samples_query
-        questions = {
-            part: Question(request.source, fill_custom(text, request), digest.everything, own=True)
-            for part, text in texts.items()
-        }
+        filled = {part: fill_custom(text, request) for part, text in texts.items()}
+        if label := self._tenant_label(request.source):
+            filled = {part: enforce(text, label, request.namespace) for part, text in filled.items()}
+        questions = {part: Question(request.source, text, digest.everything, own=True) for part, text in filled.items()}
         return join.target(request, _BY_POD), _Group(None, questions)
 
     def _plan_preset(self, request: SignalRequest, now: float, groups: _Groups) -> _Plan | Observation:
@@ -175,6 +176,11 @@ class Collector:
             kind = self._kind(request)
             if kind is None:
                 return Observation.unknown(now, reasons.PRESET_NOT_FOUND, self._no_preset(request))
+        if kind.family.join.joined and self._tenant_label(request.source):
+            raise PresetError(
+                f"the series of family {request.family!r} cannot be told apart by namespace, and metric source "
+                f"{request.source!r} keeps namespaces apart: use another family"
+            )
         target = join.target(request, kind.family.join)
         if not target.parts:
             return target.unknown(now, reasons.NO_DATA, f"{target} has no pods")
@@ -193,6 +199,10 @@ class Collector:
         if kind.buckets and len(target.parts) > 1:
             group = _Group(kind.preset, {**group.questions, **self._bucket_questions(request, kind)})
         return target, group
+
+    def _tenant_label(self, source: str) -> str:
+        """What a source's own queries are held to; empty where they are not."""
+        return getattr(self._sources.find(source), "tenant_label", "")
 
     def _kind(self, request: SignalRequest) -> _Kind | None:
         signal = request.signal

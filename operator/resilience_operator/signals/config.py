@@ -17,6 +17,25 @@ def _about(text: str) -> object:
     return Field(description=text)
 
 
+class TenancyConfig(BaseModel):
+    """What keeps policies' own queries within the policy's namespace."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    label: Annotated[
+        str,
+        Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.]*$"),
+        _about("The label that every series carries its namespace in."),
+    ] = "namespace"
+
+    @field_validator("label")
+    @classmethod
+    def _no_name(cls, value: str) -> str:
+        if value.startswith("__"):
+            raise ValueError("labels that begin with __ are Prometheus's own: name the one of the namespace")
+        return value
+
+
 class SourceConfig(BaseModel):
     """A Prometheus-compatible endpoint: Prometheus, Thanos, Mimir, VictoriaMetrics."""
 
@@ -40,6 +59,10 @@ class SourceConfig(BaseModel):
     parameters: Annotated[
         dict[str, str], _about("Sent with every query, for example partial_response=false for Thanos.")
     ] = {}
+    tenancy: Annotated[
+        TenancyConfig | None,
+        _about("Hold policies' own queries to their namespace, by a matcher on this label in every selector."),
+    ] = None
     method: Annotated[Literal["POST", "GET"], _about("GET is for gateways that let nothing else through.")] = "POST"
     compress: Annotated[bool, _about("Ask for compressed answers: less network, more CPU on both sides.")] = False
     concurrency: Annotated[int, Field(ge=1, le=64), _about("Queries under way at once.")] = 4

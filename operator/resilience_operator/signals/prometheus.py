@@ -106,6 +106,11 @@ class PrometheusSource:
         """Seconds that the endpoint's clock may be off."""
         return self._config.max_clock_skew_seconds
 
+    @property
+    def tenant_label(self) -> str:
+        """The label that policies' own queries are held to; empty where they are not."""
+        return self._config.tenancy.label if self._config.tenancy else ""
+
     async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
         """Ask once. Raises TryAgain, LoginAgain, GiveUp, Expired of `resilience.errors`."""
         if self._closed:
