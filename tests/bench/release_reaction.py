@@ -136,7 +136,7 @@ def main() -> int:
 def _measure(fresh: Callable[[], World], options: argparse.Namespace) -> int:
     found = [bad_release(fresh()) for _ in range(options.releases)]
     print(
-        f"{len(found)} bad releases (20 % errors on the new pod), interval 5 s, window 10 s, rollback after {AFTER:.0f} s"
+        f"{len(found)} bad releases, 20 % errors on the new pod; interval 5 s, window 10 s, rollback after {AFTER:.0f} s"
     )
     for what, values in (
         (f"readable → paused            (bound {BOUND_PAUSED:.0f} s)", [r.paused for r in found]),
@@ -146,9 +146,7 @@ def _measure(fresh: Callable[[], World], options: argparse.Namespace) -> int:
         print(f"  {what:44} median {statistics.median(values):5.2f} s   worst {max(values):5.2f} s")
     faults = [outage(fresh(), fault) for fault in ("absent", "nan") for _ in range(options.outages)]
     acted, unmeasured = sum(a for a, _ in faults), sum(u for _, u in faults)
-    print(
-        f"{len(faults)} good releases without metrics (absent, NaN): {acted} acted on, {unmeasured} called good unmeasured"
-    )
+    print(f"{len(faults)} good releases without metrics (absent, NaN): {acted} acted on, {unmeasured} called good")
     print(PEERS)
     slow = max(r.paused for r in found) > BOUND_PAUSED or max(r.after_due for r in found) > BOUND_GONE
     return int(slow or acted or unmeasured)
