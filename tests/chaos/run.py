@@ -1,0 +1,157 @@
+"""One run: set up, harm and watch for a while, stop the harm, wait for rest, and judge."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from kubernetes import client
+from kubernetes.config import new_client_from_config
+
+from tests.chaos.crowd import CALM, MIN, Crowd, Target
+from tests.chaos.harm import Harm, Harms, Stage
+from tests.chaos.invariants import REST, Invariants
+from tests.chaos.witness import Witness
+from tests.support.waiting import NeverCameError, eventually
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Report:
+    """What was done, and what came of it."""
+
+    harms: Counter[str]
+    moves: Counter[str]
+    actions: Counter[str]
+    checks: Counter[str]
+    violations: list[str]
+    left_to_people: int
+    seconds_to_rest: float
+
+    def text(self) -> str:
+        """For people."""
+        lines = ["harm done"]
+        lines += [f"  {count:6}  {name}" for name, count in sorted(self.harms.items())]
+        lines += ["life led"]
+        lines += [f"  {count:6}  {name}" for name, count in sorted(self.moves.items())]
+        lines += ["the operator's actions"]
+        lines += [f"  {count:6}  {name}" for name, count in sorted(self.actions.items())]
+        lines += ["invariants, with the number of checks"]
+        lines += [f"  {count:6}  {name}" for name, count in sorted(self.checks.items())]
+        lines += [f"left to people, and told so: {self.left_to_people}"]
+        lines += [f"at rest {self.seconds_to_rest:.0f} s after the last harm"]
+        lines += [f"violations: {len(self.violations) or 'none'}", *(f"  {v}" for v in self.violations)]
+        return "\n".join(lines)
+
+
+def run(
+    stage: Stage,
+    crowd: Crowd,
+    kinds: dict[str, Harm],
+    *,
+    seconds: float,
+    seed: int,
+    moves_per_second: float,
+    say: Say = print,
+    patience: float = 300,
+) -> Report:
+    """The crowd exists and is guarded; the operator runs."""
+    invariants = Invariants(crowd)
+    namespaces = sorted({target.world.namespace for target in crowd.targets})
+    witness = Witness(stage.cluster, namespaces, invariants.look)
+    witness.start()
+    harms = Harms(stage, kinds, random.Random(f"{seed}/harm"))
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def guarded(work: Callable[..., None], *arguments: Any) -> threading.Thread:
+        def body() -> None:
+            try:
+                work(*arguments)
+            except BaseException as error:
+                failures.append(error)
+                stop.set()
+
+        thread = threading.Thread(target=body, daemon=True)
+        thread.start()
+        return thread
+
+    say(f"harm for {seconds:.0f} s, seed {seed}")
+    threads = [
+        guarded(harms.go_on, stop),
+        guarded(crowd.live, random.Random(f"{seed}/life"), 1 / moves_per_second, stop),
+    ]
+    stop.wait(seconds)
+    stop.set()
+    for thread in threads:
+        thread.join(timeout=120)
+    stage.api.clear()
+    stage.prometheus.clear()
+    if failures:
+        raise failures[0]
+    say("no more harm; waiting for rest")
+    began = time.monotonic()
+    crowd.rest()
+    _until_rest(crowd, invariants, began + patience, people=True)
+    left = [target for target in crowd.targets if _left_to_people(target)]
+    for target in left:
+        target.release(bad=False)
+    _until_rest(crowd, invariants, time.monotonic() + patience, people=False)
+    rest = time.monotonic() - began
+    witness.stop()
+    invariants.account(witness.account)
+    custom = client.CustomObjectsApi(new_client_from_config(str(stage.cluster.kubeconfig)))
+    for namespace in namespaces:
+        events = custom.list_namespaced_custom_object("events.k8s.io", "v1", namespace, "events")["items"]
+        invariants.events(events, witness.account)
+    invariants.audit(stage.cluster.audit_log, set(namespaces))
+    actions = Counter(told.action for all_told in witness.account.told.values() for told in all_told)
+    return Report(harms.done, crowd.moves, actions, invariants.checks, invariants.violations, len(left), rest)
+
+
+def _until_rest(crowd: Crowd, invariants: Invariants, until: float, *, people: bool) -> None:
+    """Wait until each target is at rest; people: or is left to them."""
+
+    def at_rest(target: Target) -> bool:
+        return not _unrest(target) or (people and _left_to_people(target))
+
+    for target in crowd.targets:
+        try:
+            eventually(lambda t=target: at_rest(t), "rest", patience=max(1, until - time.monotonic()))  # type: ignore[misc]
+        except NeverCameError:
+            invariants.check(REST, False, f"{target.key}: {_unrest(target)}")
+        else:
+            invariants.check(REST, True, "")
+
+
+def _left_to_people(target: Target) -> bool:
+    """Whether a failing version is kept because nothing was known of the time before it, and the policy says so."""
+    told = target.world.status(target.name).get("memory", {}).get("told", ())
+    return target.world.running(target.name) in target.bad and any(key.startswith("unclean/") for key in told)
+
+
+def _unrest(target: Target) -> str:
+    """In what a target has not come to rest; empty when it has."""
+    world, name = target.world, target.name
+    found, status = world.get(name), world.status(name)
+    tag = world.running(name)
+    conditions = {c["type"]: c["status"] for c in status.get("conditions", ())}
+    phase = status.get("target", {}).get("phase")
+    wrong = [
+        f"paused in phase {phase}" if found["spec"].get("paused") else "",
+        f"phase {phase}" if phase != "Stable" else "",
+        f"runs the bad version {tag}" if tag in target.bad else "",
+        f"{found['spec']['replicas']} pods under a load of {CALM:g} cores" if found["spec"]["replicas"] != MIN else "",
+        f"Ready is {conditions.get('Ready')}" if conditions.get("Ready") != "True" else "",
+        f"MetricsAvailable is {conditions.get('MetricsAvailable')}"
+        if conditions.get("MetricsAvailable") != "True"
+        else "",
+        "an intent is left" if status.get("memory", {}).get("intent") else "",
+    ]
+    return ", ".join(w for w in wrong if w)
