@@ -16,6 +16,7 @@ import pytest
 
 from tests.cluster import Cluster, Options, down, up
 from tests.cluster.loadmodel.client import LoadModel
+from tests.support import audit
 from tests.support.install import ROOT, install, operator_kubeconfig
 from tests.support.operator import Operator, is_free
 from tests.support.world import World
@@ -24,7 +25,9 @@ STATE = Path(os.environ.get("RESILIENCE_TEST_STATE") or ROOT / ".local" / "test"
 PORTS = range(25600, 26600, 20)
 """Where the cluster's ports may begin: below the range from which Linux takes ports for outgoing connections."""
 
+HERE = Path(__file__).parent
 _started = pytest.StashKey[bool]()
+_audited_from = pytest.StashKey[int]()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -37,6 +40,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     cluster = up(Options(state=STATE, ports=None if existed else _free_base(), kubeconfig=kubeconfig), say=say)
     install(cluster)
     session.config.stash[_started] = not existed
+    session.config.stash[_audited_from] = cluster.audit_log.stat().st_size if cluster.audit_log.exists() else 0
 
 
 def _free_base() -> int:
@@ -44,10 +48,41 @@ def _free_base() -> int:
     return next(base for base in PORTS if all(is_free(base + offset) for offset in range(10)))
 
 
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Whoever brought the cluster up takes it down."""
-    if session.config.stash.get(_started, False):
-        down(STATE, say=session.config.get_terminal_writer().line)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """The audit of rights comes last. Then whoever brought the cluster up takes it down."""
+    say = session.config.get_terminal_writer().line
+    try:
+        if _audited_from in session.config.stash and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            _audit(session, complete=exitstatus == pytest.ExitCode.OK and _all_selected(session.config), say=say)
+    finally:
+        if session.config.stash.get(_started, False):
+            down(STATE, say=say)
+
+
+def _audit(session: pytest.Session, *, complete: bool, say: Callable[[str], None]) -> None:
+    """Fail the session for what the operator's account was refused and, where complete, for rights it never used.
+
+    In a cluster that was there before, others may be at work with unfinished rights: there it is only told.
+    """
+    if not Cluster.load(STATE).audit_log.exists():
+        return
+    found = audit.check(Cluster.load(STATE), offset=session.config.stash[_audited_from], complete=complete)
+    say("")
+    for violation in found:
+        say(f"audit of rights: {violation}")
+    if found and session.config.stash[_started]:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    if not found:
+        say(f"audit of rights: nothing was refused{', and every right was used' if complete else ''}")
+
+
+def _all_selected(config: pytest.Config) -> bool:
+    """Whether these tests were run without leaving any out."""
+    chosen = ("keyword", "markexpr", "deselect", "lf", "stepwise", "ignore", "ignore_glob")
+    if any(getattr(config.option, name, None) for name in chosen):
+        return False
+    paths = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
+    return any(path == HERE or path in HERE.parents for path in paths)
 
 
 @pytest.fixture(scope="session")
