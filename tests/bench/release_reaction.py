@@ -136,7 +136,8 @@ def main() -> int:
 def _measure(fresh: Callable[[], World], options: argparse.Namespace) -> int:
     found = [bad_release(fresh()) for _ in range(options.releases)]
     print(
-        f"{len(found)} bad releases, 20 % errors on the new pod; interval 5 s, window 10 s, rollback after {AFTER:.0f} s"
+        f"{len(found)} bad releases: 20 % errors on the new pod, interval 5 s, window 10 s, back after {AFTER:.0f} s",
+        flush=True,
     )
     for what, values in (
         (f"readable → paused            (bound {BOUND_PAUSED:.0f} s)", [r.paused for r in found]),

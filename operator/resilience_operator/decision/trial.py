@@ -20,7 +20,7 @@ def measured_from(
 ) -> ReleaseMemory:
     """Take down what it was like before the release (if `anew`), and since when its revision is measured."""
     if anew and release.ok_before:
-        release = replace(release, before=_tallies(policy, views))
+        release = replace(release, before=_tallies(policy, views, release.revision))
     if release.began is not None:
         return release
     counted = (views[name].observation for name in release.before if name in views)
@@ -48,16 +48,24 @@ def share(release: ReleaseMemory, rule: Rule, verdict: Verdict, against: Sequenc
     return release
 
 
-def _tallies(policy: Policy, views: Mapping[str, View]) -> dict[str, Tally]:
-    """The counted signals of the rules that guard releases, as far as there are enough requests to tell."""
+def _tallies(policy: Policy, views: Mapping[str, View], revision: str | None) -> dict[str, Tally]:
+    """The counted signals of the rules that guard releases, as far as there are enough requests to tell.
+
+    revision: the new one. What it did already by the first look at it is no part of the time before it: a release
+    that began while nobody looked would else be compared with itself.
+    """
     found: dict[str, Tally] = {}
     for condition in (c for rule in policy.rules if rule.guards_release for c in rule.conditions):
         view = views[condition.signal]
         measured = view.observation.measured
         if measured is None or measured.samples is None or measured.events is None:
             continue
-        if measured.samples >= max(view.signal.min_samples, 1.0):
-            found[condition.signal] = Tally(measured.samples, measured.events)
+        samples, events = measured.samples, measured.events
+        new = view.observation.by_revision.get(revision) if revision is not None else None
+        if new is not None:
+            samples, events = samples - (new.samples or 0.0), max(0.0, events - (new.events or 0.0))
+        if samples >= max(view.signal.min_samples, 1.0):
+            found[condition.signal] = Tally(samples, events)
     return found
 
 
