@@ -143,6 +143,7 @@ def test_a_pause_by_hand_is_never_lifted(world: World, operator: Operator) -> No
         "checkout", world.namespace, {"spec": {"paused": True}}, field_manager="kubectl-rollout"
     )
     world.until(lambda: world.told("ManualPause"), "it is told")
+    world.until(lambda: world.condition("ReleaseHealthy").get("reason") == "ManualPause", "the condition says so")
     throughout(world.paused, "it stays paused", until=after_evaluations(operator, 4))
     assert world.actions() == []
 

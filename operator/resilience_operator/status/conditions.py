@@ -82,6 +82,8 @@ def _release(decision: Decision, memory: Memory) -> State:
             return "True", "Progressing", f"revision {revision} is on its way"
         case Phase.BAKING:
             return "True", "Baking", f"revision {revision} runs everywhere and is watched"
+        case _ if decision.target.paused and release.paused is None:
+            return "True", "ManualPause", f"revision {revision} is the last good one; somebody paused the rollout"
         case _:
             return "True", "NoRelease", f"revision {revision} is the last good one"
 
