@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +12,12 @@ from requests.auth import AuthBase, _basic_auth_str
 
 from resilience_operator.resilience.errors import GiveUp
 from resilience_operator.signals.config import SourceConfig
+
+SHORTEST_SECRET = 6
+"""Characters. Nothing shorter is taken for a secret, else ordinary words would be struck out of messages."""
+
+_KEPT = 64
+"""Former secrets that are still struck out."""
 
 Fingerprint = tuple[tuple[int, int, int] | None, ...]
 """Of each file: inode, size, time of its last change in ns; None where it cannot be read."""
@@ -24,6 +31,7 @@ class Credentials(AuthBase):
         self._lock = threading.Lock()
         self._seen: Fingerprint = ()
         self._headers: dict[str, str] = {}
+        self._secrets: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Credentials({self._config.name!r})"
@@ -44,6 +52,12 @@ class Credentials(AuthBase):
                 self._seen = seen
             return self._headers
 
+    def scrub(self, text: str) -> str:
+        """`text` without what was sent as a secret: a server may repeat what it was asked with."""
+        for secret in self._secrets:
+            text = text.replace(secret, "…")
+        return text
+
     def tls_fingerprint(self) -> Fingerprint:
         """Changes when a certificate, key or authority was replaced: connections must then be made anew."""
         c = self._config
@@ -53,12 +67,19 @@ class Credentials(AuthBase):
         c = self._config
         found = {name: value.get_secret_value() for name, value in c.headers.items()}
         found |= {name: _secret(path, c.name) for name, path in c.header_files.items()}
+        secrets = [*found.values()]
         if c.bearer_token_file:
-            found["Authorization"] = f"Bearer {_secret(c.bearer_token_file, c.name)}"
+            token = _secret(c.bearer_token_file, c.name)
+            secrets.append(token)
+            found["Authorization"] = f"Bearer {token}"
         if c.username_file and c.password_file:
-            found["Authorization"] = _basic_auth_str(
-                _secret(c.username_file, c.name).encode(), _secret(c.password_file, c.name).encode()
-            )
+            user, password = _secret(c.username_file, c.name), _secret(c.password_file, c.name)
+            found["Authorization"] = _basic_auth_str(user.encode(), password.encode())
+            secrets += [password, found["Authorization"].removeprefix("Basic ")]
+        forms = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1])}
+        # Those before this reading stay: an answer to a request with them may still come.
+        known = {*self._secrets[:_KEPT], *(form for form in forms if len(form) >= SHORTEST_SECRET)}
+        self._secrets = tuple(sorted(known, key=len, reverse=True))
         return found
 
 

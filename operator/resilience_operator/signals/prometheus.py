@@ -167,8 +167,11 @@ class PrometheusSource:
                     if self._closed:
                         client.close()
         except Exception as error:
+            found = failures.of_exception(error, self._dependency)
+            found.message = self._credentials.scrub(found.message)
+            found.args = (found.message,)
             # `from None`: what lies beneath may quote headers in its text.
-            raise failures.of_exception(error, self._dependency) from None
+            raise found from None
 
     def _client(self) -> _Client:
         """The client of the calling thread, made anew when its certificates were replaced."""

@@ -21,6 +21,7 @@ from resilience_operator import __version__
 from resilience_operator.resilience.errors import GiveUp
 from resilience_operator.signals import failures, wire
 from resilience_operator.signals.config import SourceConfig
+from resilience_operator.signals.credentials import Credentials
 
 _CHUNK = 256 * 1024
 _MOST_OF_AN_ERROR = 64 * 1024
@@ -94,11 +95,12 @@ class Read(requests.Response):
 class Session(requests.Session):
     """A session of one client. `warnings` are those of the answer read last."""
 
-    def __init__(self, config: SourceConfig, dependency: str, credentials: requests.auth.AuthBase) -> None:
+    def __init__(self, config: SourceConfig, dependency: str, credentials: Credentials) -> None:
         super().__init__()
         self.warnings: tuple[str, ...] = ()
         self._dependency = dependency
         self._most = config.max_answer_bytes
+        self._scrub = credentials.scrub
         self.auth = credentials
         self.verify = str(config.ca_file) if config.ca_file else True
         if config.cert_file:
@@ -124,8 +126,9 @@ class Session(requests.Session):
         """
         try:
             if response.status_code != 200:
-                body = self._body(response, _MOST_OF_AN_ERROR, cut=True)
-                raise failures.of_response(response, body, self._dependency)
+                # Before it is cut to the length of a message, which could leave half of a secret.
+                body = self._scrub(self._body(response, _MOST_OF_AN_ERROR, cut=True).decode("utf-8", "replace"))
+                raise failures.of_response(response, body.encode(), self._dependency)
             kind = response.headers.get("Content-Type", "")
             if "json" not in kind:
                 raise wire.bad_answer(f"the answer is {wire.cut(kind) or 'of no type'}, not JSON", self._dependency)
@@ -133,6 +136,8 @@ class Session(requests.Session):
         except BaseException:
             response.close()
             raise
+        if isinstance(told := found.get("warnings"), list):
+            found = {**found, "warnings": [self._scrub(str(warning)) for warning in told]}
         self.warnings = wire.warnings(found)
         read = Read()
         read.status_code, read.headers, read.url = response.status_code, response.headers, response.url
