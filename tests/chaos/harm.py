@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tests.cluster import Cluster
 from tests.support.operator import Operator
@@ -20,12 +21,13 @@ Harm = Callable[["Stage", random.Random], Iterator[None]]
 
 @dataclass
 class Stage:
-    """What can be harmed. lock: held while the operator's process is being replaced."""
+    """What can be harmed. away: (from, to), seconds since the epoch, when the API server was being restarted."""
 
     cluster: Cluster
     api: Proxy
     prometheus: Proxy
     operator: Operator
+    away: list[tuple[float, float]] = field(default_factory=list)
 
 
 @contextmanager
@@ -106,9 +108,12 @@ def _frozen(stage: Stage, _: random.Random) -> Iterator[None]:
 
 def _restarted(component: str) -> Harm:
     def harm(stage: Stage, chance: random.Random) -> Iterator[None]:
+        began = time.time()
         stage.cluster.stop(component, grace=chance.choice((0, 5)))
         yield
-        stage.cluster.start(component)
+        stage.cluster.start(component, timeout=300)
+        if component == "kube-apiserver":
+            stage.away.append((began, time.time()))
 
     return harm
 
@@ -167,16 +172,20 @@ RESTARTS: dict[str, Harm] = {
 
 
 class Harms:
-    """Chooses, begins and ends harms until it is told to stop; then all is well again."""
+    """Chooses, begins and ends harms until it is told to stop; then all is well again.
 
-    def __init__(self, stage: Stage, kinds: dict[str, Harm], chance: random.Random) -> None:
+    gap: seconds between two of them, at least and at most.
+    """
+
+    def __init__(self, stage: Stage, kinds: dict[str, Harm], chance: random.Random, gap: tuple[float, float]) -> None:
+        self._gap = gap
         self.done: Counter[str] = Counter()
         self._stage, self._kinds, self._chance = stage, kinds, chance
         self._queue: list[str] = []
 
     def go_on(self, stop: threading.Event) -> None:
         """One after the other until `stop`; each kind comes once before any comes again."""
-        while not stop.wait(self._chance.uniform(1.0, 6.0)):
+        while not stop.wait(self._chance.uniform(*self._gap)):
             if not self._queue:
                 self._queue = list(self._kinds)
                 self._chance.shuffle(self._queue)

@@ -66,7 +66,13 @@ def run(
     namespaces = sorted({target.world.namespace for target in crowd.targets})
     witness = Witness(stage.cluster, namespaces, invariants.look)
     witness.start()
-    harms = Harms(stage, kinds, random.Random(f"{seed}/harm"))
+    # Side by side, and with pauses between those of Prometheus: what is never measured is never judged.
+    sources = {name: harm for name, harm in kinds.items() if "prometheus" in name.lower()}
+    others = {name: harm for name, harm in kinds.items() if name not in sources}
+    harms = [
+        Harms(stage, others, random.Random(f"{seed}/harm"), (1.0, 4.0)),
+        Harms(stage, sources, random.Random(f"{seed}/sources"), (8.0, 20.0)),
+    ]
     stop = threading.Event()
     failures: list[BaseException] = []
 
@@ -84,7 +90,7 @@ def run(
 
     say(f"harm for {seconds:.0f} s, seed {seed}")
     threads = [
-        guarded(harms.go_on, stop),
+        *(guarded(harm.go_on, stop) for harm in harms),
         guarded(crowd.live, random.Random(f"{seed}/life"), 1 / moves_per_second, stop),
     ]
     stop.wait(seconds)
@@ -110,9 +116,11 @@ def run(
     for namespace in namespaces:
         events = custom.list_namespaced_custom_object("events.k8s.io", "v1", namespace, "events")["items"]
         invariants.events(events, witness.account)
-    invariants.audit(stage.cluster.audit_log, set(namespaces))
+    invariants.audit(stage.cluster.audit_log, set(namespaces), stage.away)
     actions = Counter(told.action for all_told in witness.account.told.values() for told in all_told)
-    return Report(harms.done, crowd.moves, actions, invariants.checks, invariants.violations, len(left), rest)
+    return Report(
+        harms[0].done + harms[1].done, crowd.moves, actions, invariants.checks, invariants.violations, len(left), rest
+    )
 
 
 def _until_rest(crowd: Crowd, invariants: Invariants, until: float, *, people: bool) -> None:

@@ -83,7 +83,7 @@ class Exchange:
         response = web.StreamResponse(status=answer.status, headers=headers)
         await response.prepare(self._request)
         await response.write(answer.body[: len(answer.body) // 2])
-        self.cut()
+        self.cut(hard=False)
         return response
 
     async def stream(self, status: int, content_type: str, chunks: AsyncIterator[bytes]) -> web.StreamResponse:
