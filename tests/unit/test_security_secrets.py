@@ -54,7 +54,7 @@ def test_the_former_secret_too(tmp_path: Path) -> None:
 
 
 def test_words_are_no_secrets(tmp_path: Path) -> None:
-    assert SHORTEST_SECRET > len("shop")
+    assert len("shop") < SHORTEST_SECRET
     credentials, _ = made(tmp_path, header="shop")
     credentials.headers()
     assert credentials.scrub("shop") == "shop"
