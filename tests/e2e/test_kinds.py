@@ -5,6 +5,7 @@ from __future__ import annotations
 from kubernetes import client
 
 from tests.e2e.test_release import bad
+from tests.support.install import NAMESPACE, SERVICE_ACCOUNT
 from tests.support.operator import Operator
 from tests.support.world import World
 
@@ -88,21 +89,27 @@ def test_a_kind_that_is_known_by_its_scale_alone_is_scaled(world: World, operato
         "when": {"signal": "cpu", "above": "70%"},
         "then": [{"scaleUp": {"pods": 2, "cooldown": "10m"}}],
     }
+    grant_scale(world)
     world.policy(targetRef={"kind": "ReplicaSet"}, rules=[rule])
-    world.until(lambda: world.condition("Ready").get("reason") == "Forbidden", "the missing right is told")
-    role = f"scale-{world.namespace}"
-    rights = [{"apiGroups": ["apps"], "resources": ["replicasets/scale"], "verbs": ["get", "patch"]}]
+    world.until(
+        lambda: world.apps.read_namespaced_replica_set("checkout", world.namespace).spec.replicas == 5, "two pods more"
+    )
+    world.until(lambda: world.actions() == ["scaleUp"], "it is in the history")
+
+
+def grant_scale(world: World) -> None:
+    """The right to the scale of ReplicaSets, in this namespace alone: other tests ask what the operator may do."""
     rbac = client.RbacAuthorizationV1Api(world.api)
-    labels = {"resilience-operator.io/aggregate-to-scale": "true"}
-    rbac.create_cluster_role({"metadata": {"name": role, "labels": labels}, "rules": rights})
-    try:
-        world.until(
-            lambda: world.apps.read_namespaced_replica_set("checkout", world.namespace).spec.replicas == 5,
-            "two pods more",
-        )
-        world.until(lambda: world.actions() == ["scaleUp"], "it is in the history")
-    finally:
-        rbac.delete_cluster_role(role)
+    rules = [{"apiGroups": ["apps"], "resources": ["replicasets/scale"], "verbs": ["get", "patch"]}]
+    rbac.create_namespaced_role(world.namespace, {"metadata": {"name": "scale"}, "rules": rules})
+    rbac.create_namespaced_role_binding(
+        world.namespace,
+        {
+            "metadata": {"name": "scale"},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "scale"},
+            "subjects": [{"kind": "ServiceAccount", "name": SERVICE_ACCOUNT, "namespace": NAMESPACE}],
+        },
+    )
 
 
 def test_a_kind_that_does_not_exist_is_told(world: World, operator: Operator) -> None:

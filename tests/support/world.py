@@ -224,7 +224,11 @@ class World:
 
     def until(self, look: Callable[[], Any], what: str, name: str = "checkout", **options: Any) -> Any:
         """Wait for a state; a failure shows the policy's status."""
-        return eventually(look, what, last=lambda: yaml.safe_dump(self.status(name)), **options)
+
+        def last() -> str:
+            return yaml.safe_dump(self.status(name)) if self._exists(name) else f"policy {name} is not there"
+
+        return eventually(look, what, last=last, **options)
 
     def until_phase(self, phase: str, name: str = "checkout") -> None:
         """Wait for a phase."""

@@ -7,7 +7,7 @@ import logging
 import signal
 import time
 from collections.abc import Coroutine, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import kopf
@@ -55,6 +55,7 @@ class App:
     def __init__(self, config: Config, kube: Kube, plugged: Plugged, stop: asyncio.Event) -> None:
         self._config = config
         self._stop = stop
+        self._missing = asyncio.Event()
         self._leader = leader = Leader(kube, config, on_started=self._started_leading, on_lost=stop.set)
         # Whatever is written goes through the fence; only the election itself does not.
         self._kube = kube = kube.fenced(leader.is_leader)
@@ -81,6 +82,8 @@ class App:
         )
         self._scheduler = Scheduler(self._reconciler.evaluate, lambda entry: entry.source)
         self._reconciler.scheduler = self._scheduler
+        # Deleted between this process' own list and kopf's, a policy is told of by neither.
+        self._reconciler.on_missing = self._missing.set
         self._tasks: set[asyncio.Task[None]] = set()
         self._listed = False
         self._scheduling: asyncio.Task[None] | None = None
@@ -214,7 +217,15 @@ class App:
             except CallError as error:
                 log.warning("policies cannot be listed: %s", error)
                 pause = min(30.0, pause * 2)
-            await _first(stop, asyncio.sleep(pause))
+            await _first(stop, self._relist_due(pause))
+
+    async def _relist_due(self, pause: float) -> None:
+        """Return after `pause`, or soon once a policy turned out to be missing."""
+        await asyncio.sleep(1.0)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, pause - 1.0)):
+                await self._missing.wait()
+        self._missing.clear()
 
     async def _list_once(self) -> None:
         bodies: list[Mapping[str, Any]] = []

@@ -25,7 +25,7 @@ from resilience_operator.decision.policy import Mode
 from resilience_operator.decision.remember import remember, settle
 from resilience_operator.decision.target import TargetState
 from resilience_operator.plugins.notifiers import Notifiers
-from resilience_operator.resilience import CallError, Deadline, ReadAgain
+from resilience_operator.resilience import CallError, Deadline, NotFound, ReadAgain
 from resilience_operator.runtime import telling
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.errands import Errands
@@ -106,6 +106,7 @@ class Reconciler:
         self._clock = clock
         self._workers = asyncio.Semaphore(WORKERS)
         self.scheduler: Scheduler | None = None
+        self.on_missing: Callable[[], None] = lambda: None
 
     async def evaluate(self, entries: Sequence[Entry]) -> None:
         """Evaluate a batch of policies that read the same metric source. Never raises but for cancellation."""
@@ -350,6 +351,10 @@ class Reconciler:
             EVALUATIONS.labels("superseded").inc()
             if self.scheduler is not None:
                 self.scheduler.poke(entry, 1.0)
+        except NotFound:
+            log.info("%s/%s is not there any more", *entry.key)
+            EVALUATIONS.labels("missing").inc()
+            self.on_missing()
         except CallError as error:
             if not entry.deleted:
                 log.warning("%s/%s: %s", *entry.key, error)
