@@ -280,13 +280,14 @@ def _refuse_taken_ports(cluster: Cluster, lacking: Sequence[str]) -> None:
         components.PROMETHEUS: [ports.prometheus],
         components.LOAD_MODEL: [ports.load_model],
     }
-    taken = [f"{port} ({name})" for name in lacking for port in wanted[name] if not _free(port)]
+    taken = [f"{port} ({name})" for name in lacking for port in wanted[name] if not is_free(port)]
     if taken:
         advice = "--ports BASE lays all of them in a free row" if local else "choose others with --ports BASE"
         raise ClusterError(f"in use on 127.0.0.1 by something else: port {', '.join(taken)}; {advice}")
 
 
-def _free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether nobody listens on that port of loopback."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

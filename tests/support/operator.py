@@ -23,17 +23,6 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-def is_free(port: int) -> bool:
-    """Whether nobody listens on that port of loopback."""
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            sock.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
 class Operator:
     """One operator process. `log` keeps growing over restarts."""
 

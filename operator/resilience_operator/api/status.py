@@ -13,9 +13,6 @@ from .base import ReadModel, Timestamp
 HISTORY_LENGTH = 20
 """Decisions kept in `status.history`, newest first."""
 
-QUARANTINE_LENGTH = 20
-"""Revisions kept in `status.quarantined`, newest first."""
-
 
 class Phase(StrEnum):
     """Where the target is in the life of a release."""

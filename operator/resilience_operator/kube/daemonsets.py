@@ -5,7 +5,6 @@ A DaemonSet has no `spec.replicas`: as many pods are asked for as there are node
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 
 from resilience_operator.decision.target import Revision, TargetState
@@ -15,8 +14,7 @@ from resilience_operator.kube.workloads import (
     RevisionRecord,
     Workload,
     number,
-    placement_in,
-    template_and_writers,
+    trimmed,
 )
 
 KIND = "DaemonSet"
@@ -24,22 +22,14 @@ KIND = "DaemonSet"
 
 def trim_daemon_set(obj: Obj, old: Workload | None = None) -> Workload:
     """What is kept of a DaemonSet. old: the record before this event."""
-    meta, status = obj["metadata"], obj.get("status") or {}
-    template, writers = template_and_writers(obj, old)
-    return Workload(
-        namespace=sys.intern(meta["namespace"]),
-        name=meta["name"],
-        uid=meta["uid"],
-        resource_version=meta["resourceVersion"],
-        generation=number(meta.get("generation")),
-        observed=number(status.get("observedGeneration")),
-        template=template,
+    status = obj.get("status") or {}
+    return trimmed(
+        obj,
+        old,
         replicas=number(status.get("desiredNumberScheduled")),
         total=number(status.get("currentNumberScheduled")),
         updated=number(status.get("updatedNumberScheduled")),
         ready=number(status.get("numberReady")),
-        writers=writers,
-        placement=placement_in(obj, old),
     )
 
 

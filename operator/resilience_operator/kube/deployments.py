@@ -21,9 +21,8 @@ from resilience_operator.kube.workloads import (
     controller_uid,
     epoch,
     number,
-    placement_in,
-    template_and_writers,
     template_digest,
+    trimmed,
 )
 
 REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
@@ -32,16 +31,10 @@ KIND = "Deployment"
 
 def trim_deployment(obj: Obj, old: Workload | None = None) -> Workload:
     """What is kept of a Deployment. old: the record before this event."""
-    meta, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
-    template, writers = template_and_writers(obj, old)
-    return Workload(
-        namespace=sys.intern(meta["namespace"]),
-        name=meta["name"],
-        uid=meta["uid"],
-        resource_version=meta["resourceVersion"],
-        generation=number(meta.get("generation")),
-        observed=number(status.get("observedGeneration")),
-        template=template,
+    spec, status = obj["spec"], obj.get("status") or {}
+    return trimmed(
+        obj,
+        old,
         replicas=number(spec.get("replicas", 1)),
         total=number(status.get("replicas")),
         updated=number(status.get("updatedReplicas")),
@@ -51,8 +44,6 @@ def trim_deployment(obj: Obj, old: Workload | None = None) -> Workload:
             c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
             for c in status.get("conditions") or ()
         ),
-        writers=writers,
-        placement=placement_in(obj, old),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 
 from resilience_operator.decision.target import HorizontalPodAutoscaler, Revision, TargetState
@@ -13,8 +12,7 @@ from resilience_operator.kube.workloads import (
     RevisionRecord,
     Workload,
     number,
-    placement_in,
-    template_and_writers,
+    trimmed,
 )
 
 KIND = "StatefulSet"
@@ -22,16 +20,10 @@ KIND = "StatefulSet"
 
 def trim_stateful_set(obj: Obj, old: Workload | None = None) -> Workload:
     """What is kept of a StatefulSet. old: the record before this event."""
-    meta, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
-    template, writers = template_and_writers(obj, old)
-    return Workload(
-        namespace=sys.intern(meta["namespace"]),
-        name=meta["name"],
-        uid=meta["uid"],
-        resource_version=meta["resourceVersion"],
-        generation=number(meta.get("generation")),
-        observed=number(status.get("observedGeneration")),
-        template=template,
+    spec, status = obj["spec"], obj.get("status") or {}
+    return trimmed(
+        obj,
+        old,
         replicas=number(spec.get("replicas", 1)),
         total=number(status.get("replicas")),
         updated=number(status.get("updatedReplicas")),
@@ -39,8 +31,6 @@ def trim_stateful_set(obj: Obj, old: Workload | None = None) -> Workload:
         paused=is_paused(KIND, obj),
         current=str(status.get("currentRevision") or ""),
         newest=str(status.get("updateRevision") or ""),
-        writers=writers,
-        placement=placement_in(obj, old),
     )
 
 

@@ -156,6 +156,27 @@ def template_and_writers(obj: Obj, old: Workload | None) -> tuple[bytes, Writers
     return template, _still_by(old, template, writers_of(meta.get("managedFields")))
 
 
+def trimmed(obj: Obj, old: Workload | None, **particulars: Any) -> Workload:
+    """What is kept of any workload, with what its kind alone tells (the counts of pods at least) as `particulars`.
+
+    old: the record before this event.
+    """
+    meta = obj["metadata"]
+    template, writers = template_and_writers(obj, old)
+    return Workload(
+        namespace=sys.intern(meta["namespace"]),
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        generation=number(meta.get("generation")),
+        observed=number((obj.get("status") or {}).get("observedGeneration")),
+        template=template,
+        writers=writers,
+        placement=placement_in(obj, old),
+        **particulars,
+    )
+
+
 def placement_in(obj: Obj, old: Workload | None) -> Placement:
     """On which nodes a workload's pods may run. old: the record before this event."""
     meta = obj["metadata"]
