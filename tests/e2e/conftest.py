@@ -15,10 +15,11 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import Cluster, Options, down, up
+from tests.cluster.cluster import is_free
 from tests.cluster.loadmodel.client import LoadModel
 from tests.support import audit
 from tests.support.install import ROOT, install, operator_kubeconfig
-from tests.support.operator import Operator, is_free
+from tests.support.operator import Operator
 from tests.support.world import World
 
 STATE = Path(os.environ.get("RESILIENCE_TEST_STATE") or ROOT / ".local" / "test")
@@ -60,9 +61,9 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _audit(session: pytest.Session, *, complete: bool, say: Callable[[str], None]) -> None:
-    """Tell what the operator's account was refused and, where complete, which rights it never used.
+    """Fail the session for what the operator's account was refused and, where complete, for rights it never used.
 
-    It is told and fails nothing yet: a whole suite on a fresh cluster has still to show that it is steady.
+    In a cluster that was there before, others may be at work with unfinished rights: there it is only told.
     """
     if not Cluster.load(STATE).audit_log.exists():
         return
@@ -70,6 +71,8 @@ def _audit(session: pytest.Session, *, complete: bool, say: Callable[[str], None
     say("")
     for violation in found:
         say(f"audit of rights: {violation}")
+    if found and session.config.stash[_started]:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
     if not found:
         say(f"audit of rights: nothing was refused{', and every right was used' if complete else ''}")
 

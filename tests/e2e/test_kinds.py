@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubernetes import client
 
-from tests.e2e.test_release import bad
+from tests.e2e.test_release import bad, guard
 from tests.support.install import NAMESPACE, SERVICE_ACCOUNT
 from tests.support.operator import Operator
 from tests.support.world import World
@@ -13,14 +13,10 @@ HELD = 1_000_000
 ORIGINAL = "resilience-operator.io/original-partition"
 
 
-def guard(then: list[dict[str, object]]) -> list[dict[str, object]]:
-    return [{"name": "failing-release", "when": {"signal": "error-rate", "above": "1%"}, "then": then}]
-
-
 def settle(world: World, kind: str, then: list[dict[str, object]]) -> None:
     world.workload(kind)
     world.load.workload(world.namespace, "checkout", rps=90)
-    world.policy(targetRef={"kind": kind}, replicas={"min": 3}, rules=guard(then))
+    world.policy(targetRef={"kind": kind}, replicas={"min": 3}, rules=guard(*then))
     world.until_phase("Stable")
     world.until_verdict("error-rate", "Ok")
     bad(world, ratio=0.3)

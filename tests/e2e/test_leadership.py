@@ -6,20 +6,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.e2e.test_release import bad, settle
+from tests.e2e.test_release import bad, guard, settle
 from tests.e2e.test_scaling import after_evaluations
 from tests.support.install import grant_lease
 from tests.support.operator import Operator
 from tests.support.waiting import eventually, throughout
 from tests.support.world import World
 
-SLOW_ROLLBACK = [
-    {
-        "name": "failing-release",
-        "when": {"signal": "error-rate", "above": "1%"},
-        "then": [{"pauseRollout": {}}, {"rollback": {"after": "30s"}}],
-    }
-]
+SLOW_ROLLBACK = guard({"pauseRollout": {}}, {"rollback": {"after": "30s"}})
 
 
 @pytest.fixture

@@ -119,7 +119,8 @@ class Installation:
 
 @contextmanager
 def installed(kubectl: Kubectl, folder: Path, draft: Path) -> Iterator[Installation]:
-    mark = uuid.uuid4().hex[:6]
+    # A letter first: a bare 12e345 is text to one YAML parser, and a number to the next.
+    mark = f"m{uuid.uuid4().hex[:6]}"
     namespace, suffix = f"manifests-{mark}", f"-{mark}"
     (draft / "kustomization.yaml").write_text(
         yaml.safe_dump(

@@ -23,6 +23,11 @@ def settle(world: World, deployment: dict[str, object] | None = None, **policy: 
     world.until_verdict("error-rate", "Ok")
 
 
+def guard(*then: dict[str, object]) -> list[dict[str, object]]:
+    """The rule against a failing release, with what is to be done."""
+    return [{"name": "failing-release", "when": {"signal": "error-rate", "above": "1%"}, "then": list(then)}]
+
+
 def bad(world: World, tag: str = "2.0", ratio: float = 0.2) -> None:
     """Declare an image to answer with errors."""
     world.load.image(world.image(tag), error_ratio=ratio)
@@ -86,11 +91,7 @@ def test_a_dry_run_of_a_failing_release_changes_nothing(world: World, operator: 
 
 
 def test_a_restart_while_paused_goes_on_to_the_rollback(world: World, operator: Operator) -> None:
-    settle(world, rules=[{
-        "name": "failing-release",
-        "when": {"signal": "error-rate", "above": "1%"},
-        "then": [{"pauseRollout": {}}, {"rollback": {"after": "20s"}}],
-    }])  # fmt: skip
+    settle(world, rules=guard({"pauseRollout": {}}, {"rollback": {"after": "20s"}}))
     bad(world)
     world.release("2.0")
     world.until_phase("Paused")
@@ -106,11 +107,7 @@ def test_a_restart_while_paused_goes_on_to_the_rollback(world: World, operator: 
 
 
 def test_a_pause_of_the_operators_own_goes_with_the_policy(world: World, operator: Operator) -> None:
-    settle(world, rules=[{
-        "name": "failing-release",
-        "when": {"signal": "error-rate", "above": "1%"},
-        "then": [{"pauseRollout": {}}],
-    }])  # fmt: skip
+    settle(world, rules=guard({"pauseRollout": {}}))
     bad(world)
     world.release("2.0")
     world.until_phase("Paused")
@@ -122,11 +119,7 @@ def test_a_pause_of_the_operators_own_goes_with_the_policy(world: World, operato
 
 
 def test_a_policy_deleted_while_no_operator_ran_leaves_no_pause(world: World, operator: Operator) -> None:
-    settle(world, rules=[{
-        "name": "failing-release",
-        "when": {"signal": "error-rate", "above": "1%"},
-        "then": [{"pauseRollout": {}}],
-    }])  # fmt: skip
+    settle(world, rules=guard({"pauseRollout": {}}))
     bad(world)
     world.release("2.0")
     world.until_phase("Paused")
@@ -149,11 +142,7 @@ def test_a_pause_by_hand_is_never_lifted(world: World, operator: Operator) -> No
 
 
 def test_a_resume_by_hand_is_not_fought_over(world: World, operator: Operator) -> None:
-    settle(world, rules=[{
-        "name": "failing-release",
-        "when": {"signal": "error-rate", "above": "1%"},
-        "then": [{"pauseRollout": {}}, {"rollback": {"after": "1m"}}],
-    }])  # fmt: skip
+    settle(world, rules=guard({"pauseRollout": {}}, {"rollback": {"after": "1m"}}))
     bad(world)
     world.release("2.0")
     world.until_phase("Paused")

@@ -332,10 +332,10 @@ async def test_no_failure_leaks_a_socket_or_thread(serve: Callable[..., Server],
     before, threads = open_sockets(), threading.active_count()
     for _ in range(200):
         await once()
-    # The server's side of a connection ends a moment after ours.
-    await asyncio.sleep(0.1)
-    assert open_sockets() <= before + 4
-    assert threading.active_count() <= threads + 8
+    # The server's side of a connection ends a moment after ours; how long a moment is, the machine's load says.
+    async with asyncio.timeout(30):
+        while open_sockets() > before + 4 or threading.active_count() > threads + 8:
+            await asyncio.sleep(0.05)
     await found.close()
 
 
