@@ -233,9 +233,38 @@ def test_no_traffic_before_the_first_pod_is_ready_is_not_told() -> None:
         assert reasons(run.look(seen(error_rate=split(a=ratio(3, 3000))))) == []
 
 
+GONE = {name: unknown() for name in SIGNALS}
+
+
+def test_a_gap_in_the_metrics_is_no_acquittal() -> None:
+    """Convicted beside the old pods, measured again when none of those is left: it still is to blame."""
+    run = Run(policy(replace(GUARD, rollback=Rollback(after=600.0))))
+    run.look(GONE)  # what it was like before this release is not known
+    run.target = releasing()
+    assert verbs(run.look(seen(error_rate=BAD_B))) == ["pauseRollout"]
+    run.target = replace(rolled_out(), paused=True, paused_by="resilience-operator")
+    for _ in range(20):
+        assert verbs(run.look(GONE)) == []
+    alone = seen(error_rate=split(b=ratio(600, 3000)))
+    assert verbs(run.look(alone)) == [], "it is charged anew, and `after` counts from here"
+    assert verbs(run.look(alone, after=600.0)) == ["rollback"]
+
+
+@pytest.mark.parametrize(("gap", "blamed"), [(30.0, True), (600.0, False)])
+def test_a_short_gap_as_a_release_begins_makes_it_not_immune(gap: float, blamed: bool) -> None:
+    run = Run(policy(GUARD))
+    run.look()
+    run.look(GONE)
+    run.look(GONE, after=gap)
+    run.target = rolled_out()
+    run.look(GONE)
+    decision = run.look(seen(error_rate=split(b=ratio(600, 3000))))
+    assert verbs(decision) == (["pauseRollout"] if blamed else [])
+
+
 def test_unknown_never_acts() -> None:
     run = begun(LOAD, GUARD)
     for _ in range(40):
-        decision = run.look({name: unknown() for name in SIGNALS})
+        decision = run.look(GONE)
         assert verbs(decision) == []
         assert all(r.verdict is Verdict.UNKNOWN for r in decision.rules)

@@ -11,7 +11,22 @@ from resilience_operator.decision.policy import Condition, Rule, ScaleUp
 from resilience_operator.decision.remember import happened, remember, settle
 from resilience_operator.decision.target import HorizontalPodAutoscaler, TargetState
 
-from .decision_builders import BAD_B, FAILING, GOOD_B, T0, Run, policy, releasing, seen, target, verbs, whole
+from .decision_builders import (
+    BAD_B,
+    FAILING,
+    GOOD_B,
+    T0,
+    Run,
+    policy,
+    ratio,
+    releasing,
+    revision,
+    seen,
+    split,
+    target,
+    verbs,
+    whole,
+)
 
 OURS = {"paused": True, "paused_by": "resilience-operator"}
 THEIRS = {"paused": True, "paused_by": "kubectl-rollout"}
@@ -39,6 +54,12 @@ def command(verb: Verb, to: int | str | None = None, via: str = "") -> Command:
         pytest.param(command(Verb.RESUME, "b"), releasing(**OURS), releasing(), id="resume"),
         pytest.param(command(Verb.ROLLBACK, "a"), releasing(), target(revision="a"), id="rollback"),
         pytest.param(command(Verb.ROLLBACK, "a"), target(revision="a", **OURS), target(), id="rollback unpauses too"),
+        pytest.param(
+            Command(Verb.ROLLBACK, "Reason", "message", ("r",), from_="b", to="a"),
+            target(revision="c", revisions=(revision("a", 1), revision("b", 2), revision("c", 3))),
+            target(revision="c", revisions=(revision("b", 2), revision("a", 3), revision("c", 4))),
+            id="rollback, and another release since",
+        ),
     ],
 )
 def test_what_the_target_shows_happened(done: Command, before: TargetState, after: TargetState) -> None:
@@ -100,6 +121,26 @@ def test_killed_around_the_rollback(landed: bool) -> None:
     assert verbs(decision) == ([] if landed else ["rollback"])
     assert run.release.phase is Phase.ROLLING_BACK
     assert [(q.revision, q.rollbacks) for q in run.memory.quarantined] == [("b", 1)]
+
+
+def test_killed_after_the_rollback_and_a_new_release_came_first() -> None:
+    run = Run(policy(FAILING))
+    run.look()
+    run.target = releasing()
+    run.look(seen(error_rate=BAD_B))
+    run.look(seen(error_rate=BAD_B))
+    memory = killed(run, seen(error_rate=BAD_B))
+    run.target = target(
+        revision="c",
+        rolled_out=False,
+        revisions=(revision("b", 2, replicas=0), revision("a", 3, replicas=2), revision("c", 4, replicas=2)),
+    )
+    run.memory, outcomes = settle(memory, run.target)
+    assert [o.command.verb for o in outcomes] == [Verb.ROLLBACK]
+    decision = run.look(seen(error_rate=split(a=ratio(3, 3000), c=ratio(3, 3000))))
+    assert verbs(decision) == []
+    assert (run.release.phase, run.release.revision) == (Phase.PROGRESSING, "c")
+    assert [q.revision for q in run.memory.quarantined] == ["b"]
 
 
 @pytest.mark.parametrize("landed", [True, False])

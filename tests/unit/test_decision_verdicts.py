@@ -3,15 +3,25 @@
 import pytest
 
 from resilience_operator.decision.decide import decide
+from resilience_operator.decision.evidence import Judgement
 from resilience_operator.decision.memory import Timer, Verdict
 from resilience_operator.decision.observation import Measured
 from resilience_operator.decision.policy import Condition, Rule, ScaleUp
-from resilience_operator.decision.verdicts import advance, combine
+from resilience_operator.decision.verdicts import advance, combine, last_known
 
 from .decision_builders import CPU, Run, policy, seen, unknown, verdict, whole
 
 OK, PENDING, BREACH, UNKNOWN = Verdict.OK, Verdict.PENDING, Verdict.BREACH, Verdict.UNKNOWN
 Y, N, X = True, False, None
+MISSING = Judgement(None, "NoData", "")
+FEW = Judgement(None, "TooFewSamples", "", 0.0)
+
+
+def judged(crossed: bool | Judgement | None) -> Judgement:
+    """Y or N; X is no measurement at all."""
+    if isinstance(crossed, Judgement):
+        return crossed
+    return MISSING if crossed is None else Judgement(crossed, "", "", 1.0)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +43,7 @@ Y, N, X = True, False, None
 def test_one_condition(crossed: list[bool | None], hold: float, expected: list[Verdict | None]) -> None:
     timer, found = Timer(), []
     for i, one in enumerate(crossed):
-        timer = advance(timer, one, hold, 1000.0 + 15 * i, patience=45.0)
+        timer = advance(timer, judged(one), hold, 1000.0 + 15 * i, patience=45.0)
         found.append(timer.verdict)
     assert found == [UNKNOWN if e is None else e for e in expected]
 
@@ -42,8 +52,26 @@ def test_one_condition(crossed: list[bool | None], hold: float, expected: list[V
 def test_nothing_changes_while_nothing_happens(crossed: bool | None) -> None:
     timer = Timer()
     for i in range(10):
-        timer = advance(timer, crossed, 30.0, 1000.0 + 15 * i, patience=45.0)
-    assert advance(timer, crossed, 30.0, 5000.0, patience=45.0) is timer
+        timer = advance(timer, judged(crossed), 30.0, 1000.0 + 15 * i, patience=45.0)
+    assert advance(timer, judged(crossed), 30.0, 5000.0, patience=45.0) is timer
+
+
+@pytest.mark.parametrize(
+    ("judgements", "since", "expected"),
+    [
+        pytest.param([N, X, X], 1000.0, OK, id="a gap after Ok"),
+        pytest.param([N, X, X], 1016.0, UNKNOWN, id="one that is too long"),
+        pytest.param([Y, X, X, X, X, X], 1000.0, BREACH, id="after a breach, whose timer has ended"),
+        pytest.param([X, X], 1000.0, UNKNOWN, id="nothing was ever known"),
+        pytest.param([N, FEW, X], 1000.0, UNKNOWN, id="what was measured last proves nothing"),
+        pytest.param([N, X, Y], 1000.0, BREACH, id="known again"),
+    ],
+)
+def test_what_was_known_last(judgements: list[bool | Judgement | None], since: float, expected: Verdict) -> None:
+    timer = Timer()
+    for i, one in enumerate(judgements):
+        timer = advance(timer, judged(one), 0.0, 1000.0 + 15 * i, patience=45.0)
+    assert last_known(timer, since) is expected
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,8 @@ from resilience_operator.decision.overlay import in_earnest, overlay, still_hold
 from resilience_operator.decision.policy import Policy, Rule, Signal
 from resilience_operator.decision.report import RuleReport, SignalReport, signal_reports, tell, with_notes
 from resilience_operator.decision.target import TargetState
-from resilience_operator.decision.trial import measured_from, share, suppress, turned_by, unjudged
-from resilience_operator.decision.verdicts import PATIENCE, Reading, breach_since, combine, read, verdict_of
+from resilience_operator.decision.trial import convicted, measured_from, share, suppress, turned_by, unjudged
+from resilience_operator.decision.verdicts import PATIENCE, Reading, breach_since, combine, last_known, read, verdict_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,9 @@ def decide(
     shadow = still_holds(memory.shadow, target)
     seen = overlay(target, shadow)
     quarantined = {q.revision: q for q in memory.quarantined}
-    release = lifecycle.follow(memory.release, policy, seen, quarantined, _ok_rules(policy, memory), now, notices)
+    lookback = max(patience, policy.window)
+    ok_rules = _ok_rules(policy, memory, now - lookback)
+    release = lifecycle.follow(memory.release, policy, seen, quarantined, ok_rules, now, notices)
     hands = scaling.watch_hands(_as_really_seen(memory, shadow), seen, notices)
     watched = release.phase in lifecycle.UNDER_WATCH
     # What was held against one revision is not held against the next.
@@ -86,7 +88,6 @@ def decide(
     charges: list[judging.Charge] = []
     demands: list[scaling.Demand] = []
     calls: list[Command] = []
-    lookback = max(patience, policy.window)
     measured = clean = True
     accused: set[str] = set()
     for rule in policy.rules:
@@ -114,6 +115,8 @@ def decide(
             blame = verdict_of(rule, against)
             guilty = breach_since(before.guilty, blame, against, now)
             release = share(release, rule, verdict, against)
+            if guilty is not None:
+                release = convicted(release, rule)
             blamed = tuple([r.timer for r in against])
             if blamed != before.blame or guilty != before.guilty:
                 after = replace(after, blame=blamed, guilty=guilty)
@@ -197,11 +200,14 @@ def _unknown_since(readings: Iterable[Reading]) -> float | None:
     return min((r.timer.unknown for r in readings if r.timer.unknown is not None), default=None)
 
 
-def _ok_rules(policy: Policy, memory: Memory) -> Iterator[str]:
-    """The rules that were Ok when last looked at. Only a new release asks, so they are found only then."""
+def _ok_rules(policy: Policy, memory: Memory, since: float) -> Iterator[str]:
+    """The rules that were Ok when last measured, at `since` or later. Only a new release asks for them.
+
+    So a gap in the metrics just as a release begins does not make it immune.
+    """
     for rule in policy.rules:
         last = memory.rules.get(rule.name)
-        if last and last.timers and combine(rule, [t.verdict for t in last.timers]) is Verdict.OK:
+        if last and last.timers and combine(rule, [last_known(t, since) for t in last.timers]) is Verdict.OK:
             yield rule.name
 
 

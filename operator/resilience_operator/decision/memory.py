@@ -34,12 +34,14 @@ class Timer:
 
     since: when `verdict` began. crossed: the first crossing seen of the present excursion, None while not crossed.
     unknown: since when there is no measurement, None while there is one.
+    last: while nothing at all is measured, the verdict before that; else Unknown.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
     since: float = 0.0
     crossed: float | None = None
     unknown: float | None = None
+    last: Verdict = Verdict.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ class ReleaseMemory:
 
     since: when `phase` began. good: the revision that is last known good.
     ready: when the bake began, moved on by the time in which nothing could be measured; unmeasured: since when.
-    ok_before: rules that guard releases and were Ok when this one began (only those can be turned by it).
+    ok_before: rules that were Ok when this one began, or that it was since found to breach while the old revision did
+        not (only those can be turned by it).
     before: the counted signals as they were then. began: when the new revision began to be measured.
     shared: rules that the old revision was found to breach as well, and that were not Ok since.
     paused: when this operator paused it, and `paused_rule` on whose account.

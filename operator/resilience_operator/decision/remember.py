@@ -104,9 +104,20 @@ def happened(command: Command, target: TargetState) -> bool:
         case Verb.RESUME:
             return not target.paused
         case Verb.ROLLBACK:
-            return target.revision == command.to and not target.paused
+            return _rollback_shows(command, target)
         case _:
             return False
+
+
+def _rollback_shows(command: Command, target: TargetState) -> bool:
+    """Whether the target runs the restored revision, or did before yet another one was released.
+
+    A controller gives a revision that comes back the next number; before a rollback the failing one has the highest.
+    """
+    if target.revision in (command.from_, command.to):
+        return target.revision == command.to and not target.paused
+    left, restored = target.find(str(command.from_)), target.find(str(command.to))
+    return left is not None and restored is not None and restored.number > left.number
 
 
 def settle(memory: Memory, target: TargetState) -> tuple[Memory, tuple[Outcome, ...]]:

@@ -38,6 +38,16 @@ def turned_by(release: ReleaseMemory, rule: Rule) -> bool:
     return rule.name in release.ok_before and rule.name not in release.shared
 
 
+def convicted(release: ReleaseMemory, rule: Rule) -> ReleaseMemory:
+    """Remember that the release was found to breach the rule where the old revision did not.
+
+    A gap in the metrics, after which no old pod is left to compare with, is no acquittal.
+    """
+    if rule.name in release.ok_before:
+        return release
+    return replace(release, ok_before=(*release.ok_before, rule.name))
+
+
 def share(release: ReleaseMemory, rule: Rule, verdict: Verdict, against: Sequence[Reading]) -> ReleaseMemory:
     """Remember that the old pods breach the rule too, until it is Ok again."""
     shared = rule.name in release.shared

@@ -22,25 +22,33 @@ class Reading:
     timer: Timer
 
 
-def advance(timer: Timer, crossed: bool | None, hold: float, now: float, patience: float) -> Timer:
+def advance(timer: Timer, judgement: Judgement, hold: float, now: float, patience: float) -> Timer:
     """A condition's timer after one more judgement; the same object when nothing changed.
 
     Unknown neither proves nor resets: the first crossing is kept until Unknown has lasted `patience` seconds.
     """
+    crossed = judgement.crossed
+    last = Verdict.UNKNOWN
     unknown: float | None = None
     since_crossed: float | None = None
     if crossed is None:
         unknown = now if timer.unknown is None else timer.unknown
         since_crossed = timer.crossed if now - unknown < patience else None
         verdict = Verdict.UNKNOWN
+        if judgement.value is None:
+            last = timer.last if timer.verdict is Verdict.UNKNOWN else timer.verdict
     elif crossed:
         since_crossed = now if timer.crossed is None else timer.crossed
         verdict = Verdict.BREACH if now - since_crossed >= hold else Verdict.PENDING
     else:
         verdict = Verdict.OK
-    if verdict is timer.verdict and since_crossed == timer.crossed and unknown == timer.unknown:
-        return timer
-    return Timer(verdict, timer.since if verdict is timer.verdict else now, since_crossed, unknown)
+    after = Timer(verdict, timer.since if verdict is timer.verdict else now, since_crossed, unknown, last)
+    return timer if after == timer else after
+
+
+def last_known(timer: Timer, since: float) -> Verdict:
+    """The verdict when there last was a measurement, if that was at `since` or later."""
+    return timer.last if timer.unknown is not None and timer.unknown >= since else timer.verdict
 
 
 def read(
@@ -55,7 +63,7 @@ def read(
     for index, condition in enumerate(rule.conditions):
         judgement = judged(condition)
         timer = timers[index] if index < len(timers) else Timer(since=now)
-        readings.append(Reading(condition, judgement, advance(timer, judgement.crossed, condition.hold, now, patience)))
+        readings.append(Reading(condition, judgement, advance(timer, judgement, condition.hold, now, patience)))
     return tuple(readings)
 
 
