@@ -143,6 +143,7 @@ def test_every_way_to_fail_changes_nothing_and_harms_nobody_else(world: World, s
     )
     assert lateness(operator) == late, "an evaluation began more than an interval late"
     assert len(sources.proxies[WELL].seen()) > asked[WELL]
+    world.until(lambda: left_alone(world, "500"), "it is told why the source is left alone", "500")
 
     for proxy in sources.proxies.values():
         proxy.clear()
@@ -172,6 +173,12 @@ def reasons(world: World, name: str) -> set[str]:
     """Why signals of this policy have no value, where all of them have none."""
     signals = world.status(name).get("signals", ())
     return {s.get("reason", "") for s in signals} if all(s["verdict"] == "Unknown" for s in signals) else set()
+
+
+def left_alone(world: World, name: str) -> bool:
+    """Whether the breaker is open, and the policy says what the source failed with."""
+    found = world.condition("MetricsAvailable", name)
+    return found["reason"] == "CircuitOpen" and "SourceUnreachable (HTTP 500" in found["message"]
 
 
 def untouched(world: World, name: str) -> bool:

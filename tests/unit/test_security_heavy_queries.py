@@ -10,8 +10,9 @@ import pytest
 from resilience_operator.resilience.breaker import BreakerSettings, State
 from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.resilience.errors import CallError, Expired, TryAgain
-from resilience_operator.signals.breakers import ANSWERED_SECONDS, Breakers, CircuitOpenError
+from resilience_operator.signals.breakers import ANSWERED_SECONDS, Breakers
 from resilience_operator.signals.source import Answer
+from resilience_operator.signals.unanswered import CircuitOpenError
 
 Ask = Callable[[], Awaitable[Answer]]
 

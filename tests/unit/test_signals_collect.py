@@ -13,12 +13,13 @@ from resilience_operator.resilience.breaker import BreakerSettings, State
 from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.resilience.errors import Expired, GiveUp, LoginAgain, TryAgain
 from resilience_operator.resilience.retry import Retry, RetryPolicy
-from resilience_operator.signals.breakers import Breakers, CircuitOpenError
+from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.collect import Collector
 from resilience_operator.signals.model import Signal, SignalRequest
 from resilience_operator.signals.registry import Sources
 from resilience_operator.signals.scope import Scope
 from resilience_operator.signals.source import Answer, MetricSource, Series
+from resilience_operator.signals.unanswered import CircuitOpenError
 
 NOW = 1_700_000_000.0
 
@@ -181,6 +182,7 @@ async def test_concurrency_is_bounded() -> None:
         (TryAgain("no answer in time", reason="timeout"), "SourceTimedOut", "no answer in time"),
         (Expired("late", reason="deadline"), "SourceTimedOut", "late"),
         (TryAgain("refused", reason="refused"), "SourceUnreachable", "refused"),
+        (TryAgain("no such name", reason="dns"), "NameNotResolved", "no such name"),
         (TryAgain("HTTP 500", reason="status_500"), "SourceUnreachable", "HTTP 500"),
         (TryAgain("half", reason="bad_answer"), "BadAnswer", "half"),
         (GiveUp("large", reason="too_large"), "BadAnswer", "large"),
@@ -341,10 +343,10 @@ async def test_one_who_leaves_does_not_take_the_answer_from_others() -> None:
 
 
 class TestBreakers:
-    def guarded(self, source: Recorded, clock: Clock) -> tuple[Collector, Breakers]:
+    def guarded(self, source: Recorded, clock: Clock, attempts: int = 1) -> tuple[Collector, Breakers]:
         settings = BreakerSettings(minimum_calls=4, open_for=10, trial_calls=1)
         breakers = Breakers(settings, clock=clock)
-        retry = Retry(RetryPolicy(attempts=1))
+        retry = Retry(RetryPolicy(attempts=attempts, base=0))
         return Collector(Sources({"default": source}), retry=retry, breakers=breakers, clock=clock), breakers
 
     async def fail(self, source: Recorded, clock: Clock, times: int = 4) -> tuple[Collector, Breakers]:
@@ -359,17 +361,28 @@ class TestBreakers:
         [left] = await collect(found, ask("own", query="y"))
         assert (left.reason, len(source.asked)) == ("CircuitOpen", 4)
         assert "4 of 4 calls failed" in left.message
+        assert left.message.endswith("the last with SourceUnreachable (x)")
         clock.now += 11
         source.answers = lambda q: Answer([Series({}, 7, NOW)])
         [again] = await collect(found, ask("own", query="y"))
         assert again.measured
         assert breakers.all["default"].state is State.CLOSED
 
+    async def test_what_a_retry_comes_to_is_not_counted(self) -> None:
+        source = Recorded(lambda q: TryAgain("x", reason="refused"))
+        found, breakers = self.guarded(source, Clock(), attempts=3)
+        for i in range(3):
+            await collect(found, ask("own", query=f"x{i}"))
+        assert (len(source.asked), breakers.all["default"].tally.calls) == (9, 3)
+        [opening] = await collect(found, ask("own", query="x3"))
+        assert (opening.reason, len(source.asked)) == ("CircuitOpen", 10), "once it is open nothing is tried again"
+
     async def test_a_hanging_source_is_left_alone(self) -> None:
         source = Recorded(shop, delay=5)
         found, _ = await self.fail(source, Clock())
         [left] = await collect(found, ask("own", query="y"))
         assert left.reason == "CircuitOpen"
+        assert "SourceTimedOut" in left.message
 
     @pytest.mark.parametrize(
         "error",

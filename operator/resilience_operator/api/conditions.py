@@ -50,6 +50,7 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
         "TooFewSamples": "Fewer requests than minSamples stand behind a value.",
         "AmbiguousResult": "A query answered several series where one was meant.",
         "SourceUnreachable": "The metric source cannot be reached, or answers that it cannot serve.",
+        "NameNotResolved": "DNS does not know the metric source's host name, or cannot be asked.",
         "SourceTimedOut": "The metric source did not answer in time.",
         "SourceRefused": "The metric source refused the operator: credentials or permissions are wrong.",
         "SourceNotFound": "The operator's configuration has no metric source of that name.",
@@ -60,7 +61,8 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
         "NodesNotWatched": "The operator does not watch nodes, as it looks at single namespaces: no zones are known.",
         "NodesNotListed": "The nodes could not be listed, or their watch is broken: lost zones are not known.",
         "NoZones": "No node that the pods could run on has a zone.",
-        "CircuitOpen": "The metric source failed so often, or was so slow, that it is left alone for a while.",
+        "CircuitOpen": "The metric source failed so often, or was so slow, that it is left alone for a while; "
+        "the message says what it failed with.",
     },
     ConditionType.RELEASE_HEALTHY: {
         "NoRelease": "No release is under way: every pod runs a revision that got through its bake.",

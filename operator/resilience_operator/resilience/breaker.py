@@ -98,6 +98,7 @@ class Breaker:
         self._since = clock()
         self._trials = 0
         self._judged = Tally()
+        self._failure = ""
 
     @property
     def state(self) -> State:
@@ -134,14 +135,16 @@ class Breaker:
                 self._trials += 1
                 return True
 
-    def record(self, duration: float, ok: bool) -> None:
-        """The outcome of a call that took `duration` seconds.
+    def record(self, duration: float, ok: bool, why: str = "") -> None:
+        """The outcome of a call that took `duration` seconds; `why` it failed, in a few words, for people.
 
         A call that began in a state before this one says nothing about it and is left out.
         """
         now = self._clock()
         if self.state is State.OPEN or now - duration + _TOLERANCE < self._eldest():
             return
+        if not ok:
+            self._failure = why
         call = Tally(1, int(not ok), int(duration > self.settings.slow_call))
         if self._state is State.HALF_OPEN:
             self._judged += call
@@ -174,7 +177,8 @@ class Breaker:
     def _too_bad(self, tally: Tally) -> str:
         s = self.settings
         if tally.failure_rate > s.failure_rate:
-            return f"{tally.failed} of {tally.calls} calls failed (more than {s.failure_rate:.0%})"
+            last = f", the last with {self._failure}" if self._failure else ""
+            return f"{tally.failed} of {tally.calls} calls failed (more than {s.failure_rate:.0%}){last}"
         if tally.slow_rate > s.slow_rate:
             return (
                 f"{tally.slow} of {tally.calls} calls took over {s.slow_call * 1000:.0f} ms "
@@ -196,6 +200,7 @@ class Breaker:
         self._since = self._clock()
         self._trials, self._judged = 0, Tally()
         self._window.clear()
+        self._failure = ""
         if self._on_change is None:
             return
         try:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from resilience_operator.resilience.deadline import Clock, Deadline
-from resilience_operator.resilience.errors import CallError, Expired, GiveUp, LoginAgain, TryAgain
 from resilience_operator.resilience.retry import Retry, RetryPolicy
 from resilience_operator.signals import reasons
-from resilience_operator.signals.breakers import Breakers, CircuitOpenError
+from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.registry import Sources
 from resilience_operator.signals.source import Answer, MetricSource
+from resilience_operator.signals.unanswered import Failure, SourceNotFoundError, failure_of
 
 Digest = Callable[[Answer], Any]
 """Makes of an answer what is kept of it. Pure; part of the question's identity, so it must be a module's
@@ -41,14 +41,6 @@ class Question:
     promql: str
     digest: Digest
     own: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why there is no answer: a stable reason and a sentence."""
-
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,11 +163,15 @@ class Desk:
         async def ask() -> Answer:
             return await source.query(question.promql, deadline=deadline)
 
+        attempts = 0
+
         async def attempt() -> Answer:
+            nonlocal attempts
             async with places.own if question.own else nullcontext(), places.all:
+                attempts += 1
                 if self._breakers is None:
                     return await ask()
-                return await self._breakers.call(question.source, ask, deadline, own=question.own)
+                return await self._breakers.call(question.source, ask, deadline, own=question.own, again=attempts > 1)
 
         return await self._retry.call(attempt, deadline=deadline, dependency=f"prometheus/{question.source}")
 
@@ -193,47 +189,9 @@ class Desk:
             self._replies = {q: r for q, r in self._replies.items() if now - r.asked < _KEEP_SECONDS}
 
 
-class SourceNotFoundError(Exception):
-    """No source of that name is configured."""
-
-
 def _acceptable(reply: Reply, max_age: float) -> float:
     return max_age if reply.failure is None else min(max_age, _KEEP_FAILURE_SECONDS)
 
 
 def _late(source: str) -> Failure:
     return Failure(reasons.SOURCE_TIMED_OUT, f"metric source {source!r} did not answer in time")
-
-
-_BY_REASON = {
-    "timeout": reasons.SOURCE_TIMED_OUT,
-    "deadline": reasons.SOURCE_TIMED_OUT,
-    "bad_answer": reasons.BAD_ANSWER,
-    "too_large": reasons.BAD_ANSWER,
-    "bad_query": reasons.BAD_QUERY,
-    "plugin_missing": reasons.SOURCE_NOT_FOUND,
-}
-
-
-def failure_of(error: Exception, source: str) -> Failure:
-    """The reason and sentence that an error stands for."""
-    match error:
-        case SourceNotFoundError():
-            return Failure(reasons.SOURCE_NOT_FOUND, str(error))
-        case CircuitOpenError():
-            return Failure(reasons.CIRCUIT_OPEN, f"metric source {source!r} is left alone: {error}")
-        case CallError():
-            if (reason := _BY_REASON.get(error.reason)) is None:
-                match error:
-                    case Expired():
-                        reason = reasons.SOURCE_TIMED_OUT
-                    case LoginAgain() | GiveUp():
-                        reason = reasons.SOURCE_REFUSED
-                    case TryAgain():
-                        reason = reasons.SOURCE_UNREACHABLE
-                    case _:
-                        reason = reasons.BAD_ANSWER
-            return Failure(reason, f"metric source {source!r}: {error.message}")
-        case _:
-            # A plugin's own exception: its text is not ours to repeat.
-            return Failure(reasons.BAD_ANSWER, f"metric source {source!r} failed with {type(error).__name__}")

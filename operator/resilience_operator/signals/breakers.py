@@ -9,7 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from resilience_operator.resilience.breaker import Breaker, BreakerSettings, State
 from resilience_operator.resilience.deadline import Clock, Deadline
 from resilience_operator.resilience.errors import CallError, Expired, TryAgain
+from resilience_operator.signals import reasons
 from resilience_operator.signals.source import Answer
+from resilience_operator.signals.unanswered import CircuitOpenError, briefly
 
 OnChange = Callable[[str, State, State, str], None]
 """Told of (source, before, after, why)."""
@@ -18,10 +20,6 @@ OnChange = Callable[[str, State, State, str], None]
 ANSWERED_SECONDS = 600.0
 """How long one answer is proof that a source does not hang: the longest interval, so that whoever asks seldom is safe
 from the heavy queries of others."""
-
-
-class CircuitOpenError(Exception):
-    """The source is left alone for a while; the text says why."""
 
 
 class Breakers:
@@ -47,37 +45,46 @@ class Breakers:
         return self._breakers
 
     async def call(
-        self, source: str, ask: Callable[[], Awaitable[Answer]], deadline: Deadline, *, own: bool = False
+        self,
+        source: str,
+        ask: Callable[[], Awaitable[Answer]],
+        deadline: Deadline,
+        *,
+        own: bool = False,
+        again: bool = False,
     ) -> Answer:
         """Call, unless the source is left alone: then CircuitOpenError.
 
         own: it is a policy's own query, which may cost whatever its author likes. While the source answers others,
         how long it takes speaks of the query and is not counted; else one author's heavy query would take the
         source from everybody.
+        again: it is a retry, which comes so soon after the first call that it proves nothing more: it is not counted.
+        Else one moment's failure would be worth several calls, and few questions would reach `minimum_calls`.
         """
         breaker = self._breaker(source)
         if not breaker.acquire():
             raise CircuitOpenError(self._why.get(source, ""))
         started = self._clock()
 
-        def settle(*, ok: bool, late: bool = False) -> None:
+        def settle(*, ok: bool, late: bool = False, why: str = "") -> None:
             took = self._clock() - started
-            if own and (late or took > breaker.settings.slow_call) and self._answers(source, started):
+            heavy = own and (late or took > breaker.settings.slow_call) and self._answers(source, started)
+            if again or heavy:
                 breaker.cancel()
             else:
-                breaker.record(took, ok=ok)
+                breaker.record(took, ok=ok, why=why)
             if ok:
                 self._answered[source] = self._clock()
 
         try:
             answer = await ask()
         except Exception as error:
-            settle(ok=not _is_the_sources(error), late=_is_late(error))
+            settle(ok=not _is_the_sources(error), late=_is_late(error), why=briefly(error))
             raise
         except BaseException:
             # Called off; but a source that hangs is also called off, when the time is over.
             if deadline.expired:
-                settle(ok=False, late=True)
+                settle(ok=False, late=True, why=f"{reasons.SOURCE_TIMED_OUT} (no answer before the deadline)")
             else:
                 breaker.cancel()
             raise

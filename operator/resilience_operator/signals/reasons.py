@@ -20,6 +20,9 @@ AMBIGUOUS_RESULT: Final = "AmbiguousResult"
 SOURCE_UNREACHABLE: Final = "SourceUnreachable"
 """No connection, or the backend answered that it cannot serve (5xx, 429)."""
 
+NAME_NOT_RESOLVED: Final = "NameNotResolved"
+"""DNS does not know the backend's host name, or cannot be asked."""
+
 SOURCE_TIMED_OUT: Final = "SourceTimedOut"
 """No whole answer in time."""
 
