@@ -2,6 +2,8 @@
 
     python -m tests.bench.release_reaction [--releases N] [--outages N]
 
+An outage is the peers' (500, hanging, empty, NaN), at a proxy between the operator and the real Prometheus.
+
 On the real control plane with a real Prometheus, the operator under its own ServiceAccount. The clock starts when the
 bad value is readable: when the query that the operator asks answers, for the new revision alone, with an error rate
 over the threshold. The peers' figures are those of the same experiment on the same kind of machine (two cores, the
@@ -19,13 +21,19 @@ import time
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from tests.cluster import Options, down, up
 from tests.support.install import ROOT, install, operator_kubeconfig
 from tests.support.operator import Operator
+from tests.support.proxy import Proxy, faults, prometheus_proxy
+from tests.support.proxy.prometheus import data, values
 from tests.support.waiting import eventually
 from tests.support.world import World
 
@@ -44,6 +52,12 @@ metrics gone during a good release:
   Argo Rollouts   aborted it (500: 53 s, empty: 54 s, NaN: 29 s; hanging: 204 s, or promoted it unmeasured)
   Flagger         rolled it back in 44 to 60 s, in every case
 """
+OUTAGES = {
+    "500": faults.answer(500, "oh no", content_type="text/plain"),
+    "hanging": faults.hang(),
+    "empty": data(lambda d: d.update(result=[])),
+    "nan": values("NaN"),
+}
 SLOW = {
     "minReadySeconds": 20,
     "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
@@ -78,11 +92,11 @@ def when(look: Callable[[], object], what: str) -> float:
     return time.monotonic()
 
 
-def prepared(world: World) -> None:
+def prepared(world: World, source: str = "well") -> None:
     """A good release, watched and known."""
     world.deployment(replicas=4, **SLOW)
     world.load.workload(world.namespace, "checkout", rps=120, cpu_utilisation=0.3, latency_p99_seconds=0.2)
-    world.policy(replicas={"min": 4})
+    world.policy(replicas={"min": 4}, metricSource={"name": source})
     world.until_phase("Stable")
     # Until the old pods are available, and not only ready, the controller takes no pod away, bad or not.
     eventually(lambda: world.get()["status"].get("availableReplicas") == 4, "the good pods are available")
@@ -101,11 +115,11 @@ def bad_release(world: World) -> Reaction:
     return Reaction(paused - seen, gone - seen, gone - paused - AFTER)
 
 
-def outage(world: World, fault: str) -> tuple[bool, bool]:
+def outage(world: World, kind: str, proxy: Proxy) -> tuple[bool, bool]:
     """A good release while the metrics are gone: (rolled back or paused, called good unmeasured)."""
-    prepared(world)
+    prepared(world, kind)
     good = world.status()["target"]["lastGoodRevision"]
-    world.load.workload(world.namespace, "checkout", metrics=fault)
+    proxy.add(OUTAGES[kind])
     world.until_verdict("error-rate", "Unknown")
     world.release("1.1")
     world.until(lambda: world.told("ReleaseNotJudged") or world.told("BakeUnmeasured"), "it is told")
@@ -117,37 +131,49 @@ def main() -> int:
     """Prints the figures; 1 when a bound is broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.release_reaction")
     parser.add_argument("--releases", type=int, default=5, help="bad releases (default: %(default)s)")
-    parser.add_argument("--outages", type=int, default=1, help="good releases without metrics (default: %(default)s)")
+    parser.add_argument(
+        "--outages", type=int, default=1, help="good releases in each kind of outage (default: %(default)s)"
+    )
     options = parser.parse_args()
     cluster = up(Options(state=STATE, ports=PORTS))
     try:
         install(cluster)
-        with tempfile.TemporaryDirectory() as folder:
-            identity = operator_kubeconfig(cluster, Path(folder) / "kubeconfig")
-            operator = Operator(identity, cluster.prometheus_url, Path(folder) / "operator.log").start()
-            try:
-                return _measure(lambda: World(cluster, f"b-{uuid.uuid4().hex[:8]}").create(), options)
-            finally:
-                operator.stop()
+        with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+            folder = Path(temporary)
+            proxies = {kind: stack.enter_context(prometheus_proxy(cluster)) for kind in ("well", *OUTAGES)}
+            config = folder / "config.yaml"
+            config.write_text(yaml.safe_dump({"sources": [{"name": n, "url": p.url} for n, p in proxies.items()]}))
+            identity = operator_kubeconfig(cluster, folder / "kubeconfig")
+            operator = Operator(identity, cluster.prometheus_url, folder / "operator.log", ("--config", str(config)))
+            stack.callback(operator.start().stop)
+            return _measure(lambda: World(cluster, f"b-{uuid.uuid4().hex[:8]}").create(), proxies, options)
     finally:
         down(STATE)
 
 
-def _measure(fresh: Callable[[], World], options: argparse.Namespace) -> int:
+def _measure(fresh: Callable[[], World], proxies: Mapping[str, Proxy], options: argparse.Namespace) -> int:
     found = [bad_release(fresh()) for _ in range(options.releases)]
     print(
         f"{len(found)} bad releases: 20 % errors on the new pod, interval 5 s, window 10 s, back after {AFTER:.0f} s",
         flush=True,
     )
-    for what, values in (
+    for what, seconds in (
         (f"readable → paused            (bound {BOUND_PAUSED:.0f} s)", [r.paused for r in found]),
         ("readable → bad pods gone", [r.gone for r in found]),
         (f"rollback due → bad pods gone (bound {BOUND_GONE:.0f} s)", [r.after_due for r in found]),
     ):
-        print(f"  {what:44} median {statistics.median(values):5.2f} s   worst {max(values):5.2f} s")
-    faults = [outage(fresh(), fault) for fault in ("absent", "nan") for _ in range(options.outages)]
-    acted, unmeasured = sum(a for a, _ in faults), sum(u for _, u in faults)
-    print(f"{len(faults)} good releases without metrics (absent, NaN): {acted} acted on, {unmeasured} called good")
+        print(f"  {what:44} median {statistics.median(seconds):5.2f} s   worst {max(seconds):5.2f} s")
+    acted, unmeasured = 0, 0
+    for _ in range(options.outages):
+        with ThreadPoolExecutor(len(OUTAGES)) as side_by_side:
+            ended = list(side_by_side.map(lambda kind: outage(fresh(), kind, proxies[kind]), OUTAGES))
+        acted, unmeasured = acted + sum(a for a, _ in ended), unmeasured + sum(u for _, u in ended)
+        for kind in OUTAGES:
+            proxies[kind].clear()
+    print(
+        f"{options.outages * len(OUTAGES)} good releases without metrics ({', '.join(OUTAGES)}), each told: "
+        f"{acted} acted on, {unmeasured} called good"
+    )
     print(PEERS)
     slow = max(r.paused for r in found) > BOUND_PAUSED or max(r.after_due for r in found) > BOUND_GONE
     return int(slow or acted or unmeasured)
