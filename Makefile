@@ -30,7 +30,7 @@ demo: venv ## Set up from nothing and run the main job in front of you
 .PHONY: test
 test: venv ## Set up from nothing and pass every test
 	$(BIN)/python -m tests.cluster build
-	$(BIN)/pytest -n 6 --dist worksteal $(PYTEST_ARGS)
+	$(BIN)/pytest -n 8 --dist load --maxschedchunk 1 $(PYTEST_ARGS)
 
 .PHONY: unit
 unit: venv ## The unit tests alone (seconds, no cluster)

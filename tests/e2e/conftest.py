@@ -49,6 +49,11 @@ def _free_base() -> int:
     return next(base for base in PORTS if all(is_free(base + offset) for offset in range(10)))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first, those without a cluster last."""
+    items.sort(key=lambda item: (item.get_closest_marker("long") is None, HERE not in item.path.parents))
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """The audit of rights comes last. Then whoever brought the cluster up takes it down."""
     say = session.config.get_terminal_writer().line

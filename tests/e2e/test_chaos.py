@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.chaos.crowd import Crowd
 from tests.chaos.harm import WIRE, Stage
 from tests.chaos.run import run
@@ -12,6 +14,8 @@ from tests.cluster import Cluster
 from tests.support.operator import Operator
 from tests.support.proxy import api_proxy, kubeconfig_through, prometheus_proxy
 from tests.support.world import World
+
+pytestmark = pytest.mark.long
 
 
 def test_a_minute_of_harm(

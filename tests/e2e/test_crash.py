@@ -20,6 +20,8 @@ from tests.support.proxy import Proxy, api_proxy, faults, kubeconfig_through
 from tests.support.waiting import eventually
 from tests.support.world import World
 
+pytestmark = pytest.mark.long
+
 LIKELY = 9
 """Calls that an action is made of, at most, as far as is known: so many targets are prepared beforehand."""
 

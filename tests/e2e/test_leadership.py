@@ -13,6 +13,8 @@ from tests.support.operator import Operator
 from tests.support.waiting import eventually, throughout
 from tests.support.world import World
 
+pytestmark = pytest.mark.long
+
 SLOW_ROLLBACK = guard({"pauseRollout": {}}, {"rollback": {"after": "30s"}})
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.e2e.test_scaling import after_evaluations
 from tests.support.operator import Operator
 from tests.support.waiting import throughout
 from tests.support.world import World
+
+pytestmark = pytest.mark.long
 
 SIDE_BY_SIDE = {
     "minReadySeconds": 20,

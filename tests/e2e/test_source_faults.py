@@ -24,6 +24,8 @@ from tests.support.proxy.rules import Fault
 from tests.support.waiting import eventually, throughout
 from tests.support.world import World
 
+pytestmark = pytest.mark.long
+
 WAYS: dict[str, tuple[Fault, str]] = {
     "500": (faults.answer(500, "oh no", content_type="text/plain"), "SourceUnreachable"),
     "429": (faults.answer(429, "slow down", content_type="text/plain", retry_after=1), "SourceUnreachable"),

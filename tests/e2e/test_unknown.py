@@ -10,6 +10,8 @@ from tests.support.operator import Operator, free_port
 from tests.support.waiting import throughout
 from tests.support.world import World
 
+pytestmark = pytest.mark.long
+
 
 @pytest.mark.parametrize(("fault", "reason"), [("absent", "NoData"), ("nan", "NotANumber")])
 def test_metrics_that_are_gone_change_nothing(world: World, operator: Operator, fault: str, reason: str) -> None:
