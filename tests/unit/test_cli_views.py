@@ -15,15 +15,16 @@ from typer.testing import CliRunner
 
 from resilience_operator.cli.cluster import default_namespace
 from resilience_operator.cli.complete import suggestions
-from resilience_operator.cli.explain.explain import document, explain, paper
 from resilience_operator.cli.kubectl import app
 from resilience_operator.cli.loaded import load
 from resilience_operator.cli.views import history, overview
+from resilience_operator.cli.views.explained import explain, paper
 from resilience_operator.decision.commands import Outcome, Result
 from resilience_operator.decision.observation import Measured, Observation
 from resilience_operator.decision.rehearsal import simulate
 from resilience_operator.decision.target import HorizontalPodAutoscaler, TargetState
 from resilience_operator.decision.workload import Workload, running
+from resilience_operator.explain.explain import document
 from resilience_operator.status.records import record
 from resilience_operator.status.render import Journal, render
 from tests.unit.cli_support import START, policy

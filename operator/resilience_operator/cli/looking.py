@@ -16,10 +16,10 @@ from rich.text import Text
 
 from resilience_operator.cli.cluster import deadline, read_policy, read_target, with_kube
 from resilience_operator.cli.console import Cell, Failed, Output, columns, emit, out, show
-from resilience_operator.cli.explain.explain import document as explained
-from resilience_operator.cli.explain.explain import explain, paper
 from resilience_operator.cli.views import history, overview
+from resilience_operator.cli.views.explained import explain, paper
 from resilience_operator.cli.views.overview import Row
+from resilience_operator.explain.explain import document as explained
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.policies import list_policies
 from resilience_operator.resilience import NotFound

@@ -12,9 +12,12 @@ from resilience_operator.api.base import format_timestamp
 from resilience_operator.api.status import DecisionStatus, PolicyStatus, SignalStatus, VerdictName
 from resilience_operator.cli.console import Cell, without_none
 from resilience_operator.cli.period import age
-from resilience_operator.cli.views.state import State, state_of
+from resilience_operator.explain.state import Level, State, state_of
 
 HEADERS = ("NAME", "STATE", "TARGET", "PODS", "RELEASE", "SIGNALS", "LAST DECISION", "WHY")
+
+STYLES = {Level.BAD: "bold red", Level.WARNING: "yellow", Level.NOTE: "cyan", Level.GOOD: "green"}
+"""How a terminal shows a state."""
 
 _SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds"}
 
@@ -69,7 +72,7 @@ def cells(row: Row, now: float) -> list[Cell]:
     word = row.state.word if row.mode == "Enforce" else f"{row.state.word} ({row.mode})"
     return [
         Cell(row.name),
-        Cell(row.state.word if row.mode == "Suspended" else word, row.state.style),
+        Cell(row.state.word if row.mode == "Suspended" else word, STYLES[row.state.level]),
         Cell(_short(row.target)),
         Cell("" if target is None or target.replicas is None else str(target.replicas)),
         Cell("" if target is None or target.phase is None else target.phase.value),

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 from resilience_operator.api.conditions import ConditionType, find_condition
 from resilience_operator.api.quantities import format_duration
-from resilience_operator.cli.explain.facts import Facts
-from resilience_operator.cli.explain.words import pods
 from resilience_operator.decision.memory import Memory, Phase, Verdict
 from resilience_operator.decision.people import manager_name
 from resilience_operator.decision.policy import Mode
 from resilience_operator.decision.verdicts import combine
+from resilience_operator.explain.facts import Facts
+from resilience_operator.explain.words import pods
 
 
 def in_the_way(facts: Facts, unread: str = "") -> Iterator[str]:

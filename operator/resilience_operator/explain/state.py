@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from resilience_operator.api.conditions import ConditionType, find_condition
 from resilience_operator.api.status import Condition, PolicyStatus, VerdictName
 
 
+class Level(StrEnum):
+    """How bad a state is, for whoever paints it."""
+
+    BAD = "bad"
+    WARNING = "warning"
+    NOTE = "note"
+    GOOD = "good"
+
+
 @dataclass(frozen=True, slots=True)
 class State:
-    """A word that scripts can rely on, a sentence, how bad it is (0 to 100), and the colour that says so."""
+    """A word that scripts can rely on, a sentence, and how bad it is (0 to 100)."""
 
     word: str
     why: str
     weight: int
 
     @property
-    def style(self) -> str:
-        """For a terminal."""
+    def level(self) -> Level:
+        """The same in four steps."""
         if self.weight >= 70:
-            return "bold red"
-        return "yellow" if self.weight >= 30 else "cyan" if self.weight > 0 else "green"
+            return Level.BAD
+        return Level.WARNING if self.weight >= 30 else Level.NOTE if self.weight > 0 else Level.GOOD
 
 
 _RELEASE = {

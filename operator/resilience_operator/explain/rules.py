@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from resilience_operator.api.conditions import REASONS, ConditionType
 from resilience_operator.api.quantities import format_duration
-from resilience_operator.cli.explain.facts import Facts
-from resilience_operator.cli.explain.words import adds, bound, does, needed, pods
 from resilience_operator.decision.judging import refuse_rollback
 from resilience_operator.decision.memory import ReleaseMemory, RuleMemory, Timer, Verdict
 from resilience_operator.decision.people import manager_name
 from resilience_operator.decision.policy import Condition, Mode, Rule, ScaleUp
 from resilience_operator.decision.scaling import ceiling, current_size
 from resilience_operator.decision.verdicts import PATIENCE, combine
+from resilience_operator.explain.facts import Facts
+from resilience_operator.explain.words import adds, bound, does, needed, pods
 
 
 @dataclass(frozen=True, slots=True)

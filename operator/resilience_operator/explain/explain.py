@@ -1,0 +1,71 @@
+"""The whole explanation, gathered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from resilience_operator.explain.facts import Facts
+from resilience_operator.explain.rules import RuleExplained, explain_rule
+from resilience_operator.explain.state import State, state_of
+from resilience_operator.explain.surroundings import giving_back, in_the_way, the_target
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A policy in words."""
+
+    name: str
+    mode: str
+    state: State
+    target: tuple[str, ...]
+    in_the_way: tuple[str, ...]
+    rules: tuple[RuleExplained, ...]
+    giving_back: tuple[str, ...]
+    last: str
+
+
+def explain(facts: Facts, unread: str = "") -> Explanation:
+    """Explain a policy. unread: why its target could not be read, where it could not."""
+    last = facts.status.last_decision
+    told = ""
+    if last is not None:
+        rehearsed = " (dry run)" if last.dry_run else ""
+        told = f"{last.action}{rehearsed}, {facts.ago(last.at.timestamp())} ago: {last.message}"
+    policy = facts.policy
+    return Explanation(
+        f"{policy.namespace}/{policy.name}",
+        policy.mode.value,
+        state_of(facts.status, policy.generation),
+        tuple(the_target(facts)),
+        tuple(in_the_way(facts, unread)),
+        tuple(explain_rule(rule, facts) for rule in policy.rules),
+        tuple(giving_back(facts)),
+        told,
+    )
+
+
+def document(e: Explanation) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "name": e.name,
+        "mode": e.mode,
+        "state": e.state.word,
+        "why": e.state.why,
+        "target": list(e.target),
+        "inTheWay": list(e.in_the_way),
+        "rules": [_rule(rule) for rule in e.rules],
+        "givingBack": list(e.giving_back),
+        "lastDecision": e.last,
+    }
+
+
+def _rule(rule: RuleExplained) -> dict[str, Any]:
+    return {
+        "name": rule.name,
+        "verdict": rule.verdict.value,
+        "actsWhen": rule.acts_when,
+        "does": rule.does,
+        "readings": list(rule.readings),
+        "then": list(rule.then),
+    }
