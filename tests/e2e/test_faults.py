@@ -114,6 +114,34 @@ def test_an_answer_that_is_lost(world: World, operator: Operator, proxy: Proxy, 
     world.until(lambda: lost.used == 2 or path == TARGET, "answers were lost")
 
 
+@pytest.mark.parametrize("restarted", [False, True], ids=["goes-on", "restarted"])
+def test_what_could_not_be_told_is_told_again(
+    world: World, operator: Operator, proxy: Proxy, *, restarted: bool
+) -> None:
+    """Events are refused while it acts; nothing waits for them, and afterwards each is there once."""
+    calm(world)
+    world.change_policy(rules=[{**BUSY, "then": [{"alert": {}}, *BUSY["then"]]}])
+    refused = proxy.add(faults.answer(503), "POST", "/events$")
+    busy(world)
+    world.until(lambda: world.actions() == ["scaleUp"], "it acts all the same")
+    world.until(lambda: refused.used > 0, "events were refused")
+    assert "alert/busy" not in world.status()["memory"].get("told", ())
+    assert not world.told("Alert")
+    if restarted:
+        operator.kill()
+        operator.start()
+    proxy.remove(refused)
+    for kind in ("ResiliencePolicy", "Deployment"):
+        world.until(lambda k=kind: world.told("Alert", k), f"the {kind} tells of the alert")
+        # What was done stands in the history; a notice alone is told by the next process too.
+        world.until(lambda k=kind: restarted or world.told("ScaledUp", k), f"the {kind} tells of the pods")
+    world.until(lambda: "alert/busy" in world.status()["memory"]["told"], "it counts as told")
+    throughout(lambda: world.replicas() == 5, "it is not scaled again", until=after_evaluations(operator, 1))  # type: ignore[arg-type]
+    for kind in ("ResiliencePolicy", "Deployment"):
+        assert len(world.told("Alert", kind)) == 1
+        assert len(world.told("ScaledUp", kind)) == (0 if restarted else 1)
+
+
 def test_answers_that_end_in_the_middle(world: World, operator: Operator, proxy: Proxy) -> None:
     calm(world)
     halves = proxy.add(faults.half(), where=lambda a: not a.watch, share=0.4, random=random.Random(2).random)

@@ -388,7 +388,7 @@ async def test_an_event_recorded_twice_is_one(shop: Shop) -> None:
     seen = await shop.create()
     subject = events.Subject("apps/v1", "Deployment", shop.namespace, "web", seen.uid)
     for _ in range(2):
-        assert await events.record(
+        recorded = await events.record(
             shop.kube,
             subject,
             key="pause/1",
@@ -397,6 +397,7 @@ async def test_an_event_recorded_twice_is_one(shop: Shop) -> None:
             action="PauseRollout",
             message="日本語" * 1000,
         )
+        assert recorded is None
     found = await shop.kube.list(EVENTS.collection(shop.namespace), deadline=soon())
     ours = [e for e in found.items if e.get("reportingController") == MANAGER]
     assert [(e["reason"], e["type"], e["regarding"]["uid"]) for e in ours] == [("ErrorRateHigh", "Warning", seen.uid)]
@@ -405,7 +406,7 @@ async def test_an_event_recorded_twice_is_one(shop: Shop) -> None:
 async def test_an_event_that_cannot_be_recorded_is_no_error(shop: Shop) -> None:
     nowhere = events.Subject("apps/v1", "Deployment", "no-such-namespace", "web")
     recorded = await events.record(shop.kube, nowhere, key="k", type="Normal", reason="Any", action="Any", message="m")
-    assert recorded is False
+    assert isinstance(recorded, NotFound)
 
 
 async def test_the_status_of_a_policy(kube: Kube, namespace: str) -> None:

@@ -60,8 +60,8 @@ async def record(
     related: Subject | None = None,
     deadline: Deadline | None = None,
     instance: str = "",
-) -> bool:
-    """Records an event; whether it is there now. Never raises but for cancellation: an event is told, not needed.
+) -> CallError | None:
+    """Records an event; None, or why it is not there now. Never raises but for cancellation: an event is not needed.
 
     key: makes the event's name, so that the same key on the same subject is one event, however often it is
         recorded (after a crash between acting and recording, for instance).
@@ -84,11 +84,11 @@ async def record(
     try:
         await kube.create(EVENTS.collection(subject.namespace), body, deadline=deadline)
     except AlreadyExists:
-        return True
+        return None
     except CallError as error:
         log.warning("event %s on %s %s/%s: %s", reason, subject.kind, subject.namespace, subject.name, error)
-        return False
-    return True
+        return error
+    return None
 
 
 def event(

@@ -17,6 +17,7 @@ from resilience_operator.actions.executor import LiveExecutor, RehearsalExecutor
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.policies import list_policies
 from resilience_operator.resilience import CallError, Deadline, Retry
+from resilience_operator.runtime.announcer import Announcer
 from resilience_operator.runtime.cleanup import Cleanup
 from resilience_operator.runtime.config import Config
 from resilience_operator.runtime.entry import Entry, TargetKey
@@ -63,6 +64,7 @@ class App:
         self._targets = Targets(kube, config.namespaces, self._target_changed)
         self._zones = Zones(kube, watch=config.watches_nodes, on_change=self._zones_changed)
         self._recorder = Recorder(kube, refresh=config.refresh_seconds)
+        self._announcer = Announcer(kube)
         self._cleanup = Cleanup(kube, self._store, self._targets, dry_run=config.dry_run)
         self._notifiers = plugged.notifiers
         self._errands = Errands(plugged.actions, self._errand_done)
@@ -75,6 +77,7 @@ class App:
             live=LiveExecutor(kube),
             rehearsal=RehearsalExecutor(),
             recorder=self._recorder,
+            announcer=self._announcer,
             errands=self._errands,
             notifiers=self._notifiers,
             leadership=leader,
@@ -180,6 +183,7 @@ class App:
             return
         self._scheduler.remove(entry)
         self._recorder.forget(entry.uid)
+        self._announcer.forget(entry.uid)
         self._errands.forget(entry.uid)
         self._left(entry.target)
         POLICIES.set(len(self._store))

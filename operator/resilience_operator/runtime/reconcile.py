@@ -27,6 +27,7 @@ from resilience_operator.decision.target import TargetState
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.resilience import CallError, Deadline, NotFound, ReadAgain
 from resilience_operator.runtime import telling
+from resilience_operator.runtime.announcer import Announcer
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.leadership import Leadership
@@ -88,6 +89,7 @@ class Reconciler:
         live: Executor,
         rehearsal: Executor,
         recorder: Recorder,
+        announcer: Announcer,
         errands: Errands,
         notifiers: Notifiers,
         leadership: Leadership,
@@ -100,6 +102,7 @@ class Reconciler:
         self._zones = zones
         self._live, self._rehearsal = live, rehearsal
         self._recorder = recorder
+        self._announcer = announcer
         self._errands = errands
         self._notifiers = notifiers
         self._leadership = leadership
@@ -235,7 +238,8 @@ class Reconciler:
             errands = tuple(c for c in decision.commands if c.verb is Verb.PLUGIN)
         if commands:
             if executor.changes_cluster:
-                intent = replace(after, intent=Intent(now, commands, trace_id))
+                fresh = {notice.key for notice in decision.notices}
+                intent = replace(after, intent=Intent(now, commands, trace_id), told=after.told - fresh)
                 await self._write(entry, decision, target, intent, deadline, why="intent")
             executed = await executor.carry_out(target, commands, deadline)
             outcomes = executed.outcomes
@@ -248,7 +252,7 @@ class Reconciler:
         for outcome in outcomes:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
             _log_outcome(entry, outcome)
-        await self._recorder.tell(entry, decision, outcomes, deadline)
+        await self._announcer.tell(entry, decision, outcomes, deadline)
         telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
         telling.tell_notices(self._notifiers, entry, decision, trace_id)
         why = "decision" if outcomes else "verdict"
@@ -267,7 +271,7 @@ class Reconciler:
             return entry.memory
         memory, done = settle(entry.memory, target)
         entry.journal = entry.journal.add([record(o, intent.at, intent.trace_id) for o in done])
-        await self._recorder.tell_outcomes(entry, target, done, intent.at, deadline)
+        await self._announcer.tell_outcomes(entry, target, done, intent.at, deadline)
         telling.tell_outcomes(self._notifiers, entry, target, done, intent.at, intent.trace_id)
         for outcome in done:
             log.info("%s/%s: %s was done before the restart", *entry.key, outcome.command.verb)
@@ -286,7 +290,7 @@ class Reconciler:
         for outcome in outcomes:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
             _log_outcome(entry, outcome)
-        await self._recorder.tell_outcomes(entry, target, outcomes, now, deadline)
+        await self._announcer.tell_outcomes(entry, target, outcomes, now, deadline)
         telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, "")
         return memory
 
@@ -302,6 +306,9 @@ class Reconciler:
         outcomes: Sequence[Outcome] = (),
     ) -> None:
         failures = [o.message for o in outcomes if o.result is Result.FAILED]
+        if untold := self._announcer.untold(entry.uid):
+            # Should this process end, the next one tells them.
+            memory = replace(memory, told=memory.told - untold)
         rendered = render(
             decision,
             target,

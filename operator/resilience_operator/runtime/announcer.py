@@ -1,0 +1,188 @@
+"""Events on the policy and its target: what was done, and what people should know.
+
+An event that could not be written waits, and is told again at the policy's next evaluation under the same name, so that
+telling twice is one event. No action depends on that, and while the API server takes no events hardly any time is spent
+on trying: a circuit breaker lets one evaluation in a while find out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Literal
+
+from resilience_operator.api.v1alpha1 import API_VERSION, KIND
+from resilience_operator.decision.commands import Outcome, Result, Verb
+from resilience_operator.decision.decide import Decision
+from resilience_operator.decision.target import TargetState
+from resilience_operator.kube import events
+from resilience_operator.kube.client import Kube
+from resilience_operator.resilience import Breaker, BreakerSettings, CallError, Deadline, GiveUp, Unprocessable
+from resilience_operator.runtime.entry import Entry
+
+MOST_WAITING = 20
+"""Events of one policy that wait to be told again. Beyond them the oldest is given up."""
+
+_ONE_FAILURE_OPENS = BreakerSettings(
+    failure_rate=0, minimum_calls=1, window_calls=1, slow_call=events.TIMEOUT, open_for=5.0, trial_calls=1
+)
+"""Each event was tried several times already when it counts as failed."""
+
+_EVENT_REASONS = {
+    Verb.SCALE_UP: "ScaledUp",
+    Verb.SCALE_DOWN: "ScaledDown",
+    Verb.PAUSE: "RolloutPaused",
+    Verb.RESUME: "RolloutResumed",
+    Verb.ROLLBACK: "RolledBack",
+    Verb.PLUGIN: "PluginRun",
+}
+_WARNING_VERBS = (Verb.PAUSE, Verb.ROLLBACK)
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """One event that is to be on the policy and on its target. The same key makes the same two events.
+
+    notice: the key of the lasting notice that it tells, which counts as told when both are there; or empty.
+    """
+
+    key: str
+    type: Literal["Normal", "Warning"]
+    reason: str
+    action: str
+    message: str
+    target: TargetState
+    notice: str = ""
+
+    @property
+    def identity(self) -> str:
+        """What must not wait twice: a notice that still is not told may be decided on anew."""
+        return self.notice or self.key
+
+
+class Announcer:
+    """Writes events, and keeps those that could not be written."""
+
+    def __init__(self, kube: Kube) -> None:
+        self._kube = kube
+        self._waiting: dict[str, dict[str, Announcement]] = {}
+        self._breaker = Breaker(_ONE_FAILURE_OPENS)
+
+    def forget(self, uid: str) -> None:
+        """A policy is gone."""
+        self._waiting.pop(uid, None)
+
+    def untold(self, uid: str) -> frozenset[str]:
+        """Keys of the notices of a policy that are not told yet."""
+        return frozenset(a.notice for a in self._waiting.get(uid, {}).values() if a.notice)
+
+    async def tell(self, entry: Entry, decision: Decision, outcomes: Sequence[Outcome], deadline: Deadline) -> None:
+        """Events for what was done, for notices that are new, and for what could not be told before."""
+        news = [*_of_outcomes(outcomes, decision.target, decision.at), *_of_notices(decision)]
+        await self._announce(entry, news, deadline)
+
+    async def tell_outcomes(
+        self, entry: Entry, target: TargetState, outcomes: Iterable[Outcome], at: float, deadline: Deadline
+    ) -> None:
+        """Events for what was done, or failed."""
+        await self._announce(entry, _of_outcomes(outcomes, target, at), deadline)
+
+    async def _announce(self, entry: Entry, news: Iterable[Announcement], deadline: Deadline) -> None:
+        waiting = self._waiting.get(entry.uid, {})
+        for announcement in news:
+            waiting.setdefault(announcement.identity, announcement)
+        for identity in list(waiting)[:-MOST_WAITING]:
+            del waiting[identity]
+        if not waiting or entry.deleted:
+            return
+        self._waiting[entry.uid] = waiting
+        if deadline.expired or not self._breaker.acquire():
+            return
+        began = asyncio.get_running_loop().time()
+        try:
+            away = await self._write(entry, waiting, deadline)
+        except BaseException:
+            self._breaker.cancel()
+            raise
+        self._breaker.record(asyncio.get_running_loop().time() - began, ok=not away)
+        if not waiting:
+            self.forget(entry.uid)
+
+    async def _write(self, entry: Entry, waiting: dict[str, Announcement], deadline: Deadline) -> bool:
+        """Write them all side by side, and leave those that may be told again. Whether the API server is away."""
+        found = await asyncio.gather(*(self._record(entry, a, deadline) for a in list(waiting.values())))
+        for identity, errors in zip(list(waiting), found, strict=True):
+            if not any(_may_pass(error) for error in errors):
+                del waiting[identity]
+        return any(not isinstance(error, GiveUp) for errors in found for error in errors)
+
+    async def _record(self, entry: Entry, announcement: Announcement, deadline: Deadline) -> list[CallError]:
+        """On both objects; why on some it is not."""
+        target = announcement.target
+        policy = events.Subject(API_VERSION, KIND, entry.namespace, entry.name, entry.uid)
+        workload = events.Subject(target.api_version, target.kind, target.namespace, target.name, target.uid)
+        errors = await asyncio.gather(
+            *(
+                events.record(
+                    self._kube,
+                    subject,
+                    key=f"{entry.uid}/{announcement.key}",
+                    type=announcement.type,
+                    reason=announcement.reason,
+                    action=announcement.action,
+                    message=announcement.message,
+                    related=related,
+                    deadline=deadline,
+                )
+                for subject, related in ((policy, workload), (workload, policy))
+            )
+        )
+        return [error for error in errors if error is not None]
+
+
+def _may_pass(error: CallError) -> bool:
+    """Whether an event may be written later: not when the API server found it wrong."""
+    return not (isinstance(error, Unprocessable) or error.status == HTTPStatus.BAD_REQUEST)
+
+
+def _of_outcomes(outcomes: Iterable[Outcome], target: TargetState, at: float) -> Iterator[Announcement]:
+    for outcome in outcomes:
+        command = outcome.command
+        if outcome.result is Result.SUPERSEDED:
+            continue
+        failed = outcome.result is Result.FAILED
+        rehearsed = outcome.result is Result.REHEARSED
+        message = outcome.sentence
+        yield Announcement(
+            key=_key(outcome, at),
+            type="Warning" if failed or command.verb in _WARNING_VERBS else "Normal",
+            reason="ActionFailed" if failed else _EVENT_REASONS.get(command.verb, "Done"),
+            action=f"{command.verb[0].upper()}{command.verb[1:]}",
+            message=f"[dry run] {message}" if rehearsed else message,
+            target=target,
+        )
+
+
+def _of_notices(decision: Decision) -> Iterator[Announcement]:
+    prefix = "[dry run] " if decision.policy.mode == "DryRun" else ""
+    for notice in decision.notices:
+        yield Announcement(
+            key=f"{notice.key}@{decision.at:.0f}",
+            type="Warning" if notice.warning else "Normal",
+            reason=notice.reason,
+            action="Told",
+            message=prefix + notice.message,
+            target=decision.target,
+            notice="" if notice.passing else notice.key,
+        )
+
+
+def _key(outcome: Outcome, at: float) -> str:
+    """The same when the same thing is told again."""
+    command = outcome.command
+    if command.verb is Verb.PLUGIN:
+        return f"{command.verb}/{command.arguments['key']}"
+    # A failing action is tried again at every interval; it is told once an hour.
+    return f"{command.verb}/failed/{at // 3600:.0f}" if outcome.result is Result.FAILED else f"{command.verb}/{at:.3f}"
