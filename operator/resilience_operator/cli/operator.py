@@ -53,6 +53,11 @@ ElectionOption = Annotated[
     typer.Option("--leader-election/--no-leader-election", help="Act only while holding the Lease."),
 ]
 
+OtlpOption = Annotated[
+    str | None,
+    typer.Option("--otlp-endpoint", help="OpenTelemetry receiver (OTLP over HTTP) to send traces to.", metavar="URL"),
+]
+
 
 def _load(flags: dict[str, Any], file: Path | None) -> Config:
     try:
@@ -74,6 +79,7 @@ def run(
     log_format: LogFormatOption = None,
     log_level: LogLevelOption = None,
     leader_election: ElectionOption = None,
+    otlp_endpoint: OtlpOption = None,
 ) -> None:
     """Watch the policies and act on them until told to stop (SIGTERM, Ctrl-C).
 
@@ -92,6 +98,7 @@ def run(
         "log_format": log_format,
         "log_level": log_level,
         "leader_election": leader_election,
+        "otlp_endpoint": otlp_endpoint,
     }
     loaded = _load(flags, config)
     set_up(loaded.log_format, loaded.log_level)

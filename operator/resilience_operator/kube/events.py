@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 MOST_NOTE = 1024
 """Bytes of an event's message that the API accepts."""
+TRACE_ANNOTATION = "resilience-operator.io/trace-id"
 TIMEOUT = 5.0
 """Seconds that recording may take."""
 
@@ -58,6 +59,7 @@ async def record(
     action: str,
     message: str,
     related: Subject | None = None,
+    trace_id: str = "",
     deadline: Deadline | None = None,
     instance: str = "",
 ) -> CallError | None:
@@ -66,6 +68,7 @@ async def record(
     key: makes the event's name, so that the same key on the same subject is one event, however often it is
         recorded (after a crash between acting and recording, for instance).
     reason: why, CamelCase. action: what was done or declined, CamelCase; the API requires it.
+    trace_id: stands in an annotation, where it is given.
     deadline: bounds it further than `TIMEOUT` seconds.
     instance: who of several replicas; by default the host's name.
     """
@@ -78,6 +81,7 @@ async def record(
         action=action,
         message=message,
         related=related,
+        trace_id=trace_id,
         instance=instance or os.environ.get("POD_NAME") or socket.gethostname(),
         now=datetime.now(UTC),
     )
@@ -102,6 +106,7 @@ def event(
     instance: str,
     now: datetime,
     related: Subject | None = None,
+    trace_id: str = "",
 ) -> Obj:
     """The Event object. now: the wall clock, in UTC."""
     body: Obj = {
@@ -117,6 +122,8 @@ def event(
         "note": cut(message, MOST_NOTE),
         "regarding": subject.reference(),
     }
+    if trace_id:
+        body["metadata"]["annotations"] = {TRACE_ANNOTATION: trace_id}
     if related is not None:
         body["related"] = related.reference()
     return body

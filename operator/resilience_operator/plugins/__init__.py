@@ -8,7 +8,7 @@ that use it, and no others.
 What a plugin's author needs is here; the rest of the package is the operator's.
 """
 
-from resilience_operator.plugins.protocols import Action, ActionCall, Notification, Notifier
+from resilience_operator.plugins.protocols import Action, ActionCall, GroupNotifier, Notification, Notifier
 from resilience_operator.resilience import CallError, Deadline, GiveUp, TryAgain
 from resilience_operator.signals.source import Answer, MetricSource, Series
 
@@ -19,6 +19,7 @@ __all__ = [
     "CallError",
     "Deadline",
     "GiveUp",
+    "GroupNotifier",
     "MetricSource",
     "Notification",
     "Notifier",

@@ -23,3 +23,15 @@ class PluginConfig(BaseModel):
     options: Annotated[
         dict[str, JsonValue], Field(description="Handed to the plugin as they stand. File names, no credentials.")
     ] = {}
+
+
+class NotifierConfig(PluginConfig):
+    """One notifier in use. The times are for those that take groups."""
+
+    group_wait_seconds: Annotated[
+        float, Field(ge=0, le=60, description="How long to wait for what belongs together.")
+    ] = 2.0
+    group_interval_seconds: Annotated[
+        float,
+        Field(ge=0, le=3600, description="At least this long lies between two messages; what comes meanwhile waits."),
+    ] = 15.0

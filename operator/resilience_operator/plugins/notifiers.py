@@ -1,19 +1,23 @@
-"""Telling people through plugins: a bounded queue for each, and nobody waits for one."""
+"""Telling people through plugins: a bounded queue for each, and nobody waits for one.
+
+A notifier that takes groups is told of what comes together in one message, and sent no more than one in an interval:
+what happens meanwhile waits and comes with the next. The words are Alertmanager's: group wait, group interval.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Protocol
 
 from resilience_operator.plugins.cell import Cell
-from resilience_operator.plugins.config import PluginConfig
+from resilience_operator.plugins.config import NotifierConfig
 from resilience_operator.plugins.discovery import Missing, load
 from resilience_operator.plugins.failures import RETRY, Kind, OnFailure, PluginFailed, Why, say_nothing
 from resilience_operator.plugins.protocols import Notification
-from resilience_operator.resilience import CallError, Deadline, Retry
+from resilience_operator.resilience import CallError, Deadline, Retry, RetryPolicy
 
 log = logging.getLogger(__name__)
 
@@ -22,6 +26,14 @@ QUEUE_LENGTH = 1000
 
 NOTIFY_SECONDS = 10.0
 """Time for telling one thing, with all that is tried again."""
+
+GROUP_SECONDS = 60.0
+"""The same for a group, which has more to lose, and whose successors wait and are grouped meanwhile."""
+
+GROUP_RETRY = RetryPolicy(base=0.5, cap=15.0, attempts=8)
+
+REMEMBERED = 1000
+"""Keys of what a notifier that takes groups was told: the same thing is not told to it twice."""
 
 DRAIN_SECONDS = 2.0
 """Time at the end for what is still queued."""
@@ -32,62 +44,120 @@ def nothing(answer: object) -> None:
     del answer
 
 
+class OnTold(Protocol):
+    """Told of what became of notifications: for metrics."""
+
+    def __call__(self, notifier: str, count: int, result: str) -> None:
+        """result: sent, failed (given up after all retries) or dropped (the queue is full)."""
+        ...
+
+
+def count_nothing(notifier: str, count: int, result: str) -> None:
+    """An `OnTold` for where nobody listens."""
+    del notifier, count, result
+
+
 class _Held:
     """One notifier with its queue."""
 
-    def __init__(self, plugin: Any, cell: Cell, retry: Retry) -> None:
+    def __init__(self, plugin: Any, cell: Cell, config: NotifierConfig, retry: Retry, on_told: OnTold) -> None:
         self.cell = cell
         self.queue: asyncio.Queue[Notification] = asyncio.Queue(QUEUE_LENGTH)
+        self.closing = asyncio.Event()
         self._plugin = plugin
-        self._retry = retry
+        self._config = config
+        self._groups = callable(getattr(plugin, "notify_group", None))
+        self._retry = retry.under(GROUP_RETRY) if self._groups else retry
+        self._on_told = on_told
+        self._told: dict[str, None] = {}
+        self._next = 0.0
 
     def put(self, notification: Notification) -> None:
         try:
             self.queue.put_nowait(notification)
         except asyncio.QueueFull:
             self.cell.fail(Why.QUEUE_FULL, f"{QUEUE_LENGTH} notifications wait for it already: this one is dropped")
+            self._on_told(self.cell.name, 1, "dropped")
 
     async def work(self) -> None:
-        """Tell one after the other, in the order in which things happened."""
+        """Tell one after the other, or group after group, in the order in which things happened."""
         while True:
-            notification = await self.queue.get()
+            taken = [await self.queue.get()]
             try:
-                await self._tell(notification)
+                if self._groups:
+                    await self._gather(taken)
+                    await self._tell_group(taken)
+                else:
+                    await self._told_of(taken, self._plugin.notify, taken[0], seconds=NOTIFY_SECONDS)
             except (PluginFailed, CallError):
                 pass  # counted and logged by the cell
             except Exception:
                 log.exception("notifier %s: a notification was dropped", self.cell.name)
             finally:
-                self.queue.task_done()
+                for _ in taken:
+                    self.queue.task_done()
 
-    async def _tell(self, notification: Notification) -> None:
-        deadline = Deadline.after(NOTIFY_SECONDS)
+    async def _gather(self, taken: list[Notification]) -> None:
+        """Add what comes within the group's wait, or while the interval is not over. At the end nobody waits."""
+        now = asyncio.get_running_loop().time()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(self._config.group_wait_seconds, self._next - now)):
+                await self.closing.wait()
+        while not self.queue.empty():
+            taken.append(self.queue.get_nowait())
+
+    async def _tell_group(self, taken: list[Notification]) -> None:
+        group = tuple({n.key: n for n in taken if n.key not in self._told}.values())
+        if not group:
+            return
+        self._next = asyncio.get_running_loop().time() + self._config.group_interval_seconds
+        await self._told_of(group, self._plugin.notify_group, group, seconds=GROUP_SECONDS)
+        self._told |= dict.fromkeys(n.key for n in group)
+        for key in list(self._told)[:-REMEMBERED]:
+            del self._told[key]
+
+    async def _told_of(self, group: Sequence[Notification], tell: Any, what: object, *, seconds: float) -> None:
+        deadline = Deadline.after(seconds)
 
         async def attempt() -> None:
-            await self.cell.call(self._plugin.notify, notification, deadline, check=nothing, deadline=deadline)
+            await self.cell.call(tell, what, deadline, check=nothing, deadline=deadline)
 
-        await self._retry.call(
-            attempt, deadline=Deadline.after(NOTIFY_SECONDS + 0.5), dependency=f"{Kind.NOTIFIER}/{self.cell.name}"
-        )
+        result = "failed"
+        try:
+            await self._retry.call(
+                attempt, deadline=Deadline.after(seconds + 0.5), dependency=f"{Kind.NOTIFIER}/{self.cell.name}"
+            )
+            result = "sent"
+        finally:
+            self._on_told(self.cell.name, len(group), result)
 
 
 class Notifiers:
     """All configured notifiers."""
 
-    def __init__(self, *, retry: Retry | None = None, on_failure: OnFailure = say_nothing) -> None:
+    def __init__(
+        self,
+        *,
+        retry: Retry | None = None,
+        on_failure: OnFailure = say_nothing,
+        on_told: OnTold = count_nothing,
+    ) -> None:
         self._retry = retry or Retry(RETRY)
         self._on_failure = on_failure
+        self._on_told = on_told
         self._held: list[_Held] = []
 
-    async def load(self, configs: Iterable[PluginConfig]) -> None:
+    async def load(self, configs: Iterable[NotifierConfig]) -> None:
         """Make them. One that is missing is counted and logged, and left out."""
         for config in configs:
             cell = Cell(Kind.NOTIFIER, config.name, on_failure=self._on_failure)
             plugin = await load(cell, config.type, config.options)
             if isinstance(plugin, Missing):
                 cell.fail(Why.NOT_LOADED, plugin.message)
+                self._on_told(config.name, 0, "failed")
             else:
-                self._held.append(_Held(plugin, cell, self._retry))
+                self._on_told(config.name, 0, "sent")
+                self._held.append(_Held(plugin, cell, config, self._retry, self._on_told))
 
     def tell(self, notification: Notification) -> None:
         """Queue it with every notifier. Never blocks and never raises."""
@@ -101,6 +171,8 @@ class Notifiers:
         try:
             yield
         finally:
+            for held in self._held:
+                held.closing.set()
             drained = [asyncio.create_task(held.queue.join()) for held in self._held]
             if drained:
                 await asyncio.wait(drained, timeout=DRAIN_SECONDS)

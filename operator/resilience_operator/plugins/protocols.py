@@ -5,7 +5,7 @@ Each method may be a plain function or a coroutine. Arguments are given by posit
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -86,6 +86,15 @@ class Notifier(Protocol):
 
     def notify(self, notification: Notification, deadline: Deadline) -> Awaitable[None] | None:
         """Tell it by the deadline. Raise TryAgain for what may pass; what fails for good is dropped and counted."""
+        ...
+
+
+@runtime_checkable
+class GroupNotifier(Notifier, Protocol):
+    """A notifier that is told of several things at once, and of those alone: `notify` is then not called."""
+
+    def notify_group(self, group: Sequence[Notification], deadline: Deadline) -> Awaitable[None] | None:
+        """Tell all of them in one message. No two have the same key, and none is told again once this returned."""
         ...
 
 

@@ -171,6 +171,10 @@ class Retry:
         result: T = await retrying(attempt)
         return result
 
+    def under(self, policy: RetryPolicy) -> Retry:
+        """The same under another policy."""
+        return Retry(policy, on_retry=self._on_retry, sleep=self._sleep, random=self._random)
+
     def tell(self, *, dependency: str, reason: str, attempt: int, delay: float) -> None:
         """Tells the hook of a retry that a caller makes by itself, such as a watch that is opened again."""
         _tell(self._on_retry, dependency, reason, attempt, delay)

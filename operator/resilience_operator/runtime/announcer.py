@@ -46,6 +46,7 @@ class Announcement:
     """One event that is to be on the policy and on its target. The same key makes the same two events.
 
     notice: the key of the lasting notice that it tells, which counts as told when both are there; or empty.
+    trace_id: of the evaluation that decided it; or empty.
     """
 
     key: str
@@ -55,6 +56,7 @@ class Announcement:
     message: str
     target: TargetState
     notice: str = ""
+    trace_id: str = ""
 
     @property
     def identity(self) -> str:
@@ -78,16 +80,24 @@ class Announcer:
         """Keys of the notices of a policy that are not told yet."""
         return frozenset(a.notice for a in self._waiting.get(uid, {}).values() if a.notice)
 
-    async def tell(self, entry: Entry, decision: Decision, outcomes: Sequence[Outcome], deadline: Deadline) -> None:
+    async def tell(
+        self, entry: Entry, decision: Decision, outcomes: Sequence[Outcome], deadline: Deadline, trace_id: str
+    ) -> None:
         """Events for what was done, for notices that are new, and for what could not be told before."""
-        news = [*_of_outcomes(outcomes, decision.target, decision.at), *_of_notices(decision)]
+        news = [*_of_outcomes(outcomes, decision.target, decision.at, trace_id), *_of_notices(decision, trace_id)]
         await self._announce(entry, news, deadline)
 
     async def tell_outcomes(
-        self, entry: Entry, target: TargetState, outcomes: Iterable[Outcome], at: float, deadline: Deadline
+        self,
+        entry: Entry,
+        target: TargetState,
+        outcomes: Iterable[Outcome],
+        at: float,
+        deadline: Deadline,
+        trace_id: str,
     ) -> None:
         """Events for what was done, or failed."""
-        await self._announce(entry, _of_outcomes(outcomes, target, at), deadline)
+        await self._announce(entry, _of_outcomes(outcomes, target, at, trace_id), deadline)
 
     async def _announce(self, entry: Entry, news: Iterable[Announcement], deadline: Deadline) -> None:
         waiting = self._waiting.get(entry.uid, {})
@@ -134,6 +144,7 @@ class Announcer:
                     action=announcement.action,
                     message=announcement.message,
                     related=related,
+                    trace_id=announcement.trace_id,
                     deadline=deadline,
                 )
                 for subject, related in ((policy, workload), (workload, policy))
@@ -147,7 +158,7 @@ def _may_pass(error: CallError) -> bool:
     return not (isinstance(error, Unprocessable) or error.status == HTTPStatus.BAD_REQUEST)
 
 
-def _of_outcomes(outcomes: Iterable[Outcome], target: TargetState, at: float) -> Iterator[Announcement]:
+def _of_outcomes(outcomes: Iterable[Outcome], target: TargetState, at: float, trace_id: str) -> Iterator[Announcement]:
     for outcome in outcomes:
         command = outcome.command
         if outcome.result is Result.SUPERSEDED:
@@ -162,10 +173,11 @@ def _of_outcomes(outcomes: Iterable[Outcome], target: TargetState, at: float) ->
             action=f"{command.verb[0].upper()}{command.verb[1:]}",
             message=f"[dry run] {message}" if rehearsed else message,
             target=target,
+            trace_id=trace_id,
         )
 
 
-def _of_notices(decision: Decision) -> Iterator[Announcement]:
+def _of_notices(decision: Decision, trace_id: str) -> Iterator[Announcement]:
     prefix = "[dry run] " if decision.policy.mode == "DryRun" else ""
     for notice in decision.notices:
         yield Announcement(
@@ -176,6 +188,7 @@ def _of_notices(decision: Decision) -> Iterator[Announcement]:
             message=prefix + notice.message,
             target=decision.target,
             notice="" if notice.passing else notice.key,
+            trace_id=trace_id,
         )
 
 

@@ -6,8 +6,8 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Coroutine, Mapping
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any
 
 import kopf
@@ -16,8 +16,9 @@ from resilience_operator import __version__
 from resilience_operator.actions.executor import LiveExecutor, RehearsalExecutor
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.policies import list_policies
-from resilience_operator.resilience import CallError, Deadline, Retry
+from resilience_operator.resilience import CallError, Deadline
 from resilience_operator.runtime.announcer import Announcer
+from resilience_operator.runtime.calls import ObservedRetry
 from resilience_operator.runtime.cleanup import Cleanup
 from resilience_operator.runtime.config import Config
 from resilience_operator.runtime.entry import Entry, TargetKey
@@ -25,7 +26,7 @@ from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.handlers import registry, settings
 from resilience_operator.runtime.health import Health
 from resilience_operator.runtime.leadership import Leader
-from resilience_operator.runtime.metrics import POLICIES, count_retry, tell_breaker
+from resilience_operator.runtime.metrics import POLICIES, tell_breaker
 from resilience_operator.runtime.plugged import Plugged, plug_in
 from resilience_operator.runtime.reconcile import Reconciler
 from resilience_operator.runtime.recorder import Recorder
@@ -33,6 +34,7 @@ from resilience_operator.runtime.scaled import ScaledTargets
 from resilience_operator.runtime.scheduler import Scheduler
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.targets import Targets
+from resilience_operator.runtime.tracing import Tracing
 from resilience_operator.runtime.web import serve
 from resilience_operator.runtime.zones import Zones
 from resilience_operator.signals.breakers import Breakers
@@ -53,7 +55,7 @@ LIST_TIME = 60.0
 class App:
     """One operator process. All its parts live between `start` and the end of `run`."""
 
-    def __init__(self, config: Config, kube: Kube, plugged: Plugged, stop: asyncio.Event) -> None:
+    def __init__(self, config: Config, kube: Kube, plugged: Plugged, tracing: Tracing, stop: asyncio.Event) -> None:
         self._config = config
         self._stop = stop
         self._missing = asyncio.Event()
@@ -81,6 +83,7 @@ class App:
             errands=self._errands,
             notifiers=self._notifiers,
             leadership=leader,
+            tracing=tracing,
             clock=time.time,
         )
         self._scheduler = Scheduler(self._reconciler.evaluate, lambda entry: entry.source)
@@ -263,17 +266,31 @@ async def _first(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
         stopping.cancel()
 
 
+@contextmanager
+def _tracing(config: Config) -> Iterator[Tracing]:
+    if not config.traces:
+        yield Tracing()
+        return
+    # Here and not above: it takes time and memory that an operator without traces does not spend.
+    from resilience_operator.runtime import otlp
+
+    with otlp.opened(config.otlp_endpoint) as tracing:
+        log.info("traces are sent to an OpenTelemetry receiver")
+        yield tracing
+
+
 async def run(config: Config) -> None:
     """Run an operator until SIGTERM or SIGINT. Raises NoCluster, and what ended it unexpectedly."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    retry = Retry(on_retry=count_retry)
     async with AsyncExitStack() as stack:
+        tracing = stack.enter_context(_tracing(config))
+        retry = ObservedRetry(tracing=tracing)
         kube = await stack.enter_async_context(Kube.connect(config.kubeconfig, retry=retry))
-        plugged = await stack.enter_async_context(plug_in(config))
-        app = App(config, kube, plugged, stop)
+        plugged = await stack.enter_async_context(plug_in(config, retry))
+        app = App(config, kube, plugged, tracing, stop)
         port = await stack.enter_async_context(serve(app.health(), config.listen, config.port))
         log.info("resilience-operator %s on %s, endpoints on port %s", __version__, kube.host, port or "none")
         if not plugged.sources.names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,7 +12,7 @@ import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-from resilience_operator.plugins.config import PluginConfig
+from resilience_operator.plugins.config import NotifierConfig, PluginConfig
 from resilience_operator.signals.config import SourceConfig
 
 
@@ -56,7 +57,7 @@ class Config(BaseSettings):
         ),
     ] = ()
     notifiers: Annotated[
-        tuple[PluginConfig, ...], Field(description="Plugins that are told of decisions and notices.")
+        tuple[NotifierConfig, ...], Field(description="Plugins that are told of decisions and notices.")
     ] = ()
     dry_run: Annotated[bool, Field(description="Rehearse every policy, whatever its mode.")] = False
     namespaces: Annotated[
@@ -70,6 +71,14 @@ class Config(BaseSettings):
     port: Annotated[int, Field(ge=0, le=65535, description="Port of the endpoints; 0 turns them off.")] = 8080
     log_format: Annotated[Literal["json", "console", "auto"], Field(description="How to log.")] = "auto"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="What to log.")] = "info"
+    otlp_endpoint: Annotated[
+        str | None,
+        Field(
+            pattern=r"^https?://[^@?#\s]+$",
+            description="Base address of an OpenTelemetry receiver (OTLP over HTTP), without /v1/traces: turns tracing "
+            "on. The standard OTEL_* variables say the rest, or all of it.",
+        ),
+    ] = None
     relist_seconds: Annotated[float, Field(ge=10, description="Between two full lists, the net below the watches.")] = (
         300.0
     )
@@ -96,6 +105,13 @@ class Config(BaseSettings):
     def watches_nodes(self) -> bool:
         """Whether nodes are watched."""
         return not self.namespaces if self.watch_nodes is None else self.watch_nodes
+
+    @property
+    def traces(self) -> bool:
+        """Whether spans are sent: where an address is configured, by us or by OpenTelemetry's own variables."""
+        off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        standard = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+        return not off and bool(self.otlp_endpoint or any(os.environ.get(name) for name in standard))
 
     @property
     def all_sources(self) -> tuple[SourceConfig, ...]:

@@ -22,6 +22,12 @@ EVALUATION_LAG = Histogram(
     "How late an evaluation began.",
     buckets=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15),
 )
+CALL_SECONDS = Histogram(
+    "resilience_call_duration_seconds",
+    "Time of a call with its retries: of the API server, a metric source, an action, a notifier.",
+    ["dependency", "result"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
 EVALUATIONS_SKIPPED = Counter(
     "resilience_evaluations_skipped_total", "Evaluations that were due while the last one was still under way."
 )
@@ -40,19 +46,27 @@ PLUGIN_FAILURES = Counter(
     "Calls of plugins that failed, hung or were answered with nonsense.",
     ["kind", "plugin"],
 )
+NOTIFICATIONS = Counter(
+    "resilience_notifications_total",
+    "Notifications, by what became of them: sent, failed or dropped.",
+    ["notifier", "result"],
+)
+NOTIFIER_FAILING = Gauge(
+    "resilience_notifier_failing", "1 while the last thing that a notifier was to tell could not be told.", ["notifier"]
+)
 LEADER = Gauge("resilience_leader", "1 while this replica may act.")
-
-
-def count_retry(*, dependency: str, reason: str, attempt: int, delay: float) -> None:
-    """A hook for the retry policy."""
-    del attempt, delay
-    RETRIES.labels(dependency, reason).inc()
 
 
 def tell_plugin_failure(kind: Kind, plugin: str, message: str, cause: BaseException | None) -> None:
     """A hook for the plugins: in the metrics, and in the log with the plugin's own traceback."""
     PLUGIN_FAILURES.labels(kind.value, plugin).inc()
     log.warning("%s plugin %s: %s", kind.value, plugin, message, exc_info=cause)
+
+
+def count_notifications(notifier: str, count: int, result: str) -> None:
+    """A hook for the notifiers."""
+    NOTIFICATIONS.labels(notifier, result).inc(count)
+    NOTIFIER_FAILING.labels(notifier).set(result != "sent")
 
 
 def tell_breaker(source: str, before: State, after: State, why: str) -> None:

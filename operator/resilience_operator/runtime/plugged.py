@@ -14,7 +14,7 @@ from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.plugins.sources import make_source
 from resilience_operator.resilience import Retry
 from resilience_operator.runtime.config import Config
-from resilience_operator.runtime.metrics import count_retry, tell_plugin_failure
+from resilience_operator.runtime.metrics import count_notifications, tell_plugin_failure
 from resilience_operator.runtime.sources import SourceBook
 from resilience_operator.signals.prometheus import PrometheusSource
 from resilience_operator.signals.registry import Sources
@@ -31,11 +31,11 @@ class Plugged:
 
 
 @asynccontextmanager
-async def plug_in(config: Config) -> AsyncIterator[Plugged]:
+async def plug_in(config: Config, retry: Retry) -> AsyncIterator[Plugged]:
     """Load what is configured, side by side; a plugin that cannot be loaded is told and keeps nothing from starting."""
-    retry = Retry(RETRY, on_retry=count_retry)
+    retry = retry.under(RETRY)
     actions = Actions(retry=retry, on_failure=tell_plugin_failure)
-    notifiers = Notifiers(retry=retry, on_failure=tell_plugin_failure)
+    notifiers = Notifiers(retry=retry, on_failure=tell_plugin_failure, on_told=count_notifications)
     made, _, _ = await asyncio.gather(
         asyncio.gather(*(make_source(c, tell_plugin_failure) for c in config.plugin_sources)),
         actions.load(config.actions),

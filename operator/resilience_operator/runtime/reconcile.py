@@ -31,13 +31,14 @@ from resilience_operator.runtime.announcer import Announcer
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.leadership import Leadership
-from resilience_operator.runtime.metrics import ACTIONS, EVALUATION_SECONDS, EVALUATIONS
+from resilience_operator.runtime.metrics import ACTIONS, EVALUATIONS
 from resilience_operator.runtime.recorder import Recorder
 from resilience_operator.runtime.scaled import Found, ScaledTargets
 from resilience_operator.runtime.scheduler import Scheduler
 from resilience_operator.runtime.sources import Problem
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.targets import Targets
+from resilience_operator.runtime.tracing import Tracing
 from resilience_operator.runtime.zones import Zones
 from resilience_operator.signals.collect import Collector
 from resilience_operator.signals.model import SignalRequest
@@ -93,6 +94,7 @@ class Reconciler:
         errands: Errands,
         notifiers: Notifiers,
         leadership: Leadership,
+        tracing: Tracing,
         clock: Callable[[], float],
     ) -> None:
         self._store = store
@@ -106,6 +108,7 @@ class Reconciler:
         self._errands = errands
         self._notifiers = notifiers
         self._leadership = leadership
+        self._tracing = tracing
         self._clock = clock
         self._workers = asyncio.Semaphore(WORKERS)
         self.scheduler: Scheduler | None = None
@@ -115,7 +118,7 @@ class Reconciler:
         """Evaluate a batch of policies that read the same metric source. Never raises but for cancellation."""
         if not self._leadership.is_leader():
             return
-        with EVALUATION_SECONDS.time():
+        with self._tracing.evaluation(len(entries)):
             deadline = Deadline.after(LONGEST_EVALUATION)
             scaled = await self._scaled.read(entries, deadline)
             ready: list[tuple[Entry, TargetState]] = []
@@ -197,14 +200,14 @@ class Reconciler:
         if not requests:
             return [self._lost_zones(entry) for entry, _ in ready]
         within = min(entry.interval for entry, _ in ready)
-        found = iter(
-            await self._collector.collect(
+        with self._tracing.span("collect"):
+            measured = await self._collector.collect(
                 requests,
                 now=self._clock(),
                 deadline=deadline.within(max(2.0, min(within, deadline.remaining() - ACT_TIME))),
                 max_age=min(1.0, within / 10),
             )
-        )
+        found = iter(measured)
         return [{signal.name: next(found) for signal in entry.signals} | self._lost_zones(entry) for entry, _ in ready]
 
     def _lost_zones(self, entry: Entry) -> dict[str, Observation]:
@@ -227,8 +230,9 @@ class Reconciler:
         assert entry.policy is not None
         now = self._clock()
         memory = await self._returned(entry, target, await self._settled(entry, target, deadline), now, deadline)
-        decision = decide(entry.policy, observations, target, memory, now)
-        trace_id = ""
+        with self._tracing.span("decide"):
+            decision = decide(entry.policy, observations, target, memory, now)
+        trace_id = self._tracing.trace_id() if decision.commands or decision.notices else ""
         outcomes: tuple[Outcome, ...] = ()
         executor = self._rehearsal if entry.policy.mode is Mode.DRY_RUN else self._live
         after = decision.memory
@@ -241,7 +245,8 @@ class Reconciler:
                 fresh = {notice.key for notice in decision.notices}
                 intent = replace(after, intent=Intent(now, commands, trace_id), told=after.told - fresh)
                 await self._write(entry, decision, target, intent, deadline, why="intent")
-            executed = await executor.carry_out(target, commands, deadline)
+            with self._tracing.span("act", {"resilience.actions": [c.verb.value for c in commands]}):
+                executed = await executor.carry_out(target, commands, deadline)
             outcomes = executed.outcomes
             entry.behind = tuple((c.kind, c.name, int(c.resource_version)) for c in executed.changes)
             entry.behind_since = asyncio.get_running_loop().time()
@@ -251,8 +256,8 @@ class Reconciler:
         entry.memory = after
         for outcome in outcomes:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
-            _log_outcome(entry, outcome)
-        await self._announcer.tell(entry, decision, outcomes, deadline)
+            _log_outcome(entry, outcome, trace_id)
+        await self._announcer.tell(entry, decision, outcomes, deadline, trace_id)
         telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
         telling.tell_notices(self._notifiers, entry, decision, trace_id)
         why = "decision" if outcomes else "verdict"
@@ -271,7 +276,7 @@ class Reconciler:
             return entry.memory
         memory, done = settle(entry.memory, target)
         entry.journal = entry.journal.add([record(o, intent.at, intent.trace_id) for o in done])
-        await self._announcer.tell_outcomes(entry, target, done, intent.at, deadline)
+        await self._announcer.tell_outcomes(entry, target, done, intent.at, deadline, intent.trace_id)
         telling.tell_outcomes(self._notifiers, entry, target, done, intent.at, intent.trace_id)
         for outcome in done:
             log.info("%s/%s: %s was done before the restart", *entry.key, outcome.command.verb)
@@ -285,13 +290,14 @@ class Reconciler:
         outcomes = self._errands.take(entry)
         if not outcomes:
             return memory
+        trace_id = self._tracing.trace_id()
         entry.memory = memory = remember(memory, outcomes, target, now)
-        entry.journal = entry.journal.add([record(o, now, "") for o in outcomes])
+        entry.journal = entry.journal.add([record(o, now, trace_id) for o in outcomes])
         for outcome in outcomes:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
-            _log_outcome(entry, outcome)
-        await self._announcer.tell_outcomes(entry, target, outcomes, now, deadline)
-        telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, "")
+            _log_outcome(entry, outcome, trace_id)
+        await self._announcer.tell_outcomes(entry, target, outcomes, now, deadline, trace_id)
+        telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
         return memory
 
     async def _write(
@@ -352,7 +358,10 @@ class Reconciler:
         """Contain whatever goes wrong in one policy."""
         try:
             async with self._workers:
-                await evaluation
+                with self._tracing.span(
+                    "policy", {"k8s.namespace.name": entry.namespace, "resilience.policy": entry.name}
+                ):
+                    await evaluation
         except ReadAgain as error:
             log.info("%s/%s changed meanwhile, decided anew: %s", *entry.key, error)
             EVALUATIONS.labels("superseded").inc()
@@ -392,13 +401,14 @@ def _unreadable(entry: Entry, error: CallError) -> Refusal:
     return Refusal("False", "UnsupportedTarget", str(error))
 
 
-def _log_outcome(entry: Entry, outcome: Outcome) -> None:
+def _log_outcome(entry: Entry, outcome: Outcome, trace_id: str) -> None:
     level = logging.WARNING if outcome.result is Result.FAILED else logging.INFO
     extra = {
         "policy": f"{entry.namespace}/{entry.name}",
         "action": outcome.command.verb.value,
         "result": outcome.result.value,
         "rule": outcome.command.rule,
+        "trace_id": trace_id,
     }
     why = f" ({outcome.message})" if outcome.message else ""
     log.log(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import requests
+from pydantic import SecretStr
 from requests.auth import AuthBase, _basic_auth_str
 
 from resilience_operator.resilience.errors import GiveUp
-from resilience_operator.signals.config import SourceConfig
 
 SHORTEST_SECRET = 6
 """Characters. Nothing shorter is taken for a secret, else ordinary words would be struck out of messages."""
@@ -23,10 +24,33 @@ Fingerprint = tuple[tuple[int, int, int] | None, ...]
 """Of each file: inode, size, time of its last change in ns; None where it cannot be read."""
 
 
+class CredentialFiles(Protocol):
+    """Where the credentials for one dependency are; None where there are none of a sort."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, SecretStr]: ...
+    @property
+    def header_files(self) -> Mapping[str, Path]: ...
+    @property
+    def bearer_token_file(self) -> Path | None: ...
+    @property
+    def username_file(self) -> Path | None: ...
+    @property
+    def password_file(self) -> Path | None: ...
+    @property
+    def ca_file(self) -> Path | None: ...
+    @property
+    def cert_file(self) -> Path | None: ...
+    @property
+    def key_file(self) -> Path | None: ...
+
+
 class Credentials(AuthBase):
     """Puts the headers of a source on each request. Shared by the threads of the source."""
 
-    def __init__(self, config: SourceConfig) -> None:
+    def __init__(self, config: CredentialFiles) -> None:
         self._config = config
         self._lock = threading.Lock()
         self._seen: Fingerprint = ()

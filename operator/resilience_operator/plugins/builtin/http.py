@@ -1,0 +1,94 @@
+"""Posting JSON: bounded by the deadline, failures sorted for the one retry, nothing secret in any text."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+import requests
+
+from resilience_operator import __version__
+from resilience_operator.plugins.builtin.options import HttpOptions, check_address, read
+from resilience_operator.plugins.builtin.wording import Group
+from resilience_operator.plugins.protocols import Notification
+from resilience_operator.resilience import CallError, Deadline, GiveUp, from_status
+from resilience_operator.resilience.errors import parse_retry_after
+from resilience_operator.signals import failures
+from resilience_operator.signals.credentials import Credentials
+
+Posting = TypeVar("Posting", bound=HttpOptions)
+
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 8.0
+
+
+class JsonNotifier(ABC, Generic[Posting]):
+    """A notifier that posts a group as one document."""
+
+    options_model: ClassVar[type[HttpOptions]]
+    path: ClassVar[str] = ""
+
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self.options: Posting = read(self.options_model, name, options)  # type: ignore[assignment]
+        self._endpoint = Endpoint(self.options)
+
+    def notify(self, notification: Notification, deadline: Deadline) -> None:
+        """Tell one thing."""
+        self.notify_group((notification,), deadline)
+
+    def notify_group(self, group: Group, deadline: Deadline) -> None:
+        """Tell several things at once."""
+        self._endpoint.post(self.document(group), deadline, path=self.path)
+
+    @abstractmethod
+    def document(self, group: Group) -> Any:
+        """What is posted, as JSON values."""
+
+
+class Endpoint:
+    """One address to post to."""
+
+    def __init__(self, options: HttpOptions) -> None:
+        self._options = options
+        self._credentials = Credentials(options)
+
+    def post(self, document: Any, deadline: Deadline, *, path: str = "") -> None:
+        """Post it, once. Raises CallErrors. What the receiver answers is not repeated: it may quote the address."""
+        o = self._options
+        address = o.address()
+        try:
+            check_address(address)
+        except ValueError as error:
+            raise GiveUp(f"the address in {o.url_file} {error}", dependency=o.name, reason="credentials") from None
+        try:
+            # A session of its own: messages are few, and calls that hang may lie side by side.
+            with requests.post(
+                address.rstrip("/") + path if path else address,
+                json=document,
+                headers={"User-Agent": f"resilience-operator/{__version__}"},
+                auth=self._credentials,
+                verify=str(o.ca_file) if o.ca_file else True,
+                cert=_certificate(o),
+                timeout=(deadline.timeout(CONNECT_SECONDS), deadline.timeout(READ_SECONDS)),
+                allow_redirects=False,
+                stream=True,
+            ) as answer:
+                status, after = answer.status_code, answer.headers.get("Retry-After")
+        except Exception as error:
+            # `from None`: what lies beneath quotes the address.
+            raise failures.of_exception(error, o.name) from None
+        if not 200 <= status < 300:
+            raise _refusal(status, after, o.name)
+
+
+def _refusal(status: int, after: str | None, name: str) -> CallError:
+    if 300 <= status < 400:
+        return GiveUp(f"it redirects (HTTP {status}): configure the address that it redirects to", reason="redirect")
+    return from_status(status, dependency=name, retry_after=parse_retry_after(after))
+
+
+def _certificate(options: HttpOptions) -> str | tuple[str, str] | None:
+    if options.cert_file is None:
+        return None
+    return (str(options.cert_file), str(options.key_file)) if options.key_file else str(options.cert_file)

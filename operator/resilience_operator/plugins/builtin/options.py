@@ -1,0 +1,113 @@
+"""What an administrator may say of a built-in notifier. Whatever is secret stands in files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import quote, urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+
+from resilience_operator.plugins.protocols import Notification
+from resilience_operator.resilience import GiveUp
+
+Options = TypeVar("Options", bound="NotifierOptions")
+
+
+class NotifierOptions(BaseModel):
+    """Options of every built-in notifier.
+
+    link: an address for people, with {namespace}, {policy}, {target} and {trace_id} filled in.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    name: str
+    url: Annotated[str, Field(description="Where to send, where that is no secret.")] = ""
+    url_file: Annotated[Path | None, Field(description="File that holds the address, where it is a secret.")] = None
+    link: Annotated[str, Field(description="Address of a page about the policy.")] = ""
+
+    @field_validator("link")
+    @classmethod
+    def _placeholders(cls, value: str) -> str:
+        try:
+            filled = value.format(namespace="a", policy="a", target="a", trace_id="a")
+        except (KeyError, IndexError, ValueError, AttributeError):
+            raise ValueError("only {namespace}, {policy}, {target} and {trace_id} are filled in") from None
+        if value and urlsplit(filled).scheme not in ("http", "https"):
+            raise ValueError("must be an http:// or https:// address")
+        return value
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if bool(self.url) == (self.url_file is not None):
+            raise ValueError("give url or url_file, one of them")
+        return self
+
+    def address(self) -> str:
+        """The address now: a mounted Secret may be rotated. Raises GiveUp, which names the file and not its content."""
+        if self.url_file is None:
+            return self.url
+        try:
+            text = self.url_file.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise GiveUp(f"cannot read {self.url_file}: {type(error).__name__}", reason="credentials") from None
+        if not text or not text.isprintable():
+            raise GiveUp(f"{self.url_file} must hold one line of text", reason="credentials")
+        return text
+
+    def link_to(self, notification: Notification) -> str:
+        """The page about a notification; empty where none was configured."""
+        parts = {name: quote(str(getattr(notification, name)), safe="") for name in ("namespace", "policy", "target")}
+        return self.link.format(**parts, trace_id=notification.trace_id)
+
+
+class HttpOptions(NotifierOptions):
+    """Options of a notifier that posts JSON. The files are those of a metric source."""
+
+    bearer_token_file: Path | None = None
+    username_file: Path | None = None
+    password_file: Path | None = None
+    header_files: dict[str, Path] = {}
+    ca_file: Path | None = None
+    cert_file: Path | None = None
+    key_file: Path | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        if value:
+            check_address(value)
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.username_file is None) != (self.password_file is None):
+            raise ValueError("username_file and password_file belong together")
+        if self.key_file and not self.cert_file:
+            raise ValueError("key_file needs cert_file")
+        return self
+
+    @property
+    def headers(self) -> Mapping[str, SecretStr]:
+        """None are written in the configuration itself: options are shown as they stand."""
+        return {}
+
+
+def check_address(value: str) -> None:
+    """Raises ValueError, which does not repeat it."""
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http:// or https:// address")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold credentials: use files")
+
+
+def read(model: type[Options], name: str, options: Mapping[str, Any]) -> Options:
+    """The options as a model. Raises ValueError with what to change, and no value in it."""
+    try:
+        return model.model_validate({**options, "name": name})
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, e['loc'])) or 'options'}: {e['msg']}" for e in error.errors())
+        raise ValueError("; ".join(problems)) from None
