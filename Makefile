@@ -6,6 +6,10 @@ PYTHON ?= python3
 CLUSTER ?= local
 VENV := .venv
 BIN := $(VENV)/bin
+CHART_FILES := manifests/helm/resilience-operator/files
+CHART_COPIES := crds/resilience-operator.io_resiliencepolicies.yaml manifests/base/rbac.yaml manifests/base/rbac-people.yaml
+CHART_FILES := manifests/helm/resilience-operator/files
+CHART_COPIES := crds/resilience-operator.io_resiliencepolicies.yaml manifests/base/rbac.yaml manifests/base/rbac-people.yaml
 export PYTHONPATH := operator
 
 $(VENV)/.stamp: requirements/dev.txt pyproject.toml
@@ -29,7 +33,7 @@ demo: venv ## Set up from nothing and run the main job in front of you
 
 .PHONY: test
 test: venv ## Set up from nothing and pass every test
-	$(BIN)/python -m tests.cluster build
+	$(BIN)/python -m tests.cluster build --clients
 	$(BIN)/pytest -n 8 --dist load --maxschedchunk 1 $(PYTEST_ARGS)
 
 .PHONY: unit
@@ -43,6 +47,10 @@ lint: venv ## Style, types, import contract, generated files in step
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m resilience_operator.api.crd --check
+	$(BIN)/python -m resilience_operator.runtime.values --check
+	@for file in $(CHART_COPIES); do cmp $$file $(CHART_FILES)/$${file##*/} || { echo 'run `make generate`'; exit 1; }; done
+	$(BIN)/python -m resilience_operator.runtime.values --check
+	@for file in $(CHART_COPIES); do cmp $$file $(CHART_FILES)/$${file##*/} || { echo 'run `make generate`'; exit 1; }; done
 
 .PHONY: format
 format: venv ## Mend style where a tool can
@@ -50,8 +58,10 @@ format: venv ## Mend style where a tool can
 	$(BIN)/ruff format .
 
 .PHONY: generate
-generate: venv ## Write the generated files anew (CRD)
+generate: venv ## Write the generated files anew (CRD, what the Helm chart has of others)
 	$(BIN)/python -m resilience_operator.api.crd
+	$(BIN)/python -m resilience_operator.runtime.values
+	cp $(CHART_COPIES) $(CHART_FILES)
 
 .PHONY: bench
 bench: venv ## The benchmarks

@@ -54,6 +54,7 @@ def parser() -> argparse.ArgumentParser:
 
     make = commands.add_parser("build", help="build the binaries and start nothing")
     make.add_argument("--promtool", action="store_true", help="promtool too")
+    make.add_argument("--clients", action="store_true", help="helm and kubectl too")
     return root
 
 
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _status(options.state)
             case "build":
                 began = time.monotonic()
-                names = [*build.CLUSTER, "promtool"] if options.promtool else build.CLUSTER
+                names = [*build.CLUSTER, *(name for name in ("promtool", "clients") if vars(options)[name])]
                 for binary in build.ensure(names, _say).values():
                     _say(str(binary))
                 _say(f"all binaries are there ({build.clock(time.monotonic() - began)})")

@@ -66,6 +66,11 @@ def _kubernetes_version(version: str) -> dict[str, str]:
     }
 
 
+def _staging_version(version: str) -> dict[str, str]:
+    """Kubernetes 1.37.2 is v0.37.2 in the modules it is made of."""
+    return _kubernetes_version(version.replace("v0.", "v1.", 1))
+
+
 def _kwok_version(version: str) -> dict[str, str]:
     return {"sigs.k8s.io/kwok/pkg/consts.Version": version}
 
@@ -110,6 +115,7 @@ SOURCES = {
             _prometheus_version,
             _NO_DISCOVERY,
         ),
+        Source("clients", "helm, kubectl", MODULES / "clients", ".", "k8s.io/kubectl", _staging_version),
     )
 }
 CLUSTER = ("controlplane", "kwok", "prometheus")

@@ -8,13 +8,13 @@ theirs. They leave nothing behind.
 import copy
 import json
 import os
-import shutil
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from kubernetes import client
 from kubernetes.config import new_client_from_config
 
 from tests.cluster import Cluster
+from tests.support.clients import call
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -63,34 +64,10 @@ Obj = dict[str, Any]
 Kubectl = Callable[..., subprocess.CompletedProcess[str]]
 
 
-def find_kubectl() -> str | None:
-    """kubectl on PATH, else among the cluster's binaries."""
-    beside = ROOT / ".local" / "bin" / "kubectl"
-    return shutil.which("kubectl") or (str(beside) if beside.is_file() else None)
-
-
 @pytest.fixture(scope="module")
 def kubectl(cluster: Cluster) -> Kubectl:
-    """Run kubectl against the cluster, and expect it to succeed. Missing, it is an error where CI is set."""
-    binary = find_kubectl()
-    if binary is None:
-        if os.environ.get("CI"):
-            pytest.fail("kubectl is not on PATH: install it")
-        pytest.skip("kubectl is not on PATH")
-
-    def run(*arguments: str, given: str | None = None) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [binary, "--kubeconfig", str(cluster.kubeconfig), *arguments],
-            input=given,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
-        return done
-
-    return run
+    """Run kubectl against the cluster, and expect it to succeed."""
+    return partial(call, "kubectl", kubeconfig=cluster.kubeconfig)
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 class Operator:
-    """One operator process. `log` keeps growing over restarts."""
+    """One operator process. `log` keeps growing over restarts. Without `prometheus_url` its configuration names one."""
 
     def __init__(
         self,
@@ -45,7 +45,8 @@ class Operator:
         assert self.process is None, "it runs already"
         command = [
             sys.executable, "-m", "resilience_operator.cli.operator", "run",
-            "--kubeconfig", str(self.kubeconfig), "--prometheus-url", self.prometheus_url,
+            "--kubeconfig", str(self.kubeconfig),
+            *(("--prometheus-url", self.prometheus_url) if self.prometheus_url else ()),
             "--listen", "127.0.0.1", "--port", str(self.port), "--log-format", "json",
             *self.arguments, *arguments,
         ]  # fmt: skip
