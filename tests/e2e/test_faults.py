@@ -95,6 +95,22 @@ def test_retry_after_is_honoured(world: World, operator: Operator, proxy: Proxy)
     assert operator.metric("resilience_retries_total", reason="status_429") >= 2
 
 
+def test_being_forbidden_for_a_moment_is_no_failure(world: World, operator: Operator, proxy: Proxy) -> None:
+    """An API server that starts forbids everything until it has read the roles. What stays forbidden is told, once."""
+    calm(world)
+    proxy.add(faults.answer(403), "PATCH", TARGET, times=3)
+    busy(world)
+    scaled_once(world, proxy, operator)
+    assert not world.told("ActionFailed")
+    forbidden = proxy.add(faults.answer(403), "PATCH", TARGET)
+    world.change_policy(rules=[{**BUSY, "then": [{"scaleUp": {"pods": 2, "cooldown": "0s"}}]}])
+    for kind in ("ResiliencePolicy", "Deployment"):
+        world.until(lambda k=kind: world.told("ActionFailed", k), f"the {kind} tells of it")
+    assert forbidden.used > 3
+    assert world.replicas() == 5
+    assert len(world.told("ActionFailed")) == 1
+
+
 def test_nothing_is_done_before_the_intent_is_written_down(world: World, operator: Operator, proxy: Proxy) -> None:
     calm(world)
     storm = proxy.add(faults.answer(409), "PATCH", STATUS)

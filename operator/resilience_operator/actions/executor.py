@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Protocol
 
 from resilience_operator.actions import rollout
@@ -14,9 +15,16 @@ from resilience_operator.decision.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.target import TargetState
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.mutations import Change
-from resilience_operator.resilience import CallError, Deadline, NotFound, ReadAgain
+from resilience_operator.resilience import CallError, Clock, Deadline, NotFound, ReadAgain
 
-log = logging.getLogger(__name__)
+REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+
+PASSING = 10.0
+"""Seconds for which a refusal may be that of an API server that starts: it refuses everything until it has read the
+accounts and roles."""
+
+FORGOTTEN = 900.0
+"""Seconds after which a refusal is no longer the same one: more than the longest interval."""
 
 VERBS: Mapping[Verb, Act] = {
     Verb.SCALE_UP: scale,
@@ -53,25 +61,38 @@ class LiveExecutor:
 
     changes_cluster = True
 
-    def __init__(self, kube: Kube) -> None:
+    def __init__(self, kube: Kube, *, clock: Clock = time.monotonic) -> None:
         self._kube = kube
+        self._clock = clock
+        self._refusals: dict[tuple[str, Verb], tuple[float, float]] = {}
 
     async def carry_out(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> Executed:
         """Each command is independent of the others' success: a rollback does not wait for a scale-up."""
         outcomes: list[Outcome] = []
         changes: list[Change] = []
         for command in commands:
+            key = (target.uid, command.verb)
             try:
                 change = await VERBS[command.verb](self._kube, target, command, deadline=deadline)
             except (ReadAgain, NotFound) as error:
                 outcomes.append(Outcome(command, Result.SUPERSEDED, str(error)))
             except CallError as error:
-                outcomes.append(Outcome(command, Result.FAILED, str(error)))
+                passing = error.status in REFUSED and self._may_pass(key)
+                outcomes.append(Outcome(command, Result.POSTPONED if passing else Result.FAILED, str(error)))
             else:
+                self._refusals.pop(key, None)
                 outcomes.append(Outcome(command, Result.DONE))
                 if change is not None:
                     changes.append(change)
         return Executed(tuple(outcomes), tuple(changes))
+
+    def _may_pass(self, key: tuple[str, Verb]) -> bool:
+        """Whether an action was refused only just now. Keeps when that was first so, and when last."""
+        now = self._clock()
+        self._refusals = {k: (first, last) for k, (first, last) in self._refusals.items() if now - last < FORGOTTEN}
+        first, _ = self._refusals.get(key, (now, now))
+        self._refusals[key] = (first, now)
+        return now - first < PASSING
 
 
 class RehearsalExecutor:

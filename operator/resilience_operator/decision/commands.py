@@ -48,12 +48,14 @@ class Result(StrEnum):
 
     DONE: carried out (or found carried out already). REHEARSED: dry-run. SUPERSEDED: the target was no longer what
     the decision saw, so nothing was done and the next evaluation decides anew. FAILED: refused or unreachable.
+    POSTPONED: refused, but it may pass within seconds, so it is no failure yet.
     """
 
     DONE = "Done"
     REHEARSED = "Rehearsed"
     SUPERSEDED = "Superseded"
     FAILED = "Failed"
+    POSTPONED = "Postponed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class Outcome:
     def happened(self) -> bool:
         """Whether the command counts as carried out (a rehearsed one does, in its rehearsal)."""
         return self.result in (Result.DONE, Result.REHEARSED)
+
+    @property
+    def undecided(self) -> bool:
+        """Whether it is decided anew in a moment: until then there is nothing to tell."""
+        return self.result in (Result.SUPERSEDED, Result.POSTPONED)
 
     @property
     def sentence(self) -> str:

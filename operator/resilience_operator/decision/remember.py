@@ -25,7 +25,7 @@ def remember(memory: Memory, outcomes: Iterable[Outcome], target: TargetState, n
         if outcome.command.verb is Verb.PLUGIN:
             memory = called(memory, outcome)
             continue
-        if outcome.result is Result.FAILED:
+        if outcome.result in (Result.FAILED, Result.POSTPONED):
             failed += (outcome.command,)
         if not outcome.happened:
             continue

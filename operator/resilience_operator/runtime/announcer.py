@@ -161,7 +161,7 @@ def _may_pass(error: CallError) -> bool:
 def _of_outcomes(outcomes: Iterable[Outcome], target: TargetState, at: float, trace_id: str) -> Iterator[Announcement]:
     for outcome in outcomes:
         command = outcome.command
-        if outcome.result is Result.SUPERSEDED:
+        if outcome.undecided:
             continue
         failed = outcome.result is Result.FAILED
         rehearsed = outcome.result is Result.REHEARSED

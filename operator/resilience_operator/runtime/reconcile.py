@@ -335,7 +335,7 @@ class Reconciler:
     def _plan(self, entry: Entry, decision: Decision, outcomes: Sequence[Outcome], now: float) -> None:
         if self.scheduler is None:
             return
-        if any(o.result is Result.SUPERSEDED for o in outcomes):
+        if any(o.undecided for o in outcomes):
             self.scheduler.poke(entry, 1.0)
         self.scheduler.next_turn(entry, None if decision.wake is None else decision.wake - now)
 

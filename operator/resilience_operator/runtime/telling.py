@@ -18,7 +18,7 @@ def tell_outcomes(
 ) -> None:
     """What was done, failed or was rehearsed. What fails at every interval has the same key for an hour."""
     for outcome in outcomes:
-        if outcome.result is not Result.SUPERSEDED:
+        if not outcome.undecided:
             notifiers.tell(_decision(entry, target, outcome, at, trace_id))
 
 
