@@ -23,7 +23,7 @@ import asyncio
 import logging
 import random as _random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -152,6 +152,33 @@ class Election:
         return spec
 
 
+async def write_lease(
+    kube: Kube,
+    namespace: str,
+    name: str,
+    *,
+    seen: Observed | None,
+    spec: Obj,
+    deadline: Deadline,
+    annotations: Mapping[str, str] | None = None,
+) -> Obj:
+    """Writes a Lease as it was seen; where there was none, creates it.
+
+    Raises ReadAgain or AlreadyExists when it is no longer as it was seen.
+    """
+    metadata: Obj = {"annotations": dict(annotations)} if annotations is not None else {}
+    if seen is not None:
+        patch = {"metadata": {**metadata, "resourceVersion": seen.version}, "spec": spec}
+        return await kube.patch(LEASES.item(namespace, name), patch, kind=PatchKind.MERGE, deadline=deadline)
+    body: Obj = {
+        "apiVersion": LEASES.api_version,
+        "kind": LEASES.kind,
+        "metadata": {**metadata, "name": name, "namespace": namespace},
+        "spec": spec,
+    }
+    return await kube.create(LEASES.collection(namespace), body, deadline=deadline)
+
+
 class LeaderElector:
     """Takes part in the election while `run` runs.
 
@@ -243,7 +270,7 @@ class LeaderElector:
             if election.leads and not election.is_leader():
                 return False
             sent_at = self._clock()
-            election.won(await self._write(path, deadline), sent_at)
+            election.won(await self._write(deadline), sent_at)
         except (ReadAgain, AlreadyExists) as error:
             log.info("another was faster to write the lease: %s", error)
             return False
@@ -255,20 +282,12 @@ class LeaderElector:
             return False
         return True
 
-    async def _write(self, path: str, deadline: Deadline, *, release: bool = False) -> Obj:
+    async def _write(self, deadline: Deadline, *, release: bool = False) -> Obj:
         self._wrote = True
-        seen = self.election.seen
         spec = self.election.spec(datetime.now(UTC), release=release)
-        if seen is None:
-            body: Obj = {
-                "apiVersion": LEASES.api_version,
-                "kind": LEASES.kind,
-                "metadata": {"name": self._name, "namespace": self._namespace},
-                "spec": spec,
-            }
-            return await self._kube.create(LEASES.collection(self._namespace), body, deadline=deadline)
-        patch = {"metadata": {"resourceVersion": seen.version}, "spec": spec}
-        return await self._kube.patch(path, patch, kind=PatchKind.MERGE, deadline=deadline)
+        return await write_lease(
+            self._kube, self._namespace, self._name, seen=self.election.seen, spec=spec, deadline=deadline
+        )
 
     async def _release(self) -> None:
         election = self.election
@@ -281,7 +300,7 @@ class LeaderElector:
             # Read anew: a renewal that was cancelled on its way may have arrived, also one that made us the holder.
             election.observe(await self._kube.get(path, deadline=deadline))
             if election.seen is not None and election.seen.holder == election.identity:
-                await self._write(path, deadline, release=True)
+                await self._write(deadline, release=True)
                 log.info("the lease is released")
         except CallError as error:
             log.warning("the lease could not be released, it runs out by itself: %s", error)
