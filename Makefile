@@ -8,8 +8,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 CHART_FILES := manifests/helm/resilience-operator/files
 CHART_COPIES := crds/resilience-operator.io_resiliencepolicies.yaml manifests/base/rbac.yaml manifests/base/rbac-people.yaml
-CHART_FILES := manifests/helm/resilience-operator/files
-CHART_COPIES := crds/resilience-operator.io_resiliencepolicies.yaml manifests/base/rbac.yaml manifests/base/rbac-people.yaml
 export PYTHONPATH := operator
 
 $(VENV)/.stamp: requirements/dev.txt pyproject.toml
@@ -47,8 +45,6 @@ lint: venv ## Style, types, import contract, generated files in step
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m resilience_operator.api.crd --check
-	$(BIN)/python -m resilience_operator.runtime.values --check
-	@for file in $(CHART_COPIES); do cmp $$file $(CHART_FILES)/$${file##*/} || { echo 'run `make generate`'; exit 1; }; done
 	$(BIN)/python -m resilience_operator.runtime.values --check
 	@for file in $(CHART_COPIES); do cmp $$file $(CHART_FILES)/$${file##*/} || { echo 'run `make generate`'; exit 1; }; done
 
