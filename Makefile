@@ -58,6 +58,8 @@ generate: venv ## Write the generated files anew (CRD, what the Helm chart has o
 	$(BIN)/python -m resilience_operator.api.crd
 	$(BIN)/python -m resilience_operator.runtime.values
 	cp $(CHART_COPIES) $(CHART_FILES)
+	{ printf '%s\n' 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' 'metadata:' '  name: resilience-operator' 'spec:'; \
+	  sed 's/^/  /' manifests/monitoring/alerts.yaml; } > manifests/monitoring/prometheusrule.yaml
 
 .PHONY: bench
 bench: venv ## The benchmarks

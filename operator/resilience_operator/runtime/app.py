@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from typing import Any
 
 import kopf
+from prometheus_client import REGISTRY
 
 from resilience_operator import __version__
 from resilience_operator.actions.executor import LiveExecutor, RehearsalExecutor
@@ -19,6 +20,7 @@ from resilience_operator.kube.policies import list_policies
 from resilience_operator.resilience import CallError, Deadline
 from resilience_operator.runtime.announcer import Announcer
 from resilience_operator.runtime.calls import ObservedRetry
+from resilience_operator.runtime.census import Census
 from resilience_operator.runtime.cleanup import Cleanup
 from resilience_operator.runtime.config import Config
 from resilience_operator.runtime.entry import Entry, TargetKey
@@ -26,7 +28,7 @@ from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.handlers import registry, settings
 from resilience_operator.runtime.health import Health
 from resilience_operator.runtime.leadership import Leader
-from resilience_operator.runtime.metrics import POLICIES, tell_breaker
+from resilience_operator.runtime.metrics import POLICIES, expect_breakers, tell_breaker
 from resilience_operator.runtime.plugged import Plugged, plug_in
 from resilience_operator.runtime.reconcile import Reconciler
 from resilience_operator.runtime.recorder import Recorder
@@ -93,6 +95,8 @@ class App:
         self._tasks: set[asyncio.Task[None]] = set()
         self._listed = False
         self._scheduling: asyncio.Task[None] | None = None
+        expect_breakers(plugged.sources.names)
+        REGISTRY.register(Census(self._store, lambda _: self._leader.is_leader()))
 
     def health(self) -> Health:
         """The checks behind /healthz and /readyz."""

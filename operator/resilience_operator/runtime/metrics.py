@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Counter, Gauge, Histogram, Info
 
+from resilience_operator import __version__
+from resilience_operator.decision.commands import Result, Verb
 from resilience_operator.plugins.failures import Kind
 from resilience_operator.resilience.breaker import State
 
 log = logging.getLogger(__name__)
 
+BUILD = Info("resilience_build", "Of the operator.")
+BUILD.info({"version": __version__})
 EVALUATIONS = Counter("resilience_evaluations_total", "Evaluations of policies.", ["result"])
 EVALUATION_SECONDS = Histogram(
     "resilience_evaluation_duration_seconds",
@@ -32,6 +37,10 @@ EVALUATIONS_SKIPPED = Counter(
     "resilience_evaluations_skipped_total", "Evaluations that were due while the last one was still under way."
 )
 ACTIONS = Counter("resilience_actions_total", "Commands, by what became of them.", ["action", "result"])
+for _verb in Verb:
+    for _result in Result:
+        # A counter that is born with its first event has no increase that an alert could see.
+        ACTIONS.labels(_verb.value, _result.value)
 RETRIES = Counter("resilience_retries_total", "Calls that were tried again.", ["dependency", "reason"])
 STATUS_WRITES = Counter("resilience_status_writes_total", "Writes of a policy's status.", ["why"])
 POLICIES = Gauge("resilience_policies", "Policies that are known.")
@@ -67,6 +76,13 @@ def count_notifications(notifier: str, count: int, result: str) -> None:
     """A hook for the notifiers."""
     NOTIFICATIONS.labels(notifier, result).inc(count)
     NOTIFIER_FAILING.labels(notifier).set(result != "sent")
+
+
+def expect_breakers(sources: Iterable[str]) -> None:
+    """Breakers are closed until something is told of them."""
+    for source in sources:
+        for state in State:
+            BREAKER_STATE.labels(source, state.value).set(state is State.CLOSED)
 
 
 def tell_breaker(source: str, before: State, after: State, why: str) -> None:
