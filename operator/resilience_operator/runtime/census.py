@@ -1,8 +1,8 @@
-"""What the statuses of the policies come to, as metrics: counts by state, and a series for each thing that needs somebody.
+"""What the statuses of the policies come to, as metrics: counts by state, and a series for whatever needs somebody.
 
 Made when it is asked for, from what is in memory, so that it cannot drift from it. Only of the policies that this
-replica acts on: two replicas never tell of one policy. Ten thousand policies cost their counts, a few dozen series; what
-is told of single ones is bounded by `MOST_LISTED`, whatever is wrong.
+replica acts on: two replicas never tell of one policy. Ten thousand policies cost their counts, a few dozen series;
+what is told of single ones is bounded by `MOST_LISTED`, whatever is wrong.
 """
 
 from __future__ import annotations
