@@ -6,6 +6,7 @@ PYTHON ?= python3
 CLUSTER ?= local
 VENV := .venv
 BIN := $(VENV)/bin
+DOCS := .local/docs
 CHART_FILES := manifests/helm/resilience-operator/files
 CHART_COPIES := crds/resilience-operator.io_resiliencepolicies.yaml manifests/base/rbac.yaml manifests/base/rbac-people.yaml
 export PYTHONPATH := operator
@@ -45,6 +46,7 @@ lint: venv ## Style, types, import contract, generated files in step
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m resilience_operator.api.crd --check
+	$(BIN)/python -m resilience_operator.api.reference --check
 	$(BIN)/python -m resilience_operator.runtime.values --check
 	@for file in $(CHART_COPIES); do cmp $$file $(CHART_FILES)/$${file##*/} || { echo 'run `make generate`'; exit 1; }; done
 
@@ -54,12 +56,23 @@ format: venv ## Mend style where a tool can
 	$(BIN)/ruff format .
 
 .PHONY: generate
-generate: venv ## Write the generated files anew (CRD, what the Helm chart has of others)
+generate: venv ## Write the generated files anew (CRD, reference, what the Helm chart has of others)
 	$(BIN)/python -m resilience_operator.api.crd
+	$(BIN)/python -m resilience_operator.api.reference
 	$(BIN)/python -m resilience_operator.runtime.values
 	cp $(CHART_COPIES) $(CHART_FILES)
 	{ printf '%s\n' 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' 'metadata:' '  name: resilience-operator' 'spec:'; \
 	  sed 's/^/  /' manifests/monitoring/alerts.yaml; } > manifests/monitoring/prometheusrule.yaml
+
+.PHONY: docs
+docs: venv ## Build the documentation's site into .local/site, strictly
+	@test -x $(DOCS)/bin/python || $(PYTHON) -m venv $(DOCS)
+	$(BIN)/uv pip sync --quiet --python $(DOCS)/bin/python --require-hashes requirements/docs.txt
+	NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/python -m mkdocs build --strict --clean --config-file .mkdocs.yml
+
+.PHONY: image-test
+image-test: venv ## Build the image with buildah and run it as the cluster would (root, minutes; BASE=IMAGE for a base)
+	$(BIN)/pytest tests/image -rs $(PYTEST_ARGS)
 
 .PHONY: bench
 bench: venv ## The benchmarks
@@ -81,6 +94,7 @@ lock: ## Compile the pinned requirements anew
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header pyproject.toml -o requirements/runtime.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header --group dev pyproject.toml requirements/build.in -c requirements/runtime.txt -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header requirements/uv.in -o requirements/uv.txt
+	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header requirements/docs.in -o requirements/docs.txt
 
 .PHONY: clean
 clean: ## Remove what was set up (stops the cluster first)

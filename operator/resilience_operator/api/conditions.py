@@ -27,6 +27,8 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
         "Accepted": "The policy is valid, its target is there, and it is being evaluated.",
         "DryRun": "The policy is evaluated and its decisions are recorded, but nothing is changed.",
         "Suspended": "spec.mode is Suspended: nothing is looked at and nothing is done.",
+        "PausedByHand": "Somebody paused the policy; the message says who, why and until when.",
+        "PauseUnreadable": "Somebody paused the policy until a moment that cannot be read; it stays paused.",
         "InvalidSpec": "The policy cannot work as it is written; the message says what to change.",
         "TargetNotFound": "There is no such workload in the policy's namespace.",
         "TargetConflict": "An older policy guards the same target; that one acts and this one does not.",

@@ -7,14 +7,13 @@ The API server takes only structural schemas: every field has one type in one pl
 the types. Pydantic's schema is brought into that form here; what a field means stays with the models.
 """
 
-import argparse
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
 
+from . import generated
 from .checks import JsonSchema
 from .v1alpha1 import GROUP, KIND, PLURAL, SHORT_NAME, VERSION, ResiliencePolicy
 
@@ -190,21 +189,7 @@ def _reading_order(keyword: str) -> int:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command. Returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m resilience_operator.api.crd", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only; exit 1 when out of step")
-    parser.add_argument("--file", type=Path, default=CRD_FILE, help="default: %(default)s")
-    options: Any = parser.parse_args(arguments)
-    path: Path = options.file
-    wanted = render()
-    if options.check:
-        if path.exists() and path.read_text(encoding="utf-8") == wanted:
-            return 0
-        print(f"{path} is out of step with the models: run `make generate` and commit it", file=sys.stderr)
-        return 1
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(wanted, encoding="utf-8")
-    print(f"wrote {path}")
-    return 0
+    return generated.main(CRD_FILE, render, about=str(__doc__), arguments=arguments)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,12 @@
 All else in that file is written by hand; here only `$defs` is made.
 """
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from resilience_operator.api import generated
 from resilience_operator.runtime.config import Config
 
 SCHEMA_FILE = Path("manifests") / "helm" / "resilience-operator" / "values.schema.json"
@@ -48,20 +48,8 @@ def render(current: str) -> str:
 
 def main(arguments: list[str] | None = None) -> int:
     """The command. Returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m resilience_operator.runtime.values", description=__doc__)
-    parser.add_argument("--check", action="store_true", help="compare only; exit 1 when out of step")
-    check: bool = parser.parse_args(arguments).check
     current = SCHEMA_FILE.read_text(encoding="utf-8")
-    wanted = render(current)
-    if not check:
-        SCHEMA_FILE.write_text(wanted, encoding="utf-8")
-        print(f"wrote {SCHEMA_FILE}")
-    elif current != wanted:
-        print(
-            f"{SCHEMA_FILE} is out of step with the configuration: run `make generate` and commit it", file=sys.stderr
-        )
-        return 1
-    return 0
+    return generated.main(SCHEMA_FILE, lambda: render(current), about=str(__doc__), arguments=arguments)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,149 @@
+"""The Dockerfile, built by buildah, and what comes of it run as the cluster would: as a user without a name, on a root
+that cannot be written. Where that cannot be, the test is skipped and says what is missing.
+
+The base is an image, BASE=python:3.13-slim, where a registry is reached; else one made from Debian's packages.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from resilience_operator import __version__
+from tests.support.install import ROOT
+
+LOCAL = ROOT / ".local" / "image"
+OWN_BASE = "localhost/resilience-base:latest"
+IMAGE = f"localhost/resilience-operator:{__version__}"
+USER = 65532
+PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
+
+
+def sh(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run a command; its output is in the failure."""
+    # In a chroot: no container runtime has to be there.
+    environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done
+
+
+def buildah(*arguments: str) -> str:
+    """Call buildah, which keeps all that it has below the checkout; returns what it prints."""
+    places = ["--root", str(LOCAL / "storage"), "--runroot", str(LOCAL / "run")]
+    return sh("buildah", *places, *arguments).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def base() -> str:
+    """The base image's name."""
+    if os.geteuid() != 0:
+        pytest.skip("building an image without a container engine needs root")
+    if shutil.which("buildah") is None:
+        pytest.skip("buildah is not installed: apt-get install buildah")
+    if given := os.environ.get("BASE"):
+        return given
+    if shutil.which("debootstrap") is None:
+        pytest.skip("no BASE is given, and debootstrap, which would make one, is not installed")
+    LOCAL.mkdir(parents=True, exist_ok=True)
+    root = LOCAL / "rootfs.tar"
+    if not root.exists():
+        draft = LOCAL / "rootfs"
+        shutil.rmtree(draft, ignore_errors=True)
+        sh("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "stable", str(draft))
+        sh("tar", "-C", str(draft), "-cf", f"{root}.part", ".")
+        Path(f"{root}.part").rename(root)
+        shutil.rmtree(draft)
+    (LOCAL / "Base").write_text("FROM scratch\nADD rootfs.tar /\n")
+    buildah("bud", "--quiet", "--file", str(LOCAL / "Base"), "--tag", OWN_BASE, str(LOCAL))
+    return OWN_BASE
+
+
+@pytest.fixture(scope="module")
+def image(base: str) -> str:
+    """The image's name, built from the checkout as it is."""
+    arguments = ["--build-arg", f"BASE={base}", "--tag", IMAGE]
+    if base == OWN_BASE:
+        arguments += ["--pull-never"]
+    # A package mirror's settings, and the authorities it is trusted by, are this machine's and stay out of the image.
+    for settings in (Path.home() / ".config" / "pip" / "pip.conf", Path("/etc/pip.conf")):
+        if settings.is_file():
+            arguments += ["--secret", f"id=pip.conf,src={settings}"]
+            break
+    authorities = Path("/etc/ssl/certs/ca-certificates.crt")
+    if authorities.is_file():
+        arguments += ["--volume", f"{authorities}:{authorities}:ro"]
+    buildah("bud", "--quiet", *arguments, str(ROOT))
+    return IMAGE
+
+
+@pytest.fixture(scope="module")
+def root(image: str) -> Iterator[Path]:
+    """The image's file system, mounted to be read only, with a /tmp as the pod has one."""
+    container = buildah("from", "--pull-never", image)
+    try:
+        yield Path(buildah("mount", container))
+    finally:
+        buildah("rm", container)
+
+
+def run(root: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """A command in the image: root read only, a user without a name, no way to gain a capability."""
+    script = (
+        'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && mount -t tmpfs tmp "$0/tmp" && '
+        'mount -t proc proc "$0/proc" && '
+        'exec setpriv --no-new-privs chroot --userspec="$1" --groups= "$0" /usr/bin/env -i '
+        'PATH=/opt/resilience-operator/bin:/usr/bin:/bin HOME=/ LOGNAME=x PYTHONDONTWRITEBYTECODE=1 "${@:2}"'
+    )
+    return sh("unshare", "--mount", "bash", "-c", script, str(root), f"{USER}:{USER}", *command, check=check)
+
+
+def test_says_how_it_is_to_be_run(image: str) -> None:
+    form = "{{.OCIv1.Config.User}} {{.OCIv1.Config.Entrypoint}} {{.OCIv1.Config.Cmd}} {{.OCIv1.Config.ExposedPorts}}"
+    told = buildah("inspect", "--type", "image", "--format", form, image)
+    assert told == f"{USER}:{USER} [resilience-operator] [run] map[8080/tcp:{{}}]"
+
+
+def test_its_entry_point_runs_without_a_name_on_a_root_that_cannot_be_written(root: Path) -> None:
+    status = run(root, "cat", "/proc/self/status").stdout
+    for line in (f"Uid:\t{USER}\t{USER}\t{USER}\t{USER}", "CapEff:\t0000000000000000", "NoNewPrivs:\t1"):
+        assert line in status
+    assert "Read-only file system" in run(root, "touch", "/x", check=False).stderr
+    assert "leader_election" in run(root, "resilience-operator", "config").stdout
+    # Without a cluster it ends and says what is missing, rather than with a traceback.
+    done = run(root, "resilience-operator", "run", check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_its_user_owns_nothing_in_it_and_could_write_nothing(root: Path) -> None:
+    """Even were the root not read only. /tmp and the like are for everybody, and empty."""
+    files = ["-xdev", "-type", "f", "(", "-uid", str(USER), "-o", "-perm", "-o+w", ")"]
+    assert sh("find", str(root), *files).stdout == ""
+    assert sh("find", str(root / "opt"), "-xdev", "-type", "d", "-perm", "-o+w").stdout == ""
+
+
+def test_holds_nothing_that_the_build_needed(root: Path) -> None:
+    installed = root / "opt" / "resilience-operator"
+    assert not (installed / "bin" / "pip").exists()
+    names = {path.name for path in installed.glob("lib/python3.*/site-packages/*")}
+    assert "resilience_operator" in names
+    assert not names & {"pytest", "mypy", "hatchling", "ruff"}
+    assert not list(root.glob("etc/pip.conf"))
+    # Compiled: nothing can be, later.
+    assert list(installed.glob("lib/python3.*/site-packages/resilience_operator/__pycache__/*.pyc"))
+
+
+def test_its_size_is_as_told(root: Path, base: str) -> None:
+    """The figure in docs/install.md: what the operator adds to its base. It grows unseen otherwise."""
+    size = int(sh("du", "-sm", str(root / "opt" / "resilience-operator")).stdout.split()[0])
+    whole = int(sh("du", "-smx", str(root)).stdout.split()[0])
+    print(f"{size} MiB on {base}, {whole} MiB in all")
+    (told,) = re.findall(r"adds (\d+) MiB to its base", (ROOT / "docs" / "install.md").read_text())
+    assert abs(size - int(told)) <= 10
