@@ -15,7 +15,7 @@ from resilience_operator.plugins import ActionCall, Answer, Deadline, GiveUp, No
 from resilience_operator.plugins import discovery as d
 from resilience_operator.plugins.actions import Actions, sentence
 from resilience_operator.plugins.cell import Cell
-from resilience_operator.plugins.config import PluginConfig
+from resilience_operator.plugins.config import NotifierConfig, PluginConfig
 from resilience_operator.plugins.failures import Kind, PluginFailed, Why
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.plugins.sources import checked, make_source
@@ -319,7 +319,7 @@ async def test_notifiers_tell_in_order_and_one_that_hangs_holds_up_no_other(
     install(fine=fine, hangs=Hangs)
     counted = Counted()
     notifiers = Notifiers(retry=RETRY, on_failure=counted)
-    await notifiers.load([PluginConfig(name=n, type=n) for n in ("hangs", "fine", "none")])
+    await notifiers.load([NotifierConfig(name=n, type=n) for n in ("hangs", "fine", "none")])
     assert [told[1] for told in counted.told] == ["none"]
     async with notifiers.working():
         for key in "abc":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -11,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from resilience_operator.plugins.protocols import Notification
 from resilience_operator.resilience import GiveUp
+
+FILLED_IN = ("namespace", "policy", "target", "trace_id")
 
 Options = TypeVar("Options", bound="NotifierOptions")
 
@@ -32,10 +35,14 @@ class NotifierOptions(BaseModel):
     @classmethod
     def _placeholders(cls, value: str) -> str:
         try:
-            filled = value.format(namespace="a", policy="a", target="a", trace_id="a")
-        except (KeyError, IndexError, ValueError, AttributeError):
-            raise ValueError("only {namespace}, {policy}, {target} and {trace_id} are filled in") from None
-        if value and urlsplit(filled).scheme not in ("http", "https"):
+            parts = [
+                (name, spec, conversion) for _, name, spec, conversion in Formatter().parse(value) if name is not None
+            ]
+        except ValueError:
+            parts = [("", "", None)]
+        if any(name not in FILLED_IN or spec or conversion for name, spec, conversion in parts):
+            raise ValueError("only {namespace}, {policy}, {target} and {trace_id} are filled in")
+        if value and not value.startswith(("http://", "https://")):
             raise ValueError("must be an http:// or https:// address")
         return value
 
@@ -59,8 +66,7 @@ class NotifierOptions(BaseModel):
 
     def link_to(self, notification: Notification) -> str:
         """The page about a notification; empty where none was configured."""
-        parts = {name: quote(str(getattr(notification, name)), safe="") for name in ("namespace", "policy", "target")}
-        return self.link.format(**parts, trace_id=notification.trace_id)
+        return self.link.format(**{name: quote(getattr(notification, name), safe="") for name in FILLED_IN})
 
 
 class HttpOptions(NotifierOptions):
