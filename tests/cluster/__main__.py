@@ -29,6 +29,11 @@ def parser() -> argparse.ArgumentParser:
     start.add_argument("--apiserver-port", type=int, metavar="PORT", help=f"default {defaults.apiserver}")
     start.add_argument("--nodes", type=int, metavar="N", help="simulated nodes, over three zones (default 6)")
     start.add_argument(
+        "--node",
+        choices=["simulated", "real"],
+        help="real: this machine as the one node, with kubelet and containerd (Linux, root; default simulated)",
+    )
+    start.add_argument(
         "--kubeconfig",
         type=Path,
         metavar="PATH",

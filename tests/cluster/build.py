@@ -49,7 +49,7 @@ class Source:
         return [*flags, "-tags", self.tags] if self.tags else flags
 
     def binary(self) -> Path:
-        files = [self.module / name for name in ("go.mod", "go.sum", "main.go")]
+        files = [self.module / name for name in ("go.mod", "go.sum")] + [self.module / self.package / "main.go"]
         content = [file.read_bytes() for file in files if file.exists()]
         return BIN / f"{self.name}-{stamp(content, [self.package, *self.flags()])}"
 
@@ -81,7 +81,12 @@ def _prometheus_version(version: str) -> dict[str, str]:
     return {"github.com/prometheus/common/version.Version": f"{release[:-2]}.{int(release[-2:])}.{patch}"}
 
 
+def _state_metrics_version(version: str) -> dict[str, str]:
+    return {"github.com/prometheus/common/version.Version": version}
+
+
 _PROMETHEUS = "github.com/prometheus/prometheus"
+_STATE_METRICS = "k8s.io/kube-state-metrics/v2"
 _NO_DISCOVERY = "remove_all_sd"
 """Leaves out the clouds' clients, which are most of Prometheus' build time; files and static targets stay."""
 
@@ -115,10 +120,30 @@ SOURCES = {
             _prometheus_version,
             _NO_DISCOVERY,
         ),
+        Source(
+            "discovering-prometheus",
+            "Prometheus that finds pods through the API",
+            MODULES / "prometheus",
+            f"{_PROMETHEUS}/cmd/prometheus",
+            _PROMETHEUS,
+            _prometheus_version,
+            f"{_NO_DISCOVERY},enable_kubernetes_sd",
+        ),
+        Source("node", "kubelet, kube-proxy", MODULES / "node", ".", "k8s.io/kubernetes", _kubernetes_version),
+        Source("pause", "what holds a pod together", MODULES / "node", "./pause", "k8s.io/kubernetes", lambda _: {}),
+        Source(
+            "statemetrics",
+            "kube-state-metrics",
+            MODULES / "statemetrics",
+            _STATE_METRICS,
+            _STATE_METRICS,
+            _state_metrics_version,
+        ),
         Source("clients", "helm, kubectl", MODULES / "clients", ".", "k8s.io/kubectl", _staging_version),
     )
 }
 CLUSTER = ("controlplane", "kwok", "prometheus")
+REAL_NODE = ("controlplane", "discovering-prometheus", "node", "pause", "statemetrics")
 
 
 def stamp(contents: Iterable[bytes], flags: Sequence[str]) -> str:

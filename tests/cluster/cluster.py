@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import build, components, kind, objects, processes
-from tests.cluster.components import Component
+from tests.cluster import build, components, drain, kind, machine, objects, pause, processes, realnode
+from tests.cluster.component import Component
 from tests.cluster.configs import write_configs
 from tests.cluster.failure import ClusterError, ComponentError
 from tests.cluster.httpclient import Http
@@ -144,9 +144,12 @@ class Cluster:
 
     def _await_objects(self) -> None:
         http, deadline = self._http(), time.monotonic() + READY_WITHIN
-        while (lacking := objects.missing(http, self.server, self.settings.nodes)) is not None:
+        nodes, name, who = self.settings.nodes, None, components.KWOK
+        if self.settings.real:
+            nodes, name, who = 0, realnode.NODE, realnode.KUBELET
+        while (lacking := objects.missing(http, self.server, nodes, name)) is not None:
             if time.monotonic() > deadline:
-                raise ComponentError(components.KWOK, f"runs, but {lacking}", self.layout.log(components.KWOK))
+                raise ComponentError(who, f"runs, but {lacking}", self.layout.log(who))
             time.sleep(_POLL)
 
     def _halt(self, names: Iterable[str], grace: float) -> None:
@@ -162,9 +165,13 @@ def up(options: Options | None = None, say: Say = print) -> Cluster:
     state = options.state.resolve()
     kept = _recall(state)
     provider = options.provider or (kept.settings.provider if kept else "local")
+    real = (options.node or (kept.settings.node if kept else None)) == "real"
     if provider == "kind":
         kind.require()
-    binaries = build.ensure([name for name in build.CLUSTER if provider == "local" or name != "controlplane"], say)
+    if real and not (kept and any(map(kept.running, kept.components))):
+        machine.require()
+    wanted = build.REAL_NODE if real else build.CLUSTER
+    binaries = build.ensure([name for name in wanted if provider == "local" or name != "controlplane"], say)
     _refuse_foreign(state)
     with exclusive(state):
         kept = _recall(state)
@@ -197,9 +204,15 @@ def down(state: Path = DEFAULT_STATE, *, keep: bool = False, say: Say = print) -
         # Clients before the servers they hold connections to: a server waits for them.
         names = Records(cluster.layout.processes).names()
         servers = [components.APISERVER, components.ETCD]
+        if cluster.settings.real:
+            cluster._halt([components.CONTROLLER_MANAGER, components.SCHEDULER], grace=5)
+            drain.drain(cluster._http(), cluster.server, cluster.layout, say)
+            servers = [*realnode.RUNTIME, *servers]
         cluster._halt([name for name in names if name not in servers], grace=5)
         for name in servers:
             cluster._halt([name], grace=10)
+        if cluster.settings.real:
+            machine.clean_up(state, cluster.binaries["node"], say)
         if keep:
             say(f"the cluster is stopped; its state is kept in {state}")
             return
@@ -216,19 +229,28 @@ def _bring_up(cluster: Cluster, say: Say) -> None:
         if cluster.settings.provider == "kind":
             kind.create(cluster.settings, cluster.layout, say)
         write_configs(cluster.settings)
+        if cluster.settings.real:
+            machine.make_network(cluster.state)
         parts = cluster.components
         cluster._launch(part for name, part in parts.items() if name in _FIRST)
         for name in (components.ETCD, components.APISERVER):
             if name in parts:
                 cluster._launch([parts[name]])
                 cluster._await([parts[name]], READY_WITHIN)
-        local = cluster.settings.provider == "local"
-        objects.apply_objects(cluster._http(), cluster.server, cluster.settings.nodes, permissions=local)
+        objects.apply_objects(cluster._http(), cluster.server, *_objects(cluster.settings))
+        if cluster.settings.real:
+            cluster._launch([parts[realnode.CONTAINERD]])
+            cluster._await([parts[realnode.CONTAINERD]], READY_WITHIN)
+            archive = cluster.state / "pause.tar"
+            pause.write_image(cluster.binaries["pause"], archive, realnode.PAUSE)
+            realnode.import_image(cluster.layout, archive)
         cluster._launch(parts.values())
         cluster._await(list(parts.values()), READY_WITHIN)
         cluster._await_objects()
     except BaseException:
         cluster._halt(reversed(launched), grace=5)
+        if cluster.settings.real:
+            machine.clean_up(cluster.state, cluster.binaries["node"], say)
         raise
     say(
         f"cluster ready in {time.monotonic() - began:.1f} s: {', '.join(launched)}\n"
@@ -237,6 +259,13 @@ def _bring_up(cluster: Cluster, say: Say) -> None:
         f"  Prometheus  {cluster.prometheus_url}\n"
         f"  logs        {cluster.state / 'logs'}"
     )
+
+
+def _objects(settings: Settings) -> tuple[int, list[tuple[str, dict[str, Any]]]]:
+    """How many nodes are made, and what those who serve them may."""
+    if settings.real:
+        return 0, objects.node_permissions()
+    return settings.nodes, objects.kwok_permissions() if settings.provider == "local" else []
 
 
 def _recall(state: Path) -> Cluster | None:
@@ -279,6 +308,10 @@ def _refuse_taken_ports(cluster: Cluster, lacking: Sequence[str]) -> None:
         components.KWOK: [ports.kwok],
         components.PROMETHEUS: [ports.prometheus],
         components.LOAD_MODEL: [ports.load_model],
+        realnode.CONTAINERD: [ports.containerd],
+        realnode.KUBELET: [ports.kubelet_health],
+        realnode.PROXY: [ports.proxy_health, ports.proxy_metrics],
+        realnode.STATE_METRICS: [ports.state_metrics, ports.state_metrics_telemetry],
     }
     taken = [f"{port} ({name})" for name in lacking for port in wanted[name] if not is_free(port)]
     if taken:

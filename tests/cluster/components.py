@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.cluster import realnode
+from tests.cluster.component import Component
 from tests.cluster.layout import Layout
-from tests.cluster.pki import ETCD_CLIENT
+from tests.cluster.pki import ETCD_CLIENT, KUBELET_CLIENT
 from tests.cluster.settings import ROOT, Settings
 
 HERE = Path(__file__).resolve().parent
@@ -23,23 +24,6 @@ CONTROLLER_MANAGER, SCHEDULER = "kube-controller-manager", "kube-scheduler"
 KWOK, PROMETHEUS, LOAD_MODEL = "kwok", "prometheus", "load-model"
 
 
-@dataclass(frozen=True)
-class Component:
-    """One process. ``ready_url`` answers 200 once it serves."""
-
-    name: str
-    executable: Path
-    arguments: tuple[str, ...]
-    ready_url: str
-    environment: Mapping[str, str] = field(default_factory=dict)
-    called: str | None = None
-    """What the process sees as its own name, where that is not ``name``."""
-
-    @property
-    def argv(self) -> list[str]:
-        return [self.called or self.name, *self.arguments]
-
-
 def components(settings: Settings, binaries: Mapping[str, Path]) -> dict[str, Component]:
     """Return the cluster's own processes by name, in the order in which they depend on each other."""
     layout = Layout(settings.state)
@@ -52,7 +36,11 @@ def components(settings: Settings, binaries: Mapping[str, Path]) -> dict[str, Co
             _controller_manager(settings, layout, binary),
             _scheduler(settings, layout, binary),
         ]
-    chosen += [_kwok(settings, layout, binaries["kwok"]), _prometheus(settings, layout, binaries["prometheus"])]
+    if settings.real:
+        chosen += realnode.components(settings, layout, binaries)
+        chosen.append(_prometheus(settings, layout, binaries["discovering-prometheus"]))
+    else:
+        chosen += [_kwok(settings, layout, binaries["kwok"]), _prometheus(settings, layout, binaries["prometheus"])]
     if settings.load_model and (HERE / "loadmodel" / "__main__.py").exists():
         chosen.append(_load_model(settings))
     return {component.name: component for component in chosen}
@@ -90,10 +78,10 @@ def _apiserver(settings: Settings, layout: Layout, binary: Path) -> Component:
         APISERVER,
         binary,
         (
-            "--bind-address=127.0.0.1",
+            f"--bind-address={settings.address}",
             f"--secure-port={ports.apiserver}",
-            "--advertise-address=127.0.0.1",
-            "--endpoint-reconciler-type=none",  # Endpoints may not name loopback addresses, and no pod would dial them.
+            f"--advertise-address={settings.address}",
+            *_for_pods(settings, layout),
             f"--etcd-servers=https://127.0.0.1:{ports.etcd}",
             f"--etcd-cafile={pki.ca}",
             f"--etcd-certfile={pki.cert(ETCD_CLIENT.name)}",
@@ -117,6 +105,19 @@ def _apiserver(settings: Settings, layout: Layout, binary: Path) -> Component:
         ),
         f"{settings.server}/readyz",
     )
+
+
+def _for_pods(settings: Settings, layout: Layout) -> list[str]:
+    """What an API server needs for pods that run: to be found by them, and to ask their kubelet for their logs."""
+    if not settings.real:
+        return ["--endpoint-reconciler-type=none"]  # Endpoints may not name loopback addresses.
+    pki = layout.pki
+    return [
+        "--kubelet-preferred-address-types=InternalIP",
+        f"--kubelet-certificate-authority={pki.ca}",
+        f"--kubelet-client-certificate={pki.cert(KUBELET_CLIENT.name)}",
+        f"--kubelet-client-key={pki.key(KUBELET_CLIENT.name)}",
+    ]
 
 
 def _controller_manager(settings: Settings, layout: Layout, binary: Path) -> Component:
@@ -191,7 +192,7 @@ def _prometheus(settings: Settings, layout: Layout, binary: Path) -> Component:
             f"--config.file={layout.config('prometheus.yaml')}",
             f"--storage.tsdb.path={layout.prometheus / 'data'}",
             "--storage.tsdb.retention.time=2d",
-            f"--web.listen-address=127.0.0.1:{settings.ports.prometheus}",
+            f"--web.listen-address={settings.address}:{settings.ports.prometheus}",
             "--log.level=warn",
         ),
         f"{settings.prometheus_url}/-/ready",

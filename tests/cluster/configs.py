@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tests.cluster import pki
+from tests.cluster import pki, realnode
 from tests.cluster.kubeconfig import write_kubeconfig
 from tests.cluster.layout import Layout
 from tests.cluster.settings import Settings
@@ -22,7 +22,12 @@ def write_configs(settings: Settings) -> None:
         return  # kind wrote its own
     layout.pki.ensure()
     _write(layout, "scheduler.yaml", scheduler_config(layout))
-    for identity in (pki.CONTROLLER_MANAGER, pki.SCHEDULER, pki.KWOK, pki.ADMIN):
+    if settings.real:
+        for name, text in realnode.configs(settings, layout).items():
+            file = layout.config(name)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+    for identity in (pki.CONTROLLER_MANAGER, pki.SCHEDULER, pki.KWOK, pki.KUBELET, pki.PROXY, pki.ADMIN):
         write_kubeconfig(
             settings.kubeconfig if identity is pki.ADMIN else layout.kubeconfig(identity.name),
             settings.server,
@@ -34,8 +39,13 @@ def write_configs(settings: Settings) -> None:
 
 
 def prometheus_config(settings: Settings) -> dict[str, Any]:
-    """Scrape the load model each second; it names pods and namespaces itself, so its labels are kept as they are."""
+    """Scrape the load model each second; it names pods and namespaces itself, so its labels are kept as they are.
+
+    On a real node, what there really is: see `realnode.prometheus`.
+    """
     targets = Layout(settings.state).scrape_targets
+    if settings.real:
+        return realnode.prometheus(settings, Layout(settings.state))
     return {
         "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "5s"},
         "scrape_configs": [

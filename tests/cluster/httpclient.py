@@ -33,6 +33,11 @@ class Http:
         with self._opener.open(url, timeout=30) as answer:
             return json.load(answer)
 
+    def delete(self, url: str) -> None:
+        """Delete one object."""
+        with self._opener.open(urllib.request.Request(url, method="DELETE"), timeout=30):
+            pass
+
     def found(self, url: str) -> bool:
         """Whether the object exists; any other failure than 404 is raised."""
         try:

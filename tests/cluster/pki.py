@@ -15,12 +15,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.cluster.kubeconfig import write_private
+from tests.cluster.machine import ADDRESS
 
 SERVICE_IP = "172.30.0.1"
 """The first address of the service range, where pods expect the API server; its certificate must name it."""
 
 SERVER_NAMES = (
     "127.0.0.1",
+    ADDRESS,
     "localhost",
     SERVICE_IP,
     "kubernetes",
@@ -44,7 +46,21 @@ CONTROLLER_MANAGER = Identity("controller-manager", "system:kube-controller-mana
 SCHEDULER = Identity("scheduler", "system:kube-scheduler")
 KWOK = Identity("kwok", "system:kwok")
 ETCD_CLIENT = Identity("etcd-client", "kube-apiserver-etcd-client")
-IDENTITIES = (ADMIN, CONTROLLER_MANAGER, SCHEDULER, KWOK, ETCD_CLIENT)
+KUBELET = Identity("kubelet", "system:node:real-1", "system:nodes")
+KUBELET_CLIENT = Identity("kubelet-client", "kube-apiserver-kubelet-client")
+PROXY = Identity("kube-proxy", "system:kube-proxy")
+PROMETHEUS = Identity("prometheus", "resilience-local:prometheus")
+IDENTITIES = (
+    ADMIN,
+    CONTROLLER_MANAGER,
+    SCHEDULER,
+    KWOK,
+    ETCD_CLIENT,
+    KUBELET,
+    KUBELET_CLIENT,
+    PROXY,
+    PROMETHEUS,
+)
 
 
 @dataclass(frozen=True)

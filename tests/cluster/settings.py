@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tests.cluster.failure import ClusterError
+from tests.cluster.machine import ADDRESS
 
 ROOT = Path(__file__).resolve().parents[2]
 LOCAL = ROOT / ".local"
@@ -16,11 +17,13 @@ DEFAULT_STATE = LOCAL / "cluster"
 DEFAULT_KUBECONFIG = LOCAL / "kubeconfig"
 
 Provider = Literal["local", "kind"]
+NodeKind = Literal["simulated", "real"]
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
 class Ports:
-    """One port on 127.0.0.1 for each listener."""
+    """One port for each listener, on 127.0.0.1 or, where real pods have to reach it, on the real node's address."""
 
     prometheus: int = 9090
     apiserver: int = 6443
@@ -30,6 +33,13 @@ class Ports:
     scheduler: int = 10259
     kwok: int = 10247
     load_model: int = 9105
+    containerd: int = 10256
+    kubelet: int = 10250
+    kubelet_health: int = 10248
+    proxy_health: int = 10255
+    proxy_metrics: int = 10249
+    state_metrics: int = 10254
+    state_metrics_telemetry: int = 10253
 
     @classmethod
     def from_base(cls, base: int) -> Ports:
@@ -56,6 +66,8 @@ class Options:
     load_model: bool | None = None
     """Start the load model, if its folder is there."""
     provider: Provider | None = None
+    node: NodeKind | None = None
+    """Simulated nodes, or this machine as a real one."""
 
 
 @dataclass(frozen=True)
@@ -69,14 +81,25 @@ class Settings:
     prometheus_scrape: str = f"127.0.0.1:{Ports.load_model}"
     load_model: bool = True
     provider: Provider = "local"
+    node: NodeKind = "simulated"
+
+    @property
+    def real(self) -> bool:
+        """Whether this machine is the node."""
+        return self.node == "real"
+
+    @property
+    def address(self) -> str:
+        """Where the API server and Prometheus listen: where pods reach them, if there are any that run."""
+        return ADDRESS if self.real else LOOPBACK
 
     @property
     def server(self) -> str:
-        return f"https://127.0.0.1:{self.ports.apiserver}"
+        return f"https://{self.address}:{self.ports.apiserver}"
 
     @property
     def prometheus_url(self) -> str:
-        return f"http://127.0.0.1:{self.ports.prometheus}"
+        return f"http://{self.address}:{self.ports.prometheus}"
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "state": str(self.state), "kubeconfig": str(self.kubeconfig)}
@@ -113,14 +136,19 @@ def resolve(options: Options, kept: Settings | None) -> Settings:
     nodes = kept.nodes if options.nodes is None else options.nodes
     if not 1 <= nodes <= 250:
         raise ClusterError(f"between 1 and 250 nodes can be had, not {nodes}")
+    node = options.node or kept.node
+    provider = options.provider or kept.provider
+    if node == "real" and provider != "local":
+        raise ClusterError("kind's node is a real one already; ask for a real node of the local provider")
     return Settings(
         state=state,
         kubeconfig=options.kubeconfig.resolve() if options.kubeconfig else kept.kubeconfig,
         ports=ports,
         nodes=nodes,
         prometheus_scrape=scrape,
-        load_model=kept.load_model if options.load_model is None else options.load_model,
-        provider=options.provider or kept.provider,
+        load_model=(kept.load_model if options.load_model is None else options.load_model) and node != "real",
+        provider=provider,
+        node=node,
     )
 
 

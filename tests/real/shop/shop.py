@@ -1,0 +1,88 @@
+"""A small HTTP service whose requests cost CPU: what is guarded on a real node.
+
+VERSION is told in every answer; WORK is CPU time a request, in seconds; DELAY, in seconds, is waited on top of it;
+FAILING is the share of requests that are answered 500. Requests and their durations are counted under the common names.
+"""
+
+import hashlib
+import os
+import random
+import signal
+import sys
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+
+VERSION = os.environ["VERSION"]
+WORK = float(os.environ.get("WORK", "0.004"))
+DELAY = float(os.environ.get("DELAY", "0"))
+FAILING = float(os.environ.get("FAILING", "0"))
+
+REQUESTS = Counter("http_requests", "Requests answered.", ["code"])
+SECONDS = Histogram(
+    "http_request_duration_seconds",
+    "From the request's arrival to its answer.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+for code in ("200", "500"):
+    REQUESTS.labels(code)
+
+
+def burn(seconds: float) -> None:
+    """Use that much CPU time, however long it takes to get it."""
+    until, data = time.thread_time() + seconds, b"x" * 4096
+    while time.thread_time() < until:
+        data = hashlib.sha256(data).digest() * 128
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One request a connection, so that a Service spreads them."""
+
+    def do_GET(self) -> None:
+        if self.path == "/metrics":
+            self._answer(200, generate_latest(), CONTENT_TYPE_LATEST)
+        elif self.path == "/healthz":
+            self._answer(200, b"ok\n")
+        else:
+            self._work()
+
+    def _work(self) -> None:
+        began = time.perf_counter()
+        burn(WORK)
+        time.sleep(DELAY)
+        code = 500 if random.random() < FAILING else 200
+        REQUESTS.labels(str(code)).inc()
+        SECONDS.observe(time.perf_counter() - began)
+        self._answer(code, f"{VERSION}\n".encode())
+
+    def _answer(self, code: int, body: bytes, content_type: str = "text/plain") -> None:
+        self.send_response(code)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    request_queue_size = 256
+    daemon_threads = False  # Requests that have begun are answered before the end.
+
+
+if __name__ == "__main__":
+    server = Server(("", 8080), Handler)
+
+    def end(*_: object) -> None:
+        """No longer ready before no longer there: endpoints are told first."""
+        time.sleep(float(os.environ.get("DRAIN", "1")))
+        raise SystemExit
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        server.serve_forever(poll_interval=0.1)
+    except SystemExit:
+        server.server_close()
+        sys.exit(0)
