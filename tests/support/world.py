@@ -170,6 +170,13 @@ class World:
             GROUP, VERSION, self.namespace, PLURAL, name, {"spec": spec}, _content_type="application/merge-patch+json"
         )
 
+    def annotate_policy(self, annotations: Mapping[str, str], name: str = "checkout") -> None:
+        """Set annotations of a policy."""
+        body = {"metadata": {"annotations": dict(annotations)}}
+        self.custom.patch_namespaced_custom_object(
+            GROUP, VERSION, self.namespace, PLURAL, name, body, _content_type="application/merge-patch+json"
+        )
+
     def delete_policy(self, name: str = "checkout") -> None:
         """Delete a policy, and wait until it is gone."""
         self.custom.delete_namespaced_custom_object(GROUP, VERSION, self.namespace, PLURAL, name)

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from resilience_operator.cli.cluster import default_namespace
+from resilience_operator.cli.cluster import Access, default_namespace
 from resilience_operator.cli.complete import suggestions
 from resilience_operator.cli.kubectl import app
 from resilience_operator.cli.loaded import load
@@ -352,5 +352,5 @@ def test_the_namespace_is_the_contexts(tmp_path: Path, current: str, namespace: 
     path = tmp_path / "config"
     contexts = [{"name": "a", "context": {"namespace": "shop"}}, {"name": "b", "context": {}}]
     path.write_text(yaml.safe_dump({"current-context": current, "contexts": contexts}))
-    assert default_namespace(path) == namespace
-    assert default_namespace(tmp_path / "none") == "default"
+    assert default_namespace(Access(path)) == namespace
+    assert default_namespace(Access(tmp_path / "none")) == "default"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +22,9 @@ from resilience_operator.resilience import CallError, Deadline, NotFound, RetryP
 
 T = TypeVar("T")
 
+MANAGER = "kubectl-resilience"
+"""The name under which this program changes objects."""
+
 PATIENCE = 15.0
 """Seconds for one read: somebody is waiting in front of it."""
 
@@ -30,11 +34,25 @@ def deadline() -> Deadline:
     return Deadline.after(PATIENCE)
 
 
-def with_kube(kubeconfig: Path | None, work: Callable[[Kube], Awaitable[T]]) -> T:
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Which cluster: a kubeconfig and a context of it. None: the usual ones, as kubectl takes them."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+
+
+def with_kube(access: Access, work: Callable[[Kube], Awaitable[T]]) -> T:
     """Connect, do `work`, close. Raises NoCluster, CallError and what `work` raises."""
 
     async def run() -> T:
-        async with Kube.connect(kubeconfig, retry=RetryPolicy(attempts=3), call_timeout=5.0) as kube:
+        async with Kube.connect(
+            access.kubeconfig,
+            context=access.context,
+            field_manager=MANAGER,
+            retry=RetryPolicy(attempts=3),
+            call_timeout=5.0,
+        ) as kube:
             return await work(kube)
 
     return asyncio.run(run())
@@ -69,11 +87,11 @@ async def read_target(kube: Kube, namespace: str, name: str) -> TargetState | st
     )
 
 
-def default_namespace(kubeconfig: Path | None) -> str:
-    """The namespace of the kubeconfig's current context; `default` where it names none."""
-    paths = str(kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+def default_namespace(access: Access) -> str:
+    """The namespace of the context; `default` where it names none."""
+    paths = str(access.kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
     documents = [d for path in paths.split(os.pathsep) if path and isinstance(d := _read(Path(path)), dict)]
-    current = next((d["current-context"] for d in documents if d.get("current-context")), None)
+    current = access.context or next((d["current-context"] for d in documents if d.get("current-context")), None)
     for document in documents:
         for context in document.get("contexts") or ():
             if isinstance(context, dict) and context.get("name") == current:

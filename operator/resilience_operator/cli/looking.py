@@ -6,7 +6,6 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.console import Group as Lines
@@ -14,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from resilience_operator.cli.cluster import deadline, read_policy, read_target, with_kube
+from resilience_operator.cli.cluster import Access, deadline, read_policy, read_target, with_kube
 from resilience_operator.cli.console import Cell, Failed, Output, columns, emit, out, show
 from resilience_operator.cli.views import history, overview
 from resilience_operator.cli.views.explained import explain, paper
@@ -28,22 +27,20 @@ EVERY = 2.0
 """Seconds between two looks of `status --watch`."""
 
 
-def look_at_all(
-    *, name: str | None, namespace: str | None, kubeconfig: Path | None, output: Output, watch: bool
-) -> None:
+def look_at_all(*, name: str | None, namespace: str | None, access: Access, output: Output, watch: bool) -> None:
     """`status`. namespace: None for all of them."""
 
     async def once(kube: Kube) -> list[Row]:
         return await _rows(kube, namespace, name)
 
     if not watch:
-        rows = with_kube(kubeconfig, once)
+        rows = with_kube(access, once)
         if not rows:
             raise Failed(_none(namespace, name))
         _show(rows, namespace is None, output)
         return
     try:
-        with_kube(kubeconfig, lambda kube: _watch(kube, namespace, name, output))
+        with_kube(access, lambda kube: _watch(kube, namespace, name, output))
     except KeyboardInterrupt:
         return
 
@@ -96,7 +93,7 @@ def _none(namespace: str | None, name: str | None) -> str:
     return f"there is no policy {name} {where}" if name else f"there is no policy {where}"
 
 
-def look_closely(name: str, namespace: str, kubeconfig: Path | None, output: Output) -> None:
+def look_closely(name: str, namespace: str, access: Access, output: Output) -> None:
     """`explain`."""
 
     async def read(kube: Kube) -> tuple[dict[str, Any], Any]:
@@ -106,7 +103,7 @@ def look_closely(name: str, namespace: str, kubeconfig: Path | None, output: Out
             return body, f"{reference.get('kind')} is no kind that can be read"
         return body, await read_target(kube, namespace, str(reference.get("name")))
 
-    body, target = with_kube(kubeconfig, read)
+    body, target = with_kube(access, read)
     explanation = explain(body, target, time.time())
     if output is Output.TABLE:
         show(paper(explanation))
@@ -114,9 +111,9 @@ def look_closely(name: str, namespace: str, kubeconfig: Path | None, output: Out
         emit(explained(explanation), output)
 
 
-def look_back(name: str, namespace: str, kubeconfig: Path | None, output: Output) -> None:
+def look_back(name: str, namespace: str, access: Access, output: Output) -> None:
     """`history`."""
-    body = with_kube(kubeconfig, lambda kube: read_policy(kube, namespace, name))
+    body = with_kube(access, lambda kube: read_policy(kube, namespace, name))
     status = overview.read_status(body)
     if status is None:
         raise Failed(f"the status of policy {name} was written by another version of the operator")

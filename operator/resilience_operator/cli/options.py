@@ -17,6 +17,10 @@ KubeconfigOption = Annotated[
     Path | None,
     typer.Option("--kubeconfig", help="Kubeconfig file. Default: $KUBECONFIG, then ~/.kube/config.", metavar="FILE"),
 ]
+ContextOption = Annotated[
+    str | None,
+    typer.Option("--context", help="Context of the kubeconfig. Default: its current one.", metavar="CONTEXT"),
+]
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="Form of the answer.")]
 PictureOption = Annotated[
     Path | None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from resilience_operator.api.conditions import ConditionType, find_condition
+from resilience_operator.api.pause import IN_FORCE, UNREADABLE
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.api.status import PolicyStatus, SignalStatus
 from resilience_operator.decision.lifecycle import UNDER_WATCH
@@ -32,6 +34,12 @@ class Facts:
         if self.live is None:
             return None
         return overlay(self.live, still_holds(self.memory.shadow, self.live))
+
+    @property
+    def paused_by_hand(self) -> bool:
+        """Whether somebody paused the policy, and the operator keeps to it."""
+        ready = find_condition(self.status.conditions, ConditionType.READY)
+        return ready is not None and ready.reason in (IN_FORCE, UNREADABLE)
 
     @property
     def release(self) -> ReleaseMemory | None:

@@ -34,7 +34,8 @@ def explain_rule(rule: Rule, facts: Facts) -> RuleExplained:
     memory = facts.rule(rule)
     wanted = needed(rule, facts.policy)
     if memory is None:
-        return RuleExplained(rule.name, Verdict.UNKNOWN, wanted, does(rule), ("it was not looked at yet",), ())
+        why = "it is not looked at: the policy is paused" if facts.paused_by_hand else "it was not looked at yet"
+        return RuleExplained(rule.name, Verdict.UNKNOWN, wanted, does(rule), (why,), ())
     timers = [memory.timers[i] if i < len(memory.timers) else Timer() for i in range(len(rule.conditions))]
     verdict = combine(rule, [t.verdict for t in timers])
     readings = tuple(_reading(c, t, facts) for c, t in zip(rule.conditions, timers, strict=True))

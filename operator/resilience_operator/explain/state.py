@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from resilience_operator.api.conditions import ConditionType, find_condition
+from resilience_operator.api.pause import IN_FORCE
 from resilience_operator.api.status import Condition, PolicyStatus, VerdictName
 
 
@@ -48,6 +49,8 @@ def state_of(status: PolicyStatus, generation: int = 0) -> State:
         return State("NotSeen", "no operator has looked at it yet", 75)
     if ready.status != "True":
         return State(ready.reason, ready.message, 100)
+    if ready.reason == IN_FORCE:
+        return State(IN_FORCE, ready.message, 55)
     if generation and (status.observed_generation or 0) < generation:
         return State("Changed", "it was changed, and no operator has looked at it since", 60)
     if ready.reason == "Suspended":

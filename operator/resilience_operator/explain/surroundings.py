@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from resilience_operator.api.conditions import ConditionType, find_condition
+from resilience_operator.api.pause import IN_FORCE
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.memory import Memory, Phase, Verdict
 from resilience_operator.decision.people import manager_name
@@ -21,6 +22,8 @@ def in_the_way(facts: Facts, unread: str = "") -> Iterator[str]:
         yield "no operator has looked at the policy yet: is one running, and does it watch this namespace?"
     elif ready.status != "True":
         yield f"{ready.message} ({ready.reason})"
+    elif ready.reason == IN_FORCE:
+        yield ready.message
     if facts.policy.mode is Mode.SUSPENDED:
         yield "mode is Suspended: nothing is looked at and nothing is done"
     elif facts.policy.mode is Mode.DRY_RUN:

@@ -93,6 +93,7 @@ class Kube:
         kubeconfig: str | os.PathLike[str] | None = None,
         *,
         retry: RetryPolicy | Retry | None = None,
+        context: str | None = None,
         on_retry: RetryHook | None = None,
         field_manager: str = FIELD_MANAGER,
         user_agent: str = f"resilience-operator/{__version__}",
@@ -101,10 +102,10 @@ class Kube:
     ) -> AsyncIterator[Kube]:
         """Opens a connection pool: the kubeconfig given, else the pod's service account, else the default.
 
-        call_timeout: seconds an attempt may take. connections: sockets at most, watches included.
+        context: of the kubeconfig; default its current one. call_timeout: seconds an attempt may take. connections: sockets at most, watches included.
         Raises NoCluster when nothing is configured; nothing is called yet.
         """
-        credentials = await Credentials.find(kubeconfig)
+        credentials = await Credentials.find(kubeconfig, context)
         api: Any = ApiClient(credentials.configuration)
         api.user_agent = user_agent
         api.rest_client.pool_manager = _session(api.rest_client.ssl_context, connections)

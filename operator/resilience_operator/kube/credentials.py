@@ -44,11 +44,13 @@ class Credentials:
         configuration: Any,
         *,
         kubeconfig: str | None,
+        context: str | None = None,
         token_file: Path | None,
         clock: Clock = time.monotonic,
     ) -> None:
         self.configuration = configuration
         self._kubeconfig = kubeconfig
+        self._context = context
         self._token_file = token_file
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -59,22 +61,27 @@ class Credentials:
             configuration.refresh_api_key_hook = self._refresh
 
     @classmethod
-    async def find(cls, kubeconfig: str | os.PathLike[str] | None = None) -> Credentials:
+    async def find(
+        cls, kubeconfig: str | os.PathLike[str] | None = None, context: str | None = None
+    ) -> Credentials:
         """The kubeconfig given; else the pod's service account; else KUBECONFIG or ~/.kube/config.
 
+        context: of the kubeconfig, which is then read in a pod, too. Default: its current one.
         Raises NoCluster.
         """
         configuration = Configuration()
         configuration.retries = None
         try:
-            if kubeconfig is None and in_pod():
+            if kubeconfig is None and context is None and in_pod():
                 kube_config.load_incluster_config(configuration, try_refresh_token=False)
                 return cls(configuration, kubeconfig=None, token_file=SERVICE_ACCOUNT / "token")
             path = str(kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
             if not _readable(path):
                 raise NoCluster(f"no kubeconfig at {path}: give --kubeconfig or set KUBECONFIG")
-            loader = await kube_config.load_kube_config(path, client_configuration=configuration, persist_config=False)
-            return cls(configuration, kubeconfig=path, token_file=_token_file_of(loader, path))
+            loader = await kube_config.load_kube_config(
+                path, context=context, client_configuration=configuration, persist_config=False
+            )
+            return cls(configuration, kubeconfig=path, context=context, token_file=_token_file_of(loader, path))
         except (ConfigException, YAMLError, OSError, TypeError, AttributeError, KeyError) as error:
             # The loader meets a malformed file with whatever its own code stumbles over.
             raise NoCluster(f"the cluster's configuration cannot be read: {error!r}") from error
@@ -88,7 +95,10 @@ class Credentials:
                 self._read_token()
             elif self._kubeconfig is not None:
                 await kube_config.load_kube_config(
-                    self._kubeconfig, client_configuration=self.configuration, persist_config=False
+                    self._kubeconfig,
+                    context=self._context,
+                    client_configuration=self.configuration,
+                    persist_config=False,
                 )
             self._login_at = self._clock()
 

@@ -42,3 +42,11 @@ async def patch_status(
         body["metadata"] = metadata
     path = POLICIES.item(namespace, name, "status")
     return await kube.patch(path, body, kind=PatchKind.MERGE, deadline=deadline)
+
+
+async def annotate_policy(
+    kube: Kube, namespace: str, name: str, annotations: Mapping[str, str | None], *, deadline: Deadline
+) -> Obj:
+    """Sets annotations of a policy, or removes those that are None, and returns it as it is then. Raises NotFound."""
+    body: Obj = {"metadata": {"annotations": dict(annotations)}}
+    return await kube.patch(POLICIES.item(namespace, name), body, kind=PatchKind.MERGE, deadline=deadline)

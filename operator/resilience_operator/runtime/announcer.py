@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
 
+from resilience_operator.api.pause import Pause
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
 from resilience_operator.decision.commands import Outcome, Result, Verb
 from resilience_operator.decision.decide import Decision
@@ -98,6 +99,21 @@ class Announcer:
     ) -> None:
         """Events for what was done, or failed."""
         await self._announce(entry, _of_outcomes(outcomes, target, at, trace_id), deadline)
+
+    async def tell_pause(
+        self, entry: Entry, target: TargetState, pause: Pause | None, at: float, deadline: Deadline
+    ) -> None:
+        """An event for the beginning of a pause by hand (the pause), or for its end (None)."""
+        end = "it was lifted" if entry.pause is None else "it has run out"
+        news = Announcement(
+            key=f"{'paused' if pause else 'unpaused'}@{at:.0f}",
+            type="Normal",
+            reason="PolicyPaused" if pause else "PolicyResumed",
+            action="Paused" if pause else "Resumed",
+            message=f"policy {entry.name} is {pause}" if pause else f"policy {entry.name} goes on after a pause: {end}",
+            target=target,
+        )
+        await self._announce(entry, [news], deadline)
 
     async def _announce(self, entry: Entry, news: Iterable[Announcement], deadline: Deadline) -> None:
         waiting = self._waiting.get(entry.uid, {})

@@ -6,6 +6,7 @@ import zlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from resilience_operator.api.pause import Pause
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.api.v1alpha1 import InvalidPolicy
 from resilience_operator.decision.memory import Memory
@@ -27,6 +28,7 @@ class Entry:
     status, raw_status: as the API server has it at `resource_version`. essence: what of the status was last written.
     behind: (kind, name, resourceVersion) of what the last actions wrote: until the watch shows it, what is in
     memory of the target is older than what the operator did, and nothing is decided on it.
+    pause: what the annotations ask for, which may have run out.
     """
 
     uid: str
@@ -53,6 +55,7 @@ class Entry:
     behind: tuple[tuple[str, str, int], ...] = ()
     behind_since: float = 0.0
     behind_lists: int = 0
+    pause: Pause | None = None
     evaluating: bool = False
     deleted: bool = False
     phase: float = 0.0

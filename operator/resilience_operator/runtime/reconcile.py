@@ -12,17 +12,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from http import HTTPStatus
 
 from resilience_operator.actions.executor import Executor
-from resilience_operator.api.conditions import ConditionStatus, ConditionType, condition
+from resilience_operator.api.conditions import ConditionType, condition
 from resilience_operator.decision.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.decide import Decision, decide
 from resilience_operator.decision.memory import Intent, Memory
 from resilience_operator.decision.observation import Observation
 from resilience_operator.decision.policy import Mode
 from resilience_operator.decision.remember import remember, settle
+from resilience_operator.decision.resting import rest
 from resilience_operator.decision.target import TargetState
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.resilience import CallError, Deadline, NotFound, ReadAgain
@@ -33,6 +34,7 @@ from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.leadership import Leadership
 from resilience_operator.runtime.metrics import ACTIONS, EVALUATIONS
 from resilience_operator.runtime.recorder import Recorder
+from resilience_operator.runtime.refusal import Refusal, paused, was_paused
 from resilience_operator.runtime.scaled import Found, ScaledTargets
 from resilience_operator.runtime.scheduler import Scheduler
 from resilience_operator.runtime.sources import Problem
@@ -65,15 +67,6 @@ action still checks its target before it writes)."""
 
 BEHIND_LIST = 10.0
 """Seconds after which the watch is no longer waited for, and the targets are listed: it may have gone mute."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """Why a policy is not evaluated."""
-
-    status: ConditionStatus
-    reason: str
-    message: str
 
 
 class Reconciler:
@@ -173,6 +166,8 @@ class Reconciler:
                 f"there is no {kind} {name} in namespace {namespace}: create it, or correct spec.targetRef",
             )
         return target
+        if entry.pause is not None and not entry.pause.over(self._clock()):
+            return paused(entry, entry.pause, target)
 
     def _caught_up(self, entry: Entry) -> bool:
         """Whether the watch shows what the last actions wrote. Until then nothing may be decided on it."""
@@ -230,6 +225,8 @@ class Reconciler:
         assert entry.policy is not None
         now = self._clock()
         memory = await self._returned(entry, target, await self._settled(entry, target, deadline), now, deadline)
+        if was_paused(entry):
+            await self._announcer.tell_pause(entry, target, None, now, deadline)
         with self._tracing.span("decide"):
             decision = decide(entry.policy, observations, target, memory, now)
         trace_id = self._tracing.trace_id() if decision.commands or decision.notices else ""
@@ -341,6 +338,13 @@ class Reconciler:
 
     async def _refuse(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
         await self._write_ready(entry, refusal, deadline)
+        if refusal.pause is not None and refusal.target is not None:
+            now = self._clock()
+            entry.memory = rest(entry.memory, now)
+            if not was_paused(entry):
+                await self._announcer.tell_pause(entry, refusal.target, refusal.pause, now, deadline)
+            if self.scheduler is not None and refusal.pause.until is not None:
+                self.scheduler.next_turn(entry, refusal.pause.until - now)
         EVALUATIONS.labels("refused").inc()
 
     async def _write_ready(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
@@ -352,7 +356,8 @@ class Reconciler:
             now=moment(self._clock()),
             generation=entry.generation,
         )
-        await self._recorder.write_status(entry, render_refusal(entry.status, ready), deadline, why="refusal")
+        memory = entry.memory if refusal.pause is not None else None
+        await self._recorder.write_status(entry, render_refusal(entry.status, ready, memory), deadline, why="refusal")
 
     async def _guarded(self, entry: Entry, evaluation: Awaitable[None]) -> None:
         """Contain whatever goes wrong in one policy."""

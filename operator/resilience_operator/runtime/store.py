@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from resilience_operator.api.pause import read_pause
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.api.v1alpha1 import InvalidPolicy, Problem, parse_policy
 from resilience_operator.decision.codec import UnreadableMemory, load_memory
@@ -67,9 +68,10 @@ class PolicyStore:
         known, entry.raw_status = entry.raw_status, dict(body.get("status") or {})
         if entry.raw_status.get("memory") != known.get("memory"):
             # Not of this process' writing: another leader went on with the policy.
-            self._recall(entry)
+            self.recall(entry)
+        paused, entry.pause = entry.pause, read_pause(meta.get("annotations"))
         if int(meta.get("generation", 0)) == entry.generation:
-            return entry, False
+            return entry, entry.pause != paused
         before, target = entry.policy, entry.target
         self._read_spec(entry, body)
         if entry.target != target:
@@ -126,6 +128,7 @@ class PolicyStore:
             created=epoch(meta.get("creationTimestamp")),
             target=("", meta["namespace"], ""),
             phase=phase_of(meta["uid"]),
+            pause=read_pause(meta.get("annotations")),
         )
         entry.raw_status = dict(body.get("status") or {})
         self._read_spec(entry, body)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -103,13 +103,19 @@ def render(
     return _rendered(status)
 
 
-def render_refusal(status: PolicyStatus, refusal: Condition) -> Rendered:
-    """The status of a policy that is not evaluated: what it was, and the condition that says why not."""
-    changed = {
+def render_refusal(status: PolicyStatus, refusal: Condition, memory: Memory | None = None) -> Rendered:
+    """The status of a policy that is not evaluated: what it was, and the condition that says why not.
+
+    memory: what is remembered from now on, where that changed. What the refusal says is of weight.
+    """
+    changed: Json = {
         "observed_generation": refusal.observed_generation,
         "conditions": merge_condition(status.conditions, refusal),
     }
-    return _rendered(status.model_copy(update=changed))
+    if memory is not None:
+        changed["memory"] = dump_memory(memory)
+    rendered = _rendered(status.model_copy(update=changed))
+    return replace(rendered, essence={**rendered.essence, "refusal": refusal.message})
 
 
 def _rendered(status: PolicyStatus) -> Rendered:

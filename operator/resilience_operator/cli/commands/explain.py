@@ -1,0 +1,29 @@
+"""`explain`."""
+
+from __future__ import annotations
+
+from resilience_operator.cli import options
+from resilience_operator.cli.cluster import Access, default_namespace
+from resilience_operator.cli.console import Output
+
+
+def explain(
+    name: options.NameArgument,
+    namespace: options.NamespaceOption = None,
+    context: options.ContextOption = None,
+    kubeconfig: options.KubeconfigOption = None,
+    output: options.OutputOption = Output.TABLE,
+) -> None:
+    """One policy in plain words: what each rule sees, what it would take to act, and why it does not.
+
+    Also what stands in the way: another autoscaler, a pause by hand, a quarantined revision, missing metrics.
+
+    \b
+    Examples:
+      kubectl resilience explain checkout
+      kubectl resilience explain checkout -n shop -o yaml
+    """  # noqa: D301
+    from resilience_operator.cli.looking import look_closely
+
+    access = Access(kubeconfig, context)
+    look_closely(name, namespace or default_namespace(access), access, output)

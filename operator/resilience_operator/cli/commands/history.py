@@ -1,0 +1,27 @@
+"""`history`."""
+
+from __future__ import annotations
+
+from resilience_operator.cli import options
+from resilience_operator.cli.cluster import Access, default_namespace
+from resilience_operator.cli.console import Output
+
+
+def history(
+    name: options.NameArgument,
+    namespace: options.NamespaceOption = None,
+    context: options.ContextOption = None,
+    kubeconfig: options.KubeconfigOption = None,
+    output: options.OutputOption = Output.TABLE,
+) -> None:
+    """What was decided, newest first: the change, the rule, the numbers, the trace. The last 20 are kept.
+
+    \b
+    Examples:
+      kubectl resilience history checkout
+      kubectl resilience history checkout -o json | jq -r '.[].message'
+    """  # noqa: D301
+    from resilience_operator.cli.looking import look_back
+
+    access = Access(kubeconfig, context)
+    look_back(name, namespace or default_namespace(access), access, output)

@@ -1,0 +1,67 @@
+"""`kubectl resilience pause` and `resume` on the real cluster: the operator keeps its hands off, then goes on."""
+
+from __future__ import annotations
+
+from tests.e2e.test_cli import Call, answered, resilience
+from tests.e2e.test_scaling import CPU_RULE
+from tests.support.operator import Operator
+from tests.support.waiting import throughout
+from tests.support.world import World
+
+__all__ = ["resilience"]
+
+
+def test_a_paused_policy_does_nothing_over_a_restart_and_goes_on_when_the_time_is_over(
+    world: World, operator: Operator, resilience: Call
+) -> None:
+    world.deployment()
+    world.policy(rules=[CPU_RULE])
+    world.until_verdict("cpu", "Ok")
+
+    paused = answered(resilience("pause", "checkout", "--reason", "load test", "--for", "1h", "-o", "json"))
+    assert paused["noted"] is True, "the operator says that it keeps to it"
+    ready = world.condition("Ready")
+    assert (ready["status"], ready["reason"]) == ("True", "PausedByHand")
+    assert f"until {paused['until']}: load test" in ready["message"]
+    assert [e["reason"] for e in world.told("PolicyPaused", "Deployment")] == ["PolicyPaused"]
+    world.load.workload(world.namespace, "checkout", cpu_utilisation=0.95)
+    operator.stop()
+    operator.start()
+    refused = operator.metric("resilience_evaluations_total", result="refused")
+    throughout(
+        lambda: world.replicas() == 3,
+        "nothing is scaled",
+        until=lambda: operator.metric("resilience_evaluations_total", result="refused") >= refused + 3,
+    )
+    row = answered(resilience("status", "-o", "json"))[0]
+    assert (row["state"], "load test" in row["why"]) == ("PausedByHand", True)
+    told = answered(resilience("explain", "checkout", "-o", "json"))
+    assert any("load test" in sentence for sentence in told["inTheWay"])
+
+    again = resilience("pause", "checkout", "--reason", "load test, the end", "--for", "2s")
+    assert again.returncode == 0, again.stderr
+    assert "load test, the end" in again.stdout
+    world.until(lambda: world.condition("Ready")["reason"] == "Accepted", "it goes on by itself")
+    world.until(lambda: world.replicas() == 5, "and does what it would have done")
+    assert "it has run out" in world.told("PolicyResumed")[0]["message"]
+
+    lifted = resilience("resume", "checkout")
+    assert (lifted.returncode, "had run out already" in lifted.stdout) == (0, True)
+    assert world.read_policy()["metadata"].get("annotations", {}) == {}
+    nothing = resilience("resume", "checkout")
+    assert (nothing.returncode, nothing.stderr) == (1, "kubectl resilience: policy checkout is not paused\n")
+
+
+def test_an_end_that_cannot_be_read_keeps_the_policy_paused_and_is_told(
+    world: World, operator: Operator, resilience: Call
+) -> None:
+    world.deployment()
+    world.policy()
+    world.annotate_policy({"resilience-operator.io/paused-until": "tomorrow"})
+    world.until(lambda: world.condition("Ready").get("reason") == "PauseUnreadable", "it is told")
+    ready = world.condition("Ready")
+    assert (ready["status"], "'tomorrow'" in ready["message"]) == ("False", True)
+    assert "write one like 2026-01-31T12:00:00Z" in ready["message"]
+    lifted = resilience("resume", "checkout")
+    assert (lifted.returncode, lifted.stderr) == (0, ""), lifted.stderr
+    assert world.condition("Ready")["reason"] == "Accepted"
