@@ -165,9 +165,9 @@ class Reconciler:
                 "TargetNotFound",
                 f"there is no {kind} {name} in namespace {namespace}: create it, or correct spec.targetRef",
             )
-        return target
         if entry.pause is not None and not entry.pause.over(self._clock()):
             return paused(entry, entry.pause, target)
+        return target
 
     def _caught_up(self, entry: Entry) -> bool:
         """Whether the watch shows what the last actions wrote. Until then nothing may be decided on it."""
@@ -224,9 +224,9 @@ class Reconciler:
     ) -> None:
         assert entry.policy is not None
         now = self._clock()
-        memory = await self._returned(entry, target, await self._settled(entry, target, deadline), now, deadline)
         if was_paused(entry):
             await self._announcer.tell_pause(entry, target, None, now, deadline)
+        memory = await self._returned(entry, target, await self._settled(entry, target, deadline), now, deadline)
         with self._tracing.span("decide"):
             decision = decide(entry.policy, observations, target, memory, now)
         trace_id = self._tracing.trace_id() if decision.commands or decision.notices else ""
@@ -337,7 +337,6 @@ class Reconciler:
         self.scheduler.next_turn(entry, None if decision.wake is None else decision.wake - now)
 
     async def _refuse(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
-        await self._write_ready(entry, refusal, deadline)
         if refusal.pause is not None and refusal.target is not None:
             now = self._clock()
             entry.memory = rest(entry.memory, now)
@@ -345,6 +344,7 @@ class Reconciler:
                 await self._announcer.tell_pause(entry, refusal.target, refusal.pause, now, deadline)
             if self.scheduler is not None and refusal.pause.until is not None:
                 self.scheduler.next_turn(entry, refusal.pause.until - now)
+        await self._write_ready(entry, refusal, deadline)
         EVALUATIONS.labels("refused").inc()
 
     async def _write_ready(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:

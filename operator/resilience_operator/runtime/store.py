@@ -68,7 +68,7 @@ class PolicyStore:
         known, entry.raw_status = entry.raw_status, dict(body.get("status") or {})
         if entry.raw_status.get("memory") != known.get("memory"):
             # Not of this process' writing: another leader went on with the policy.
-            self.recall(entry)
+            self._recall(entry)
         paused, entry.pause = entry.pause, read_pause(meta.get("annotations"))
         if int(meta.get("generation", 0)) == entry.generation:
             return entry, entry.pause != paused
