@@ -15,6 +15,7 @@ from tests.chaos.harm import RESTARTS, WIRE, Stage
 from tests.chaos.run import run
 from tests.cluster import Options, down, up
 from tests.support.install import ROOT, install, operator_kubeconfig
+from tests.support.names import PROMETHEUS, Names
 from tests.support.operator import Operator
 from tests.support.proxy import api_proxy, kubeconfig_through, prometheus_proxy
 from tests.support.world import World
@@ -47,7 +48,9 @@ def main() -> int:
         prometheus = stack.enter_context(prometheus_proxy(cluster, PORTS + 21))
         identity = kubeconfig_through(api, operator_kubeconfig(cluster, folder / "identity"), folder)
         log = options.log or folder / "operator.log"
-        operator = Operator(identity, prometheus.url, log, environment={"RESILIENCE_RELIST_SECONDS": "30"})
+        names = Names(folder, PROMETHEUS)
+        environment = {"RESILIENCE_RELIST_SECONDS": "30", **names.environment}
+        operator = Operator(identity, prometheus.at(PROMETHEUS), log, environment=environment)
         stack.callback(operator.stop)
         operator.start()
         worlds = [World(cluster, f"chaos-{n}").create() for n in range(options.namespaces)]
@@ -55,7 +58,7 @@ def main() -> int:
         crowd.create()
         print(f"{options.policies} policies are settled after {time.monotonic() - began:.0f} s", flush=True)
         report = run(
-            Stage(cluster, api, prometheus, operator),
+            Stage(cluster, api, prometheus, operator, names),
             crowd,
             WIRE | RESTARTS,
             seconds=options.minutes * 60,

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from tests.cluster import Cluster
+from tests.support.names import PROMETHEUS, Names
 from tests.support.operator import Operator
 from tests.support.proxy import Asked, Proxy, faults
 from tests.support.proxy.prometheus import clock, data, values
@@ -27,6 +28,7 @@ class Stage:
     api: Proxy
     prometheus: Proxy
     operator: Operator
+    names: Names
     away: list[tuple[float, float]] = field(default_factory=list)
 
 
@@ -69,6 +71,15 @@ def _prometheus_away(stage: Stage, _: random.Random) -> Iterator[None]:
         yield
     finally:
         stage.prometheus.open_door()
+
+
+def _name_unknown(stage: Stage, _: random.Random) -> Iterator[None]:
+    stage.names.forget(PROMETHEUS)
+    stage.prometheus.cut_all()
+    try:
+        yield
+    finally:
+        stage.names.know(PROMETHEUS)
 
 
 def _watches_cut(stage: Stage, chance: random.Random) -> Iterator[None]:
@@ -158,6 +169,7 @@ WIRE: dict[str, Harm] = {
     "Prometheus: +Inf": _prometheus(lambda _: values("+Inf")),
     "Prometheus: clock off by 10 min": _prometheus(lambda c: clock(c.choice((-600, 600)))),
     "Prometheus: away": _prometheus_away,
+    "Prometheus: its name is not known": _name_unknown,
     "operator: SIGKILL": _killed,
     "operator: SIGKILL at a write": _killed_at_a_write,
     "operator: SIGSTOP": _frozen,
