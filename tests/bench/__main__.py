@@ -9,7 +9,7 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("decide_speed", "replay_speed", "release_statistics", "scaling_stability", "release_reaction")
+BENCHMARKS = ("decide_speed", "replay_speed", "release_statistics", "scaling_stability", "release_reaction", "scale")
 """Those that need no cluster first."""
 
 

@@ -15,10 +15,16 @@ from pathlib import Path
 import pytest
 import trustme
 
+from resilience_operator.decision.observation import Observation
 from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.resilience.errors import CallError, Expired, GiveUp, LoginAgain, TryAgain
+from resilience_operator.signals.collect import Collector
 from resilience_operator.signals.config import SourceConfig
+from resilience_operator.signals.model import Signal as Preset
+from resilience_operator.signals.model import SignalRequest
 from resilience_operator.signals.prometheus import PrometheusSource
+from resilience_operator.signals.registry import Sources
+from tests.unit.decision_builders import T0, Run, policy, releasing, target, verbs
 
 VECTOR = {
     "status": "success",
@@ -168,7 +174,10 @@ async def test_get_where_it_is_configured(serve: Callable[..., Server]) -> None:
     [
         ({**VECTOR, "warnings": ["store 1 is away"]}, ("store 1 is away",)),
         ({**VECTOR, "isPartial": True}, ("the server marked the answer as partial",)),
+        ({**VECTOR, "warnings": "store 1 is away"}, ("store 1 is away",)),
+        ({**VECTOR, "isPartial": "true"}, ("the server marked the answer as partial",)),
         ({**VECTOR, "warnings": ["PromQL warning: bad bucket label"], "infos": ["PromQL info: x"]}, ()),
+        ({**VECTOR, "warnings": None, "isPartial": False}, ()),
     ],
 )
 async def test_warnings_about_missing_data(
@@ -177,6 +186,56 @@ async def test_warnings_about_missing_data(
     found = source(serve(http(document)).port)
     assert (await found.query("up", deadline=Deadline.after(5))).warnings == warnings
     await found.close()
+
+
+PART = vector("vector", [{"metric": {"namespace": "shop", "owner": "checkout-a"}, "value": [T0, "1000"]}])
+"""As good as can be believed: a whole answer like this is measured."""
+
+WHOLE = {
+    "Prometheus": {},
+    "VictoriaMetrics": {"isPartial": False},
+    "Mimir": {"warnings": [], "infos": ["PromQL info: x"]},
+}
+PARTIAL = {
+    "Thanos": {"warnings": ["receive series from Addr: 10.0.0.7:10901: rpc error: code = Unavailable"]},
+    "Thanos without stores": {"warnings": ["No StoreAPIs matched for this query"]},
+    "VictoriaMetrics": {"isPartial": True},
+    "remote read": {"warnings": ["remote_read: server returned HTTP status 500"]},
+}
+
+
+async def seen_through(server: Server) -> dict[str, Observation]:
+    """What the collector makes of the three signals of checkout, of which two revisions run."""
+    found = source(server.port)
+    requests = [
+        SignalRequest(
+            "shop", "checkout", "Deployment", {"checkout-a": "a", "checkout-b": "b"}, Preset(name, preset=name)
+        )
+        for name in ("cpu", "latency-p99", "error-rate")
+    ]
+    collector = Collector(Sources({"default": found}))
+    observations = await collector.collect(requests, now=T0, deadline=Deadline.after(5))
+    await found.close()
+    return {request.signal.name: seen for request, seen in zip(requests, observations, strict=True)}
+
+
+@pytest.mark.parametrize("mark", WHOLE.values(), ids=WHOLE)
+async def test_a_whole_answer_of_each_server_is_measured(serve: Callable[..., Server], mark: dict[str, object]) -> None:
+    observations = await seen_through(serve(http({**PART, **mark})))
+    assert all(seen.measured for seen in observations.values())
+
+
+@pytest.mark.parametrize("mark", PARTIAL.values(), ids=PARTIAL)
+async def test_a_partial_answer_of_each_server_proves_nothing(
+    serve: Callable[..., Server], mark: dict[str, object]
+) -> None:
+    """Neither that all is calm, so that pods could go, nor that a release fails, nor that it is good."""
+    observations = await seen_through(serve(http({**PART, **mark})))
+    assert {seen.reason for seen in observations.values()} == {"PartialAnswer"}
+    release, calm = Run(policy(), releasing()), Run(policy(), target(replicas=9, ready=9))
+    for run in (release, calm):
+        assert [verb for _ in range(100) for verb in verbs(run.look(observations))] == []
+    assert release.release.good is None
 
 
 @pytest.mark.parametrize(

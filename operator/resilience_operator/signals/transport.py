@@ -136,7 +136,8 @@ class Session(requests.Session):
         except BaseException:
             response.close()
             raise
-        if isinstance(told := found.get("warnings"), list):
+        if told := found.get("warnings"):
+            told = told if isinstance(told, list) else [told]
             found = {**found, "warnings": [self._scrub(str(warning)) for warning in told]}
         self.warnings = wire.warnings(found)
         read = Read()

@@ -68,12 +68,13 @@ def result(found: Mapping[str, Any], dependency: str) -> list[Any]:
 def warnings(found: Mapping[str, Any]) -> tuple[str, ...]:
     """What the server says about data that is missing from the answer.
 
-    Thanos and Mimir put it into `warnings`, cluster VictoriaMetrics sets `isPartial`. The engine's own
-    remarks on a query stand in the same list, or in `infos`, and do not mean that data is missing.
+    Thanos, Mimir and remote reads put it into `warnings`, cluster VictoriaMetrics sets `isPartial`. The
+    engine's own remarks on a query stand in the same list, or in `infos`, and do not mean that data is
+    missing. Either field in a form that is not known counts as set: to take a part for the whole does harm.
     """
-    told = found.get("warnings")
-    said = [cut(str(w)) for w in told if not _ANNOTATION.match(str(w))] if isinstance(told, list) else []
-    if found.get("isPartial") is True:
+    told = found.get("warnings") or []
+    said = [cut(str(w)) for w in (told if isinstance(told, list) else [told]) if not _ANNOTATION.match(str(w))]
+    if found.get("isPartial"):
         said.append("the server marked the answer as partial")
     return tuple(said)
 
