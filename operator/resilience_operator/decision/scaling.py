@@ -127,6 +127,12 @@ def current_size(target: TargetState) -> int:
     return target.replicas if target.hpa is None else max(target.replicas, target.hpa.min_replicas)
 
 
+def may_give_back(policy: Policy, scaling: ScalingMemory, target: TargetState) -> bool:
+    """Whether there is anything that a calm could give back."""
+    scales = any(rule.scale_up is not None for rule in policy.rules)
+    return scales and policy.scale_down.enabled and _given_size(target) > _floor(policy, scaling, target)
+
+
 def ceiling(policy: Policy, target: TargetState) -> int:
     """The most pods that may be asked for."""
     return _bounded(policy.max_replicas if policy.max_replicas is not None else target.replicas, policy, target)
@@ -260,7 +266,7 @@ def _down(
     if not calm:
         return Plan(_no_calm(scaling), None, notes, wake)
     floor = _floor(policy, scaling, target)
-    size = target.replicas if target.hpa is None else target.hpa.min_replicas
+    size = _given_size(target)
     need = _need(demands, target.replicas)
     least = ceil(round((need or 0.0) / HEADROOM, 6))
     relieved = need is None or scaling.need is None or need <= RELIEF * scaling.need
@@ -296,6 +302,11 @@ def _floor(policy: Policy, scaling: ScalingMemory, target: TargetState) -> int:
         return target.hpa.original_min if target.hpa.original_min is not None else target.hpa.min_replicas
     lowest = policy.min_replicas if policy.min_replicas is not None else scaling.baseline
     return max(lowest or 0, scaling.held or 0, 1)
+
+
+def _given_size(target: TargetState) -> int:
+    """The number that a step down moves."""
+    return target.replicas if target.hpa is None else target.hpa.min_replicas
 
 
 def _step(policy: Policy, size: int) -> int:
