@@ -26,11 +26,11 @@ READ_SECONDS = 8.0
 class JsonNotifier(ABC, Generic[Posting]):
     """A notifier that posts a group as one document."""
 
-    options_model: ClassVar[type[HttpOptions]]
+    options_model: type[Posting]
     path: ClassVar[str] = ""
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
-        self.options: Posting = read(self.options_model, name, options)  # type: ignore[assignment]
+        self.options = read(self.options_model, name, options)
         self._endpoint = Endpoint(self.options)
 
     def notify(self, notification: Notification, deadline: Deadline) -> None:

@@ -11,7 +11,7 @@ from resilience_operator.plugins.builtin.http import JsonNotifier
 from resilience_operator.plugins.builtin.options import HttpOptions
 from resilience_operator.plugins.builtin.wording import Group, headline, rest, sentence, shown, subject
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]()#<>~|!])")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>])")
 
 
 class Teams(JsonNotifier[HttpOptions]):
