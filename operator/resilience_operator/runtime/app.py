@@ -28,7 +28,7 @@ from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.handlers import registry, settings
 from resilience_operator.runtime.health import Health
 from resilience_operator.runtime.leadership import Leader
-from resilience_operator.runtime.metrics import POLICIES, expect_breakers, tell_breaker
+from resilience_operator.runtime.metrics import POLICIES, POLICIES_OWNED, expect_breakers, tell_breaker
 from resilience_operator.runtime.plugged import Plugged, plug_in
 from resilience_operator.runtime.reconcile import Reconciler
 from resilience_operator.runtime.recorder import Recorder
@@ -95,6 +95,7 @@ class App:
         self._tasks: set[asyncio.Task[None]] = set()
         self._listed = False
         self._scheduling: asyncio.Task[None] | None = None
+        POLICIES_OWNED.set_function(lambda: len(self._store) if self._leader.is_leader() else 0)
         expect_breakers(plugged.sources.names)
         REGISTRY.register(Census(self._store, lambda _: self._leader.is_leader()))
 

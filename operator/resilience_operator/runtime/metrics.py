@@ -44,6 +44,7 @@ for _verb in Verb:
 RETRIES = Counter("resilience_retries_total", "Calls that were tried again.", ["dependency", "reason"])
 STATUS_WRITES = Counter("resilience_status_writes_total", "Writes of a policy's status.", ["why"])
 POLICIES = Gauge("resilience_policies", "Policies that are known.")
+POLICIES_OWNED = Gauge("resilience_policies_owned", "Policies on which this replica may act.")
 BREAKER_STATE = Gauge(
     "resilience_breaker_state", "1 for the state that a metric source's circuit breaker is in.", ["source", "state"]
 )
