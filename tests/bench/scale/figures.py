@@ -107,14 +107,21 @@ def _steady(found: Results) -> list[Figure]:
 
 def _starts(found: Results) -> list[Figure]:
     n, made = found.plan.policies, list[Figure]()
-    for interval, took in found.starts.items():
+    if found.restart is not None:
         made.append(
             Figure(
-                f"start → first evaluation of {n:,}, at {interval:g} s", "≤ 15 s", _seconds(took), took <= BOUND_FIRST
+                f"start → first evaluation of all {n:,}",
+                "≤ 15 s",
+                _seconds(found.restart),
+                found.restart <= BOUND_FIRST,
             )
         )
-    if found.all_ready is not None:
-        made.append(Figure("very first start → every status written, all Ready", "", _seconds(found.all_ready)))
+    if found.first_start is not None:
+        evaluated, ready = found.first_start
+        made += [
+            Figure("  the same, none ever evaluated before", "≤ 15 s", _seconds(evaluated), evaluated <= BOUND_FIRST),
+            Figure("  until every status is written and all are Ready", "", _seconds(ready)),
+        ]
     if found.churn is not None:
         for what, took in zip(("applied at once: all Ready", "deleted at once: all gone"), found.churn, strict=True):
             made.append(Figure(f"{found.plan.crossing} policies {what}", "≤ 10 s", _seconds(took), took <= BOUND_CHURN))

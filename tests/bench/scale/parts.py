@@ -42,8 +42,9 @@ class Results:
     plan: Plan
     windows: dict[tuple[int, float], Window] = field(default_factory=dict)
     refused: set[float] = field(default_factory=set)
-    starts: dict[float, float] = field(default_factory=dict)
-    all_ready: float | None = None
+    first_start: tuple[float, float] | None = None
+    """Policies that were never evaluated: until as many evaluations as policies, and until all are Ready."""
+    restart: float | None = None
     reactions: dict[float, Reactions] = field(default_factory=dict)
     burst: tuple[float, Reactions] | None = None
     quiet: Window | None = None
@@ -119,11 +120,11 @@ class Experiment:
             self._interval = interval
         return True
 
-    async def _started(self, policies: int, *arguments: str) -> None:
+    async def _started(self, policies: int, *arguments: str) -> float:
+        """Start an operator; seconds until as many evaluations as there are policies."""
         took = await reaction.first_evaluations(self._stage, *arguments, policies=policies)
         say(f"  operator {self._stage.pid}: {policies} evaluations after {took:.1f} s")
-        if policies == self._plan.policies and not arguments:
-            self.results.starts.setdefault(self._interval, took)
+        return took
 
     async def _running(self, policies: int) -> None:
         """A running operator in a steady state."""
@@ -135,10 +136,11 @@ class Experiment:
         say("first start: no policy of these was ever evaluated")
         async with reaction.Readiness.watching(self._stage) as readiness:
             began = time.monotonic()
-            await self._started(self._plan.policies)
+            evaluated = await self._started(self._plan.policies)
             done = await readiness.until(names)
-            self.results.all_ready = time.monotonic() - began if done else float("inf")
-        say(f"  all Ready after {self.results.all_ready:.1f} s")
+            ready = time.monotonic() - began if done else float("inf")
+        self.results.first_start = evaluated, ready
+        say(f"  all Ready after {ready:.1f} s")
 
     async def _window(self, members: list[Member], interval: float, seconds: float) -> None:
         stage = self._stage
@@ -184,7 +186,7 @@ class Experiment:
     async def _writes(self) -> None:
         stage, plan = self._stage, self._plan
         stage.stop()
-        await self._started(plan.policies, "--refresh-seconds", "0")
+        self.results.restart = await self._started(plan.policies, "--refresh-seconds", "0")
         await stage.until_calm()
         say(f"no refresh of what is only shown, for {plan.window:.0f} s …")
         found = await window.measure(stage, plan.window, self._interval, plan.policies)
