@@ -19,7 +19,7 @@ from tests.cluster.settings import LOCAL, ROOT
 
 HOME = LOCAL / "images"
 BASE = "localhost/python:debian"
-OPERATOR = "localhost/resilience-operator:test"
+OPERATOR = "localhost/resilience-operator"
 SHOP = "localhost/shop"
 VERSIONS: Mapping[str, Mapping[str, str]] = {
     "1.0": {},
@@ -50,13 +50,23 @@ def archives(say: Say) -> list[Path]:
         _base(say)
         began = time.monotonic()
         _build(OPERATOR, ROOT, {"BASE": BASE})
-        found = [_save(OPERATOR)]
+        _buildah("tag", OPERATOR, operator_image())
+        found = [_save(operator_image())]
         shop = Path(__file__).with_name("shop")
         for version, faults in VERSIONS.items():
             _build(f"{SHOP}:{version}", shop, {"BASE": BASE, "VERSION": version, **faults})
             found.append(_save(f"{SHOP}:{version}"))
         say(f"built {len(found)} images in {time.monotonic() - began:.0f} s")
     return found
+
+
+def operator_image() -> str:
+    """The operator's image as it was built last, under a tag that changes with it, so that pods do."""
+    return f"{OPERATOR}:{_id(OPERATOR)}"
+
+
+def _id(image: str) -> str:
+    return _buildah("images", "--quiet", "--no-trunc", image).split()[0][-12:]
 
 
 def _base(say: Say) -> None:
@@ -97,9 +107,13 @@ def _build(image: str, context: Path, arguments: Mapping[str, str]) -> None:
 
 
 def _save(image: str) -> Path:
-    archive = HOME / f"{image.replace('/', '_').replace(':', '_')}.tar"
-    archive.unlink(missing_ok=True)
-    _buildah("push", "--quiet", image, f"docker-archive:{archive}:{image}")
+    """An archive of the image, under a name that changes with it; those of its earlier builds are removed."""
+    name = image.replace("/", "_").replace(":", "_").removesuffix(_id(image))
+    archive = HOME / f"{name}-{_id(image)}.tar"
+    if not archive.exists():
+        for old in HOME.glob(f"{name}-*.tar"):
+            old.unlink()
+        _buildah("push", "--quiet", image, f"docker-archive:{archive}:{image}")
     return archive
 
 

@@ -1,0 +1,59 @@
+"""One real node for all tests here, with the images on it. They run one after another: it is one machine."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster import Cluster, Options, down, machine, up
+from tests.cluster.realnode import import_image
+from tests.cluster.settings import LOCAL
+from tests.real import images, installed
+from tests.real.shopworld import ShopWorld
+
+STATE = LOCAL / "real-test"
+PORTS = 27600
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Name what is skipped, and why, where this machine is not to be a node or cannot be one."""
+    why = "" if os.environ.get("NODE") == "real" else "make test NODE=real runs it: this machine becomes a node"
+    if not why and (lacking := [*machine.lacking(), *images.lacking()]):
+        why = f"a real node needs: {'; '.join(lacking)}"
+    for item in items:
+        if why and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason=why))
+
+
+@pytest.fixture(scope="session")
+def node() -> Iterator[Cluster]:
+    """The cluster, whose one node is this machine, with all images. One that was there before is left running."""
+    archives = images.archives(print)
+    existed = (STATE / "cluster.json").exists()
+    cluster = up(Options(state=STATE, ports=None if existed else PORTS, node="real"))
+    try:
+        for archive in archives:
+            import_image(cluster.layout, archive)
+        yield cluster
+    finally:
+        if not existed:
+            down(STATE)
+
+
+@pytest.fixture(scope="session")
+def guarded(node: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """The same with the operator on it, installed by kubectl from the shipped manifests."""
+    installed.with_kubectl(node, tmp_path_factory.mktemp("kustomization"))
+    return node
+
+
+@pytest.fixture
+def shop(guarded: Cluster) -> Iterator[ShopWorld]:
+    """A fresh namespace for the guarded service."""
+    world = ShopWorld(guarded, f"shop-{uuid.uuid4().hex[:6]}").create()
+    yield world
+    world.remove()
