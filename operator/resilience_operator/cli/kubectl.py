@@ -5,8 +5,10 @@ from __future__ import annotations
 import typer
 
 from resilience_operator import __version__
+from resilience_operator.cli.commands.convert import convert
 from resilience_operator.cli.commands.explain import explain
 from resilience_operator.cli.commands.history import history
+from resilience_operator.cli.commands.init import init
 from resilience_operator.cli.commands.lint import lint
 from resilience_operator.cli.commands.pause import pause, resume
 from resilience_operator.cli.commands.replay import replay
@@ -26,7 +28,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 failed, or there is nothing of what was asked for; 2 the call or a file is wrong.",
 )
 
-for command in (status, explain, history, pause, resume, lint, simulate, replay):
+for command in (status, explain, history, pause, resume, init, convert, lint, simulate, replay):
     app.command()(command)
 
 

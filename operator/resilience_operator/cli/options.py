@@ -22,6 +22,12 @@ ContextOption = Annotated[
     typer.Option("--context", help="Context of the kubeconfig. Default: its current one.", metavar="CONTEXT"),
 ]
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="Form of the answer.")]
+DocumentOption = Annotated[Output, typer.Option("-o", "--output", help="yaml (table is the same), or json.")]
+PrometheusOption = Annotated[str | None, typer.Option("--prometheus-url", help="Address of Prometheus.", metavar="URL")]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", help="The operator's configuration, for its metric sources.", metavar="FILE"),
+]
 PictureOption = Annotated[
     Path | None,
     typer.Option("--picture", help="Also draw it: a file that ends in .html, .png or .svg.", metavar="FILE"),

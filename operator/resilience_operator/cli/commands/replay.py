@@ -25,13 +25,8 @@ def replay(
         str, typer.Option("--since", help="From when on: 6h, 7d, or a moment like 2026-01-31T10:00:00Z.")
     ] = "24h",
     until: Annotated[str | None, typer.Option("--until", help="Until when, in the same forms. Default: now.")] = None,
-    prometheus_url: Annotated[
-        str | None, typer.Option("--prometheus-url", help="Address of Prometheus.", metavar="URL")
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", help="The operator's configuration, for its metric sources.", metavar="FILE"),
-    ] = None,
+    prometheus_url: options.PrometheusOption = None,
+    config: options.ConfigOption = None,
     export: Annotated[
         Path | None,
         typer.Option("--export", help="Keep the recorded metrics in a file (.json or .json.gz).", metavar="FILE"),

@@ -1,0 +1,34 @@
+"""`convert`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience_operator.cli import options
+from resilience_operator.cli.console import EXIT_FAILED, Output
+
+
+def convert(
+    files: Annotated[
+        list[str],
+        typer.Argument(help="Files with HPAs or ScaledObjects; - reads standard input.", metavar="FILE..."),
+    ],
+    output: options.DocumentOption = Output.YAML,
+) -> None:
+    """Make policies of HorizontalPodAutoscalers (autoscaling/v2) and of KEDA's ScaledObjects. No cluster is needed.
+
+    The policies only rehearse (mode DryRun). What is not the same afterwards is told as comments and on standard
+    error; the exit code is 1 when something was left out.
+
+    \b
+    Examples:
+      kubectl resilience convert hpa.yaml > policy.yaml
+      kubectl get hpa,scaledobject -n shop -o yaml | kubectl resilience convert -
+      kubectl resilience convert scaledobject.yaml -o json | jq '.[].remarks'
+    """  # noqa: D301 - the \b tells click to keep the lines
+    from resilience_operator.cli.converting import convert as convert_files
+
+    if not convert_files(files, output):
+        raise typer.Exit(EXIT_FAILED)

@@ -1,0 +1,58 @@
+"""`init`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience_operator.cli import options
+from resilience_operator.cli.cluster import Access, default_namespace
+from resilience_operator.cli.console import Output
+
+
+def init(
+    workload: Annotated[
+        str,
+        typer.Argument(
+            help="A Deployment's name; or sts/NAME of a StatefulSet.", metavar="DEPLOYMENT", show_default=False
+        ),
+    ],
+    prometheus_url: options.PrometheusOption = None,
+    source: Annotated[
+        str, typer.Option("--source", help="A metric source of the operator's configuration.", metavar="NAME")
+    ] = "default",
+    config: options.ConfigOption = None,
+    since: Annotated[str, typer.Option("--since", help="How far to look back.", metavar="TIME")] = "7d",
+    apply: Annotated[bool, typer.Option("--apply", help="Create it, too.")] = False,
+    namespace: options.NamespaceOption = None,
+    context: options.ContextOption = None,
+    kubeconfig: options.KubeconfigOption = None,
+    output: options.DocumentOption = Output.YAML,
+) -> None:
+    """Write a first policy for a workload, from what its Prometheus has recorded of it.
+
+    Asks every family of presets, takes the one that answers, and proposes thresholds above what was normal. The
+    policy only rehearses (mode DryRun). It is printed, with what it stands on as comments; progress is told on
+    standard error.
+
+    \b
+    Examples:
+      kubectl resilience init checkout --prometheus-url http://127.0.0.1:9090 > policy.yaml
+      kubectl resilience init sts/orders -n shop --config operator.yaml --since 2d
+      kubectl resilience init checkout --prometheus-url http://127.0.0.1:9090 --apply
+    """  # noqa: D301 - the \b tells click to keep the lines
+    from resilience_operator.cli.beginning import begin
+
+    access = Access(kubeconfig, context)
+    begin(
+        workload,
+        namespace or default_namespace(access),
+        access,
+        output,
+        source=source,
+        prometheus_url=prometheus_url,
+        config=config,
+        since=since,
+        apply=apply,
+    )

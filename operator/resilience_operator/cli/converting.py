@@ -1,0 +1,35 @@
+"""`convert`: files of autoscalers, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from resilience_operator.cli.console import Failed, Output, emit, say
+from resilience_operator.cli.conversion.convert import Converted, convert_all
+from resilience_operator.cli.conversion.telling import commented, joined
+from resilience_operator.cli.documents import documents
+
+
+def convert(files: Iterable[str], output: Output) -> bool:
+    """Print the policies, tell the remarks. Whether something stands in place of everything. Raises Failed, Wrong."""
+    found = convert_all(document.content for file in files for document in documents(file))
+    if not found:
+        raise Failed("there is no document in what was given")
+    for one in found:
+        for remark in one.remarks:
+            say(f"{one.source}: {'LEFT OUT: ' if remark.lost else ''}{remark}")
+    if output is Output.JSON:
+        emit([_document(one) for one in found], output)
+    else:
+        parts = [commented(one.policy, f"From {one.source}.", _lines(one)) for one in found if one.policy is not None]
+        print(joined(parts), end="")
+    return all(one.whole for one in found)
+
+
+def _lines(one: Converted) -> Iterable[str]:
+    return (f"LEFT OUT: {remark}" if remark.lost else str(remark) for remark in one.remarks)
+
+
+def _document(one: Converted) -> dict[str, object]:
+    remarks = [{"where": r.where, "text": r.text, "lost": r.lost} for r in one.remarks]
+    return {"source": one.source, "policy": one.policy, "remarks": remarks}

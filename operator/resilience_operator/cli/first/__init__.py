@@ -1,0 +1,1 @@
+"""`init`: a first policy for a workload, from what its Prometheus has recorded of it."""
