@@ -33,6 +33,7 @@ demo: venv ## Set up from nothing and run the main job in front of you
 .PHONY: test
 test: venv ## Set up from nothing and pass every test
 	$(BIN)/python -m tests.cluster build --clients
+	$(BIN)/python -m tests.browser install
 	$(BIN)/pytest -n 8 --dist load --maxschedchunk 1 $(PYTEST_ARGS)
 
 .PHONY: unit

@@ -9,7 +9,15 @@ import argparse
 import subprocess
 import sys
 
-BENCHMARKS = ("decide_speed", "replay_speed", "release_statistics", "scaling_stability", "release_reaction", "scale")
+BENCHMARKS = (
+    "decide_speed",
+    "replay_speed",
+    "release_statistics",
+    "scaling_stability",
+    "release_reaction",
+    "dashboard_cost",
+    "scale",
+)
 """Those that need no cluster first."""
 
 

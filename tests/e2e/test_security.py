@@ -411,6 +411,11 @@ class TestSecrets:
                 "log": operator.log.read_text(),
                 "metrics": operator.get("/metrics")[1],
                 "page": operator.get("/")[1],
+                "list": operator.get("/api/policies")[1],
+                "looks": "".join(
+                    operator.get(f"/api/policy?namespace={world.namespace}&name={source['name']}")[1]
+                    for source in sources
+                ),
                 "ready": operator.get("/readyz")[1],
                 "config": command("config", "--config", config),
                 "config as JSON": command("config", "--config", config, "-o", "json"),

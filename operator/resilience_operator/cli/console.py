@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -147,8 +147,3 @@ class Group(TyperGroup):
         """Run the command that was asked for."""
         with failures():
             return super().invoke(ctx)
-
-
-def without_none(document: Mapping[str, Any]) -> dict[str, Any]:
-    """`document` without the keys that have no value."""
-    return {key: value for key, value in document.items() if value is not None}

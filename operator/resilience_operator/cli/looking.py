@@ -17,8 +17,8 @@ from resilience_operator.cli.cluster import Access, deadline, read_policy, read_
 from resilience_operator.cli.console import Cell, Failed, Output, columns, emit, out, show
 from resilience_operator.cli.views import history, overview
 from resilience_operator.cli.views.explained import explain, paper
-from resilience_operator.cli.views.overview import Row
 from resilience_operator.explain.explain import document as explained
+from resilience_operator.explain.overview import Row, document, entry
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.policies import list_policies
 from resilience_operator.resilience import NotFound
@@ -66,7 +66,7 @@ async def _watch(kube: Kube, namespace: str | None, name: str | None, output: Ou
     before: list[dict[str, Any]] | None = None
     while True:
         rows = await _rows(kube, namespace, name)
-        now = [overview.document(row) for row in rows]
+        now = [document(row) for row in rows]
         if now != before:
             before = now
             _show(rows, namespace is None, output)
@@ -78,7 +78,7 @@ def _show(rows: Sequence[Row], everywhere: bool, output: Output) -> None:
     if output is Output.TABLE:
         show(_table(rows, everywhere))
     else:
-        emit([overview.document(row) for row in rows], output)
+        emit([document(row) for row in rows], output)
 
 
 def _table(rows: Sequence[Row], everywhere: bool) -> Table | str:
@@ -118,7 +118,7 @@ def look_back(name: str, namespace: str, access: Access, output: Output) -> None
     if status is None:
         raise Failed(f"the status of policy {name} was written by another version of the operator")
     if output is not Output.TABLE:
-        emit([overview.entry(decision) for decision in status.history], output)
+        emit([entry(decision) for decision in status.history], output)
     elif not status.history:
         raise Failed(f"policy {name} has decided nothing yet")
     else:

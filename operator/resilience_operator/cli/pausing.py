@@ -11,9 +11,10 @@ from typing import Any
 from resilience_operator.api.conditions import ConditionType, find_condition
 from resilience_operator.api.pause import BY, IN_FORCE, REASON, UNREADABLE, UNTIL, Pause, moment_text, read_pause
 from resilience_operator.cli.cluster import Access, deadline, read_policy, with_kube
-from resilience_operator.cli.console import Failed, Output, Wrong, emit, say, show, without_none
+from resilience_operator.cli.console import Failed, Output, Wrong, emit, say, show
 from resilience_operator.cli.period import parse_span
 from resilience_operator.cli.views.overview import read_status
+from resilience_operator.explain.overview import without_none
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.policies import annotate_policy
 from resilience_operator.kube.whoami import whoami

@@ -61,9 +61,7 @@ class Credentials:
             configuration.refresh_api_key_hook = self._refresh
 
     @classmethod
-    async def find(
-        cls, kubeconfig: str | os.PathLike[str] | None = None, context: str | None = None
-    ) -> Credentials:
+    async def find(cls, kubeconfig: str | os.PathLike[str] | None = None, context: str | None = None) -> Credentials:
         """The kubeconfig given; else the pod's service account; else KUBECONFIG or ~/.kube/config.
 
         context: of the kubeconfig, which is then read in a pod, too. Default: its current one.

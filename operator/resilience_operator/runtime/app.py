@@ -23,6 +23,7 @@ from resilience_operator.runtime.calls import ObservedRetry
 from resilience_operator.runtime.census import Census
 from resilience_operator.runtime.cleanup import Cleanup
 from resilience_operator.runtime.config import Config
+from resilience_operator.runtime.dashboard.routes import Dashboard
 from resilience_operator.runtime.entry import Entry, TargetKey
 from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.handlers import registry, settings
@@ -87,6 +88,7 @@ class App:
             leadership=leader,
             tracing=tracing,
             clock=time.time,
+            tracks=config.dashboard,
         )
         self._scheduler = Scheduler(self._reconciler.evaluate, lambda entry: entry.source)
         self._reconciler.scheduler = self._scheduler
@@ -106,6 +108,12 @@ class App:
         found.ready["policies"] = lambda: "" if self._listed else "the policies are not listed yet"
         found.ready["targets"] = self._targets.not_ready
         return found
+
+    def dashboard(self) -> Dashboard | None:
+        """The pages about the policies, unless they are turned off."""
+        if not self._config.dashboard:
+            return None
+        return Dashboard(self._store, lambda _: self._leader.is_leader(), self._targets.get, time.time)
 
     async def run(self) -> None:
         """Watch and evaluate until told to stop, or until leadership is lost."""
@@ -296,7 +304,7 @@ async def run(config: Config) -> None:
         kube = await stack.enter_async_context(Kube.connect(config.kubeconfig, retry=retry))
         plugged = await stack.enter_async_context(plug_in(config, retry))
         app = App(config, kube, plugged, tracing, stop)
-        port = await stack.enter_async_context(serve(app.health(), config.listen, config.port))
+        port = await stack.enter_async_context(serve(app.health(), config.listen, config.port, app.dashboard()))
         log.info("resilience-operator %s on %s, endpoints on port %s", __version__, kube.host, port or "none")
         if not plugged.sources.names:
             log.warning("no metric source is configured: every signal is Unknown. Give --prometheus-url or sources")

@@ -69,6 +69,7 @@ class Config(BaseSettings):
     ] = None
     listen: Annotated[str, Field(description="Address of the health and metrics endpoints.")] = "0.0.0.0"  # noqa: S104
     port: Annotated[int, Field(ge=0, le=65535, description="Port of the endpoints; 0 turns them off.")] = 8080
+    dashboard: Annotated[bool, Field(description="Serve the dashboard at / on the same port.")] = True
     log_format: Annotated[Literal["json", "console", "auto"], Field(description="How to log.")] = "auto"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="What to log.")] = "info"
     otlp_endpoint: Annotated[

@@ -12,6 +12,7 @@ from resilience_operator.api.v1alpha1 import InvalidPolicy
 from resilience_operator.decision.memory import Memory
 from resilience_operator.decision.policy import Policy
 from resilience_operator.runtime.sources import Problem
+from resilience_operator.runtime.track import Track
 from resilience_operator.signals.model import Signal
 from resilience_operator.status.render import Journal
 
@@ -29,6 +30,7 @@ class Entry:
     behind: (kind, name, resourceVersion) of what the last actions wrote: until the watch shows it, what is in
     memory of the target is older than what the operator did, and nothing is decided on it.
     pause: what the annotations ask for, which may have run out.
+    track: what this process found at its evaluations, where that is kept.
     """
 
     uid: str
@@ -59,6 +61,7 @@ class Entry:
     evaluating: bool = False
     deleted: bool = False
     phase: float = 0.0
+    track: Track | None = None
 
     @property
     def key(self) -> tuple[str, str]:

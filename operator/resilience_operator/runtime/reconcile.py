@@ -41,6 +41,7 @@ from resilience_operator.runtime.sources import Problem
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.targets import Targets
 from resilience_operator.runtime.tracing import Tracing
+from resilience_operator.runtime.track import tracked
 from resilience_operator.runtime.zones import Zones
 from resilience_operator.signals.collect import Collector
 from resilience_operator.signals.model import SignalRequest
@@ -89,6 +90,7 @@ class Reconciler:
         leadership: Leadership,
         tracing: Tracing,
         clock: Callable[[], float],
+        tracks: bool = False,
     ) -> None:
         self._store = store
         self._targets = targets
@@ -103,6 +105,7 @@ class Reconciler:
         self._leadership = leadership
         self._tracing = tracing
         self._clock = clock
+        self._tracks = tracks
         self._workers = asyncio.Semaphore(WORKERS)
         self.scheduler: Scheduler | None = None
         self.on_missing: Callable[[], None] = lambda: None
@@ -230,6 +233,8 @@ class Reconciler:
         with self._tracing.span("decide"):
             decision = decide(entry.policy, observations, target, memory, now)
         trace_id = self._tracing.trace_id() if decision.commands or decision.notices else ""
+        if self._tracks:
+            entry.track = tracked(entry.track, decision, target)
         outcomes: tuple[Outcome, ...] = ()
         executor = self._rehearsal if entry.policy.mode is Mode.DRY_RUN else self._live
         after = decision.memory

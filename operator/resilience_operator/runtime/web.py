@@ -1,4 +1,4 @@
-"""The endpoints on one port: /healthz, /readyz, /metrics."""
+"""The endpoints on one port: /healthz, /readyz, /metrics, and the dashboard."""
 
 from __future__ import annotations
 
@@ -10,9 +10,13 @@ from aiohttp import web
 from prometheus_client import REGISTRY
 from prometheus_client.exposition import choose_encoder
 
+from resilience_operator.runtime.dashboard.routes import Dashboard
 from resilience_operator.runtime.health import Check, Health
 
 HEALTH: web.AppKey[Health] = web.AppKey("health", Health)
+
+END_TIME = 5.0
+"""Seconds for answers under way when the process ends."""
 
 
 def _answer(checks: dict[str, Check]) -> web.Response:
@@ -38,7 +42,7 @@ async def _metrics(request: web.Request) -> web.Response:
 
 
 @asynccontextmanager
-async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
+async def serve(health: Health, host: str, port: int, dashboard: Dashboard | None = None) -> AsyncIterator[int]:
     """Serve until the block ends; yields the port, or 0 when turned off."""
     if port == 0:
         yield 0
@@ -46,7 +50,9 @@ async def serve(health: Health, host: str, port: int) -> AsyncIterator[int]:
     app = web.Application()
     app[HEALTH] = health
     app.add_routes([web.get("/healthz", _healthz), web.get("/readyz", _readyz), web.get("/metrics", _metrics)])
-    runner = web.AppRunner(app, access_log=None)
+    if dashboard is not None:
+        dashboard.attach(app)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=END_TIME)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port, reuse_address=True).start()

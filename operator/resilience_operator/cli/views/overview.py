@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from resilience_operator.api.base import format_timestamp
 from resilience_operator.api.status import DecisionStatus, PolicyStatus, SignalStatus, VerdictName
-from resilience_operator.cli.console import Cell, without_none
+from resilience_operator.cli.console import Cell
 from resilience_operator.cli.period import age
+from resilience_operator.explain.overview import Row, worst_first
 from resilience_operator.explain.state import Level, State, state_of
 
 HEADERS = ("NAME", "STATE", "TARGET", "PODS", "RELEASE", "SIGNALS", "LAST DECISION", "WHY")
@@ -22,21 +21,9 @@ STYLES = {Level.BAD: "bold red", Level.WARNING: "yellow", Level.NOTE: "cyan", Le
 _SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds"}
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One policy."""
-
-    namespace: str
-    name: str
-    mode: str
-    target: str
-    state: State
-    status: PolicyStatus
-
-
 def overview(bodies: Iterable[Mapping[str, Any]]) -> list[Row]:
     """A row for each policy, the worst first."""
-    return sorted(map(_row, bodies), key=lambda row: (-row.state.weight, row.namespace, row.name))
+    return worst_first(map(_row, bodies))
 
 
 def read_status(body: Mapping[str, Any]) -> PolicyStatus | None:
@@ -98,31 +85,3 @@ def _last(decision: DecisionStatus | None, now: float) -> str:
         return ""
     rehearsed = " (dry run)" if decision.dry_run else ""
     return f"{decision.action}{rehearsed} {age(now - decision.at.timestamp())} ago"
-
-
-def document(row: Row) -> dict[str, Any]:
-    """The same for scripts."""
-    status, target = row.status, row.status.target
-    return without_none(
-        {
-            "namespace": row.namespace,
-            "name": row.name,
-            "mode": row.mode,
-            "state": row.state.word,
-            "why": row.state.why,
-            "target": row.target,
-            "replicas": target.replicas if target else None,
-            "phase": target.phase.value if target and target.phase else None,
-            "signals": [
-                without_none({"name": s.name, "value": s.value, "verdict": s.verdict.value, "reason": s.reason})
-                for s in status.signals
-            ],
-            "lastDecision": entry(status.last_decision) if status.last_decision else None,
-        }
-    )
-
-
-def entry(decision: DecisionStatus) -> dict[str, Any]:
-    """A decision as it stands in the status."""
-    found = decision.model_dump(mode="json", exclude_none=True)
-    return {**found, "at": format_timestamp(decision.at)}

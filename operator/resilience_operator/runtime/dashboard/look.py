@@ -1,0 +1,124 @@
+"""One policy: in words, in numbers, and as points in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from resilience_operator.api.quantities import format_duration, format_value
+from resilience_operator.decision.policy import Policy
+from resilience_operator.decision.target import TargetState
+from resilience_operator.explain.explain import document as explained
+from resilience_operator.explain.explain import explain
+from resilience_operator.explain.facts import Facts
+from resilience_operator.explain.overview import document
+from resilience_operator.explain.overview import entry as decided
+from resilience_operator.runtime.dashboard.known import Known, Owns
+from resilience_operator.runtime.entry import Entry, TargetKey
+from resilience_operator.runtime.store import PolicyStore
+from resilience_operator.runtime.track import SPAN, Track
+
+Document = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Looker:
+    """Looks at one policy at a time. target: what a target is now. clock: seconds since the epoch."""
+
+    store: PolicyStore
+    owns: Owns
+    target: Callable[[TargetKey], TargetState | None]
+    clock: Callable[[], float]
+
+    def find(self, namespace: str, name: str) -> Entry | None:
+        """The policy of that name."""
+        return next((e for e in self.store if e.namespace == namespace and e.name == name), None)
+
+    def stamp(self, entry: Entry) -> object:
+        """Something else as soon as there is something else to see. Cheap."""
+        acting = self.owns(entry.namespace)
+        newest = entry.track.newest if entry.track is not None else None
+        return acting, entry.generation, newest, id(entry.status), id(entry.raw_status)
+
+    def look(self, entry: Entry) -> Document:
+        """Everything that is shown of it."""
+        now, acting = self.clock(), self.owns(entry.namespace)
+        known = Known.of(entry, acting)
+        row = known.row
+        found: Document = {
+            **document(row),
+            "level": row.state.level.value,
+            "now": now,
+            "acting": acting,
+            "decisions": [decided(d) for d in (entry.journal.entries if acting else row.status.history)],
+            "signals": [],
+        }
+        if entry.policy is None:
+            return found
+        live = self.target(entry.target)
+        facts = Facts(entry.policy, row.status, entry.memory, live, now, entry.target[0], entry.target[2])
+        found["interval"] = entry.policy.interval
+        found["explanation"] = explained(explain(facts))
+        found["signals"] = _signals(entry.policy, row.status.model_dump(mode="json")["signals"])
+        if acting and entry.track is not None:
+            found["track"] = _track(entry.track, now)
+        return found
+
+
+def _signals(policy: Policy, seen: list[Document]) -> list[Document]:
+    """Each signal that a rule reads: as last told, and the thresholds that it is held against."""
+    told = {s["name"]: s for s in seen}
+    found = []
+    for name, signal in policy.signals.items():
+        thresholds = [
+            {
+                "rule": rule.name,
+                "above": c.above,
+                "value": c.threshold,
+                "text": f"{'above' if c.above else 'below'} {format_value(c.threshold, signal.unit)}"
+                + (f" for {format_duration(c.hold)}" if c.hold else ""),
+            }
+            for rule in policy.rules
+            for c in rule.conditions
+            if c.signal == name
+        ]
+        last = told.get(name, {})
+        found.append(
+            {
+                "name": name,
+                "unit": signal.unit,
+                "value": last.get("value"),
+                "verdict": last.get("verdict", "Unknown"),
+                "reason": last.get("reason"),
+                "thresholds": thresholds,
+            }
+        )
+    return found
+
+
+def _track(track: Track, now: float) -> Document:
+    """The points by column. began: since when this process has kept them, if that is within the span."""
+    points = track.points()
+    return {
+        "span": SPAN,
+        "began": track.began if now - track.began < SPAN else None,
+        "at": [p.at for p in points],
+        "replicas": [p.replicas for p in points],
+        "ready": [p.ready for p in points],
+        "rehearsed": [p.rehearsed for p in points],
+        "phase": [p.phase for p in points],
+        "signals": {
+            name: {
+                "values": [_rounded(p.values[number]) for p in points],
+                "verdicts": [p.verdicts[number] for p in points],
+            }
+            for number, name in enumerate(track.names)
+        },
+        "marks": [mark._asdict() for mark in track.marks],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    """Six digits are more than a chart shows, and all that the packed points are good for."""
+    return None if value is None else float(f"{value:.6g}")

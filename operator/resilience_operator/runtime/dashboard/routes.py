@@ -1,0 +1,138 @@
+"""The dashboard's addresses. All of them answer GET, and none needs to know under which prefix a proxy shows them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from resilience_operator.decision.target import TargetState
+from resilience_operator.runtime.dashboard.fleet import Fleet, Search
+from resilience_operator.runtime.dashboard.known import Owns
+from resilience_operator.runtime.dashboard.live import Changed, Live
+from resilience_operator.runtime.dashboard.look import Looker
+from resilience_operator.runtime.entry import Entry, TargetKey
+from resilience_operator.runtime.store import PolicyStore
+
+STATIC = Path(__file__).parent / "static"
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-cache",
+}
+"""On every answer of the port. Scripts and styles come from files alone, no page may frame this one."""
+
+REFRESH = 10.0
+"""Seconds after which the sentences of a policy are told anew, since they say how long ago things were."""
+
+
+class Dashboard:
+    """Pages and data for whoever looks."""
+
+    def __init__(
+        self,
+        store: PolicyStore,
+        owns: Owns,
+        target: Callable[[TargetKey], TargetState | None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._fleet = Fleet(store, owns)
+        self._looker = Looker(store, owns, target, clock)
+        self._live = Live()
+
+    def attach(self, app: web.Application) -> None:
+        """Add the addresses to an application."""
+        app.add_routes(
+            [
+                web.get("/", _file("index.html")),
+                web.get("/policy", _file("policy.html")),
+                web.static("/static", STATIC),
+                web.get("/api/policies", self._policies),
+                web.get("/api/policy", self._policy),
+                web.get("/events/policies", self._policies_live),
+                web.get("/events/policy", self._policy_live),
+            ]
+        )
+        app.on_response_prepare.append(_secure)
+        app.on_shutdown.append(self._end)
+
+    async def _end(self, _: web.Application) -> None:
+        self._live.end()
+
+    async def _policies(self, request: web.Request) -> web.Response:
+        return web.json_response(await self._fleet.page(_search(request)), dumps=_dumps)
+
+    async def _policies_live(self, request: web.Request) -> web.StreamResponse:
+        search, told = _search(request), ""
+
+        async def changed() -> str | None:
+            nonlocal told
+            text = _dumps(await self._fleet.page(search))
+            if text == told:
+                return None
+            told = text
+            return text
+
+        return await self._live.follow(request, changed)
+
+    async def _policy(self, request: web.Request) -> web.Response:
+        entry = self._named(request)
+        if entry is None:
+            return web.json_response(None, status=404)
+        return web.json_response(self._looker.look(entry), dumps=_dumps)
+
+    async def _policy_live(self, request: web.Request) -> web.StreamResponse:
+        return await self._live.follow(request, self._watch(request))
+
+    def _watch(self, request: web.Request) -> Changed:
+        """News of one policy; `null` where there is none of that name."""
+        loop = asyncio.get_running_loop()
+        entry: Entry | None = None
+        stamp: object = None
+        due = 0.0
+
+        async def changed() -> str | None:
+            nonlocal entry, stamp, due
+            if entry is None or entry.deleted:
+                entry = self._named(request)
+            now = self._looker.stamp(entry) if entry is not None else "none"
+            if now == stamp and (entry is None or loop.time() < due):
+                return None
+            stamp, due = now, loop.time() + REFRESH
+            return _dumps(None if entry is None else self._looker.look(entry))
+
+        return changed
+
+    def _named(self, request: web.Request) -> Entry | None:
+        return self._looker.find(request.query.get("namespace", ""), request.query.get("name", ""))
+
+
+def _search(request: web.Request) -> Search:
+    query = request.query
+    return Search.of(query.get("q", ""), query.get("state", ""), query.get("page", ""))
+
+
+def _file(name: str) -> Callable[[web.Request], Any]:
+    async def answer(_: web.Request) -> web.FileResponse:
+        return web.FileResponse(STATIC / name)
+
+    return answer
+
+
+async def _secure(_: web.Request, response: web.StreamResponse) -> None:
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+
+
+def _dumps(document: object) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)

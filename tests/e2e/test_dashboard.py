@@ -1,0 +1,277 @@
+"""The dashboard in Chromium, beside an operator at work: what people see, hear and type, and what they cannot do to it.
+
+With RESILIENCE_PICTURES=1 the pictures of the documentation are taken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests import browser as chromium
+from tests.cluster import Cluster
+from tests.e2e.test_release import bad
+from tests.support.install import ROOT, grant_lease
+from tests.support.operator import Operator
+from tests.support.waiting import PATIENCE, eventually
+from tests.support.world import SAMPLE, World
+
+pytestmark = pytest.mark.long
+
+PICTURES = ROOT / "docs" / "pictures"
+TAKES_PICTURES = bool(os.environ.get("RESILIENCE_PICTURES"))
+HOSTILE = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
+Obj = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium. Missing, it is an error where CI is set."""
+    binary = chromium.find()
+    if binary is None:
+        if os.environ.get("CI"):
+            pytest.fail("Chromium is not installed: python -m tests.browser install")
+        pytest.skip("Chromium is not installed")
+    with sync_playwright() as playwright:
+        # Its own sandbox wants rights that containers lack; the pages are ours.
+        found = playwright.chromium.launch(executable_path=binary, args=["--no-sandbox"])
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens pages that fail the test when a script fails or the content security policy refuses something."""
+    pages: list[Page] = []
+    wrong: list[str] = []
+
+    def make(url: str, **options: Any) -> Page:
+        page = browser.new_context(**options).new_page()
+        page.set_default_timeout(PATIENCE * 1000)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.goto(url)
+        pages.append(page)
+        return page
+
+    expect.set_options(timeout=PATIENCE * 1000)
+    yield make
+    for page in pages:
+        page.context.close()
+    assert wrong == []
+
+
+@pytest.fixture
+def world(cluster: Cluster) -> Iterator[World]:
+    """A fresh namespace, of a name fit for pictures."""
+    found = World(cluster, f"shop-{uuid.uuid4().hex[:4]}").create()
+    yield found
+    found.remove()
+
+
+def accessible(page: Page) -> None:
+    """What axe-core calls serious or critical is not there."""
+    found = Axe().run(page).response["violations"]
+    weighty = [(v["id"], [n["html"] for n in v["nodes"]]) for v in found if v["impact"] in ("serious", "critical")]
+    assert weighty == []
+
+
+def picture(page: Page, name: str, *, whole: bool = True) -> None:
+    """A picture for the documentation, when it is asked for."""
+    if TAKES_PICTURES:
+        page.screenshot(path=PICTURES / f"dashboard-{name}.png", full_page=whole)
+
+
+def fits(page: Page) -> bool:
+    """Whether nothing sticks out to the side."""
+    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+
+
+def base(operator: Operator) -> str:
+    return f"http://127.0.0.1:{operator.port}"
+
+
+def test_people_see_what_is_decided_and_why(world: World, operator: Operator, open_page: Callable[..., Page]) -> None:
+    world.deployment()
+    for other in ("rehearsed", "suspended", "paused"):
+        world.deployment(other)
+    world.load.workload(world.namespace, "checkout", rps=120, cpu_total_cores=0.255, latency_p99_seconds=0.2)
+    world.load.workload(world.namespace, "rehearsed", rps=120, cpu_utilisation=0.9, latency_p99_seconds=0.2)
+    quick = SAMPLE.replace("for: 10s", "for: 3s")
+    world.policy(text=quick, scaleDown={"after": "10m"})
+    world.policy("rehearsed", text=quick, mode="DryRun", targetRef={"name": "rehearsed"})
+    world.policy("paused", targetRef={"name": "paused"})
+    pause = {"spec": {"paused": True}}
+    world.apps.patch_namespaced_deployment("paused", world.namespace, pause, field_manager=HOSTILE)
+    world.policy("suspended", targetRef={"name": "suspended"}, mode="Suspended")
+    world.until(lambda: "scaleUp" in world.actions(), "two pods more")
+    world.until(lambda: "scaleUp" in world.actions("rehearsed"), "two pods rehearsed", "rehearsed")
+
+    page = open_page(base(operator), viewport={"width": 1360, "height": 800}, color_scheme="light")
+    names = page.locator("#rows th a")
+    expect(names).to_have_count(4)
+    expect(page.locator("#live")).to_have_text("Live")
+    fleet = json.loads(operator.get("/api/policies")[1])
+    assert names.all_inner_texts()[0].endswith(fleet["policies"][0]["name"])
+    expect(page.locator("tr", has_text="rehearsed").locator(".tag").first).to_have_text("dry run")
+    accessible(page)
+    picture(page, "fleet")
+    search(page)
+    poison(world, "suspended")
+    hostile(page, open_page, operator, world)
+
+    # By keyboard alone: from the top into the search, to the policy, and on its page into a chart.
+    page.goto(base(operator))
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    page.get_by_role("link", name="checkout").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("h1")).to_have_text(f"{world.namespace}/checkout")
+    expect(page.locator("figure")).to_have_count(4)
+    expect(page.locator("#words")).to_contain_text("acts on cpu above 70% for 3s")
+    expect(page.locator("#decisions")).to_contain_text("scaleUp")
+    expect(page.locator("#decisions")).to_contain_text("3 → 5")
+
+    # A release that fails, live on the page that is open.
+    bad(world)
+    world.release("2.0")
+    expect(page.locator("#decisions")).to_contain_text("rollback")
+    expect(page.locator("#words")).to_contain_text("is quarantined")
+    page.locator(".plot").first.focus()
+    page.keyboard.press("End")
+    expect(page.locator("#point")).to_contain_text("cpu")
+    newest = page.locator("#point").inner_text()
+    page.keyboard.press("ArrowLeft")
+    expect(page.locator("#point")).not_to_have_text(newest)
+    page.get_by_text("The same as a table").click()
+    expect(page.locator("#table tbody tr").first).to_contain_text("Ok")
+    accessible(page)
+    page.get_by_text("The same as a table").click()
+    if TAKES_PICTURES:
+        expect(page.locator("#badges .good")).to_be_visible()
+    picture(page, "policy-light")
+
+    page.get_by_role("button", name="Theme").click()
+    page.get_by_role("button", name="Theme").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    accessible(page)
+    picture(page, "policy-dark")
+
+    phone = open_page(
+        page.url.replace("checkout", "rehearsed"), viewport={"width": 390, "height": 844}, color_scheme="dark"
+    )
+    expect(phone.locator("#rehearsal")).to_contain_text("nothing is changed")
+    expect(phone.locator("tr.rehearsed").first).to_contain_text("dry run")
+    expect(phone.locator("figure").last).to_contain_text("5 rehearsed")
+    assert fits(phone)
+    accessible(phone)
+    phone.locator("#charts-title").evaluate("e => e.scrollIntoView()")
+    picture(phone, "phone", whole=False)
+    phone.goto(base(operator))
+    expect(phone.locator("#rows th a")).to_have_count(4)
+    assert fits(phone)
+    accessible(phone)
+    picture(phone, "phone-fleet", whole=False)
+
+
+def search(page: Page) -> None:
+    """The list is narrowed by the operator; the address tells how, so that it can be passed on."""
+    page.get_by_label("Search").fill("deployment/re dry")
+    expect(page.locator("#rows th a")).to_have_count(1)
+    expect(page.locator("#count")).to_have_text("1 of 4, the worst first")
+    page.get_by_label("Search").fill("")
+    chip = page.get_by_role("button", name="Suspended")
+    chip.click()
+    expect(chip).to_have_attribute("aria-pressed", "true")
+    expect(page.locator("#rows th a")).to_have_count(1)
+    assert page.url.endswith("?state=Suspended")
+    page.reload()
+    expect(page.locator("#rows th a")).to_have_count(1)
+
+
+def poison(world: World, name: str) -> None:
+    """Markup wherever a status can hold text, as somebody with the right to write it might leave it."""
+    at = "2026-01-31T10:00:00Z"
+    decision = {
+        "at": at, "rule": HOSTILE, "action": HOSTILE, "from": HOSTILE, "to": HOSTILE, "reason": HOSTILE,
+        "message": HOSTILE, "traceID": HOSTILE,
+    }  # fmt: skip
+    status = {
+        "lastDecision": decision,
+        "history": [decision],
+        "signals": [{"name": "cpu", "value": HOSTILE, "verdict": "Breach", "reason": HOSTILE}],
+        "memory": {"target_uid": HOSTILE},
+    }
+    world.until(lambda: world.condition("Ready", name).get("reason") == "Suspended", "it was looked at", name)
+    world.custom.patch_namespaced_custom_object_status(
+        "resilience-operator.io", "v1alpha1", world.namespace, "resiliencepolicies", name,
+        {"status": status}, _content_type="application/merge-patch+json",
+    )  # fmt: skip
+
+
+def hostile(page: Page, open_page: Callable[..., Page], operator: Operator, world: World) -> None:
+    """Markup is shown as the text that it is."""
+    page.goto(f"{base(operator)}?q=suspended")
+    expect(page.locator("#rows")).to_contain_text("<script>")
+    for name in ("suspended", "paused"):
+        other = open_page(f"{base(operator)}/policy?namespace={world.namespace}&name={name}")
+        expect(other.locator("body")).to_contain_text("<img src=x")
+        assert other.locator("img, body script").count() == 0
+        assert "pwned" not in other.title()
+    stranger = open_page(f"{base(operator)}/policy?namespace={HOSTILE}&name={HOSTILE}")
+    expect(stranger.locator("#why")).to_contain_text("no such policy")
+    assert stranger.locator("img, body script").count() == 0
+
+
+def test_a_standby_says_so_and_the_doors_are_shut(
+    world: World, new_operator: Callable[..., Operator], open_page: Callable[..., Page]
+) -> None:
+    grant_lease(world.cluster, world.namespace)
+    lease = {"RESILIENCE_LEASE_NAMESPACE": world.namespace, "RESILIENCE_LEADER_ELECTION": "true"}
+    leader = new_operator(environment=lease).start()
+    eventually(lambda: leader.leads, "the first one leads")
+    standby = new_operator(environment=lease).start()
+    off = new_operator(environment={**lease, "RESILIENCE_DASHBOARD": "false"}).start()
+    world.deployment()
+    world.load.workload(world.namespace, "checkout", rps=120, cpu_utilisation=0.3, latency_p99_seconds=0.2)
+    world.policy()
+    world.until_verdict("cpu", "Ok")
+
+    page = open_page(base(standby))
+    expect(page.locator("#standby")).to_contain_text("This replica stands by")
+    page.get_by_role("link", name="checkout").click()
+    expect(page.locator("#standby")).to_contain_text("another one acts on this policy")
+    expect(page.locator("#words")).to_contain_text("nothing to do: it acts on cpu above 70% for 10s")
+    expect(page.locator("figure")).to_have_count(0)
+    accessible(page)
+
+    assert off.get("/")[0] == 404
+    assert off.get("/api/policies")[0] == 404
+    for path in ("/", "/policy", "/api/policies", "/static/style.css", "/nothing"):
+        answer = ask(leader, path)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert "Set-Cookie" not in answer.headers
+    assert ask(leader, "/api/policies", "POST").status == 405
+    assert ask(leader, "/static/../routes.py").status == 404
+    assert leader.stop() == 0
+
+
+def ask(operator: Operator, path: str, method: str = "GET") -> Any:
+    request = urllib.request.Request(base(operator) + path, method=method)
+    try:
+        return urllib.request.urlopen(request, timeout=10)
+    except urllib.error.HTTPError as error:
+        return error
