@@ -15,10 +15,10 @@ import yaml
 
 from tests.support.install import ROOT
 from tests.support.operator import Operator
+from tests.support.plugins import install_plugins
 from tests.support.waiting import throughout
 from tests.support.world import World
 
-PACKAGES = Path(__file__).parent / "plugins"
 RULE = {"name": "busy", "when": {"signal": "load", "above": 10}}
 LOAD = [{"name": "load", "query": "load", "window": "10s"}]
 
@@ -27,9 +27,7 @@ LOAD = [{"name": "load", "query": "load", "window": "10s"}]
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the example and the rogue plugins installed in it."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"]
-    packages = [str(PACKAGES / name) for name in ("example", "rogue")]
-    subprocess.run([*command, "--target", str(folder), *packages], check=True, capture_output=True, text=True)
+    install_plugins(folder)
     return folder
 
 

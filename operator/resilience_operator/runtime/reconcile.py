@@ -33,6 +33,7 @@ from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.leadership import Leadership
 from resilience_operator.runtime.metrics import ACTIONS, EVALUATIONS
+from resilience_operator.runtime.places import Places
 from resilience_operator.runtime.recorder import Recorder
 from resilience_operator.runtime.refusal import Refusal, paused, was_paused
 from resilience_operator.runtime.scaled import Found, ScaledTargets
@@ -61,6 +62,9 @@ SCALE_LABEL = "resilience-operator.io/aggregate-to-scale"
 
 WORKERS = 16
 """Policies of one process that act or write at once."""
+
+WORKERS_OF_A_NAMESPACE = 12
+"""Of them, those of one namespace."""
 
 BEHIND_TIMEOUT = 120.0
 """Seconds to wait for the watch to show what an action wrote; after them it is decided on what there is (and each
@@ -106,7 +110,7 @@ class Reconciler:
         self._tracing = tracing
         self._clock = clock
         self._tracks = tracks
-        self._workers = asyncio.Semaphore(WORKERS)
+        self._workers = Places(WORKERS, WORKERS_OF_A_NAMESPACE)
         self.scheduler: Scheduler | None = None
         self.on_missing: Callable[[], None] = lambda: None
 
@@ -367,7 +371,7 @@ class Reconciler:
     async def _guarded(self, entry: Entry, evaluation: Awaitable[None]) -> None:
         """Contain whatever goes wrong in one policy."""
         try:
-            async with self._workers:
+            async with self._workers.one(entry.namespace):
                 with self._tracing.span(
                     "policy", {"k8s.namespace.name": entry.namespace, "resilience.policy": entry.name}
                 ):
