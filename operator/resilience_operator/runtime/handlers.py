@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +41,21 @@ def registry(on_policy: OnPolicy, kubeconfig: Path | None) -> kopf.OperatorRegis
             # kopf reads the file that this variable names, and has no argument for it.
             os.environ["KUBECONFIG"] = str(kubeconfig)
             return kopf.login_with_kubeconfig(**kwargs)
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+        return _as_the_pod(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
     return found
+
+
+def _as_the_pod(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    """The pod's service account, at the address that the kubelet tells, as every other client has it.
+
+    kopf itself would ask for `kubernetes.default.svc`, and so stand still while names cannot be resolved.
+    """
+    found = kopf.login_with_service_account(**kwargs)
+    host, port = os.environ.get("KUBERNETES_SERVICE_HOST", ""), os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if found is None or not host:
+        return found
+    return replace(found, server=f"https://{f'[{host}]' if ':' in host else host}:{port}")
 
 
 def settings() -> kopf.OperatorSettings:
