@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,81 +15,43 @@ from pathlib import Path
 import pytest
 
 from resilience_operator import __version__
+from tests.image import building
 from tests.support.install import ROOT
 
-LOCAL = ROOT / ".local" / "image"
-OWN_BASE = "localhost/resilience-base:latest"
 IMAGE = f"localhost/resilience-operator:{__version__}"
 USER = 65532
-PACKAGES = "python3,python3-venv,python3-pip,ca-certificates"
 
 
 def sh(*command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a command; its output is in the failure."""
-    # In a chroot: no container runtime has to be there.
-    environment = {**os.environ, "BUILDAH_ISOLATION": "chroot"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert not check or done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done
 
 
-def buildah(*arguments: str) -> str:
-    """Call buildah, which keeps all that it has below the checkout; returns what it prints."""
-    places = ["--root", str(LOCAL / "storage"), "--runroot", str(LOCAL / "run")]
-    return sh("buildah", *places, *arguments).stdout.strip()
-
-
 @pytest.fixture(scope="module")
 def base() -> str:
-    """The base image's name."""
-    if os.geteuid() != 0:
-        pytest.skip("building an image without a container engine needs root")
-    if shutil.which("buildah") is None:
-        pytest.skip("buildah is not installed: apt-get install buildah")
-    if given := os.environ.get("BASE"):
-        return given
-    if shutil.which("debootstrap") is None:
-        pytest.skip("no BASE is given, and debootstrap, which would make one, is not installed")
-    LOCAL.mkdir(parents=True, exist_ok=True)
-    root = LOCAL / "rootfs.tar"
-    if not root.exists():
-        draft = LOCAL / "rootfs"
-        shutil.rmtree(draft, ignore_errors=True)
-        sh("debootstrap", "--variant=minbase", f"--include={PACKAGES}", "stable", str(draft))
-        sh("tar", "-C", str(draft), "-cf", f"{root}.part", ".")
-        Path(f"{root}.part").rename(root)
-        shutil.rmtree(draft)
-    (LOCAL / "Base").write_text("FROM scratch\nADD rootfs.tar /\n")
-    buildah("bud", "--quiet", "--file", str(LOCAL / "Base"), "--tag", OWN_BASE, str(LOCAL))
-    return OWN_BASE
+    """The base image's name: the one that is given, or one of our own."""
+    if wanted := building.lacking():
+        pytest.skip(f"building an image needs {'; '.join(wanted)}")
+    return os.environ.get("BASE") or building.base(print)
 
 
 @pytest.fixture(scope="module")
 def image(base: str) -> str:
     """The image's name, built from the checkout as it is."""
-    arguments = ["--build-arg", f"BASE={base}", "--tag", IMAGE]
-    if base == OWN_BASE:
-        arguments += ["--pull-never"]
-    # A package mirror's settings, and the authorities it is trusted by, are this machine's and stay out of the image.
-    for settings in (Path.home() / ".config" / "pip" / "pip.conf", Path("/etc/pip.conf")):
-        if settings.is_file():
-            arguments += ["--secret", f"id=pip.conf,src={settings}"]
-            break
-    authorities = Path("/etc/ssl/certs/ca-certificates.crt")
-    if authorities.is_file():
-        arguments += ["--volume", f"{authorities}:{authorities}:ro"]
-    buildah("bud", "--quiet", *arguments, str(ROOT))
+    building.build(IMAGE, ROOT, {"BASE": base})
     return IMAGE
 
 
 @pytest.fixture(scope="module")
 def root(image: str) -> Iterator[Path]:
     """The image's file system, mounted to be read only, with a /tmp as the pod has one."""
-    container = buildah("from", "--pull-never", image)
+    container = building.buildah("from", "--pull-never", image).strip()
     try:
-        yield Path(buildah("mount", container))
+        yield Path(building.buildah("mount", container).strip())
     finally:
-        buildah("rm", container)
+        building.buildah("rm", container)
 
 
 def run(root: Path, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -106,7 +67,7 @@ def run(root: Path, *command: str, check: bool = True) -> subprocess.CompletedPr
 
 def test_says_how_it_is_to_be_run(image: str) -> None:
     form = "{{.OCIv1.Config.User}} {{.OCIv1.Config.Entrypoint}} {{.OCIv1.Config.Cmd}} {{.OCIv1.Config.ExposedPorts}}"
-    told = buildah("inspect", "--type", "image", "--format", form, image)
+    told = building.buildah("inspect", "--type", "image", "--format", form, image).strip()
     assert told == f"{USER}:{USER} [resilience-operator] [run] map[8080/tcp:{{}}]"
 
 

@@ -12,6 +12,7 @@ import pytest
 from tests.cluster import Cluster, Options, down, machine, up
 from tests.cluster.realnode import import_image
 from tests.cluster.settings import LOCAL
+from tests.image import building
 from tests.real import images, installed
 from tests.real.shopworld import ShopWorld
 
@@ -22,7 +23,7 @@ PORTS = 27600
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Name what is skipped, and why, where this machine is not to be a node or cannot be one."""
     why = "" if os.environ.get("NODE") == "real" else "make test NODE=real runs it: this machine becomes a node"
-    if not why and (lacking := [*machine.lacking(), *images.lacking()]):
+    if not why and (lacking := [*machine.lacking(), *building.lacking()]):
         why = f"a real node needs: {'; '.join(lacking)}"
     for item in items:
         if why and Path(__file__).parent in item.path.parents:
