@@ -24,6 +24,9 @@ CGROUP = "resilience"
 CNI = Path("/usr/lib/cni")
 _CGROUPS = Path("/sys/fs/cgroup")
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+_CHAIN = "KUBE-FIREWALL"
+_LEFT_BY_CLEANUP = [["-D", "INPUT", "-j", _CHAIN], ["-D", "OUTPUT", "-j", _CHAIN]]
+"""What `kube-proxy --cleanup` does not take away."""
 _PACKAGES = {
     "containerd": "containerd",
     "runc": "runc",
@@ -66,6 +69,9 @@ def clean_up(state: Path, proxy: Path, say: Callable[[str], None]) -> None:
     for mount in sorted((m for m in mounts if Path(m).is_relative_to(state)), reverse=True):
         subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True)
     subprocess.run(["kube-proxy", "--cleanup"], executable=proxy, check=False, capture_output=True)
+    for filtering in ("iptables", "ip6tables"):
+        for rule in (*_LEFT_BY_CLEANUP, ["-F", _CHAIN], ["-X", _CHAIN]):
+            subprocess.run([filtering, "-w", *rule], check=False, capture_output=True)
     subprocess.run(["ip", "link", "delete", BRIDGE], check=False, capture_output=True)
     if (state / "ip_forward").exists():  # the bridge's plugin turns it on
         _FORWARDING.write_text((state / "ip_forward").read_text())
