@@ -89,7 +89,7 @@ class Track:
         at, phase = decision.at, decision.phase
         rehearsed = decision.memory.scaling.seen if decision.policy.mode is Mode.DRY_RUN else None
         verdicts = tuple(s.verdict for s in decision.signals)
-        weight = (target.replicas, rehearsed, phase, verdicts)
+        weight = (target.replicas, target.ready, rehearsed, phase, verdicts)
         values: list[float | int] = []
         for signal in decision.signals:
             values += (_packable(signal.value), _VERDICTS.index(signal.verdict))

@@ -93,7 +93,7 @@ class Fleet:
             acting = owned[entry.namespace]
             known = self._known.get(entry.uid)
             if known is None or not known.holds(entry, acting):
-                known, changed = Known.of(entry, acting), True
+                known, changed = Known.of(entry, acting).light(), True
             found[entry.uid] = known
         if changed or len(found) != len(self._known):
             self._sorted = sorted(found.values(), key=lambda k: k.row.place)

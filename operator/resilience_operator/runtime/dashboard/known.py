@@ -1,9 +1,9 @@
-"""What this replica knows of a policy: what it found itself where it acts, else what the API server tells."""
+"""What is shown of a policy in a list: its status as the API server has it, whoever wrote that."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,7 +19,10 @@ Owns = Callable[[str], bool]
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """A policy's row as of one moment. source, generation: what it was made of, to tell whether it is still so."""
+    """A policy's row as of one moment.
+
+    source, generation: what it was made of. Each write and each event puts another object there, by which one knows.
+    """
 
     row: Row
     acting: bool
@@ -30,7 +33,7 @@ class Known:
     @classmethod
     def of(cls, entry: Entry, acting: bool) -> Known:
         """Make it."""
-        status = entry.status if acting else _read(entry.raw_status)
+        status = _read(entry.raw_status)
         kind, namespace, name = entry.kind, entry.namespace, entry.target[2]
         mode = entry.policy.mode.value if entry.policy is not None else ""
         state = (
@@ -40,20 +43,22 @@ class Known:
         )
         row = Row(namespace, entry.name, mode, f"{kind}/{name}", state, status or PolicyStatus())
         text = f"{namespace}/{entry.name} {row.target} {state.word} {mode}".lower()
-        return cls(row, acting, text, _source(entry, acting), entry.generation)
+        return cls(row, acting, text, entry.raw_status, entry.generation)
 
     def holds(self, entry: Entry, acting: bool) -> bool:
         """Whether nothing has changed since."""
-        return self.acting == acting and self.generation == entry.generation and self.source is _source(entry, acting)
+        return self.acting == acting and self.generation == entry.generation and self.source is entry.raw_status
+
+    def light(self) -> Known:
+        """Without what a list does not show."""
+        bare = self.row.status.model_copy(update={"memory": None, "history": (), "quarantined": (), "conditions": ()})
+        return replace(self, row=replace(self.row, status=bare))
 
 
-def _source(entry: Entry, acting: bool) -> object:
-    """What the status is taken from. Each write and each event puts another object there."""
-    return entry.status if acting else entry.raw_status
-
-
-def _read(status: dict[str, Any]) -> PolicyStatus | None:
+def _read(status: dict[str, Any] | bytes) -> PolicyStatus | None:
     try:
+        if isinstance(status, bytes):
+            return PolicyStatus.model_validate_json(status)
         return PolicyStatus.model_validate(status)
     except ValidationError:
         return None

@@ -39,7 +39,7 @@ class Looker:
         """Something else as soon as there is something else to see. Cheap."""
         acting = self.owns(entry.namespace)
         newest = entry.track.newest if entry.track is not None else None
-        return acting, entry.generation, newest, id(entry.status), id(entry.raw_status)
+        return acting, entry.generation, newest, id(entry.raw_status)
 
     def look(self, entry: Entry) -> Document:
         """Everything that is shown of it."""

@@ -224,7 +224,8 @@ export class Charts {
     };
     ctx.save();
     const { at, began } = this.policy.track;
-    if (began !== null) within(this.range[0], at[0] ?? this.range[1], "band-unrecorded", "not recorded by this process", true);
+    const text = parts.lines().length ? "" : "not recorded by this process";
+    if (began !== null) within(this.range[0], at[0] ?? this.range[1], "band-unrecorded", text, true);
     const kinds = parts.bands();
     for (let i = 0; i < at.length; ) {
       let j = i;
