@@ -5,14 +5,14 @@ import time
 import pytest
 
 from resilience_operator.api.quantities import Threshold, Unit
-from resilience_operator.api.spec import Mode
+from resilience_operator.api.spec import Mode, interval_of
 from resilience_operator.api.v1alpha1 import InvalidPolicy, parse_policy
 from tests.unit.test_api_cases import policy
 
 
 def test_defaults() -> None:
     spec = parse_policy(policy({"replicas.min": 1})).spec
-    assert (spec.mode, spec.interval) == (Mode.ENFORCE, 15.0)
+    assert (spec.mode, interval_of(spec)) == (Mode.ENFORCE, 5.0)
     assert (spec.metric_source.type, spec.metric_source.name, spec.metric_source.preset) == (
         "prometheus",
         None,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from resilience_operator.decision.decide import decide
 from resilience_operator.decision.memory import Memory, Verdict
+from resilience_operator.decision.observation import Measured, Observation
 from resilience_operator.decision.policy import Mode
 from resilience_operator.runtime.dashboard.fleet import PAGE, Fleet, Search
 from resilience_operator.runtime.dashboard.routes import STATIC
@@ -159,3 +160,16 @@ def test_pages_have_no_inline_scripts_or_styles() -> None:
         assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", text)), page.name
     for script in STATIC.glob("*.js"):
         assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|\beval\b", script.read_text()), script.name
+
+
+def test_an_evaluation_that_only_found_other_values_is_a_point_like_any_other() -> None:
+    whole = track_of(*(decision(5.0 * n, cpu=0.4 + n / 100) for n in range(20)))
+    quick = track_of(decision(0.0, cpu=0.4))
+    names = [s.name for s in STEADY.signals]
+    for n in range(1, 20):
+        quick.again(T0 + 5.0 * n, {name: Observation(T0 + 5.0 * n, Measured(0.4 + n / 100)) for name in names})
+    assert quick.points() == whole.points()
+    assert quick.newest == whole.newest
+    unknown = track_of(decision(0.0, cpu=None))
+    unknown.again(T0 + 5.0, {})
+    assert unknown.points()[-1].values == unknown.points()[0].values

@@ -15,7 +15,7 @@ from resilience_operator.decision.memory import Memory
 from resilience_operator.decision.observation import Measured, Observation
 from resilience_operator.decision.policy import Mode, Policy
 from resilience_operator.decision.remember import remember
-from resilience_operator.decision.steady import Steady, steady_after
+from resilience_operator.decision.steady import Steady, gist, steady_after
 from resilience_operator.decision.target import Revision, TargetState
 from tests.bench.decide_speed import POLICY, observed
 from tests.unit.test_decision_properties import observations, policies, targets
@@ -46,13 +46,6 @@ STORIES = st.lists(
 CALM = TargetState("Deployment", "ns", "t", "u", "1", 3, 3, True, "a", (Revision("a", "t-a", 1, T0 - 1e6, 3, 3),))
 
 
-def verdicts(decision: Decision) -> list[object]:
-    """What of a decision would be worth a write, beside its memory."""
-    return [(s.name, s.verdict, s.since, s.reason) for s in decision.signals] + [
-        (r.verdict, r.blame) for r in decision.rules
-    ]
-
-
 def told(policy: Policy, story: Sequence[Step]) -> int:
     """Tell a story to both paths. Returns how often the fast one served."""
     memory, now, served = Memory(), T0, 0
@@ -73,7 +66,7 @@ def told(policy: Policy, story: Sequence[Step]) -> int:
             assert decision.commands == ()
             assert decision.notices == ()
             assert before is not None
-            assert verdicts(decision) == verdicts(before)
+            assert gist(decision) == gist(before)
             assert decision.wake is None or decision.wake > now
             continue
         result = Result.REHEARSED if policy.mode is Mode.DRY_RUN else Result.SUPERSEDED

@@ -4,24 +4,37 @@ from __future__ import annotations
 
 from typing import Any
 
+from resilience_operator.api.v1alpha1 import API_VERSION, KIND
+from resilience_operator.decision.codec import dump_memory
+from resilience_operator.decision.decide import decide
+from resilience_operator.decision.memory import Memory, Verdict
+from resilience_operator.decision.observation import Measured, Observation
+from resilience_operator.decision.target import TargetState
 from resilience_operator.runtime.store import PolicyStore
 
-SPEC = {
+SPEC: dict[str, Any] = {
     "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "checkout"},
     "rules": [{"name": "busy", "when": {"signal": "cpu", "above": "70%"}, "then": [{"alert": {}}]}],
 }
 
 
-def policy(name: str, version: int) -> dict[str, Any]:
+def policy(name: str, version: int, generation: int = 1, hold: str = "0s", **status: Any) -> dict[str, Any]:
     meta = {
         "name": name,
         "namespace": "shop",
         "uid": f"uid-{name}",
         "resourceVersion": str(version),
-        "generation": 1,
+        "generation": generation,
         "creationTimestamp": "2026-01-01T00:00:00Z",
     }
-    return {"metadata": meta, "spec": SPEC}
+    rule = {**SPEC["rules"][0], "when": {**SPEC["rules"][0]["when"], "for": hold}}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": meta,
+        "spec": {**SPEC, "rules": [rule]},
+        "status": status,
+    }
 
 
 def known(store: PolicyStore) -> list[str]:
@@ -52,3 +65,30 @@ def test_a_policy_deleted_while_the_list_was_on_its_way_does_not_come_back() -> 
     changed, gone = store.replace([policy("old", 5)], "4")
     assert (changed, gone, known(store)) == ([], [], [])
     assert store.guarding(("Deployment", "shop", "checkout")) == []
+
+
+def test_a_change_of_for_alone_keeps_the_timer_that_runs() -> None:
+    """What a changed rule remembers is settled in one place, by the decision."""
+    store = PolicyStore()
+    entry, _ = store.put(policy("slow", 1, hold="1m"))
+    target = TargetState("Deployment", "shop", "checkout", "u", "1", 1, 1, True, None)
+    busy = {"cpu": Observation(100.0, Measured(0.9))}
+    assert entry.policy is not None
+    entry.memory = decide(entry.policy, busy, target, Memory(), 100.0).memory
+    assert entry.memory.rules["busy"].timers[0].verdict is Verdict.PENDING
+    entry, anew = store.put(policy("slow", 2, generation=2, hold="30s", memory=dump_memory(entry.memory)))
+    assert anew
+    assert entry.policy is not None
+    assert decide(entry.policy, busy, target, entry.memory, 129.0).memory.rules["busy"].timers[0].crossed == 100.0
+    assert decide(entry.policy, busy, target, entry.memory, 130.0).rules[0].verdict is Verdict.BREACH
+
+
+def test_what_another_process_wrote_is_taken_up_and_what_was_written_here_is_not_read_again() -> None:
+    store = PolicyStore()
+    entry, _ = store.put(policy("one", 1, memory={"targetUid": "a"}))
+    known = entry.memory
+    assert known.target_uid == "a"
+    store.put(policy("one", 2, memory={"targetUid": "a"}, observedGeneration=1))
+    assert entry.memory is known
+    store.put(policy("one", 3, memory={"targetUid": "b"}))
+    assert entry.memory.target_uid == "b"

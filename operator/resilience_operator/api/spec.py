@@ -10,6 +10,7 @@ from pydantic import Field, StrictBool, StrictInt
 from .base import SpecModel
 from .checks import Check, cel_list
 from .fields import Duration, duration_field
+from .quantities import parse_duration
 from .rules import Condition, Rule
 from .signals import BUILT_IN_SIGNALS, MetricSource, Signal
 from .target import WORKLOADS, Replicas, TargetRef
@@ -19,6 +20,15 @@ RULES_LIMIT = 128
 
 SIGNALS_LIMIT = 64
 """Declared signals of one policy."""
+
+SHARED_INTERVAL = 5.0
+"""Seconds between two looks by default, where all that is asked is asked for many policies at once."""
+
+OWN_INTERVAL = 15.0
+"""The same where queries are asked on the policy's account alone."""
+
+SHORTEST_OWN_INTERVAL = "5s"
+"""The least for those."""
 
 
 class Mode(StrEnum):
@@ -106,6 +116,18 @@ class Fallback(SpecModel):
     )
 
 
+def asks_itself(spec: "PolicySpec") -> bool:
+    """Whether queries are asked on this policy's account alone."""
+    return any(signal.query is not None for signal in spec.signals)
+
+
+def interval_of(spec: "PolicySpec") -> float:
+    """Seconds between two looks."""
+    if spec.interval is not None:
+        return spec.interval
+    return OWN_INTERVAL if asks_itself(spec) else SHARED_INTERVAL
+
+
 def _used(spec: "PolicySpec", field: str) -> bool:
     """Whether any rule does `field`."""
     return any(getattr(action, field) is not None for rule in spec.rules for action in rule.then)
@@ -165,8 +187,10 @@ class PolicySpec(SpecModel):
         description="Enforce (default): act. DryRun: decide, record and tell, but change nothing. Suspended: "
         "do not even look.",
     )
-    interval: Annotated[float, duration_field("5s", "10m")] = Field(
-        default=15.0, description="Time between two looks at the signals, from 5s to 10m. Default 15s."
+    interval: Annotated[float, duration_field("2s", "10m")] | None = Field(
+        default=None,
+        description="Time between two looks at the signals, from 5s to 10m; from 2s where no signal has a query of its "
+        "own. Default 5s where none has, since those share what is asked; else 15s.",
     )
     replicas: Replicas | None = Field(
         default=None, description="Bounds for the number of pods, like {min: 3, max: 20}."
@@ -238,6 +262,14 @@ class PolicySpec(SpecModel):
             cel=_CEL_SIGNALS_KNOWN,
             detail=lambda spec: f"the signal {', '.join(_unknown_signals(spec))} is not known: {_DECLARE_SIGNAL}",
             field="rules",
+        ),
+        Check(
+            message=f"a signal has a query of its own, and interval is under {SHORTEST_OWN_INTERVAL}: write "
+            f"{SHORTEST_OWN_INTERVAL} or more, or use presets alone",
+            holds=lambda spec: interval_of(spec) >= parse_duration(SHORTEST_OWN_INTERVAL) or not asks_itself(spec),
+            cel=f"!has(self.interval) || !has(self.signals) || !self.signals.exists(signal, has(signal.query))"
+            f" || duration(self.interval) >= duration('{SHORTEST_OWN_INTERVAL}')",
+            field="interval",
         ),
         Check(
             # CEL does not see thresholds, and a schema does not see two fields at once: the operator tells.

@@ -8,7 +8,7 @@ from resilience_operator.api.rules import Condition as ConditionSpec
 from resilience_operator.api.rules import Rule as RuleSpec
 from resilience_operator.api.signals import BUILT_IN_SIGNALS, ZONE_LOST
 from resilience_operator.api.signals import Signal as SignalSpec
-from resilience_operator.api.spec import Mode, PolicySpec
+from resilience_operator.api.spec import Mode, PolicySpec, interval_of
 from resilience_operator.decision.policy import (
     Condition,
     Fallback,
@@ -46,7 +46,7 @@ def compile_policy(
         rules=rules,
         signals={n: _signal(signals[n]) for n in sorted(read)},
         mode=mode,
-        interval=spec.interval,
+        interval=interval_of(spec),
         min_replicas=spec.replicas.min if spec.replicas else None,
         max_replicas=spec.replicas.max if spec.replicas else None,
         scale_down=ScaleDown(

@@ -32,7 +32,7 @@ ROUNDING = 0.01
 class Steady:
     """A decision at rest: what it was made from, and what its judgements were.
 
-    since, until: between these moments (seconds since the epoch) no timer is due.
+    since, until: between these moments (seconds since the epoch) no timer is due. until may be infinite.
     """
 
     policy: Policy
@@ -54,7 +54,7 @@ class Steady:
         return (
             policy is self.policy
             and memory is self.memory
-            and self.since <= now < self.until
+            and self.since <= now < self.until - ROUNDING
             and (target is self.target or target == self.target)
             and _judgements(policy, observations, memory, now) == self.judgements
         )
@@ -79,7 +79,16 @@ def steady_after(
     judgements = _judgements(policy, observations, before, decision.at)
     if judgements is None:
         return None
-    return Steady(policy, target, before, judgements, decision.at, until - ROUNDING)
+    return Steady(policy, target, before, judgements, decision.at, until)
+
+
+def gist(decision: Decision) -> tuple[object, ...]:
+    """What of a decision is worth a write, beside its memory."""
+    return (
+        decision.target,
+        tuple([(s.name, s.verdict, s.since, s.reason) for s in decision.signals]),
+        tuple([r.blame for r in decision.rules]),
+    )
 
 
 def _at_rest(memory: Memory, target: TargetState) -> bool:

@@ -77,6 +77,10 @@ class Announcer:
         """A policy is gone."""
         self._waiting.pop(uid, None)
 
+    def waits(self, uid: str) -> bool:
+        """Whether events of a policy wait to be told again."""
+        return uid in self._waiting
+
     def untold(self, uid: str) -> frozenset[str]:
         """Keys of the notices of a policy that are not told yet."""
         return frozenset(a.notice for a in self._waiting.get(uid, {}).values() if a.notice)

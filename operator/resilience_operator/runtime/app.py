@@ -28,6 +28,7 @@ from resilience_operator.runtime.entry import Entry, TargetKey
 from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.handlers import registry, settings
 from resilience_operator.runtime.health import Health
+from resilience_operator.runtime.heap import keep_set_aside
 from resilience_operator.runtime.leadership import Leader
 from resilience_operator.runtime.metrics import POLICIES, POLICIES_OWNED, expect_breakers, tell_breaker
 from resilience_operator.runtime.plugged import Plugged, plug_in
@@ -68,7 +69,9 @@ class App:
         self._store = PolicyStore(dry_run=config.dry_run, sources=plugged.book)
         self._targets = Targets(kube, config.namespaces, self._target_changed)
         self._zones = Zones(kube, watch=config.watches_nodes, on_change=self._zones_changed)
-        self._recorder = Recorder(kube, refresh=config.refresh_seconds)
+        self._recorder = Recorder(
+            kube, refresh=config.refresh_seconds, writes_per_second=config.refresh_writes_per_second
+        )
         self._announcer = Announcer(kube)
         self._cleanup = Cleanup(kube, self._store, self._targets, dry_run=config.dry_run)
         self._notifiers = plugged.notifiers
@@ -158,7 +161,11 @@ class App:
 
     async def _schedule(self, stop: asyncio.Event) -> None:
         if await _first(stop, self._targets.synced()):
-            await self._scheduler.run(stop)
+            tidying = asyncio.create_task(keep_set_aside(), name="heap")
+            try:
+                await self._scheduler.run(stop)
+            finally:
+                tidying.cancel()
 
     def _scheduler_alive(self) -> str:
         task = self._scheduling

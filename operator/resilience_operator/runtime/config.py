@@ -86,6 +86,9 @@ class Config(BaseSettings):
     refresh_seconds: Annotated[
         float, Field(ge=0, description="Between two refreshes of values that are only shown; 0: on changes alone.")
     ] = 60.0
+    refresh_writes_per_second: Annotated[
+        float, Field(ge=0, description="Such refreshes of all policies together; 0: none.")
+    ] = 20.0
     leader_election: Annotated[
         bool, Field(description="Act only while holding the Lease; needed as soon as two replicas may run.")
     ] = False

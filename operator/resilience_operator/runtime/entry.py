@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from typing import Any
+from functools import lru_cache
 
 from resilience_operator.api.pause import Pause
+from resilience_operator.api.spec import SHARED_INTERVAL
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.api.v1alpha1 import InvalidPolicy
 from resilience_operator.decision.memory import Memory
 from resilience_operator.decision.policy import Policy
+from resilience_operator.decision.steady import Steady
+from resilience_operator.decision.target import Revision
 from resilience_operator.runtime.sources import Problem
 from resilience_operator.runtime.track import Track
-from resilience_operator.signals.model import Signal
+from resilience_operator.signals.model import Signal, SignalRequest
 from resilience_operator.status.render import Journal
 
 TargetKey = tuple[str, str, str]
@@ -26,7 +29,13 @@ class Entry:
 
     policy is None when the spec cannot work: then `problem` says why. created: seconds since the epoch.
     signals: those that its metric source is asked for. zone_signals: names of those that the nodes tell.
-    status, raw_status: as the API server has it at `resource_version`. essence: what of the status was last written.
+    status: without the memory (`headline`). raw_status: all of it as the API server has it at `resource_version`, JSON.
+    essence: a digest of what of it was last written.
+    requests: what its metric source is asked for, about the revisions of `requests_for`.
+    gist: of the last decision, when it was written and nothing had to be done. steady: where that one was at rest.
+    refusal: why it was not evaluated, when that was written last.
+    evaluating: the number of the batch in which it is being evaluated, or 0.
+    shared: no query is asked on its account alone, so that its beat is that of all who share the answers.
     behind: (kind, name, resourceVersion) of what the last actions wrote: until the watch shows it, what is in
     memory of the target is older than what the operator did, and nothing is decided on it.
     pause: what the annotations ask for, which may have run out.
@@ -52,13 +61,19 @@ class Entry:
     memory: Memory = field(default_factory=Memory)
     journal: Journal = field(default_factory=Journal)
     status: PolicyStatus = field(default_factory=PolicyStatus)
-    raw_status: dict[str, Any] = field(default_factory=dict)
-    essence: dict[str, Any] | None = None
+    raw_status: bytes = b"{}"
+    essence: bytes | None = None
+    requests: tuple[SignalRequest, ...] = ()
+    requests_for: tuple[Revision, ...] | None = None
+    gist: tuple[object, ...] | None = None
+    steady: Steady | None = None
+    refusal: object = None
+    shared: bool = False
     behind: tuple[tuple[str, str, int], ...] = ()
     behind_since: float = 0.0
     behind_lists: int = 0
     pause: Pause | None = None
-    evaluating: bool = False
+    evaluating: int = 0
     deleted: bool = False
     phase: float = 0.0
     track: Track | None = None
@@ -73,7 +88,18 @@ class Entry:
         """Seconds between evaluations."""
         return self.policy.interval if self.policy is not None else 60.0
 
+    @property
+    def offset(self) -> float:
+        """Seconds after the beginning of an interval (of the clock's) at which it is evaluated."""
+        return phase_of(self.source) * SHARED_INTERVAL if self.shared else self.phase * self.interval
 
+
+def headline(status: PolicyStatus) -> PolicyStatus:
+    """A status without what an entry keeps in another form."""
+    return status.model_copy(update={"memory": None})
+
+
+@lru_cache(maxsize=1024)
 def phase_of(uid: str) -> float:
-    """Where in its interval a policy is evaluated, 0 to 1: spread evenly, and the same after a restart."""
+    """Where in its interval something is due, 0 to 1: spread evenly, and the same after a restart."""
     return zlib.crc32(uid.encode()) / 2**32

@@ -45,6 +45,10 @@ class Errands:
         self._under_way[key] = task
         task.add_done_callback(lambda _: self._under_way.pop(key, None))
 
+    def waits(self, uid: str) -> bool:
+        """Whether outcomes of a policy wait to be taken."""
+        return uid in self._outcomes
+
     def take(self, entry: Entry) -> tuple[Outcome, ...]:
         """The outcomes since the last time, each once."""
         return tuple(self._outcomes.pop(entry.uid, ()))

@@ -15,8 +15,11 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
 
+import orjson
+
 from resilience_operator.actions.executor import Executor
 from resilience_operator.api.conditions import ConditionType, condition
+from resilience_operator.api.status import PolicyStatus
 from resilience_operator.decision.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.decide import Decision, decide
 from resilience_operator.decision.memory import Intent, Memory
@@ -24,6 +27,7 @@ from resilience_operator.decision.observation import Observation
 from resilience_operator.decision.policy import Mode
 from resilience_operator.decision.remember import remember, settle
 from resilience_operator.decision.resting import rest
+from resilience_operator.decision.steady import gist, steady_after
 from resilience_operator.decision.target import TargetState
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.resilience import CallError, Deadline, NotFound, ReadAgain
@@ -59,6 +63,9 @@ ACT_TIME = 8.0
 
 SCALE_LABEL = "resilience-operator.io/aggregate-to-scale"
 """ClusterRoles with this label, set to "true", add to what the operator may scale."""
+
+_BATCH = 1000
+"""Policies that are looked at before others get their turn on the event loop."""
 
 WORKERS = 16
 """Policies of one process that act or write at once."""
@@ -130,17 +137,53 @@ class Reconciler:
                 elif found is not None:
                     ready.append((entry, found))
             collected, _ = await asyncio.gather(
+                elif self.scheduler is not None:
+                    self.scheduler.done(entry)
                 self._collect(ready, deadline),
                 asyncio.gather(*(self._guarded(e, self._refuse(e, r, deadline)) for e, r in refused)),
             )
             await asyncio.gather(
+            changed = await self._pass(ready, collected)
                 *(
                     self._guarded(entry, self._one(entry, target, observations, deadline))
-                    for (entry, target), observations in zip(ready, collected, strict=True)
+                    for entry, target, observations in changed
                 )
             )
 
     def expect(self, entry: Entry) -> None:
+    async def _pass(
+        self, ready: Sequence[tuple[Entry, TargetState]], collected: Sequence[Mapping[str, Observation]]
+    ) -> list[tuple[Entry, TargetState, Mapping[str, Observation]]]:
+        """Let those pass of which nothing changed. Returns the others."""
+        changed: list[tuple[Entry, TargetState, Mapping[str, Observation]]] = []
+        for number, ((entry, target), observations) in enumerate(zip(ready, collected, strict=True)):
+            if number % _BATCH == _BATCH - 1:
+                await asyncio.sleep(0)
+            now = self._clock()
+            if not self._unchanged(entry, target, observations, now):
+                changed.append((entry, target, observations))
+                continue
+            if entry.track is not None:
+                entry.track.again(now, observations)
+            if self.scheduler is not None and entry.steady is not None:
+                self.scheduler.next_turn(entry, entry.steady.until - now)
+                self.scheduler.done(entry)
+        EVALUATIONS.labels("evaluated").inc(len(ready) - len(changed))
+        return changed
+
+    def _unchanged(
+        self, entry: Entry, target: TargetState, observations: Mapping[str, Observation], now: float
+    ) -> bool:
+        """Whether deciding, telling and recording would all come to nothing."""
+        return (
+            entry.steady is not None
+            and entry.policy is not None
+            and not self._errands.waits(entry.uid)
+            and not self._announcer.waits(entry.uid)
+            and not self._recorder.refresh_due(entry)
+            and entry.steady.holds(entry.policy, observations, target, entry.memory, now)
+        )
+
         """Tell the collector what a policy will ask for, so that shared questions cover it from the first."""
         self._collector.expect(self._requests(entry, {}))
 
@@ -197,8 +240,10 @@ class Reconciler:
     ) -> list[dict[str, Observation]]:
         requests: list[SignalRequest] = []
         for entry, target in ready:
-            owners = {r.owner: r.name for r in target.revisions if r.replicas > 0}
-            requests += self._requests(entry, owners)
+            if entry.requests_for is not target.revisions:
+                owners = {r.owner: r.name for r in target.revisions if r.replicas > 0}
+                entry.requests, entry.requests_for = self._requests(entry, owners), target.revisions
+            requests += entry.requests
         if not requests:
             return [self._lost_zones(entry) for entry, _ in ready]
         within = min(entry.interval for entry, _ in ready)
@@ -220,11 +265,11 @@ class Reconciler:
         return dict.fromkeys(entry.zone_signals, observation)
 
     @staticmethod
-    def _requests(entry: Entry, owners: Mapping[str, str]) -> list[SignalRequest]:
+    def _requests(entry: Entry, owners: Mapping[str, str]) -> tuple[SignalRequest, ...]:
         kind, namespace, name = entry.target
-        return [
+        return tuple(
             SignalRequest(namespace, name, kind, owners, signal, entry.source, entry.family) for signal in entry.signals
-        ]
+        )
 
     async def _one(
         self, entry: Entry, target: TargetState, observations: Mapping[str, Observation], deadline: Deadline
@@ -232,8 +277,11 @@ class Reconciler:
         assert entry.policy is not None
         now = self._clock()
         if was_paused(entry):
+        was, entry.gist, journal = entry.gist, None, entry.journal
+        entry.steady = entry.refusal = None
             await self._announcer.tell_pause(entry, target, None, now, deadline)
         memory = await self._returned(entry, target, await self._settled(entry, target, deadline), now, deadline)
+        before = entry.memory
         with self._tracing.span("decide"):
             decision = decide(entry.policy, observations, target, memory, now)
         trace_id = self._tracing.trace_id() if decision.commands or decision.notices else ""
@@ -267,7 +315,16 @@ class Reconciler:
         telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
         telling.tell_notices(self._notifiers, entry, decision, trace_id)
         why = "decision" if outcomes else "verdict"
-        await self._write(entry, decision, target, after, deadline, why=why, outcomes=outcomes)
+        found = gist(decision)
+        quiet = not outcomes and memory is before and entry.journal is journal and not self._announcer.waits(entry.uid)
+        same = quiet and after == before
+        if not (same and found == was) or self._recorder.refresh_due(entry):
+            await self._write(entry, decision, target, after, deadline, why=why, outcomes=outcomes)
+        if quiet:
+            entry.gist = found
+        if same and entry.memory is after:
+            entry.memory = before
+            entry.steady = steady_after(decision, observations, target, before)
         # Only now: the status holds the breach that the calls are made for.
         if self._leadership.is_leader():
             for errand in errands:
@@ -358,6 +415,9 @@ class Reconciler:
 
     async def _write_ready(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
         ready = condition(
+        if refusal == entry.refusal:
+            return
+        entry.gist = entry.steady = entry.refusal = None
             ConditionType.READY,
             refusal.status,
             refusal.reason,
@@ -366,7 +426,10 @@ class Reconciler:
             generation=entry.generation,
         )
         memory = entry.memory if refusal.pause is not None else None
-        await self._recorder.write_status(entry, render_refusal(entry.status, ready, memory), deadline, why="refusal")
+        known = PolicyStatus.model_validate(orjson.loads(entry.raw_status))
+        await self._recorder.write_status(entry, render_refusal(known, ready, memory), deadline, why="refusal")
+        if refusal.pause is None:
+            entry.refusal = refusal
 
     async def _guarded(self, entry: Entry, evaluation: Awaitable[None]) -> None:
         """Contain whatever goes wrong in one policy."""
@@ -394,6 +457,10 @@ class Reconciler:
             EVALUATIONS.labels("error").inc()
             await self._tell_failure(entry, error)
 
+        finally:
+            # Whatever else is still under way in the batch.
+            if self.scheduler is not None:
+                self.scheduler.done(entry)
     async def _tell_failure(self, entry: Entry, error: Exception) -> None:
         try:
             refusal = Refusal("False", "EvaluationFailed", f"the evaluation failed: {type(error).__name__}")

@@ -1,30 +1,54 @@
-"""Recording: the policy's status. Nothing is written that did not change."""
+"""Recording: the policy's status. Nothing is written that did not change.
+
+What changed in essence is written at once. Values that are only shown change all the time: they are refreshed in turn,
+within a budget that all policies share.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
+import time
 from typing import Any
+
+import orjson
 
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.policies import patch_status
 from resilience_operator.resilience import Deadline
-from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.budget import Budget
+from resilience_operator.runtime.entry import Entry, headline
 from resilience_operator.runtime.metrics import STATUS_WRITES
 from resilience_operator.status.render import Rendered
 
 
 class Recorder:
-    """Writes what evaluations come to. refresh: seconds between writes of values that are only shown, 0 for never."""
+    """Writes what evaluations come to.
 
-    def __init__(self, kube: Kube, *, refresh: float) -> None:
+    refresh: the least seconds between two writes of a policy's values that are only shown. writes_per_second: of such
+    writes, by all policies together. 0 of either: never.
+    """
+
+    def __init__(self, kube: Kube, *, refresh: float, writes_per_second: float) -> None:
         self._kube = kube
         self._refresh = refresh
+        self._budget = Budget(writes_per_second if refresh else 0.0, time.monotonic)
         self._written: dict[str, float] = {}
 
     def forget(self, uid: str) -> None:
         """A policy is gone."""
         self._written.pop(uid, None)
+
+    def refresh_due(self, entry: Entry) -> bool:
+        """Whether values that are only shown may be written now, if they changed."""
+        written = self._written.get(entry.uid)
+        return written is not None and time.monotonic() - written >= self._turn and self._budget.left()
+
+    @property
+    def _turn(self) -> float:
+        """Seconds from a policy's refresh to its next one: with many policies, as long as the budget lasts for all."""
+        rate = self._budget.rate
+        return max(self._refresh, len(self._written) / rate) if rate else float("inf")
 
     async def write_status(self, entry: Entry, rendered: Rendered, deadline: Deadline, *, why: str) -> None:
         """Write the status if it changed in essence, or if only shown values changed and it is time to.
@@ -33,14 +57,18 @@ class Recorder:
         """
         if entry.deleted:
             return
-        now = asyncio.get_running_loop().time()
-        same = rendered.essence == entry.essence
-        if same:
-            due = self._refresh and now - self._written.get(entry.uid, now) >= self._refresh
-            if not due or rendered.body == entry.raw_status:
+        essence = _digest(rendered.essence)
+        known: dict[str, Any] = orjson.loads(entry.raw_status)
+        now = time.monotonic()
+        if essence == entry.essence:
+            if not self.refresh_due(entry):
                 return
+            if rendered.body == known:
+                self._written[entry.uid] = now
+                return
+            self._budget.take()
             why = "refresh"
-        patch = merge_patch(entry.raw_status, rendered.body)
+        patch = merge_patch(known, rendered.body)
         if patch:
             written = await patch_status(
                 self._kube,
@@ -53,10 +81,15 @@ class Recorder:
             )
             STATUS_WRITES.labels(why).inc()
             entry.resource_version = str(written["metadata"]["resourceVersion"])
-            entry.raw_status = dict(written.get("status") or {})
-        entry.status = PolicyStatus.model_validate(rendered.body)
-        entry.essence = rendered.essence
-        self._written[entry.uid] = now
+            entry.raw_status = orjson.dumps(written.get("status") or {})
+        entry.status = headline(PolicyStatus.model_validate(rendered.body))
+        entry.essence = essence
+        # Of those that began together, each has its own turn.
+        self._written[entry.uid] = now if why == "refresh" else now - entry.phase * min(self._turn, now)
+
+
+def _digest(value: object) -> bytes:
+    return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
 
 
 def merge_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """When each policy is evaluated: one heap, phased by the policies' uids, in batches.
 
-What is due together is handed on together, so that policies which read the same signals share the questions. A
-policy that is still being evaluated when it is due again is not queued twice: its next turn comes after it is done.
+What is due together is handed on together, so that policies which read the same signals share the questions; those that
+ask nothing on their own account have one beat. A policy that is still being evaluated when it is due again is not
+queued twice: its next turn comes after it is done.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class Scheduler:
         self._order = itertools.count()
         self._changed = asyncio.Event()
         self._batches: set[asyncio.Task[None]] = set()
+        self._numbers = itertools.count(1)
 
     def add(self, entry: Entry) -> None:
         """Begin with a new policy, or one whose spec changed: at once."""
@@ -59,8 +61,9 @@ class Scheduler:
     def next_turn(self, entry: Entry, wake_in: float | None) -> None:
         """Plan the next evaluation after one: on the policy's own beat, or sooner when a timer is due."""
         now, interval = self._now(), entry.interval
-        offset = entry.phase * interval
-        beat = (math.floor((now - offset) / interval) + 1) * interval + offset
+        offset = entry.offset
+        # What was gathered early has had the beat that is just to come.
+        beat = (math.floor((now + GATHER - offset) / interval) + 1) * interval + offset
         at = beat if wake_in is None else min(beat, now + max(wake_in, SPACING))
         self._push(entry, min(at, self._again.pop(entry.uid, math.inf)))
 
@@ -84,7 +87,7 @@ class Scheduler:
             await asyncio.gather(*self._batches, return_exceptions=True)
 
     def _pop_due(self) -> list[list[Entry]]:
-        now = self._now()
+        now, number = self._now(), next(self._numbers)
         groups: dict[str, list[Entry]] = {}
         while self._heap and self._heap[0][0] <= now + GATHER:
             due, _, entry = heapq.heappop(self._heap)
@@ -94,22 +97,27 @@ class Scheduler:
             if entry.evaluating:
                 EVALUATIONS_SKIPPED.inc()
                 continue
-            entry.evaluating = True
+            entry.evaluating = number
             EVALUATION_LAG.observe(max(0.0, now - due))
             groups.setdefault(self._group(entry), []).append(entry)
         return list(groups.values())
 
+    def done(self, entry: Entry) -> None:
+        """A policy is evaluated, whatever else is still under way in its batch."""
+        entry.evaluating = 0
+        if not entry.deleted:
+            self._last[entry.uid] = self._now()
+            if entry.uid not in self._due:
+                self.next_turn(entry, None)
+
     async def _run(self, batch: list[Entry]) -> None:
+        number = batch[0].evaluating
         try:
             await self._evaluate(batch)
         finally:
-            now = self._now()
             for entry in batch:
-                entry.evaluating = False
-                if not entry.deleted:
-                    self._last[entry.uid] = now
-                    if entry.uid not in self._due:
-                        self.next_turn(entry, None)
+                if entry.evaluating == number:
+                    self.done(entry)
 
     def _push(self, entry: Entry, at: float) -> None:
         self._due[entry.uid] = at

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from resilience_operator.api.pause import read_pause
+from resilience_operator.api.spec import asks_itself
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.api.v1alpha1 import InvalidPolicy, Problem, parse_policy
 from resilience_operator.decision.codec import UnreadableMemory, load_memory
 from resilience_operator.decision.compile import compile_policy, signals_of
-from resilience_operator.decision.memory import Memory, RuleMemory
-from resilience_operator.decision.policy import Policy
+from resilience_operator.decision.memory import Memory
 from resilience_operator.kube.workloads import epoch
-from resilience_operator.runtime.entry import Entry, TargetKey, phase_of
+from resilience_operator.runtime.entry import Entry, TargetKey, headline, phase_of
 from resilience_operator.runtime.sources import SourceBook
 from resilience_operator.signals.model import Signal
 from resilience_operator.status.render import Journal
@@ -65,19 +66,15 @@ class PolicyStore:
         if is_older(version, entry.resource_version):
             return entry, False
         entry.resource_version = version
-        known, entry.raw_status = entry.raw_status, dict(body.get("status") or {})
-        if entry.raw_status.get("memory") != known.get("memory"):
-            # Not of this process' writing: another leader went on with the policy.
-            self._recall(entry)
+        self._read_status(entry, body)
         paused, entry.pause = entry.pause, read_pause(meta.get("annotations"))
         if int(meta.get("generation", 0)) == entry.generation:
             return entry, entry.pause != paused
-        before, target = entry.policy, entry.target
+        target = entry.target
         self._read_spec(entry, body)
         if entry.target != target:
             self._unlink(entry, target)
             self._by_target.setdefault(entry.target, []).append(entry)
-        entry.memory = _carry_over(entry.memory, before, entry.policy)
         return entry, True
 
     def drop(self, uid: str) -> Entry | None:
@@ -130,25 +127,33 @@ class PolicyStore:
             phase=phase_of(meta["uid"]),
             pause=read_pause(meta.get("annotations")),
         )
-        entry.raw_status = dict(body.get("status") or {})
+        entry.raw_status = orjson.dumps(body.get("status") or {})
         self._read_spec(entry, body)
-        self._recall(entry)
+        self.recall(entry)
         return entry
 
-    def _recall(self, entry: Entry) -> None:
-        """Take up what an earlier process left in the status."""
+    def _read_status(self, entry: Entry, body: Mapping[str, Any]) -> None:
+        status = body.get("status") or {}
+        known, entry.raw_status = entry.raw_status, orjson.dumps(status)
+        if entry.raw_status != known and status.get("memory") != orjson.loads(known).get("memory"):
+            # Not of this process' writing: another leader went on with the policy.
+            self.recall(entry)
+
+    def recall(self, entry: Entry) -> None:
+        """Take up what another process left in the status."""
         try:
-            entry.status = PolicyStatus.model_validate(entry.raw_status)
-            entry.journal = Journal(entry.status.history)
-            entry.memory = load_memory(entry.status.memory) if entry.status.memory is not None else Memory()
-            entry.essence = None
+            status = PolicyStatus.model_validate(orjson.loads(entry.raw_status))
+            entry.memory = load_memory(status.memory) if status.memory is not None else Memory()
+            entry.status, entry.journal = headline(status), Journal(status.history)
+            entry.essence = entry.gist = entry.steady = entry.refusal = None
         except (ValueError, UnreadableMemory) as error:
             log.warning("policy %s/%s: its status cannot be read, it starts afresh: %s", *entry.key, error)
 
     def _read_spec(self, entry: Entry, body: Mapping[str, Any]) -> None:
         meta = body["metadata"]
         entry.generation = int(meta.get("generation", 0))
-        entry.policy, entry.problem = None, None
+        entry.policy, entry.problem, entry.shared = None, None, False
+        entry.requests, entry.requests_for, entry.gist, entry.steady, entry.refusal = (), None, None, None, None
         reference = (body.get("spec") or {}).get("targetRef") or {}
         entry.api_version, entry.kind = str(reference.get("apiVersion", "")), str(reference.get("kind", ""))
         entry.target = (_kind_key(entry), entry.namespace, str(reference.get("name", "")))
@@ -173,6 +178,7 @@ class PolicyStore:
         if self._sources is not None:
             entry.source, entry.source_problem = self._sources.find(spec.metric_source.type, spec.metric_source.name)
         entry.family = spec.metric_source.preset
+        entry.shared = not asks_itself(spec)
         entry.signals = tuple(
             Signal(
                 name=s.name,
@@ -208,17 +214,3 @@ def _kind_key(entry: Entry) -> str:
     """A kind's name within a TargetKey: two groups may each have a kind of the same name."""
     group = entry.api_version.rpartition("/")[0]
     return entry.kind if group == "apps" else f"{entry.kind}.{group}"
-
-
-def _carry_over(memory: Memory, before: Policy | None, after: Policy | None) -> Memory:
-    """Memory under a changed spec: timers of a rule whose conditions are other ones mean nothing any more."""
-    if before is None or after is None:
-        return memory
-    was = {rule.name: rule.conditions for rule in before.rules}
-    rules: dict[str, RuleMemory] = {}
-    for rule in after.rules:
-        kept = memory.rules.get(rule.name)
-        if kept is not None:
-            same = was.get(rule.name) == rule.conditions
-            rules[rule.name] = kept if same else RuleMemory(scaled=kept.scaled)
-    return replace(memory, rules=rules)

@@ -70,6 +70,7 @@ class Targets:
 
     def __init__(self, kube: Kube, namespaces: Sequence[str], on_change: Callable[[TargetKey], None]) -> None:
         self._on_change = on_change
+        self._states: dict[TargetKey, TargetState] = {}
         self._workloads: dict[str, Reflector[Workload]] = {
             kind: Reflector(
                 kube,
@@ -128,10 +129,13 @@ class Targets:
         return f"not listed yet: {', '.join(missing)}" if missing else ""
 
     def get(self, key: TargetKey) -> TargetState | None:
-        """The target as it was last seen, or None when there is no such object."""
-        workload = self._workload(key)
-        if workload is None:
-            return None
+        """The target as it was last seen, or None when there is no such object. The same object until it changes."""
+        state = self._states.get(key)
+        if state is None and (workload := self._workload(key)) is not None:
+            state = self._states[key] = self._state(key, workload)
+        return state
+
+    def _state(self, key: TargetKey, workload: Workload) -> TargetState:
         how = _KINDS[key[0]]
         return how.state(workload, self._revisions[how.revisions].by(_OWNER, workload.uid), self.autoscaler(key))
 
@@ -173,20 +177,28 @@ class Targets:
     def _workload_changed(self, kind: str, old: Workload | None, new: Workload | None) -> None:
         one = new or old
         assert one is not None
+        key = (kind, one.namespace, one.name)
+        self._states.pop(key, None)
         if old is None or new is None or _weighty(old) != _weighty(new):
-            self._on_change((kind, one.namespace, one.name))
+            self._on_change(key)
 
     def _revision_changed(self, old: RevisionRecord | None, new: RevisionRecord | None) -> None:
-        one = new or old
-        assert one is not None
+        changed = [
+            (kind, workload.namespace, workload.name)
+            for uid in {one.owner_uid for one in (old, new) if one is not None}
+            for kind, reflector in self._workloads.items()
+            for workload in reflector.by(_UID, uid)
+        ]
+        for key in changed:
+            self._states.pop(key, None)
         if old is not None and new is not None:
             return  # counts of pods can wait for the next turn; a new revision cannot
-        for kind, reflector in self._workloads.items():
-            for workload in reflector.by(_UID, one.owner_uid):
-                self._on_change((kind, workload.namespace, workload.name))
+        for key in changed:
+            self._on_change(key)
 
     def _autoscaler_changed(self, old: Autoscaler | None, new: Autoscaler | None) -> None:
         for one in {a.target for a in (old, new) if a is not None}:
+            self._states.pop(one, None)
             if old is None or new is None or old.target != new.target:
                 self._on_change(one)
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.memory import Phase, Verdict
+from resilience_operator.decision.observation import Observation
 from resilience_operator.decision.policy import Mode
 from resilience_operator.decision.target import TargetState
 
@@ -26,6 +27,9 @@ MOST = 300
 """Points of one policy, however much changes."""
 
 MOST_MARKS = 40
+
+_FIRST_VALUE = 4
+"""Of the numbers behind a point's moment, the first that is a signal's value."""
 
 _NONE = 0xFFFF
 _LARGEST = 3e38
@@ -96,17 +100,32 @@ class Track:
         packed = self._form.pack(
             at, _bounded(target.replicas), _bounded(target.ready), _bounded(rehearsed), _PHASES.index(phase), *values
         )
-        size = self._form.size
-        # The newest point stands for now. It gives way to the next one where both of its neighbours tell the same.
         if weight != self._weight:
             self._weight, self._alike = weight, 0
+        self._push(at, packed)
+        self._mark(at, target.revision, decision.policy.generation)
+
+    def again(self, at: float, observations: Mapping[str, Observation]) -> None:
+        """Take in an evaluation that found other values at most: the last point was of the same target and verdicts."""
+        if not self._packed:
+            return
+        _, *same = self._form.unpack_from(self._packed, len(self._packed) - self._form.size)
+        for number, name in enumerate(self.names):
+            place = _FIRST_VALUE + 2 * number
+            measured = observations[name].measured if name in observations else None
+            if measured is not None and not math.isnan(same[place]):
+                same[place] = _packable(measured.value)
+        self._push(at, self._form.pack(at, *same))
+
+    def _push(self, at: float, packed: bytes) -> None:
+        size = self._form.size
+        # The newest point stands for now. It gives way to the next one where both of its neighbours tell the same.
         if self._alike >= 2 and at - self._at(-2) < SPACING:
             del self._packed[-size:]
         else:
             self._alike += 1
         self._packed += packed
         self.newest = at
-        self._mark(at, target.revision, decision.policy.generation)
         self._trim(at)
 
     def points(self) -> list[Point]:

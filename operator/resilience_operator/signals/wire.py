@@ -7,10 +7,11 @@ bytes.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from resilience_operator.resilience.errors import GiveUp, TryAgain
 from resilience_operator.signals.source import Answer, Series
@@ -23,7 +24,7 @@ _ANNOTATION = re.compile(r"^PromQL (info|warning):")
 
 def decode(body: bytes) -> Any:
     """JSON → Python. Raises ValueError."""
-    return json.loads(body)
+    return orjson.loads(body)
 
 
 def cut(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -55,10 +54,8 @@ class Known:
         return replace(self, row=replace(self.row, status=bare))
 
 
-def _read(status: dict[str, Any] | bytes) -> PolicyStatus | None:
+def _read(status: bytes) -> PolicyStatus | None:
     try:
-        if isinstance(status, bytes):
-            return PolicyStatus.model_validate_json(status)
-        return PolicyStatus.model_validate(status)
+        return PolicyStatus.model_validate_json(status)
     except ValidationError:
         return None

@@ -1,0 +1,236 @@
+"""What evaluating many policies costs the operator itself, stage by stage, in one process and without a cluster.
+
+    python -m tests.bench.evaluation_cost [--policies 10000] [--rounds 5] [--profile FILE]
+
+Policies with three preset signals each, on Deployments that are steady; the answers are JSON as Prometheus sends them,
+and read as the operator reads them. All parts are the operator's own but two: the metric source makes its answers here,
+and what is written to the API server is only counted. The first round is a start (everything is decided and written),
+the next ones are the steady state. Bounds: of one round's CPU at 15 s, and of `resident` memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import gc
+import json
+import pstats
+import random
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from resilience_operator.actions.executor import LiveExecutor, RehearsalExecutor
+from resilience_operator.api.v1alpha1 import API_VERSION, KIND
+from resilience_operator.kube.paths import DEPLOYMENTS, REPLICA_SETS
+from resilience_operator.plugins.actions import Actions
+from resilience_operator.plugins.notifiers import Notifiers
+from resilience_operator.resilience import Deadline
+from resilience_operator.runtime import heap
+from resilience_operator.runtime import recorder as recording
+from resilience_operator.runtime.announcer import Announcer
+from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.errands import Errands
+from resilience_operator.runtime.reconcile import Reconciler
+from resilience_operator.runtime.recorder import Recorder
+from resilience_operator.runtime.scaled import ScaledTargets
+from resilience_operator.runtime.store import PolicyStore
+from resilience_operator.runtime.targets import Targets
+from resilience_operator.runtime.tracing import Tracing
+from resilience_operator.runtime.zones import Zones
+from resilience_operator.signals import wire
+from resilience_operator.signals.collect import Collector
+from resilience_operator.signals.registry import Sources
+from resilience_operator.signals.source import Answer
+
+BOUND_CORES = 0.2
+INTERVAL = 15.0
+NAMESPACES = 50
+NOW = 9_999_999_999
+"""Stands for the present moment in what is made beforehand."""
+TEMPLATE = {
+    "metadata": {"labels": {"app": "a"}},
+    "spec": {"containers": [{"name": "c", "image": "registry.k8s.io/pause:3.10"}]},
+}
+SPEC: dict[str, Any] = {
+    "replicas": {"min": 3, "max": 20},
+    "rules": [
+        {"name": "cpu-saturation", "when": {"signal": "cpu", "above": "70%", "for": "2m"},
+         "then": [{"scaleUp": {"pods": 2}}]},
+        {"name": "slow-requests", "when": {"signal": "latency-p99", "above": "1s"},
+         "then": [{"alert": {}}, {"scaleUp": {"percent": 50}}]},
+        {"name": "failing-release", "when": {"signal": "error-rate", "above": "1%"},
+         "then": [{"pauseRollout": {}}, {"rollback": {"after": "30s"}}]},
+    ],
+}  # fmt: skip
+
+
+class Prometheus:
+    """A metric source whose answers are made here: JSON bytes, about all targets, of the present moment."""
+
+    name = "default"
+    concurrency = 4
+
+    def __init__(self, policies: int) -> None:
+        self._policies = policies
+        self._bodies: dict[str, bytes] = {}
+        self.queries = 0
+
+    async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
+        """Read in a thread, as the real source does."""
+        self.queries += 1
+        body = await asyncio.to_thread(self._body, promql)
+        return await asyncio.to_thread(lambda: wire.answer(wire.document(body, "bench"), "bench"))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _body(self, promql: str) -> bytes:
+        usual = (
+            0.2 if "histogram_quantile" in promql
+            else 0.5 if "cpu_usage" in promql
+            else 1.0 if "requests{" in promql
+            else 2.0 if "5.." in promql
+            else 6000.0
+        )  # fmt: skip
+        found = self._bodies.get(promql)
+        if found is None:
+            found = self._bodies[promql] = json.dumps({"status": "success", "data": {"resultType": "vector", "result": [
+                {"metric": {"namespace": f"ns-{n % NAMESPACES}", "owner": f"app-{n}-7c9f"},
+                 "value": [NOW, f"{usual * random.uniform(0.9, 1.1):.6g}"]}
+                for n in range(self._policies)
+            ]}}).encode()  # fmt: skip
+        return found.replace(b"%d" % NOW, b"%.3f" % time.time())
+
+
+class Everything:
+    """This replica acts everywhere."""
+
+    def owns(self, namespace: str) -> bool:
+        """Yes."""
+        del namespace
+        return True
+
+
+def policy(n: int) -> dict[str, Any]:
+    """One policy, as the API server has it."""
+    return {
+        "apiVersion": API_VERSION, "kind": KIND,
+        "metadata": {
+            "name": f"app-{n}", "namespace": f"ns-{n % NAMESPACES}", "uid": f"policy-{n}", "resourceVersion": "1",
+            "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z",
+        },
+        "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": f"app-{n}"}, **SPEC},
+    }  # fmt: skip
+
+
+def deployment(n: int) -> dict[str, Any]:
+    """A Deployment that is fully rolled out."""
+    return {
+        "metadata": {"name": f"app-{n}", "namespace": f"ns-{n % NAMESPACES}", "uid": f"deployment-{n}",
+                     "resourceVersion": str(n), "generation": 1},
+        "spec": {"replicas": 3, "template": TEMPLATE},
+        "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3},
+    }  # fmt: skip
+
+
+def replica_set(n: int) -> dict[str, Any]:
+    """Its ReplicaSet, old enough to be good."""
+    return {
+        "metadata": {
+            "name": f"app-{n}-7c9f", "namespace": f"ns-{n % NAMESPACES}", "uid": f"rs-{n}", "resourceVersion": str(n),
+            "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {"pod-template-hash": "7c9f"},
+            "annotations": {"deployment.kubernetes.io/revision": "1"},
+            "ownerReferences": [{"kind": "Deployment", "controller": True, "uid": f"deployment-{n}"}],
+        },
+        "spec": {"replicas": 3, "template": TEMPLATE},
+        "status": {"replicas": 3, "readyReplicas": 3},
+    }  # fmt: skip
+
+
+async def put_together(policies: int) -> tuple[Reconciler, PolicyStore, list[int], Prometheus]:
+    """The operator's parts around a crowd that is known. The list counts writes."""
+    writes = [0]
+
+    async def written(kube: Any, namespace: str, name: str, status: dict[str, Any], **_: Any) -> dict[str, Any]:
+        del kube, namespace, name
+        writes[0] += 1
+        return {"metadata": {"resourceVersion": "2"}, "status": json.loads(json.dumps(status))}
+
+    recording.patch_status = written
+    kube: Any = None
+    source = Prometheus(policies)
+    store = PolicyStore()
+    targets = Targets(kube, (), lambda _: None)
+    for n in range(policies):
+        store.put(policy(n))
+        targets._workloads["Deployment"]._accept(deployment(n))
+        targets._revisions[REPLICA_SETS]._accept(replica_set(n))
+    assert targets._workloads["Deployment"].resource is DEPLOYMENTS
+    reconciler = Reconciler(
+        store=store,
+        targets=targets,
+        scaled=ScaledTargets(kube, targets),
+        collector=Collector(Sources({"default": source})),
+        zones=Zones(kube, watch=False, on_change=lambda: None),
+        live=LiveExecutor(kube),
+        rehearsal=RehearsalExecutor(),
+        recorder=Recorder(kube, refresh=0, writes_per_second=0),
+        announcer=Announcer(kube),
+        errands=Errands(Actions(), lambda _: None),
+        notifiers=Notifiers(),
+        leadership=Everything(),
+        tracing=Tracing(),
+        clock=time.time,
+    )
+    for entry in store:
+        reconciler.expect(entry)
+    return reconciler, store, writes, source
+
+
+async def measure(policies: int, rounds: int, profile: str | None) -> tuple[list[float], float, int]:
+    """CPU seconds of each round, resident MB, writes after the first round."""
+    reconciler, store, writes, source = await put_together(policies)
+    entries: Sequence[Entry] = tuple(store)
+    costs: list[float] = []
+    gc.set_threshold(heap.YOUNG, 20, 20)
+    profiler = cProfile.Profile()
+    for number in range(rounds + 1):
+        begun, asked, wrote = time.process_time(), source.queries, writes[0]
+        with profiler if profile and number == rounds else nullcontext():
+            await reconciler.evaluate(entries)
+        costs.append(time.process_time() - begun)
+        kind = "start " if number == 0 else "steady"
+        print(
+            f"{kind}  {costs[-1]:6.3f} s of CPU, {1e6 * costs[-1] / policies:6.1f} us a policy, "
+            f"{source.queries - asked} queries, {writes[0] - wrote} writes",
+            flush=True,
+        )
+        if number == 1:
+            heap.set_aside()
+        await asyncio.sleep(1.1)
+    if profile:
+        profiler.dump_stats(profile)
+        pstats.Stats(profile).sort_stats("tottime").print_stats(35)
+    return costs[1:], resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, writes[0] - policies
+
+
+def main() -> int:
+    """Print the costs; 1 when a bound is broken."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--policies", type=int, default=10_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--profile", metavar="FILE", help="profile the last round, and keep the profile here")
+    given = parser.parse_args()
+    costs, memory, writes = asyncio.run(measure(given.policies, given.rounds, given.profile))
+    best = min(costs)
+    print(f"{best / INTERVAL:.3f} core at {INTERVAL:g} s, {best / 5:.3f} at 5 s; at most {memory:.0f} MB resident")
+    return int(best / INTERVAL > BOUND_CORES or writes > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
