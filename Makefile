@@ -4,12 +4,17 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 CLUSTER ?= local
+NODE ?= simulated
 VENV := .venv
 BIN := $(VENV)/bin
 DOCS := .local/docs
 CHART_FILES := manifests/helm/resilience-operator/files
 CHART_COPIES := crds/resilience-operator.io_resiliencepolicies.yaml manifests/base/rbac.yaml manifests/base/rbac-people.yaml
 export PYTHONPATH := operator
+export NODE
+# Side by side where pods are simulated, the long ones first; one after another on the one real node.
+TESTS_simulated := -n 8 --dist load --maxschedchunk 1
+TESTS_real := tests/real
 
 $(VENV)/.stamp: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; this is " + sys.version.split()[0] + ". Set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -27,14 +32,14 @@ help: ## Show what can be made
 venv: $(VENV)/.stamp ## Set up the tools
 
 .PHONY: demo
-demo: venv ## Set up from nothing and run the main job in front of you
-	$(BIN)/python -m tests.demo
+demo: venv ## Set up from nothing and run the main job in front of you (NODE=real: on this machine as a node)
+	$(BIN)/python -m tests.demo --node $(NODE)
 
 .PHONY: test
-test: venv ## Set up from nothing and pass every test
+test: venv ## Set up from nothing and pass every test (NODE=real: those on this machine as a node)
 	$(BIN)/python -m tests.cluster build --clients
 	$(BIN)/python -m tests.browser install
-	$(BIN)/pytest -n 8 --dist load --maxschedchunk 1 $(PYTEST_ARGS)
+	$(BIN)/pytest $(TESTS_$(NODE)) $(PYTEST_ARGS)
 
 .PHONY: unit
 unit: venv ## The unit tests alone (seconds, no cluster)
@@ -85,8 +90,8 @@ chaos: venv ## Ten minutes of random harm on 200 policies (CHAOS_ARGS="--minutes
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 .PHONY: cluster cluster-down
-cluster: venv ## Start the local control plane (CLUSTER=kind for kind)
-	$(BIN)/python -m tests.cluster up --provider $(CLUSTER)
+cluster: venv ## Start the local control plane (CLUSTER=kind for kind, NODE=real for pods that run)
+	$(BIN)/python -m tests.cluster up --provider $(CLUSTER) --node $(NODE)
 cluster-down: ## Stop it; nothing survives
 	$(BIN)/python -m tests.cluster down
 

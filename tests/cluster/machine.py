@@ -49,6 +49,8 @@ def require() -> None:
     """Refuse, with what to do, where this machine cannot be a node."""
     if wanted := lacking():
         raise ClusterError(f"a real node needs: {'; '.join(wanted)}")
+    if subprocess.run(["iptables", "-w", "-S", _CHAIN], check=False, capture_output=True).returncode == 0:
+        raise ClusterError(f"there is a chain {_CHAIN} in iptables: this machine is a node of another cluster already")
     if Path(f"/sys/class/net/{BRIDGE}").exists():
         raise ClusterError(f"there is a bridge {BRIDGE} already: one real node a machine; stop the other cluster first")
 

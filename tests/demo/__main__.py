@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from tests.cluster import ClusterError
@@ -14,6 +14,7 @@ from tests.demo.act import perform
 from tests.demo.screen import Screen
 from tests.demo.stage import FAILED_LOG, PORTS, SHOP, STATE, Stage, alone, keep_log, set_up, tear_down
 from tests.demo.story import SCENES
+from tests.real.stage import set_up_real
 
 INTERRUPTED = 130
 
@@ -38,7 +39,14 @@ def parser() -> argparse.ArgumentParser:
         "--keep", action="store_true", help="leave the cluster and the operator running, and say how to look around"
     )
     found.add_argument(
-        "--ports", type=int, metavar="BASE", default=PORTS, help="the first of eight free ports in a row (%(default)s)"
+        "--ports", type=int, metavar="BASE", default=PORTS, help="the first of a row of free ports (%(default)s)"
+    )
+    found.add_argument(
+        "--node",
+        choices=["simulated", "real"],
+        default="simulated",
+        help="real: this machine is the node, the operator runs in pods of its own image, and the requests are real "
+        "ones (Linux, root, containerd, buildah; default: %(default)s)",
     )
     return found
 
@@ -51,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     screen = Screen()
     try:
         with alone():
-            return _run(screen, keep=options.keep, ports=options.ports)
+            set_the_stage = set_up_real if options.node == "real" else set_up
+            return _run(screen, lambda: set_the_stage(screen.say, options.ports), keep=options.keep)
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -59,12 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _run(screen: Screen, *, keep: bool, ports: int) -> int:
+def _run(screen: Screen, set_the_stage: Callable[[], Stage], *, keep: bool) -> int:
     kept = False
     try:
         screen.headline("The stage")
         try:
-            stage = set_up(screen.say, ports)
+            stage = set_the_stage()
         except AssertionError as error:
             _tell_missing(screen, [f"the stage: {error}"])
             return 1

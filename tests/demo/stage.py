@@ -45,12 +45,13 @@ class Stage:
     """What the acts play on."""
 
     cluster: Cluster
-    operator: Operator
+    operator: Operator | None
+    """Its process, where it is one of ours and not a pod's."""
     world: World
 
     def broken(self) -> str:
         """Why nothing more can happen, or empty."""
-        process = self.operator.process
+        process = self.operator.process if self.operator is not None else None
         if process is None or process.poll() is None:
             return ""
         return f"the operator ended with {process.returncode}"
@@ -90,11 +91,16 @@ def alone() -> Iterator[None]:
         yield
 
 
-def set_up(say: Say, ports: int = PORTS) -> Stage:
-    """Bring everything up, from nothing. ports: the first of a row of eight on loopback."""
+def clear(say: Say) -> None:
+    """Stop what an earlier demo left running."""
     if (STATE / "cluster.json").exists():
         say("an earlier demo was left running: it is stopped first")
         down(STATE, say=lambda _: None)
+
+
+def set_up(say: Say, ports: int = PORTS) -> Stage:
+    """Bring everything up, from nothing. ports: the first of a row of free ones on loopback."""
+    clear(say)
     cluster = up(Options(state=STATE, ports=ports), say=say)
     install(cluster)
     say("installed from manifests/base: the CRD, the ServiceAccount and its roles")

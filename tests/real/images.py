@@ -16,8 +16,8 @@ SHOP = "localhost/shop"
 VERSIONS: Mapping[str, Mapping[str, str]] = {
     "1.0": {},
     "1.1": {},
-    "2.0": {"FAILING": "0.3"},
-    "3.0": {"DELAY": "1.5"},
+    "2.0": {"FAILING": "0.2"},
+    "2.1": {"FAILING": "0.2"},
 }
 """What is wrong with each version of the service; nothing with 1.0 and 1.1."""
 

@@ -23,10 +23,11 @@ CHART = ROOT / "manifests" / "helm" / "resilience-operator"
 SHIPPED = "ghcr.io/resilience-operator/resilience-operator"
 
 
-def with_kubectl(cluster: Cluster, folder: Path) -> None:
-    """`kubectl apply -k` of the shipped base, with this image and this Prometheus."""
+def with_kubectl(cluster: Cluster, folder: Path, **changed: object) -> None:
+    """`kubectl apply -k` of the shipped base, with this image and Prometheus; changed: fields of its configuration."""
     name, tag = operator_image().rsplit(":", 1)
     config = yaml.safe_load((BASE / "config.yaml").read_text())
+    config = {**config, **changed}
     config["sources"][0]["url"] = cluster.prometheus_url
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     (folder / "kustomization.yaml").write_text(

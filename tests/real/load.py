@@ -30,16 +30,23 @@ class Answer:
 
 
 class Load:
-    """Requests to one address, while the block lasts. The rate is what is sent, whatever comes back."""
+    """Requests to one address, while the block lasts. The rate is what is sent, whatever comes back.
+
+    wait: seconds that each request waits for something that is slow.
+    """
 
     def __init__(self, url: str, rate: float) -> None:
-        self.url, self.rate = url, rate
+        self.url, self.rate, self.wait = url, rate, 0.0
         self.answers: list[Answer] = []
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._send()), daemon=True)
 
-    def __enter__(self) -> Load:
+    def start(self) -> None:
+        """Begin; it ends with the process, or where the block does."""
         self._thread.start()
+
+    def __enter__(self) -> Load:
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,7 +70,7 @@ class Load:
     async def _one(self, session: aiohttp.ClientSession) -> None:
         sent, code, version = time.monotonic(), 0, ""
         try:
-            async with session.get(self.url) as answer:
+            async with session.get(self.url, params={"wait": self.wait} if self.wait else None) as answer:
                 code, version = answer.status, (await answer.text()).strip()
         except (aiohttp.ClientError, TimeoutError, OSError):
             code = 0

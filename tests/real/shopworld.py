@@ -62,12 +62,12 @@ class ShopWorld(World):
         template["spec"] |= {"terminationGracePeriodSeconds": 10, "dnsPolicy": "Default"}
         return template
 
-    def shop(self, *, replicas: int = 2, **spec: Any) -> str:
+    def shop(self, name: str = "checkout", *, replicas: int = 2, **spec: Any) -> str:
         """Deploy the good version behind a Service, and return the address of that."""
-        self.deployment(replicas=replicas, **spec)
+        self.deployment(name, replicas=replicas, **spec)
         body = {
-            "metadata": {"name": "checkout"},
-            "spec": {"selector": {"app": "checkout"}, "ports": [{"port": 80, "targetPort": PORT}]},
+            "metadata": {"name": name},
+            "spec": {"selector": {"app": name}, "ports": [{"port": 80, "targetPort": PORT}]},
         }
         url = f"http://{self.core.create_namespaced_service(self.namespace, body).spec.cluster_ip}/"
         eventually(lambda: urllib.request.urlopen(url, timeout=5).status == 200, "the Service leads to the pods")

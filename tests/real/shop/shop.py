@@ -1,7 +1,8 @@
 """A small HTTP service whose requests cost CPU: what is guarded on a real node.
 
-VERSION is told in every answer; WORK is CPU time a request, in seconds; DELAY, in seconds, is waited on top of it;
-FAILING is the share of requests that are answered 500. Requests and their durations are counted under the common names.
+VERSION is told in every answer; WORK is CPU time a request, in seconds; FAILING is the share of requests that are
+answered 500. A request with `?wait=1.4` waits so long for a dependency that is slow. Requests and their durations are
+counted under the common names.
 """
 
 import hashlib
@@ -15,8 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
 
 VERSION = os.environ["VERSION"]
-WORK = float(os.environ.get("WORK", "0.004"))
-DELAY = float(os.environ.get("DELAY", "0"))
+WORK = float(os.environ.get("WORK", "0.003"))
 FAILING = float(os.environ.get("FAILING", "0"))
 
 REQUESTS = Counter("http_requests", "Requests answered.", ["code"])
@@ -50,7 +50,7 @@ class Handler(BaseHTTPRequestHandler):
     def _work(self) -> None:
         began = time.perf_counter()
         burn(WORK)
-        time.sleep(DELAY)
+        time.sleep(float(self.path.partition("wait=")[2] or 0))
         code = 500 if random.random() < FAILING else 200
         REQUESTS.labels(str(code)).inc()
         SECONDS.observe(time.perf_counter() - began)
