@@ -136,21 +136,20 @@ class Reconciler:
                     refused.append((entry, found))
                 elif found is not None:
                     ready.append((entry, found))
-            collected, _ = await asyncio.gather(
                 elif self.scheduler is not None:
                     self.scheduler.done(entry)
+            collected, _ = await asyncio.gather(
                 self._collect(ready, deadline),
                 asyncio.gather(*(self._guarded(e, self._refuse(e, r, deadline)) for e, r in refused)),
             )
-            await asyncio.gather(
             changed = await self._pass(ready, collected)
+            await asyncio.gather(
                 *(
                     self._guarded(entry, self._one(entry, target, observations, deadline))
                     for entry, target, observations in changed
                 )
             )
 
-    def expect(self, entry: Entry) -> None:
     async def _pass(
         self, ready: Sequence[tuple[Entry, TargetState]], collected: Sequence[Mapping[str, Observation]]
     ) -> list[tuple[Entry, TargetState, Mapping[str, Observation]]]:
@@ -184,6 +183,7 @@ class Reconciler:
             and entry.steady.holds(entry.policy, observations, target, entry.memory, now)
         )
 
+    def expect(self, entry: Entry) -> None:
         """Tell the collector what a policy will ask for, so that shared questions cover it from the first."""
         self._collector.expect(self._requests(entry, {}))
 
@@ -276,12 +276,12 @@ class Reconciler:
     ) -> None:
         assert entry.policy is not None
         now = self._clock()
-        if was_paused(entry):
         was, entry.gist, journal = entry.gist, None, entry.journal
         entry.steady = entry.refusal = None
+        if was_paused(entry):
             await self._announcer.tell_pause(entry, target, None, now, deadline)
-        memory = await self._returned(entry, target, await self._settled(entry, target, deadline), now, deadline)
         before = entry.memory
+        memory = await self._returned(entry, target, await self._settled(entry, target, deadline), now, deadline)
         with self._tracing.span("decide"):
             decision = decide(entry.policy, observations, target, memory, now)
         trace_id = self._tracing.trace_id() if decision.commands or decision.notices else ""
@@ -414,10 +414,10 @@ class Reconciler:
         EVALUATIONS.labels("refused").inc()
 
     async def _write_ready(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
-        ready = condition(
         if refusal == entry.refusal:
             return
         entry.gist = entry.steady = entry.refusal = None
+        ready = condition(
             ConditionType.READY,
             refusal.status,
             refusal.reason,
@@ -456,11 +456,11 @@ class Reconciler:
             log.exception("%s/%s: the evaluation failed", *entry.key)
             EVALUATIONS.labels("error").inc()
             await self._tell_failure(entry, error)
-
         finally:
             # Whatever else is still under way in the batch.
             if self.scheduler is not None:
                 self.scheduler.done(entry)
+
     async def _tell_failure(self, entry: Entry, error: Exception) -> None:
         try:
             refusal = Refusal("False", "EvaluationFailed", f"the evaluation failed: {type(error).__name__}")
