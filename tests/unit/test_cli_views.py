@@ -331,7 +331,9 @@ def test_a_wrong_call_is_2(arguments: list[str]) -> None:
         (["re"], "replay", 4),
         (["status", "-"], "--watch", 4),
         (["status", "-o", ""], "json", 4),
+        (["convert", "--output", "y"], "yaml", 4),
         (["lint", ""], "", 0),
+        (["explain", "--kubeconfig", "/nowhere", ""], "", 4),
     ],
 )
 def test_completion_as_kubectl_asks_for_it(words: list[str], some: str, directive: int) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from resilience_operator.api.v1alpha1 import parse_policy
 from resilience_operator.cli.cluster import Access, deadline, with_kube
-from resilience_operator.cli.console import Failed, Output, Wrong, emit, say
+from resilience_operator.cli.console import Failed, Form, Wrong, emit, say
 from resilience_operator.cli.conversion.telling import commented
 from resilience_operator.cli.first.proposal import Found, propose
 from resilience_operator.cli.first.survey import SHORTEST, kind_and_name, read_workload, survey
@@ -21,7 +21,7 @@ def begin(
     workload: str,
     namespace: str,
     access: Access,
-    output: Output,
+    output: Form,
     *,
     source: str,
     prometheus_url: str | None,
@@ -42,7 +42,7 @@ def begin(
     found = with_kube(access, work)
     policy, told = propose(found)
     parse_policy(policy)
-    if output is Output.JSON:
+    if output is Form.JSON:
         emit({"policy": policy, "found": told}, output)
     else:
         family = f", as the family {found.family} has it" if found.family else ""

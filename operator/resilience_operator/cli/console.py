@@ -41,6 +41,13 @@ class Output(StrEnum):
     YAML = "yaml"
 
 
+class Form(StrEnum):
+    """Forms of a policy that is printed."""
+
+    YAML = "yaml"
+    JSON = "json"
+
+
 class Failed(Exception):  # noqa: N818 - it says what is so
     """The command cannot do what was asked: one line for people, and the exit code."""
 
@@ -73,9 +80,9 @@ def say(message: str) -> None:
     print(f"{PROGRAM}: {message}", file=sys.stderr)
 
 
-def emit(document: Any, output: Output) -> None:
+def emit(document: Any, output: Output | Form) -> None:
     """A document as JSON or YAML on standard output."""
-    if output is Output.JSON:
+    if output.value == Output.JSON:
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110), end="")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from resilience_operator.cli.console import Failed, Output, emit, say
+from resilience_operator.cli.console import Failed, Form, emit, say
 from resilience_operator.cli.conversion.convert import Converted, convert_all
 from resilience_operator.cli.conversion.telling import commented, joined
 from resilience_operator.cli.documents import documents
 
 
-def convert(files: Iterable[str], output: Output) -> bool:
+def convert(files: Iterable[str], output: Form) -> bool:
     """Print the policies, tell the remarks. Whether something stands in place of everything. Raises Failed, Wrong."""
     found = convert_all(document.content for file in files for document in documents(file))
     if not found:
@@ -18,7 +18,7 @@ def convert(files: Iterable[str], output: Output) -> bool:
     for one in found:
         for remark in one.remarks:
             say(f"{one.source}: {'LEFT OUT: ' if remark.lost else ''}{remark}")
-    if output is Output.JSON:
+    if output is Form.JSON:
         emit([_document(one) for one in found], output)
     else:
         parts = [commented(one.policy, f"From {one.source}.", _lines(one)) for one in found if one.policy is not None]

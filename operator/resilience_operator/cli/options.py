@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from resilience_operator.cli.console import Output
+from resilience_operator.cli.console import Form, Output
 
 NamespaceOption = Annotated[
     str | None,
@@ -22,7 +22,7 @@ ContextOption = Annotated[
     typer.Option("--context", help="Context of the kubeconfig. Default: its current one.", metavar="CONTEXT"),
 ]
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="Form of the answer.")]
-DocumentOption = Annotated[Output, typer.Option("-o", "--output", help="yaml (table is the same), or json.")]
+FormOption = Annotated[Form, typer.Option("-o", "--output", help="Form of the answer.")]
 PrometheusOption = Annotated[str | None, typer.Option("--prometheus-url", help="Address of Prometheus.", metavar="URL")]
 ConfigOption = Annotated[
     Path | None,

@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from resilience_operator.api.conditions import ConditionType, find_condition
@@ -107,10 +108,11 @@ def _paused(body: dict[str, Any]) -> str:
 
 
 async def _noted(kube: Kube, namespace: str, name: str, so: Callable[[dict[str, Any]], bool]) -> bool:
+    """Whether the operator says so within a while. The change itself is made, so what fails here is no failure."""
     ends = time.monotonic() + NOTED_WITHIN
-    while True:
-        if so(await read_policy(kube, namespace, name)):
-            return True
-        if time.monotonic() >= ends:
-            return False
+    while time.monotonic() < ends:
+        with suppress(CallError):
+            if so(await read_policy(kube, namespace, name)):
+                return True
         await asyncio.sleep(0.25)
+    return False

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from resilience_operator.cli import options
-from resilience_operator.cli.console import EXIT_FAILED, Output
+from resilience_operator.cli.console import EXIT_FAILED, Form
 
 
 def convert(
@@ -15,12 +15,13 @@ def convert(
         list[str],
         typer.Argument(help="Files with HPAs or ScaledObjects; - reads standard input.", metavar="FILE..."),
     ],
-    output: options.DocumentOption = Output.YAML,
+    output: options.FormOption = Form.YAML,
 ) -> None:
-    """Make policies of HorizontalPodAutoscalers (autoscaling/v2) and of KEDA's ScaledObjects. No cluster is needed.
+    """Make policies of HPAs and of KEDA's ScaledObjects.
 
-    The policies only rehearse (mode DryRun). What is not the same afterwards is told as comments and on standard
-    error; the exit code is 1 when something was left out.
+    HPAs are those of autoscaling/v2. No cluster is needed. The policies only rehearse (mode DryRun). What is
+    not the same afterwards is told as comments and on standard error; the exit code is 1 when something was
+    left out.
 
     \b
     Examples:

@@ -14,7 +14,9 @@ def explain(
     kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """One policy in plain words: what each rule sees, what it would take to act, and why it does not.
+    """Tell one policy in plain words, and why it does what it does.
+
+    What each rule sees, what it would take to act, and why it does not.
 
     Also what stands in the way: another autoscaler, a pause by hand, a quarantined revision, missing metrics.
 

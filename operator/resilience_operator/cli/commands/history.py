@@ -14,7 +14,9 @@ def history(
     kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """What was decided, newest first: the change, the rule, the numbers, the trace. The last 20 are kept.
+    """Tell what was decided, the newest first.
+
+    The change, the rule, the numbers, the trace. The last 20 decisions are kept.
 
     \b
     Examples:

@@ -8,7 +8,7 @@ import typer
 
 from resilience_operator.cli import options
 from resilience_operator.cli.cluster import Access, default_namespace
-from resilience_operator.cli.console import Output
+from resilience_operator.cli.console import Form
 
 
 def init(
@@ -28,9 +28,9 @@ def init(
     namespace: options.NamespaceOption = None,
     context: options.ContextOption = None,
     kubeconfig: options.KubeconfigOption = None,
-    output: options.DocumentOption = Output.YAML,
+    output: options.FormOption = Form.YAML,
 ) -> None:
-    """Write a first policy for a workload, from what its Prometheus has recorded of it.
+    """Write a first policy from what Prometheus has recorded.
 
     Asks every family of presets, takes the one that answers, and proposes thresholds above what was normal. The
     policy only rehearses (mode DryRun). It is printed, with what it stands on as comments; progress is told on
@@ -38,7 +38,7 @@ def init(
 
     \b
     Examples:
-      kubectl resilience init checkout --prometheus-url http://127.0.0.1:9090 > policy.yaml
+      kubectl resilience init checkout --prometheus-url http://127.0.0.1:9090
       kubectl resilience init sts/orders -n shop --config operator.yaml --since 2d
       kubectl resilience init checkout --prometheus-url http://127.0.0.1:9090 --apply
     """  # noqa: D301 - the \b tells click to keep the lines

@@ -14,10 +14,10 @@ def lint(
     files: Annotated[list[str], typer.Argument(help="Files with policies; - reads standard input.", metavar="FILE...")],
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """Check policies in files, as the API server and the operator would. No cluster is needed.
+    """Check policies in files, as the API server would.
 
-    Prints `file:line: path: what to change`, and exits with 1 when there is something to change. Documents of
-    other kinds are left out.
+    No cluster is needed. Prints `file:line: path: what to change`, and exits with 1 when there is something to
+    change. Documents of other kinds are left out.
 
     \b
     Examples:

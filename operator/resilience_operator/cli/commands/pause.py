@@ -23,10 +23,10 @@ def pause(
     kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """Make the operator keep its hands off: it neither looks nor acts, until the time is over.
+    """Leave a policy alone for a while.
 
-    Nothing is undone: pods stay as they are, and a rollout that the operator paused stays paused. Pausing again
-    changes the reason and the end.
+    The operator neither looks nor acts until the time is over. Nothing is undone: pods stay as they are, and a
+    rollout that the operator paused stays paused. Pausing again changes the reason and the end.
 
     \b
     Examples:
@@ -46,7 +46,9 @@ def resume(
     kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """End a pause: the operator goes on. It is the policy that is resumed, never a rollout.
+    """End a pause, so that the operator goes on.
+
+    It is the policy that is resumed, never a rollout.
 
     \b
     Examples:

@@ -44,7 +44,7 @@ def replay(
     output: options.OutputOption = Output.TABLE,
     picture: options.PictureOption = None,
 ) -> None:
-    """Run a policy over recorded metrics: what would it have done, and when?
+    """Run a policy over recorded metrics: what would it have done?
 
     Decides by the operator's own code, as a dry run on the past: what it would have done is laid over what was
     recorded. Nothing is changed anywhere. Metrics come from Prometheus (--prometheus-url, --config or

@@ -21,10 +21,10 @@ def simulate(
     output: options.OutputOption = Output.TABLE,
     picture: options.PictureOption = None,
 ) -> None:
-    """Try a policy on a scenario: a load, releases, outages. No cluster is needed.
+    """Try a policy on a scenario: a load, releases, outages.
 
-    The policy decides by the operator's own code; the service exists only in numbers. Where the scenario says
-    what is expected, the exit code is 1 when it does not come.
+    No cluster is needed. The policy decides by the operator's own code; the service exists only in numbers.
+    Where the scenario says what is expected, the exit code is 1 when it does not come.
 
     \b
     Examples:

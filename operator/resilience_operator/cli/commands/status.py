@@ -20,7 +20,7 @@ def status(
     kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """All policies at a glance, the worst first.
+    """Show all policies at a glance, the worst first.
 
     STATE is one word: Ok, or the worst of what is so (InvalidSpec, HeldPaused, Breach, AtMaximum, Unmeasured, …).
 
