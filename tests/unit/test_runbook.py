@@ -1,4 +1,4 @@
-"""The runbook has a heading for each alert and each reason of a condition, and none for anything else."""
+"""What is told about alerts, reasons and metrics is what there is."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ import re
 from pathlib import Path
 
 import yaml
+from prometheus_client import REGISTRY
 
 from resilience_operator.api.conditions import REASONS
+from resilience_operator.runtime import metrics
+from resilience_operator.runtime.census import Census
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "manifests" / "monitoring"
@@ -53,3 +56,17 @@ def test_the_dashboards_panels_have_places_and_sentences() -> None:
         assert not cells & taken, panel["title"]
         taken |= cells
         assert panel["type"] == "row" or panel["description"], panel["title"]
+
+
+def test_no_metric_is_missing_in_the_list() -> None:
+    page = (ROOT / "docs" / "observability.md").read_text()
+    section = page[page.index("## Metrics") : page.index("## Alerts")]
+    listed = {
+        name.removesuffix("_total").removesuffix("_info")
+        for line in section.splitlines()
+        if line.startswith("| `resilience_")
+        for name in re.findall(r"`(resilience_\w+)`", line.split("|")[1])
+    }
+    assert metrics.LEADER, "the metrics are made when they are imported"
+    told = {f.name for f in (*REGISTRY.collect(), *Census((), lambda _: True).collect())}
+    assert {name for name in told if name.startswith("resilience_")} - listed == set()
