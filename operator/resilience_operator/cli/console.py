@@ -31,6 +31,8 @@ PROGRAM = "kubectl resilience"
 
 _WRAPPED = ("SIGNALS", "LAST DECISION", "WHY", "MESSAGE")
 """Columns that may take several lines, where a terminal is too narrow for all."""
+_LEAST = 24
+"""Characters to which such a column may shrink."""
 
 
 class Output(StrEnum):
@@ -88,9 +90,14 @@ def emit(document: Any, output: Output | Form) -> None:
         print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110), end="")
 
 
-def columns(headers: Sequence[str], rows: Sequence[Sequence[str | Cell]]) -> Table | str:
-    """A table for a terminal; for a pipe the same as aligned text, one line a row, nothing cut."""
+def columns(headers: Sequence[str], rows: Sequence[Sequence[str | Cell]]) -> Table | Text | str:
+    """A table for a terminal; for a pipe the same as aligned text, one line a row, nothing cut.
+
+    On a narrow terminal long columns stand below their row.
+    """
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
+    if sys.stdout.isatty() and _too_narrow(headers, cells):
+        return _stacked(headers, cells)
     if sys.stdout.isatty():
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
         for header in headers:
@@ -104,6 +111,34 @@ def columns(headers: Sequence[str], rows: Sequence[Sequence[str | Cell]]) -> Tab
     return "\n".join(
         "   ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
     )
+
+
+def _widths(headers: Sequence[str], cells: Sequence[Sequence[Cell]]) -> list[int]:
+    return [max(len(header), *(len(row[n].text) for row in cells), 0) for n, header in enumerate(headers)]
+
+
+def _too_narrow(headers: Sequence[str], cells: Sequence[Sequence[Cell]]) -> bool:
+    widths = (
+        min(width, _LEAST) if header in _WRAPPED else width
+        for header, width in zip(headers, _widths(headers, cells), strict=True)
+    )
+    return sum(width + 2 for width in widths) > out().width
+
+
+def _stacked(headers: Sequence[str], cells: Sequence[Sequence[Cell]]) -> Text:
+    """Short columns in a line, and what is long below it."""
+    widths = _widths(headers, cells)
+    short = [n for n, header in enumerate(headers) if header not in _WRAPPED]
+    lines = [Text("  ".join(headers[n].ljust(widths[n]) for n in short).rstrip(), style="bold")]
+    for row in cells:
+        parts = [Text(row[n].text.ljust(widths[n]), style=row[n].style) for n in short]
+        lines.append(Text("  ").join(parts))
+        lines += [
+            Text(f"    {headers[n].lower()}: {cell.text}", style=cell.style)
+            for n, cell in enumerate(row)
+            if n not in short and cell.text
+        ]
+    return Text("\n").join(lines)
 
 
 def show(what: Table | Text | str) -> None:

@@ -81,7 +81,7 @@ def _show(rows: Sequence[Row], everywhere: bool, output: Output) -> None:
         emit([document(row) for row in rows], output)
 
 
-def _table(rows: Sequence[Row], everywhere: bool) -> Table | str:
+def _table(rows: Sequence[Row], everywhere: bool) -> Table | Text | str:
     now = time.time()
     headers = ("NAMESPACE", *overview.HEADERS) if everywhere else overview.HEADERS
     before = [[Cell(row.namespace)] if everywhere else [] for row in rows]
