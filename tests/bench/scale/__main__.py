@@ -81,7 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         scrape=options.scrape,
         peer=int(peer) if peer else None,
     )
-    signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGINT))
+    # Both, whatever was inherited: a shell lets what it starts in the background ignore SIGINT.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     say(f"{title(plan)}; {usage.machine()}")
     try:
         found = asyncio.run(run(options, plan))

@@ -16,8 +16,6 @@ CUSTOM_NAMESPACE = "scale-custom"
 CALM, CRAZY = 0.03, 10.0
 """Cores. A pod asks for 0.1. The second is so much that the first scrape after the step proves it."""
 
-WINDOW = "10s"
-
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -149,12 +147,12 @@ def replica_set_status(pods: int, generation: int) -> Obj:
     return {"status": {"observedGeneration": generation, **counts}}
 
 
-def policy(member: Member, interval: float) -> Obj:
+def policy(member: Member, interval: float, window: str) -> Obj:
     """Three preset signals and three rules: the founding ones, without their holds, so that one look is enough."""
     signals: list[Obj] = [
-        {"name": "cpu", "preset": "cpu", "window": WINDOW},
-        {"name": "latency-p99", "preset": "latency-p99", "window": WINDOW, "minSamples": 20},
-        {"name": "error-rate", "preset": "error-rate", "window": WINDOW, "minSamples": 20},
+        {"name": "cpu", "preset": "cpu", "window": window},
+        {"name": "latency-p99", "preset": "latency-p99", "window": window, "minSamples": 20},
+        {"name": "error-rate", "preset": "error-rate", "window": window, "minSamples": 20},
     ]
     rules: list[Obj] = [
         {"name": "busy", "when": {"signal": "cpu", "above": "70%"}, "then": [{"scaleUp": {"pods": 1}}]},
@@ -172,7 +170,7 @@ def policy(member: Member, interval: float) -> Obj:
     return _policy(member, interval, signals, rules)
 
 
-def asking_policy(member: Member, interval: float) -> Obj:
+def asking_policy(member: Member, interval: float, window: str) -> Obj:
     """Two queries of its own, which no other policy shares."""
     pod = '{namespace="{{namespace}}", pod=~"{{pods}}"}'
     signals: list[Obj] = [
@@ -180,7 +178,7 @@ def asking_policy(member: Member, interval: float) -> Obj:
         {"name": "served", "query": f"sum(rate(http_requests_total{pod}[{{{{window}}}}]))"},
     ]
     for signal in signals:
-        signal |= {"window": WINDOW, "unit": "number"}
+        signal |= {"window": window, "unit": "number"}
     rules: list[Obj] = [
         {"name": name, "when": {"signal": name, "above": above}, "then": [{"scaleUp": {"pods": 1}}]}
         for name, above in (("busy", 5), ("served", 5000))

@@ -69,6 +69,7 @@ class Experiment:
         rest = stage.members
         if "linear" in plan.parts:
             await self._grow(some)
+            await stage.scraped()
             for interval in plan.intervals[:2]:
                 if await self._at(some, interval):
                     await self._window(some, interval, plan.window)
@@ -78,7 +79,7 @@ class Experiment:
         await self._grow(rest)
         if "custom" in plan.parts:
             await stage.controller.make(stage.asking)
-        await stage.until_scraped()
+        await stage.scraped()
         if "start" in plan.parts:
             await self._first_start({m.name for m in rest})
         for interval in plan.intervals:

@@ -116,7 +116,7 @@ async def first_evaluations(stage: Stage, *arguments: str, policies: int) -> flo
     """Start an operator; from its start to as many evaluations as there are policies."""
     began = time.monotonic()
     await stage.start(*arguments)
-    while (await stage.page()).total("resilience_evaluations_total") < policies:
+    while (await stage.page()).total("resilience_evaluations_total", result="evaluated") < policies:
         if time.monotonic() - began > PATIENCE:
             return float("inf")
         await asyncio.sleep(0.2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,7 @@ class Stage:
         self.controller = Controller(api)
         self.operator: Operator | None = None
         self._scrape = scrape
+        self._window = f"{max(10, math.ceil(4 * scrape))}s"
         self._port = free_port()
         self._http = aiohttp.ClientSession()
 
@@ -72,7 +74,10 @@ class Stage:
     def _exporting(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tests.bench.scale.exporter", f"--port={self._port}"]
         command += [f"--policies={len(self.members)}", f"--asking={len(self.asking)}"]
-        process = _Ended(command, cwd=ROOT)
+        return _Ended(command, cwd=ROOT)
+
+    async def scraped(self) -> None:
+        """Let Prometheus read the exporter; return when it has enough of every page to answer rates."""
         address = f"127.0.0.1:{self._port}"
         targets = [
             {
@@ -88,11 +93,7 @@ class Stage:
             for part in range(exporter.PARTS)
         ]
         (self.cluster.layout.scrape_targets / "scale.json").write_text(json.dumps(targets))
-        return process
-
-    async def until_scraped(self) -> None:
-        """Return when Prometheus has enough of every page to answer rates."""
-        query = f"count(count_over_time(http_requests_total{{code='200'}}[{crowd.WINDOW}]) > 2)"
+        query = f"count(count_over_time(http_requests_total{{code='200'}}[{self._window}]) > 2)"
         url = f"{self.cluster.prometheus_url}/api/v1/query"
         wanted = len(self.members) + len(self.asking)
         for _ in range(120):
@@ -114,7 +115,7 @@ class Stage:
 
         async def create(member: Member) -> None:
             own = member.namespace == crowd.CUSTOM_NAMESPACE
-            body = (crowd.asking_policy if own else crowd.policy)(member, interval)
+            body = (crowd.asking_policy if own else crowd.policy)(member, interval, self._window)
             await self.api.call("POST", crowd.policies(member.namespace), body, fieldValidation="Strict")
 
         await for_all(members, create)
@@ -130,12 +131,12 @@ class Stage:
         await for_all(members[1:], lambda m: self.api.call("PATCH", m.policy_path, body))
         return True
 
-    async def start(self, *arguments: str, prometheus_url: str | None = None) -> Operator:
+    async def start(self, *arguments: str) -> Operator:
         """A fresh operator process, ready; the one before is stopped."""
         await asyncio.to_thread(self.stop)
         identity = operator_kubeconfig(self.cluster, self._folder / "kubeconfig")
-        url = prometheus_url or self.cluster.prometheus_url
-        self.operator = Operator(identity, url, self._folder / "operator.log", arguments)
+        log = self._folder / "operator.log"
+        self.operator = Operator(identity, self.cluster.prometheus_url, log, arguments)
         await asyncio.to_thread(self.operator.start)
         return self.operator
 

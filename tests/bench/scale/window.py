@@ -63,7 +63,7 @@ async def measure(stage: Stage, seconds: float, interval: float, policies: int, 
     after, answered = await stage.page(), await stage.queries()
     them = usage.of([peer]) if peer else None
     requests = audit.requests(stage.cluster.audit_log, offset)
-    total, lag = "resilience_evaluations_total", (before.buckets(LAG), after.buckets(LAG))
+    lag = (before.buckets(LAG), after.buckets(LAG))
     skipped = "resilience_evaluations_skipped_total"
     return Window(
         seconds=took,
@@ -74,7 +74,7 @@ async def measure(stage: Stage, seconds: float, interval: float, policies: int, 
         most=spent.most,
         control_plane=(planes.cpu - plane.cpu) / took,
         queries=answered - asked,
-        evaluations=after.total(total) - before.total(total),
+        evaluations=after.total(total, result="evaluated") - before.total(total, result="evaluated"),
         skipped=after.total(skipped) - before.total(skipped),
         lag=(quantile(0.5, *lag), quantile(0.99, *lag)),
         writes=Counter(str(r.right) for r in requests if r.right.verb not in LOOKS),
