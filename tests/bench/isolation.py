@@ -38,8 +38,8 @@ INTERVAL = 15.0
 OTHERS, HANGING = 120, 20
 STEPS = 50
 """Of the others, whose load jumps in each part."""
-OWN = 500
-"""Of the crowd, which ask two queries of their own each."""
+OWN = 0.1
+"""Share of the crowd that asks two queries of its own each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +132,9 @@ async def run(options: argparse.Namespace) -> tuple[Part, Part]:
                 say(f"{OTHERS} policies are alone")
                 alone = await measure(stage, OTHERS, sample.take(STEPS))
                 say(f"now come {options.policies:,} in one namespace, {HANGING} that hang and one that raises")
-                await guard(stage, stage.asking[:OWN], own=True)
-                await guard(stage, stage.asking[OWN:])
+                own = round(OWN * options.policies)
+                await guard(stage, stage.asking[:own], own=True)
+                await guard(stage, stage.asking[own:])
                 await guard(stage, hanging, {"name": "hanging"})
                 await guard(stage, raising, {"type": "rogue"}, own=True)
                 await stage.until_calm()

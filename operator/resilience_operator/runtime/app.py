@@ -124,7 +124,7 @@ class App:
         kopf_stop = asyncio.Event()
         watching = asyncio.create_task(
             kopf.operator(
-                registry=registry(self._on_policy, self._config.kubeconfig),
+                registry=registry(self._on_policy, self._config.kubeconfig, lambda: end_on_signals(stop)),
                 settings=settings(),
                 standalone=True,
                 identity=IDENTITY,
@@ -135,26 +135,24 @@ class App:
             name="kopf",
         )
         relisting = asyncio.create_task(self._relist(stop), name="relist")
-        async with (
-            self._notifiers.working(),
-            self._targets.watching(),
-            self._zones.watching(),
-            self._leader.leading(),
-        ):
-            self._scheduling = asyncio.create_task(self._schedule(stop), name="scheduler")
-            ended: asyncio.Task[Any] = asyncio.create_task(stop.wait())
-            done, _ = await asyncio.wait(
-                (watching, self._scheduling, relisting, ended), return_when=asyncio.FIRST_COMPLETED
-            )
-            unexpected = [task for task in done if task is not ended]
-            stop.set()
-            # kopf may hang when it is cancelled; its own flag ends it.
-            kopf_stop.set()
-            await asyncio.gather(self._scheduling, relisting, ended, return_exceptions=True)
-            await self._errands.end()
+        async with self._notifiers.working(), self._targets.watching(), self._zones.watching():
+            async with self._leader.leading():
+                self._scheduling = asyncio.create_task(self._schedule(stop), name="scheduler")
+                ended: asyncio.Task[Any] = asyncio.create_task(stop.wait())
+                done, _ = await asyncio.wait(
+                    (watching, self._scheduling, relisting, ended), return_when=asyncio.FIRST_COMPLETED
+                )
+                unexpected = [task for task in done if task is not ended]
+                stop.set()
+                # kopf may hang when it is cancelled; its own flag ends it.
+                kopf_stop.set()
+                await asyncio.gather(self._scheduling, relisting, ended, return_exceptions=True)
+                await self._errands.end()
+                for task in self._tasks:
+                    task.cancel()
+                await asyncio.gather(*self._tasks, return_exceptions=True)
+            # Only now that another replica may lead: kopf writes nothing, and takes seconds to end.
             await asyncio.wait((watching,), timeout=5.0)
-            for task in self._tasks:
-                task.cancel()
         for task in unexpected:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
@@ -299,12 +297,17 @@ def _tracing(config: Config) -> Iterator[Tracing]:
         yield tracing
 
 
-async def run(config: Config) -> None:
-    """Run an operator until SIGTERM or SIGINT. Raises NoCluster, and what ended it unexpectedly."""
-    stop = asyncio.Event()
+def end_on_signals(stop: asyncio.Event) -> None:
+    """Set `stop` on SIGTERM and SIGINT, whoever handled them before."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+
+
+async def run(config: Config) -> None:
+    """Run an operator until SIGTERM or SIGINT. Raises NoCluster, and what ended it unexpectedly."""
+    stop = asyncio.Event()
+    end_on_signals(stop)
     async with AsyncExitStack() as stack:
         tracing = stack.enter_context(_tracing(config))
         retry = ObservedRetry(tracing=tracing)

@@ -6,6 +6,7 @@ gap, so a full list sweeps behind it every few minutes (`runtime.app`).
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -23,9 +24,17 @@ OnPolicy = Callable[[str | None, Mapping[str, Any]], None]
 """Event type (None for what was there at the start) and the object."""
 
 
-def registry(on_policy: OnPolicy, kubeconfig: Path | None) -> kopf.OperatorRegistry:
-    """A registry with the one handler there is, and the login."""
+def registry(on_policy: OnPolicy, kubeconfig: Path | None, on_started: Callable[[], None]) -> kopf.OperatorRegistry:
+    """A registry with the one handler there is, and the login.
+
+    on_started: called when kopf has taken the process' signals, to take them back: it would spend 5 s on ending first.
+    """
     found = kopf.OperatorRegistry()
+
+    @kopf.on.startup(registry=found)
+    async def started(**_: Any) -> None:
+        # Kopf takes the signals right after this handler's turn.
+        asyncio.get_running_loop().call_soon(on_started)
 
     # A coroutine, though it awaits nothing: kopf runs plain functions in other threads.
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=found)
