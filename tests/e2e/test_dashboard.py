@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests import browser as chromium
 from tests.cluster import Cluster
@@ -48,6 +48,11 @@ def browser() -> Iterator[Browser]:
         found.close()
 
 
+def is_wrong(message: ConsoleMessage) -> bool:
+    """Whether it is an error of the page's own; that the operator has ended is none."""
+    return message.type == "error" and "net::ERR_" not in message.text
+
+
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
     """Opens pages that fail the test when a script fails or the content security policy refuses something."""
@@ -58,7 +63,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         page = browser.new_context(**options).new_page()
         page.set_default_timeout(PATIENCE * 1000)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("console", lambda message: wrong.append(message.text) if is_wrong(message) else None)
         page.goto(url)
         pages.append(page)
         return page
@@ -253,6 +258,10 @@ def test_a_standby_says_so_and_the_doors_are_shut(
     expect(page.locator("#words")).to_contain_text("nothing to do: it acts on cpu above 70% for 10s")
     expect(page.locator("figure")).to_have_count(0)
     accessible(page)
+    # Whoever is still looking does not hold up the end, and is told.
+    expect(page.locator("#live")).to_have_text("Live")
+    assert standby.stop() == 0
+    expect(page.locator("#live")).to_contain_text("No connection")
 
     assert off.get("/")[0] == 404
     assert off.get("/api/policies")[0] == 404

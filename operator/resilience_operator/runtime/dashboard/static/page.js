@@ -51,7 +51,8 @@ const POLL = 15000;
 
 /**
  * Call `show` with what `what` (policies or policy) answers to `query`, now and whenever it changes; returns a function
- * that ends it. Where the stream is refused or breaks it asks now and then. The page says how it stands.
+ * that ends it. Where the stream is refused or breaks it asks now and then. The page says how it stands. A page that
+ * nobody sees asks for nothing.
  */
 export function follow(what, query, show) {
   const status = document.getElementById("live");
@@ -71,6 +72,7 @@ export function follow(what, query, show) {
   }
 
   function listen() {
+    stop();
     source = new EventSource(`events/${what}?${query}`);
     source.onmessage = (message) => {
       tell("Live");
@@ -95,13 +97,24 @@ export function follow(what, query, show) {
       if (ended) return;
       tell(last ? `No connection: as of ${timeOfDay(last)}` : "No connection", true);
     }
-    timer = setTimeout(listen, POLL);
+    if (!document.hidden) timer = setTimeout(listen, POLL);
   }
 
-  listen();
+  function stop() {
+    clearTimeout(timer);
+    source?.close();
+  }
+
+  function seen() {
+    if (document.hidden) stop();
+    else listen();
+  }
+
+  document.addEventListener("visibilitychange", seen);
+  if (!document.hidden) listen();
   return () => {
     ended = true;
-    clearTimeout(timer);
-    source.close();
+    stop();
+    document.removeEventListener("visibilitychange", seen);
   };
 }
