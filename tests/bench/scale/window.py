@@ -13,6 +13,8 @@ from tests.bench.scale.stage import Stage
 from tests.support import audit
 
 LOOKS = frozenset({"get", "list", "watch"})
+EVALUATED = "resilience_evaluations_total"
+SKIPPED = "resilience_evaluations_skipped_total"
 LAG = "resilience_evaluation_lag_seconds"
 
 
@@ -63,8 +65,7 @@ async def measure(stage: Stage, seconds: float, interval: float, policies: int, 
     after, answered = await stage.page(), await stage.queries()
     them = usage.of([peer]) if peer else None
     requests = audit.requests(stage.cluster.audit_log, offset)
-    lag = (before.buckets(LAG), after.buckets(LAG))
-    skipped = "resilience_evaluations_skipped_total"
+    lag = before.buckets(LAG), after.buckets(LAG)
     return Window(
         seconds=took,
         interval=interval,
@@ -74,8 +75,8 @@ async def measure(stage: Stage, seconds: float, interval: float, policies: int, 
         most=spent.most,
         control_plane=(planes.cpu - plane.cpu) / took,
         queries=answered - asked,
-        evaluations=after.total(total, result="evaluated") - before.total(total, result="evaluated"),
-        skipped=after.total(skipped) - before.total(skipped),
+        evaluations=after.total(EVALUATED, result="evaluated") - before.total(EVALUATED, result="evaluated"),
+        skipped=after.total(SKIPPED) - before.total(SKIPPED),
         lag=(quantile(0.5, *lag), quantile(0.99, *lag)),
         writes=Counter(str(r.right) for r in requests if r.right.verb not in LOOKS),
         peer=((them.cpu - theirs.cpu) / took, them.resident) if them and theirs else None,
