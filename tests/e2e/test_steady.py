@@ -1,0 +1,53 @@
+"""Nothing is written when nothing changed, what changed is written at once, and what is only shown has a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from tests.e2e.test_scaling import CPU_RULE, after_evaluations
+from tests.support.operator import Operator
+from tests.support.waiting import throughout
+from tests.support.world import World
+
+ALERT = [{**CPU_RULE, "then": [{"alert": {}}]}]
+
+
+def shown(world: World) -> str:
+    """CPU as the status shows it."""
+    return next((str(s.get("value", "")) for s in world.status().get("signals", ()) if s["name"] == "cpu"), "")
+
+
+def writes(operator: Operator) -> float:
+    """Of statuses, on whatever account."""
+    return sum(operator.metric("resilience_status_writes_total", why=why) for why in ("verdict", "refresh", "decision"))
+
+
+def test_a_steady_policy_is_not_written_and_a_verdict_is_at_once(
+    world: World, new_operator: Callable[..., Operator]
+) -> None:
+    operator = new_operator(environment={"RESILIENCE_REFRESH_WRITES_PER_SECOND": "0"}).start()
+    world.deployment()
+    world.load.workload(world.namespace, "checkout", cpu_utilisation=0.2)
+    world.policy(rules=ALERT, interval="2s", release={"bake": "0s"})
+    world.until_verdict("cpu", "Ok")
+    world.until(lambda: world.status()["target"]["phase"] == "Stable", "the release is through")
+    world.until(after_evaluations(operator, 2), "it has come to rest")
+    before, wrote = shown(world), writes(operator)
+    world.load.workload(world.namespace, "checkout", cpu_utilisation=0.5)
+    throughout(lambda: writes(operator) == wrote, "nothing is written", until=after_evaluations(operator, 8))
+    assert shown(world) == before
+    world.load.workload(world.namespace, "checkout", cpu_utilisation=0.9)
+    world.until_verdict("cpu", "Pending")
+    world.until_verdict("cpu", "Breach")
+    world.until(lambda: world.told("Alert"), "the breach is told")
+
+
+def test_shown_values_follow_within_the_budget(world: World, new_operator: Callable[..., Operator]) -> None:
+    operator = new_operator(environment={"RESILIENCE_REFRESH_SECONDS": "1"}).start()
+    world.deployment()
+    world.load.workload(world.namespace, "checkout", cpu_utilisation=0.2)
+    world.policy(rules=ALERT, interval="2s", release={"bake": "0s"})
+    world.until_verdict("cpu", "Ok")
+    world.load.workload(world.namespace, "checkout", cpu_utilisation=0.5)
+    world.until(lambda: shown(world) == "50%", "the value is shown")
+    assert operator.metric("resilience_status_writes_total", why="refresh") > 0
