@@ -1,5 +1,5 @@
-"""What the site does to its pages: links to files of the checkout, which are no pages, become the file's name, and a wrong
-one fails the build. The records of decisions are listed as they are found.
+"""What the site does to its pages: links to files of the checkout, which are no pages, become the file's name, and a
+wrong one fails the build. The records of decisions are listed as they are found.
 """
 
 from __future__ import annotations
