@@ -22,6 +22,7 @@ kind: ResiliencePolicy
 metadata: {name: checkout, namespace: shop, generation: 1}
 spec:
   targetRef: {apiVersion: apps/v1, kind: Deployment, name: checkout}
+  interval: 15s
   replicas: {min: 3, max: 20}
   rules:
     - name: cpu-saturation
