@@ -22,7 +22,6 @@ kind: ResiliencePolicy
 metadata: {name: checkout, namespace: shop, generation: 1}
 spec:
   targetRef: {apiVersion: apps/v1, kind: Deployment, name: checkout}
-  interval: 15s
   replicas: {min: 3, max: 20}
   rules:
     - name: cpu-saturation
@@ -34,6 +33,7 @@ spec:
     - name: failing-release
       when: {signal: error-rate, above: 1%}
       then: [{pauseRollout: {}}, {rollback: {after: 30s}}]
+  interval: 15s
 """
 
 Over = Callable[[float], float | None]
