@@ -17,7 +17,7 @@ from resilience_operator.kube.client import Kube
 from resilience_operator.kube.policies import patch_status
 from resilience_operator.resilience import Deadline
 from resilience_operator.runtime.budget import Budget
-from resilience_operator.runtime.entry import Entry, headline
+from resilience_operator.runtime.entry import Entry, headline, packed
 from resilience_operator.runtime.metrics import STATUS_WRITES
 from resilience_operator.status.render import Rendered
 
@@ -81,7 +81,7 @@ class Recorder:
             )
             STATUS_WRITES.labels(why).inc()
             entry.resource_version = str(written["metadata"]["resourceVersion"])
-            entry.raw_status = orjson.dumps(written.get("status") or {})
+            entry.raw_status = packed(written.get("status") or {})
         entry.status = headline(PolicyStatus.model_validate(rendered.body))
         entry.essence = essence
         # Of those that began together, each has its own turn.

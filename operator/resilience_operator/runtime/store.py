@@ -16,7 +16,7 @@ from resilience_operator.decision.codec import UnreadableMemory, load_memory
 from resilience_operator.decision.compile import compile_policy, signals_of
 from resilience_operator.decision.memory import Memory
 from resilience_operator.kube.workloads import epoch
-from resilience_operator.runtime.entry import Entry, TargetKey, headline, phase_of
+from resilience_operator.runtime.entry import Entry, TargetKey, headline, packed, phase_of
 from resilience_operator.runtime.sources import SourceBook
 from resilience_operator.signals.model import Signal
 from resilience_operator.status.render import Journal
@@ -127,14 +127,14 @@ class PolicyStore:
             phase=phase_of(meta["uid"]),
             pause=read_pause(meta.get("annotations")),
         )
-        entry.raw_status = orjson.dumps(body.get("status") or {})
+        entry.raw_status = packed(body.get("status") or {})
         self._read_spec(entry, body)
         self.recall(entry)
         return entry
 
     def _read_status(self, entry: Entry, body: Mapping[str, Any]) -> None:
         status = body.get("status") or {}
-        known, entry.raw_status = entry.raw_status, orjson.dumps(status)
+        known, entry.raw_status = entry.raw_status, packed(status)
         if entry.raw_status != known and status.get("memory") != orjson.loads(known).get("memory"):
             # Not of this process' writing: another leader went on with the policy.
             self.recall(entry)
