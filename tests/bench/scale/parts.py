@@ -121,9 +121,9 @@ class Experiment:
             self._interval = interval
         return True
 
-    async def _started(self, policies: int, *arguments: str) -> float:
+    async def _started(self, policies: int, **environment: str) -> float:
         """Start an operator; seconds until as many evaluations as there are policies."""
-        took = await reaction.first_evaluations(self._stage, *arguments, policies=policies)
+        took = await reaction.first_evaluations(self._stage, policies, **environment)
         say(f"  operator {self._stage.pid}: {policies} evaluations after {took:.1f} s")
         return took
 
@@ -187,7 +187,7 @@ class Experiment:
     async def _writes(self) -> None:
         stage, plan = self._stage, self._plan
         stage.stop()
-        self.results.restart = await self._started(plan.policies, "--refresh-seconds", "0")
+        self.results.restart = await self._started(plan.policies, RESILIENCE_REFRESH_SECONDS="0")
         await stage.until_calm()
         say(f"no refresh of what is only shown, for {plan.window:.0f} s …")
         found = await window.measure(stage, plan.window, self._interval, plan.policies)

@@ -112,10 +112,10 @@ class Readiness:
                 self._changed.set()
 
 
-async def first_evaluations(stage: Stage, *arguments: str, policies: int) -> float:
+async def first_evaluations(stage: Stage, policies: int, **environment: str) -> float:
     """Start an operator; from its start to as many evaluations as there are policies."""
     began = time.monotonic()
-    await stage.start(*arguments)
+    await stage.start(**environment)
     while (await stage.page()).total("resilience_evaluations_total", result="evaluated") < policies:
         if time.monotonic() - began > PATIENCE:
             return float("inf")

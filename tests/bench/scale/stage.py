@@ -74,7 +74,7 @@ class Stage:
     def _exporting(self) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "tests.bench.scale.exporter", f"--port={self._port}"]
         command += [f"--policies={len(self.members)}", f"--asking={len(self.asking)}"]
-        return _Ended(command, cwd=ROOT)
+        return _Ended(command, cwd=ROOT, start_new_session=True)
 
     async def scraped(self) -> None:
         """Let Prometheus read the exporter; return when it has enough of every page to answer rates."""
@@ -131,12 +131,12 @@ class Stage:
         await for_all(members[1:], lambda m: self.api.call("PATCH", m.policy_path, body))
         return True
 
-    async def start(self, *arguments: str) -> Operator:
+    async def start(self, *arguments: str, **environment: str) -> Operator:
         """A fresh operator process, ready; the one before is stopped."""
         await asyncio.to_thread(self.stop)
         identity = operator_kubeconfig(self.cluster, self._folder / "kubeconfig")
         log = self._folder / "operator.log"
-        self.operator = Operator(identity, self.cluster.prometheus_url, log, arguments)
+        self.operator = Operator(identity, self.cluster.prometheus_url, log, arguments, environment)
         await asyncio.to_thread(self.operator.start)
         return self.operator
 
