@@ -52,6 +52,9 @@ ElectionOption = Annotated[
     bool | None,
     typer.Option("--leader-election/--no-leader-election", help="Act only while holding the Lease."),
 ]
+ShardsOption = Annotated[
+    int | None, typer.Option("--shards", help="Share the policies among the replicas, in so many parts.", metavar="N")
+]
 
 OtlpOption = Annotated[
     str | None,
@@ -79,6 +82,7 @@ def run(
     log_format: LogFormatOption = None,
     log_level: LogLevelOption = None,
     leader_election: ElectionOption = None,
+    shards: ShardsOption = None,
     otlp_endpoint: OtlpOption = None,
 ) -> None:
     """Watch the policies and act on them until told to stop (SIGTERM, Ctrl-C).
@@ -98,6 +102,7 @@ def run(
         "log_format": log_format,
         "log_level": log_level,
         "leader_election": leader_election,
+        "shards": shards,
         "otlp_endpoint": otlp_endpoint,
     }
     loaded = _load(flags, config)

@@ -25,6 +25,7 @@ from resilience_operator import __version__
 from resilience_operator.decision.target import MANAGER
 from resilience_operator.kube.credentials import Credentials
 from resilience_operator.kube.errors import DEPENDENCY, from_answer, from_client, from_status_object
+from resilience_operator.kube.paths import namespace_of
 from resilience_operator.resilience import CallError, Deadline, GiveUp, Gone, Retry, RetryHook, RetryPolicy, TryAgain
 
 log = logging.getLogger(__name__)
@@ -33,8 +34,8 @@ Obj = dict[str, Any]
 """An object as the API server sent it."""
 Query = Mapping[str, str | int | bool]
 
-Fence = Callable[[], bool]
-"""Whether this process may write at this very moment."""
+Fence = Callable[[str], bool]
+"""Whether this process may write in a namespace at this very moment."""
 
 FIELD_MANAGER = MANAGER
 CALL_TIMEOUT = 10.0
@@ -102,7 +103,8 @@ class Kube:
     ) -> AsyncIterator[Kube]:
         """Opens a connection pool: the kubeconfig given, else the pod's service account, else the default.
 
-        context: of the kubeconfig; default its current one. call_timeout: seconds an attempt may take. connections: sockets at most, watches included.
+        context: of the kubeconfig; default its current one.
+        call_timeout: seconds an attempt may take. connections: sockets at most, watches included.
         Raises NoCluster when nothing is configured; nothing is called yet.
         """
         credentials = await Credentials.find(kubeconfig, context)
@@ -117,7 +119,7 @@ class Kube:
             await api.close()
 
     def fenced(self, fence: Fence) -> Kube:
-        """The same connection, on which nothing is written while `fence()` is false."""
+        """The same connection, on which nothing is written in a namespace while `fence` is false for it."""
         return Kube(
             self._api,
             self._credentials,
@@ -263,7 +265,7 @@ class Kube:
     ) -> Obj:
         async def attempt() -> Obj:
             # Asked before each attempt, not each call: a retry may come long after the first.
-            if self._fence is not None and method != "GET" and not self._fence():
+            if self._fence is not None and method != "GET" and not self._fence(namespace_of(path)):
                 raise GiveUp("this process may not write any more", dependency=DEPENDENCY, reason="fenced")
             timeout = aiohttp.ClientTimeout(
                 total=max(0.001, deadline.timeout(self._call_timeout)), sock_connect=CONNECT_TIMEOUT

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,11 @@ class Resource:
         """The path of one object, or of a subresource of it (`status`, `scale`)."""
         path = f"{self.collection(namespace)}/{_segment(name)}"
         return f"{path}/{subresource}" if subresource else path
+
+
+def namespace_of(path: str) -> str:
+    """The namespace in a path of this module's; empty where it has none."""
+    return unquote(path.partition("/namespaces/")[2].partition("/")[0])
 
 
 def _segment(text: str) -> str:

@@ -29,7 +29,7 @@ from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.handlers import registry, settings
 from resilience_operator.runtime.health import Health
 from resilience_operator.runtime.heap import keep_set_aside
-from resilience_operator.runtime.leadership import Leader
+from resilience_operator.runtime.leadership import Leader, Namespaces
 from resilience_operator.runtime.metrics import POLICIES, POLICIES_OWNED, expect_breakers, tell_breaker
 from resilience_operator.runtime.plugged import Plugged, plug_in
 from resilience_operator.runtime.reconcile import Reconciler
@@ -47,7 +47,7 @@ from resilience_operator.signals.collect import Collector
 log = logging.getLogger(__name__)
 
 SPREAD = 2.0
-"""Seconds over which a new leader begins with the policies."""
+"""Seconds over which a replica begins with the policies that have become its own."""
 
 IDENTITY: Any = "resilience-operator"
 """kopf's name for this process, which it would else make from the user's: a container's may have none."""
@@ -63,9 +63,11 @@ class App:
         self._config = config
         self._stop = stop
         self._missing = asyncio.Event()
-        self._leader = leader = Leader(kube, config, on_started=self._started_leading, on_lost=stop.set)
+        self._leader = leader = Leader(
+            kube, config, ready=self._read, busy=self._busy, on_gained=self._gained, on_lost=stop.set
+        )
         # Whatever is written goes through the fence; only the election itself does not.
-        self._kube = kube = kube.fenced(leader.is_leader)
+        self._kube = kube = kube.fenced(leader.may_write)
         self._store = PolicyStore(dry_run=config.dry_run, sources=plugged.book)
         self._targets = Targets(kube, config.namespaces, self._target_changed)
         self._zones = Zones(kube, watch=config.watches_nodes, on_change=self._zones_changed)
@@ -98,17 +100,17 @@ class App:
         # Deleted between this process' own list and kopf's, a policy is told of by neither.
         self._reconciler.on_missing = self._missing.set
         self._tasks: set[asyncio.Task[None]] = set()
-        self._listed = False
+        self._listed = asyncio.Event()
         self._scheduling: asyncio.Task[None] | None = None
-        POLICIES_OWNED.set_function(lambda: len(self._store) if self._leader.is_leader() else 0)
         expect_breakers(plugged.sources.names)
-        REGISTRY.register(Census(self._store, lambda _: self._leader.is_leader()))
+        REGISTRY.register(Census(self._store, self._leader.owns))
+        POLICIES_OWNED.set_function(self._owned)
 
     def health(self) -> Health:
         """The checks behind /healthz and /readyz."""
         found = Health()
         found.live["scheduler"] = self._scheduler_alive
-        found.ready["policies"] = lambda: "" if self._listed else "the policies are not listed yet"
+        found.ready["policies"] = lambda: "" if self._listed.is_set() else "the policies are not listed yet"
         found.ready["targets"] = self._targets.not_ready
         return found
 
@@ -116,7 +118,7 @@ class App:
         """The pages about the policies, unless they are turned off."""
         if not self._config.dashboard:
             return None
-        return Dashboard(self._store, lambda _: self._leader.is_leader(), self._targets.get, time.time)
+        return Dashboard(self._store, self._leader.owns, self._targets.get, time.time)
 
     async def run(self) -> None:
         """Watch and evaluate until told to stop, or until leadership is lost."""
@@ -179,16 +181,33 @@ class App:
         if anew:
             self._changed(entry, target)
 
-    def _started_leading(self) -> None:
-        """Look at every policy soon, spread so that thousands do not come at once."""
+    async def _read(self) -> None:
+        """Return when everything there is has been read."""
+        await self._targets.synced()
+        await self._listed.wait()
+
+    def _gained(self, namespaces: Namespaces) -> None:
+        """Look at every policy there soon, spread so that thousands do not come at once."""
         for entry in self._store:
-            self._scheduler.poke(entry, entry.phase * min(entry.interval, SPREAD))
+            if namespaces(entry.namespace):
+                # It may have been ours before: what another replica did since is in the status.
+                self._store.recall(entry)
+                self._errands.forget(entry.uid)
+                self._scheduler.poke(entry, entry.phase * min(entry.interval, SPREAD))
         self._spawn(self._sweep())
+
+    def _busy(self, namespaces: Namespaces) -> bool:
+        """Whether something is under way there that may write."""
+        evaluating = (entry.namespace for entry in self._store if entry.evaluating)
+        return any(namespaces(namespace) for namespace in (*evaluating, *self._cleanup.under_way))
+
+    def _owned(self) -> float:
+        return sum(self._leader.owns(entry.namespace) for entry in self._store)
 
     async def _sweep(self) -> None:
         await self._targets.synced()
-        if self._listed and self._leader.is_leader():
-            await self._cleanup.sweep()
+        if self._listed.is_set():
+            await self._cleanup.sweep(self._leader.owns)
 
     def _changed(self, entry: Entry, target_before: TargetKey | None) -> None:
         self._reconciler.expect(entry)
@@ -217,7 +236,7 @@ class App:
             self._spawn(self._release(target))
 
     async def _release(self, target: TargetKey) -> None:
-        if self._leader.is_leader():
+        if self._leader.owns(target[1]):
             await self._cleanup.release(target)
 
     def _zones_changed(self) -> None:
@@ -264,7 +283,7 @@ class App:
             self._changed(entry, None)
         for entry in gone:
             self._gone(entry)
-        self._listed = True
+        self._listed.set()
         await self._sweep()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

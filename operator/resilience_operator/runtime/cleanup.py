@@ -8,6 +8,8 @@ deleted while no operator ran. Replicas stay as they are: taking pods away becau
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Callable, Collection
 
 from resilience_operator.decision.target import MANAGER, TargetState
 from resilience_operator.kube import events, hpa, mutations
@@ -31,11 +33,18 @@ class Cleanup:
         self._store = store
         self._targets = targets
         self._dry_run = dry_run
+        self._under_way: Counter[str] = Counter()
 
-    async def sweep(self) -> None:
-        """Look at every target that bears a mark of the operator's."""
+    @property
+    def under_way(self) -> Collection[str]:
+        """The namespaces in which something is being given back."""
+        return +self._under_way
+
+    async def sweep(self, within: Callable[[str], bool]) -> None:
+        """Look at every target in these namespaces that bears a mark of the operator's."""
         for key in self._targets.marked():
-            await self.release(key)
+            if within(key[1]):
+                await self.release(key)
 
     async def release(self, key: TargetKey) -> None:
         """Give one target back, unless some policy guards it. Never raises but for cancellation."""
@@ -44,6 +53,7 @@ class Cleanup:
         target = self._targets.get(key)
         if target is None:
             return
+        self._under_way[target.namespace] += 1
         try:
             if target.paused and target.paused_by == MANAGER:
                 await mutations.resume(self._kube, target, deadline=Deadline.after(TIME))
@@ -62,6 +72,8 @@ class Cleanup:
             log.info("%s %s/%s changed while it was given back; looked at again later: %s", *key, error)
         except CallError as error:
             log.warning("%s %s/%s could not be given back yet: %s", *key, error)
+        finally:
+            self._under_way[target.namespace] -= 1
 
     async def _tell(self, target: TargetState, reason: str, message: str) -> None:
         log.info("%s %s/%s: %s", target.kind, target.namespace, target.name, message)

@@ -94,6 +94,15 @@ class Config(BaseSettings):
     ] = False
     lease_namespace: Annotated[str, Field(description="Where the Lease is.")] = "resilience-system"
     lease_name: Annotated[str, Field(description="Name of the Lease.")] = "leader.resilience-operator.io"
+    shards: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=256,
+            description="Divide the policies, by namespace, into so many shards, which the replicas share by the "
+            "Lease; 1: one replica acts. More imply leader_election. Replicas that were told another number wait.",
+        ),
+    ] = 1
 
     @model_validator(mode="after")
     def _one_default(self) -> Self:

@@ -1,4 +1,7 @@
-"""Which replica acts. Several may run; all of them watch, and the one that holds the Lease writes."""
+"""Where this replica acts. Several may run and all of them watch; who writes is settled by one Lease.
+
+Without shards, its holder acts on every policy. With them, the replicas share the namespaces: `kube.roster`.
+"""
 
 from __future__ import annotations
 
@@ -7,67 +10,118 @@ import logging
 import os
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.leases import LeaderElector
+from resilience_operator.kube.sharding import Sharing
+from resilience_operator.kube.shards import shard_of
 from resilience_operator.runtime.config import Config
-from resilience_operator.runtime.metrics import LEADER
+from resilience_operator.runtime.metrics import LEADER, SHARDS_HELD
 
 log = logging.getLogger(__name__)
 
+Namespaces = Callable[[str], bool]
+"""A part of the namespaces: whether one is in it."""
+
 
 class Leadership(Protocol):
-    """Whether this replica may write, asked right before each write."""
+    """Whether this replica acts on the policies of a namespace, asked right before anything is begun there."""
 
-    def is_leader(self) -> bool:
-        """True while no other replica can be acting."""
+    def owns(self, namespace: str) -> bool:
+        """True while no other replica can be acting there."""
         ...
 
 
 class Leader:
     """Takes part in the election, where there is one.
 
-    on_started: called when this replica begins to lead. on_lost: called when it no longer can be sure to; the process
-    is then to end, since what it had begun may not go on.
+    ready: returns when this replica could act; shards are only taken from then on. busy: whether something is under
+    way in one of these namespaces, which are then not given away yet. on_gained: called when this replica begins to
+    act there. on_lost: called when it no longer can be sure to; the process is then to end, since what it had begun
+    may not go on.
     """
 
     def __init__(
-        self, kube: Kube, config: Config, *, on_started: Callable[[], None], on_lost: Callable[[], None]
+        self,
+        kube: Kube,
+        config: Config,
+        *,
+        ready: Callable[[], Awaitable[None]],
+        busy: Callable[[Namespaces], bool],
+        on_gained: Callable[[Namespaces], None],
+        on_lost: Callable[[], None],
     ) -> None:
-        self._on_started = on_started
+        self._ready = ready
+        self._busy = busy
+        self._on_gained = on_gained
+        self._shards = config.shards
         self._elector: LeaderElector | None = None
-        if config.leader_election:
+        self._sharing: Sharing | None = None
+        identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+        if config.shards > 1:
+            self._sharing = Sharing(
+                kube,
+                namespace=config.lease_namespace,
+                name=config.lease_name,
+                identity=identity,
+                shards=config.shards,
+                busy=lambda shard: self._busy(self._within(frozenset((shard,)))),
+                on_gained=lambda shards: self._on_gained(self._within(shards)),
+                on_lost=on_lost,
+            )
+        elif config.leader_election:
             self._elector = LeaderElector(
                 kube,
                 namespace=config.lease_namespace,
                 name=config.lease_name,
-                identity=f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}",
+                identity=identity,
                 on_started=self._started,
                 on_lost=on_lost,
             )
+        SHARDS_HELD.set_function(self._shards_held)
+        LEADER.set_function(lambda: float(self._shards_held() > 0))
 
-    def is_leader(self) -> bool:
-        """Whether this replica may act."""
+    def owns(self, namespace: str) -> bool:
+        """Whether this replica acts in a namespace, and is to go on doing so."""
+        if self._sharing is not None:
+            return self._sharing.roster.keeps(shard_of(namespace, self._shards))
         return self._elector is None or self._elector.is_leader()
+
+    def may_write(self, namespace: str) -> bool:
+        """Whether what this replica has begun in a namespace may still be written. The fence of `Kube.fenced`."""
+        if self._sharing is not None:
+            return self._sharing.roster.holds(shard_of(namespace, self._shards))
+        return self.owns(namespace)
 
     @asynccontextmanager
     async def leading(self) -> AsyncIterator[None]:
-        """Take part until the block ends; the lease is then released."""
-        if self._elector is None:
+        """Take part until the block ends; what is held is then given back."""
+        if self._sharing is not None:
+            task = asyncio.create_task(self._share(self._sharing), name="sharing")
+        elif self._elector is not None:
+            task = asyncio.create_task(self._elector.run(), name="election")
+        else:
             self._started()
             yield
             return
-        task = asyncio.create_task(self._elector.run(), name="election")
         try:
             yield
         finally:
-            LEADER.set(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    async def _share(self, sharing: Sharing) -> None:
+        await self._ready()
+        await sharing.run()
+
     def _started(self) -> None:
-        LEADER.set(1)
-        self._on_started()
+        self._on_gained(lambda _: True)
+
+    def _shards_held(self) -> float:
+        return len(self._sharing.roster.held) if self._sharing is not None else float(self.owns(""))
+
+    def _within(self, shards: frozenset[int]) -> Namespaces:
+        return lambda namespace: shard_of(namespace, self._shards) in shards

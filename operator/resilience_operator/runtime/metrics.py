@@ -65,6 +65,7 @@ NOTIFIER_FAILING = Gauge(
     "resilience_notifier_failing", "1 while the last thing that a notifier was to tell could not be told.", ["notifier"]
 )
 LEADER = Gauge("resilience_leader", "1 while this replica may act.")
+SHARDS_HELD = Gauge("resilience_shards_held", "Shards of the policies in which this replica may act.")
 
 
 def tell_plugin_failure(kind: Kind, plugin: str, message: str, cause: BaseException | None) -> None:

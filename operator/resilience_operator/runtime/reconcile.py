@@ -123,7 +123,8 @@ class Reconciler:
 
     async def evaluate(self, entries: Sequence[Entry]) -> None:
         """Evaluate a batch of policies that read the same metric source. Never raises but for cancellation."""
-        if not self._leadership.is_leader():
+        entries = [entry for entry in entries if self._leadership.owns(entry.namespace)]
+        if not entries:
             return
         with self._tracing.evaluation(len(entries)):
             deadline = Deadline.after(LONGEST_EVALUATION)
@@ -326,7 +327,7 @@ class Reconciler:
             entry.memory = before
             entry.steady = steady_after(decision, observations, target, before)
         # Only now: the status holds the breach that the calls are made for.
-        if self._leadership.is_leader():
+        if self._leadership.owns(entry.namespace):
             for errand in errands:
                 self._errands.begin(entry, target, errand)
         EVALUATIONS.labels("evaluated").inc()
