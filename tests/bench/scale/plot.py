@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from tests.bench.scale.figures import BOUND_CORES, BOUND_REACTION
 from tests.bench.scale.parts import Results
 
-mpl.rcParams["svg.hashsalt"] = "scale"
+mpl.rcParams.update({"svg.hashsalt": "scale", "svg.fonttype": "none"})
 COLOURS = {15.0: "#0072b2", 5.0: "#d55e00", 2.0: "#009e73"}
 
 
@@ -25,7 +25,7 @@ def draw(found: Results, path: Path) -> None:
             costs.plot(*zip(*points, strict=True), marker="o", color=colour, label=f"every {interval:g} s")
             if (bound := BOUND_CORES.get(interval)) is not None:
                 costs.plot(points[-1][0], bound, marker="_", markersize=18, color=colour)
-    costs.set(xlabel="policies, of three preset signals", ylabel="core", title="CPU of the operator (— its bound)")
+    costs.set(xlabel="policies, of three preset signals", ylabel="core", title="CPU of the operator (— its bounds)")
     costs.set_xlim(left=0)
     costs.set_ylim(bottom=0)
     for interval, r in found.reactions.items():
@@ -34,7 +34,7 @@ def draw(found: Results, path: Path) -> None:
         reactions.step(ranked, shares, where="post", color=colour, label=f"every {interval:g} s")
         for bound, share in zip(BOUND_REACTION.get(interval, ()), (0.5, 0.99), strict=False):
             reactions.plot(bound, share, marker="|", markersize=14, color=colour)
-    title = f"From the step to the patch, one of {found.plan.policies:,} (| its bounds)"
+    title = f"Step → patch, one of {found.plan.policies:,} (| its bounds)"
     reactions.set(xlabel="seconds", ylabel="share of steps", title=title)
     reactions.set_xlim(left=0)
     for axes in (costs, reactions):
