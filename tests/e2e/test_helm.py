@@ -33,6 +33,10 @@ PAIRS = {
     "overlays/dry-run": ["--set=dryRun=true"],
     "overlays/namespaced": ["--set=namespaces={shop}"],
     "overlays/ha": [f"--values={CHART / 'values-ha.yaml'}"],
+    "overlays/sharded": [
+        f"--values={CHART / 'values-ha.yaml'}",
+        '--set-json=extraEnv=[{"name": "RESILIENCE_SHARDS", "value": "16"}]',
+    ],
 }
 """Which values are which kustomization."""
 

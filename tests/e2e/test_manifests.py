@@ -32,7 +32,7 @@ from tests.support.waiting import eventually
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
 SAMPLES = MANIFESTS / "samples"
-OVERLAYS = ["dry-run", "ha", "namespaced"]
+OVERLAYS = ["dry-run", "ha", "namespaced", "sharded"]
 
 VERBS = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
 READ = {"get", "list", "watch"}
@@ -179,6 +179,15 @@ class TestOverlays:
             "topology.kubernetes.io/zone": "DoNotSchedule",
             "kubernetes.io/hostname": "DoNotSchedule",
         }
+
+    def test_sharded_is_ha_of_which_all_act_with_no_right_more(self, kubectl: Kubectl) -> None:
+        ha, sharded = (
+            {(each["kind"], each["metadata"]["name"]): each for each in render(kubectl, MANIFESTS / "overlays" / name)}
+            for name in ("ha", "sharded")
+        )
+        environment = sharded["Deployment", "resilience-operator"]["spec"]["template"]["spec"]["containers"][0]["env"]
+        environment.remove({"name": "RESILIENCE_SHARDS", "value": "16"})
+        assert sharded == ha
 
     def test_ha_runs_in_three_zones(self, kubectl: Kubectl, api: client.ApiClient, tmp_path: Path) -> None:
         core, apps = client.CoreV1Api(api), client.AppsV1Api(api)
