@@ -27,7 +27,8 @@ def write_configs(settings: Settings) -> None:
             file = layout.config(name)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
-    for identity in (pki.CONTROLLER_MANAGER, pki.SCHEDULER, pki.KWOK, pki.KUBELET, pki.PROXY, pki.ADMIN):
+    nodes = (pki.KUBELET, pki.PROXY) if settings.real else (pki.KWOK,)
+    for identity in (pki.CONTROLLER_MANAGER, pki.SCHEDULER, *nodes, pki.ADMIN):
         write_kubeconfig(
             settings.kubeconfig if identity is pki.ADMIN else layout.kubeconfig(identity.name),
             settings.server,

@@ -94,6 +94,7 @@ def prepare(world: World, scenario: Scenario, names: list[str]) -> None:
         world.policy(
             name,
             targetRef={"name": name},
+            interval="2s",
             signals=SIGNALS,
             release={"bake": "5s"},
             replicas={"min": 3, "max": 10},

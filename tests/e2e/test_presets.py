@@ -250,6 +250,8 @@ def about(value: float) -> Any:
     return pytest.approx(value, rel=0.08)
 
 
+OWN = 'namespace="{{namespace}}", pod=~"{{pods}}"'
+
 ALL_QUERIES = [
     pytest.param(query, id=f"{family}-{signal}-{part}")
     for family, signal in itertools.chain.from_iterable(
@@ -357,9 +359,9 @@ async def test_custom_queries(exporter: Exporter, collector: Collector) -> None:
             "http-generic",
             "errors",
             unit="ratio",
-            query=f'sum by (pod) (rate({hits}{{pod=~"{{{{pods}}}}", code="500"}}[{{{{window}}}}])) '
-            f'/ sum by (pod) (rate({hits}{{pod=~"{{{{pods}}}}"}}[{{{{window}}}}]))',
-            samples_query=f'sum by (pod) (increase({hits}{{pod=~"{{{{pods}}}}"}}[{{{{window}}}}]))',
+            query=f'sum by (pod) (rate({hits}{{{OWN}, code="500"}}[{{{{window}}}}])) '
+            f"/ sum by (pod) (rate({hits}{{{OWN}}}[{{{{window}}}}]))",
+            samples_query=f"sum by (pod) (increase({hits}{{{OWN}}}[{{{{window}}}}]))",
         ),
     )
     assert per_pod.measured and per_pod.measured.value == about(2.0)

@@ -21,13 +21,14 @@ def test_a_missing_target_is_told_and_found_when_it_comes(world: World, operator
 
 def test_the_older_of_two_policies_on_a_target_acts(world: World, operator: Operator) -> None:
     world.deployment()
-    world.policy("first")
-    world.until(lambda: ready(world, "first") == ("True", "Accepted"), "the first is accepted")
-    world.policy("second")
-    world.until(lambda: ready(world, "second") == ("False", "TargetConflict"), "the second is not")
-    assert "first" in world.condition("Ready", "second")["message"]
-    world.delete_policy("first")
-    world.until(lambda: ready(world, "second") == ("True", "Accepted"), "the second takes over")
+    metas = [world.policy(name)["metadata"] for name in ("first", "second")]
+    # Within one second the API server tells no order; the uid does then.
+    older, younger = (m["name"] for m in sorted(metas, key=lambda m: (m["creationTimestamp"], m["uid"])))
+    world.until(lambda: ready(world, older) == ("True", "Accepted"), "the older is accepted", older)
+    world.until(lambda: ready(world, younger) == ("False", "TargetConflict"), "the younger is not", younger)
+    assert older in world.condition("Ready", younger)["message"]
+    world.delete_policy(older)
+    world.until(lambda: ready(world, younger) == ("True", "Accepted"), "the younger takes over", younger)
 
 
 def test_a_threshold_in_another_unit_is_told(world: World, operator: Operator) -> None:

@@ -21,7 +21,7 @@ def eventually(
     what: str,
     *,
     patience: float = PATIENCE,
-    every: float = 0.1,
+    every: float = 0.25,
     last: Callable[[], object] = str,
 ) -> T:
     """`look()` until it is true, and return it. An exception in it counts as not yet, and is told in the end."""
