@@ -16,6 +16,9 @@ BENCHMARKS = (
     "scaling_stability",
     "release_reaction",
     "dashboard_cost",
+    "evaluation_cost",
+    "failover",
+    "isolation",
     "scale",
 )
 """Those that need no cluster first."""
