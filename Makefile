@@ -13,7 +13,7 @@ CHART_COPIES := crds/resilience-operator.io_resiliencepolicies.yaml manifests/ba
 export PYTHONPATH := operator
 export NODE
 # Side by side where pods are simulated, the long ones first; one after another on the one real node.
-TESTS_simulated := -n 8 --dist load --maxschedchunk 1
+TESTS_simulated := -n 5 --dist load --maxschedchunk 1
 TESTS_real := tests/real
 
 $(VENV)/.stamp: requirements/dev.txt pyproject.toml
