@@ -13,8 +13,8 @@ from tests.real.shopworld import ShopWorld
 from tests.support.clients import call
 from tests.support.waiting import eventually
 
-CALM, BUSY, FLOOD = 20.0, 60.0, 110.0
-"""Requests a second: two pods are half idle, over their requests, and over their limits."""
+CALM, BUSY, FLOOD = 20.0, 60.0, 140.0
+"""Requests a second: two pods are half idle, over their requests, so far over their limits that requests queue up."""
 
 
 def kubectl(cluster: Cluster, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -67,7 +67,7 @@ class TestLoad:
 
 
 class TestRelease:
-    """A version that fails three requests in ten, under load."""
+    """A version that fails one request in five, under load."""
 
     def test_a_bad_one_is_paused_and_rolled_back(self, shop: ShopWorld) -> None:
         bad_release(shop)

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 
 import orjson
@@ -55,11 +56,14 @@ from resilience_operator.status.render import render, render_refusal
 
 log = logging.getLogger(__name__)
 
-LONGEST_EVALUATION = 15.0
-"""Seconds after which an evaluation ends, whatever is missing by then."""
+COLLECT_TIME = 7.0
+"""Seconds that metric sources have to answer, an interval at most."""
 
-ACT_TIME = 8.0
-"""Seconds that are kept for acting and recording after the collecting."""
+LONGEST_WAIT = 15.0
+"""Seconds after which what was found for a batch is too old to decide on: who waits longer is looked at anew."""
+
+ACT_TIME = 12.0
+"""Seconds that a policy has for acting and recording once it has its place."""
 
 SCALE_LABEL = "resilience-operator.io/aggregate-to-scale"
 """ClusterRoles with this label, set to "true", add to what the operator may scale."""
@@ -127,7 +131,7 @@ class Reconciler:
         if not entries:
             return
         with self._tracing.evaluation(len(entries)):
-            deadline = Deadline.after(LONGEST_EVALUATION)
+            deadline = Deadline.after(LONGEST_WAIT)
             scaled = await self._scaled.read(entries, deadline)
             ready: list[tuple[Entry, TargetState]] = []
             refused: list[tuple[Entry, Refusal]] = []
@@ -141,12 +145,12 @@ class Reconciler:
                     self.scheduler.done(entry)
             collected, _ = await asyncio.gather(
                 self._collect(ready, deadline),
-                asyncio.gather(*(self._guarded(e, self._refuse(e, r, deadline)) for e, r in refused)),
+                asyncio.gather(*(self._guarded(e, partial(self._refuse, e, r), deadline) for e, r in refused)),
             )
             changed = await self._pass(ready, collected)
             await asyncio.gather(
                 *(
-                    self._guarded(entry, self._one(entry, target, observations, deadline))
+                    self._guarded(entry, partial(self._one, entry, target, observations), deadline)
                     for entry, target, observations in changed
                 )
             )
@@ -252,7 +256,7 @@ class Reconciler:
             measured = await self._collector.collect(
                 requests,
                 now=self._clock(),
-                deadline=deadline.within(max(2.0, min(within, deadline.remaining() - ACT_TIME))),
+                deadline=deadline.within(min(within, COLLECT_TIME)),
                 max_age=min(1.0, within / 10),
             )
         found = iter(measured)
@@ -432,14 +436,19 @@ class Reconciler:
         if refusal.pause is None:
             entry.refusal = refusal
 
-    async def _guarded(self, entry: Entry, evaluation: Awaitable[None]) -> None:
-        """Contain whatever goes wrong in one policy."""
+    async def _guarded(self, entry: Entry, evaluation: Callable[[Deadline], Awaitable[None]], start: Deadline) -> None:
+        """Contain whatever goes wrong in one policy. start: by when it must have a place."""
         try:
             async with self._workers.one(entry.namespace):
+                if start.expired:
+                    EVALUATIONS.labels("late").inc()
+                    if self.scheduler is not None:
+                        self.scheduler.poke(entry)
+                    return
                 with self._tracing.span(
                     "policy", {"k8s.namespace.name": entry.namespace, "resilience.policy": entry.name}
                 ):
-                    await evaluation
+                    await evaluation(Deadline.after(ACT_TIME))
         except ReadAgain as error:
             log.info("%s/%s changed meanwhile, decided anew: %s", *entry.key, error)
             EVALUATIONS.labels("superseded").inc()

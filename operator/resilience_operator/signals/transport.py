@@ -111,6 +111,7 @@ class Session(requests.Session):
         if not config.compress:
             self.headers["Accept-Encoding"] = "identity"
         self.hooks["response"] = [self._read]
+        self._environment: Any = None
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         """Send; the hook has read the response when this returns."""
@@ -119,6 +120,12 @@ class Session(requests.Session):
             kwargs["data"] = kwargs.pop("params", None)
         kwargs.update(stream=True, allow_redirects=False)
         return super().request(method, url, *args, **kwargs)
+
+    def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
+        """Proxies and the like for the one address that is asked: looked up once, since it costs as much as sending."""
+        if self._environment is None:
+            self._environment = super().merge_environment_settings(*args, **kwargs)
+        return self._environment
 
     def _read(self, response: requests.Response, *_: Any, **__: Any) -> Read:
         """Read and check. Raises errors of `resilience.errors` and of requests; then the connection is
