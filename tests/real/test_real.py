@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from collections.abc import Callable
 
 from tests.cluster import Cluster
 from tests.cluster.realnode import CONTAINERD
@@ -77,11 +78,13 @@ class TestRelease:
     def test_a_bad_one_is_paused_and_rolled_back(self, shop: ShopWorld) -> None:
         bad_release(shop)
 
-    def test_the_leader_is_killed_under_load(self, shop: ShopWorld, guarded: Cluster) -> None:
-        was = eventually(lambda: installed.leader(guarded), "one of the pods leads")
-        kubectl(guarded, "delete", "pod", "-n", installed.NAMESPACE, was, "--grace-period=0", "--force")
-        eventually(lambda: installed.leader(guarded) not in ("", was), "another leads")
-        bad_release(shop)
+    def test_the_leader_is_killed_while_it_is_released(self, shop: ShopWorld, guarded: Cluster) -> None:
+        def kill() -> None:
+            was = eventually(lambda: installed.leader(guarded), "one of the pods leads")
+            kubectl(guarded, "delete", "pod", "-n", installed.NAMESPACE, was, "--grace-period=0", "--force")
+            eventually(lambda: installed.leader(guarded) not in ("", was), "another leads")
+
+        bad_release(shop, kill)
         installed.until_ready(guarded)
 
     def test_the_container_runtime_is_restarted_under_load(self, shop: ShopWorld, guarded: Cluster) -> None:
@@ -95,10 +98,11 @@ class TestRelease:
         assert [s.restart_count for pod in installed.pods(guarded) for s in pod.status.container_statuses] == [0, 0]
 
 
-def bad_release(shop: ShopWorld) -> None:
+def bad_release(shop: ShopWorld, meanwhile: Callable[[], None] = lambda: None) -> None:
     with Load(shop.shop(replicas=4), 2 * CALM) as load:
         shop.guard()
         shop.release("2.0")
+        meanwhile()
         shop.until(lambda: shop.actions()[-1:] == ["rollback"], "it is rolled back")
         eventually(lambda: set(shop.tags()) == {"1.0"}, "the bad pods are gone")
         began = time.monotonic()
@@ -120,6 +124,6 @@ class TestHelm:
     """The same image by the chart, after what kubectl installed was taken away."""
 
     def test_it_runs_and_guards(self, shop: ShopWorld, guarded: Cluster) -> None:
-        kubectl(guarded, "delete", "--wait", "-k", str(installed.BASE))
+        kubectl(guarded, "delete", "--wait", "--ignore-not-found", "-k", str(installed.BASE))
         installed.with_helm(guarded)
         bad_release(shop)
