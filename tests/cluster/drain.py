@@ -14,7 +14,7 @@ PATIENCE = 60.0
 
 
 def drain(http: Http, server: str, layout: Layout, say: Callable[[str], None]) -> None:
-    """Delete all pods, and return when no container is left; one that outlasts the patience is killed.
+    """Delete all pods, and return when none of their processes is left; one that outlasts the patience is killed.
 
     The controllers must have been stopped before, and the kubelet must run.
     """
@@ -26,16 +26,14 @@ def drain(http: Http, server: str, layout: Layout, say: Callable[[str], None]) -
     except OSError as error:
         say(f"the API server does not answer ({error}); the containers are killed")
         deadline = time.monotonic()
-    while (left := _containers(layout)) and time.monotonic() < deadline:
+    while (left := _ctr(layout, "tasks", "list", "--quiet").split()) and time.monotonic() < deadline:
         time.sleep(0.2)
     for container in left:
         _ctr(layout, "tasks", "kill", "--all", "--signal", "SIGKILL", container)
         _ctr(layout, "tasks", "delete", "--force", container)
+    # The kubelet would collect what has ended within a minute.
+    for container in _ctr(layout, "containers", "list", "--quiet").split():
         _ctr(layout, "containers", "delete", container)
-
-
-def _containers(layout: Layout) -> list[str]:
-    return _ctr(layout, "containers", "list", "--quiet").split()
 
 
 def _ctr(layout: Layout, *arguments: str) -> str:
