@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from resilience_operator.runtime.places import Places
+from resilience_operator.resilience import Deadline
+from resilience_operator.runtime.places import Places, Rank
 
 
 async def test_a_crowded_namespace_leaves_places_to_the_others() -> None:
     places, working, go = Places(total=4, most=3), Counter[str](), asyncio.Event()
 
     async def work(namespace: str) -> None:
-        async with places.one(namespace):
+        async with places.one(namespace, Rank.RECORD):
             working[namespace] += 1
             await go.wait()
             working[namespace] -= 1
@@ -26,3 +27,54 @@ async def test_a_crowded_namespace_leaves_places_to_the_others() -> None:
     go.set()
     await asyncio.gather(*tasks)
     assert working.total() == 0
+
+
+async def test_who_acts_goes_before_who_records() -> None:
+    places, order = Places(total=1, most=1), list[Rank]()
+
+    async def work(rank: Rank) -> None:
+        async with places.one("a", rank):
+            order.append(rank)
+
+    async with places.one("a", Rank.RECORD):
+        tasks = [asyncio.create_task(work(rank)) for rank in (Rank.RECORD, Rank.TELL, Rank.ACT)]
+        await asyncio.sleep(0)
+    await asyncio.gather(*tasks)
+    assert order == [Rank.ACT, Rank.TELL, Rank.RECORD]
+
+
+async def test_who_waited_too_long_is_turned_away() -> None:
+    now = 0.0
+    places, got = Places(total=1, most=1), list[bool]()
+
+    async def work(until: Deadline) -> None:
+        async with places.one("a", Rank.RECORD, until) as placed:
+            got.append(placed)
+
+    async with places.one("a", Rank.RECORD):
+        late = asyncio.create_task(work(Deadline.after(1.0, lambda: now)))
+        patient = asyncio.create_task(work(Deadline.never()))
+        await asyncio.sleep(0)
+        now = 2.0
+        places.turn_away()
+        await late
+        assert got == [False]
+    await patient
+    assert got == [False, True]
+
+
+async def test_who_gives_up_leaves_the_place_to_the_next() -> None:
+    places = Places(total=1, most=1)
+
+    async def work() -> str:
+        async with places.one("a", Rank.RECORD):
+            return "done"
+
+    async with places.one("a", Rank.RECORD):
+        first, second = asyncio.create_task(work()), asyncio.create_task(work())
+        await asyncio.sleep(0)
+    # The place is the first one's already, though it has not run yet.
+    first.cancel()
+    assert await second == "done"
+    async with asyncio.timeout(5):
+        assert await work() == "done"

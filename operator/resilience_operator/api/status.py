@@ -125,7 +125,11 @@ class PolicyStatus(ReadModel):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = ()
-    target: TargetStatus | None = Field(default=None, description="The workload as it was last seen.")
+    target: TargetStatus | None = Field(
+        default=None,
+        description="The workload as it was last seen.",
+        json_schema_extra={"x-kubernetes-map-type": "atomic"},
+    )
     signals: tuple[SignalStatus, ...] = Field(default=(), description="Each signal that a rule uses, as last measured.")
     last_decision: DecisionStatus | None = Field(
         default=None, description="The newest decision that was not to do nothing."
@@ -141,5 +145,5 @@ class PolicyStatus(ReadModel):
         description="What the operator remembers from one evaluation to the next: timers, cooldowns, the release's "
         "past, an action about to be carried out. Moments are seconds since the epoch. Its shape may change from "
         "version to version; scripts should not read it.",
-        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True, "x-kubernetes-map-type": "atomic"},
     )

@@ -7,7 +7,6 @@ generated methods and models aside. The client's own retries are off: ours wraps
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import socket
@@ -19,7 +18,9 @@ from enum import StrEnum
 from typing import Any
 
 import aiohttp
+import orjson
 from kubernetes.aio.client import ApiClient
+from requests.utils import get_environ_proxies, select_proxy
 
 from resilience_operator import __version__
 from resilience_operator.decision.target import MANAGER
@@ -111,6 +112,7 @@ class Kube:
         api: Any = ApiClient(credentials.configuration)
         api.user_agent = user_agent
         api.rest_client.pool_manager = _session(api.rest_client.ssl_context, connections)
+        api.rest_client.proxy = api.rest_client.proxy or _proxy(credentials.configuration.host)
         if not isinstance(retry, Retry):
             retry = Retry(retry, on_retry=on_retry)
         try:
@@ -275,7 +277,7 @@ class Kube:
                 data = await _read(response)
                 if not 200 <= response.status < 300:
                     raise from_answer(response.status, response.headers, data)
-                answer = json.loads(data)
+                answer = orjson.loads(data)
                 if not isinstance(answer, dict):
                     raise TryAgain("the answer is no object", dependency=DEPENDENCY, reason="malformed")
                 return answer
@@ -300,10 +302,11 @@ class Kube:
             path,
             query_params=list((query or {}).items()),
             header_params=headers,
-            body=body,
             auth_settings=["BearerToken"],
         )
-        answer = await self._api.call_api(*request, _request_timeout=timeout)
+        method, url, headers, _, _ = request
+        # Not by way of `param_serialize`, which walks over every value of a body in search of models.
+        answer = await self._api.call_api(method, url, headers, body, _request_timeout=timeout)
         response: aiohttp.ClientResponse = answer.response
         return response
 
@@ -325,7 +328,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Obj]:
     try:
         async for line in _lines(response.content):
-            event = json.loads(line)
+            event = orjson.loads(line)
             if event.get("type") == "ERROR":
                 error = from_status_object(event.get("object") or {})
                 if error.detail == "Expired":  # a watch says so with 410, and by this word
@@ -356,12 +359,18 @@ def _session(tls: ssl.SSLContext, connections: int) -> aiohttp.ClientSession:
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, ssl=tls, socket_factory=_keepalive_socket),
         cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=True,
     )
     # aiohttp sends a GET, PUT or DELETE again by itself when its connection drops. It has no public switch; its own
     # test client turns it off in this way, too.
     session._retry_connection = False
     return session
+
+
+def _proxy(host: str) -> str | None:
+    """What the environment names as the proxy for an address. aiohttp would look for it, and for a ~/.netrc in another
+    thread, at every request.
+    """
+    return select_proxy(host, get_environ_proxies(host))
 
 
 def _keepalive_socket(address: tuple[Any, ...]) -> socket.socket:

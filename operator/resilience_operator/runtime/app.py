@@ -16,7 +16,7 @@ from prometheus_client import REGISTRY
 from resilience_operator import __version__
 from resilience_operator.actions.executor import LiveExecutor, RehearsalExecutor
 from resilience_operator.kube.client import Kube
-from resilience_operator.kube.policies import list_policies
+from resilience_operator.kube.policies import policy_pages
 from resilience_operator.resilience import CallError, Deadline
 from resilience_operator.runtime.announcer import Announcer
 from resilience_operator.runtime.calls import ObservedRetry
@@ -124,18 +124,7 @@ class App:
         """Watch and evaluate until told to stop, or until leadership is lost."""
         stop = self._stop
         kopf_stop = asyncio.Event()
-        watching = asyncio.create_task(
-            kopf.operator(
-                registry=registry(self._on_policy, self._config.kubeconfig, lambda: end_on_signals(stop)),
-                settings=settings(),
-                standalone=True,
-                identity=IDENTITY,
-                clusterwide=not self._config.namespaces,
-                namespaces=self._config.namespaces,
-                stop_flag=kopf_stop,
-            ),
-            name="kopf",
-        )
+        watching = asyncio.create_task(self._watch(kopf_stop), name="kopf")
         relisting = asyncio.create_task(self._relist(stop), name="relist")
         async with self._notifiers.working(), self._targets.watching(), self._zones.watching():
             async with self._leader.leading():
@@ -158,6 +147,20 @@ class App:
         for task in unexpected:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+
+    async def _watch(self, kopf_stop: asyncio.Event) -> None:
+        # It lists them once more: after what they are evaluated for first.
+        if not await _first(kopf_stop, self._listed.wait()):
+            return
+        await kopf.operator(
+            registry=registry(self._on_policy, self._config.kubeconfig, lambda: end_on_signals(self._stop)),
+            settings=settings(),
+            standalone=True,
+            identity=IDENTITY,
+            clusterwide=not self._config.namespaces,
+            namespaces=self._config.namespaces,
+            stop_flag=kopf_stop,
+        )
 
     async def _schedule(self, stop: asyncio.Event) -> None:
         if await _first(stop, self._targets.synced()):
@@ -272,16 +275,22 @@ class App:
         self._missing.clear()
 
     async def _list_once(self) -> None:
-        bodies: list[Mapping[str, Any]] = []
+        changed: list[Entry] = []
+        seen: set[str] = set()
         versions: list[int] = []
-        for namespace in self._config.namespaces or (None,):
-            listing = await list_policies(self._kube, namespace, deadline=Deadline.after(LIST_TIME))
-            bodies += listing.items
-            versions.append(int(listing.resource_version))
-        changed, gone = self._store.replace(bodies, str(min(versions)))
-        for entry in changed:
-            self._changed(entry, None)
-        for entry in gone:
+        try:
+            for namespace in self._config.namespaces or (None,):
+                async for page in policy_pages(self._kube, namespace, deadline=Deadline.after(LIST_TIME)):
+                    for body in page.items:
+                        entry, anew = self._store.put(body)
+                        seen.add(entry.uid)
+                        if anew:
+                            changed.append(entry)
+                versions.append(int(page.resource_version))
+        finally:
+            for entry in changed:
+                self._changed(entry, None)
+        for entry in self._store.drop_missing(seen, str(min(versions))):
             self._gone(entry)
         self._listed.set()
         await self._sweep()

@@ -17,6 +17,8 @@ from typing import Any
 import kopf
 
 from resilience_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
+from resilience_operator.kube.client import PAGE
+from resilience_operator.runtime.traceless import NoDifference, NoProgress
 
 log = logging.getLogger(__name__)
 
@@ -73,10 +75,16 @@ def settings() -> kopf.OperatorSettings:
     found.posting.enabled = False
     found.scanning.disabled = True
     found.peering.standalone = True
+    found.persistence.diffbase_storage = NoDifference()
+    found.persistence.progress_storage = NoProgress()
+    # Ten thousand policies at once take hundreds of megabytes, most of which would never be given back.
+    found.watching.chunk_size = PAGE
     found.watching.server_timeout = 300
     found.watching.connect_timeout = 5
     found.networking.request_timeout = 30
     # A list or watch that keeps failing beyond these would stop kopf: an API server may be away for long.
     found.networking.error_backoffs = [0.1, 0.5, 1, 2, 3, 5, 8, 13, *[15] * 10_000]
     found.queueing.worker_limit = None
+    # What handles an object's events ends soon after them: thousands that linger take memory.
+    found.queueing.idle_timeout = 0.1
     return found

@@ -13,7 +13,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from http import HTTPStatus
 
 import orjson
@@ -38,7 +37,7 @@ from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.leadership import Leadership
 from resilience_operator.runtime.metrics import ACTIONS, EVALUATIONS
-from resilience_operator.runtime.places import Places
+from resilience_operator.runtime.places import Places, Rank
 from resilience_operator.runtime.recorder import Recorder
 from resilience_operator.runtime.refusal import Refusal, paused, was_paused
 from resilience_operator.runtime.scaled import Found, ScaledTargets
@@ -59,8 +58,8 @@ log = logging.getLogger(__name__)
 COLLECT_TIME = 7.0
 """Seconds that metric sources have to answer, an interval at most."""
 
-LONGEST_WAIT = 15.0
-"""Seconds after which what was found for a batch is too old to decide on: who waits longer is looked at anew."""
+RECORD_WITHIN = 0.8
+"""Share of an interval after which what is only to be recorded waits no longer: it is decided anew at the next beat."""
 
 ACT_TIME = 12.0
 """Seconds that a policy has for acting and recording once it has its place."""
@@ -72,7 +71,7 @@ _BATCH = 1000
 """Policies that are looked at before others get their turn on the event loop."""
 
 WORKERS = 16
-"""Policies of one process that act or write at once."""
+"""Policies of one process that act or write at once; those that act come first."""
 
 WORKERS_OF_A_NAMESPACE = 12
 """Of them, those of one namespace."""
@@ -131,7 +130,8 @@ class Reconciler:
         if not entries:
             return
         with self._tracing.evaluation(len(entries)):
-            deadline = Deadline.after(LONGEST_WAIT)
+            deadline = Deadline.after(COLLECT_TIME)
+            until = Deadline.after(RECORD_WITHIN * min(entry.interval for entry in entries))
             scaled = await self._scaled.read(entries, deadline)
             ready: list[tuple[Entry, TargetState]] = []
             refused: list[tuple[Entry, Refusal]] = []
@@ -143,17 +143,18 @@ class Reconciler:
                     ready.append((entry, found))
                 elif self.scheduler is not None:
                     self.scheduler.done(entry)
-            collected, _ = await asyncio.gather(
-                self._collect(ready, deadline),
-                asyncio.gather(*(self._guarded(e, partial(self._refuse, e, r), deadline) for e, r in refused)),
-            )
-            changed = await self._pass(ready, collected)
-            await asyncio.gather(
-                *(
-                    self._guarded(entry, partial(self._one, entry, target, observations), deadline)
-                    for entry, target, observations in changed
-                )
-            )
+            late = asyncio.get_running_loop().call_later(until.remaining(), self._workers.turn_away)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for entry, refusal in refused:
+                        group.create_task(self._guarded(entry, self._refuse(entry, refusal, until)))
+                    changed = await self._pass(ready, await self._collect(ready, deadline))
+                    for number, (entry, target, observations) in enumerate(changed):
+                        if number % _BATCH == _BATCH - 1:
+                            await asyncio.sleep(0)
+                        group.create_task(self._guarded(entry, self._one(entry, target, observations, until)))
+            finally:
+                late.cancel()
 
     async def _pass(
         self, ready: Sequence[tuple[Entry, TargetState]], collected: Sequence[Mapping[str, Observation]]
@@ -256,7 +257,7 @@ class Reconciler:
             measured = await self._collector.collect(
                 requests,
                 now=self._clock(),
-                deadline=deadline.within(min(within, COLLECT_TIME)),
+                deadline=deadline.within(within),
                 max_age=min(1.0, within / 10),
             )
         found = iter(measured)
@@ -277,21 +278,50 @@ class Reconciler:
         )
 
     async def _one(
-        self, entry: Entry, target: TargetState, observations: Mapping[str, Observation], deadline: Deadline
+        self, entry: Entry, target: TargetState, observations: Mapping[str, Observation], until: Deadline
     ) -> None:
+        """Decide, and go on to acting and recording where there is anything to do. until: for mere recording."""
         assert entry.policy is not None
         now = self._clock()
-        was, entry.gist, journal = entry.gist, None, entry.journal
+        was, entry.gist = entry.gist, None
         entry.steady = entry.refusal = None
-        if was_paused(entry):
-            await self._announcer.tell_pause(entry, target, None, now, deadline)
-        before = entry.memory
-        memory = await self._returned(entry, target, await self._settled(entry, target, deadline), now, deadline)
+        before = memory = entry.memory
+        news = was_paused(entry) or memory.intent is not None or self._errands.waits(entry.uid)
+        if news:
+            async with self._workers.one(entry.namespace, Rank.TELL):
+                memory = await self._taken_up(entry, target, now, Deadline.after(ACT_TIME))
         with self._tracing.span("decide"):
             decision = decide(entry.policy, observations, target, memory, now)
-        trace_id = self._tracing.trace_id() if decision.commands or decision.notices else ""
         if self._tracks:
             entry.track = tracked(entry.track, decision, target)
+        found = gist(decision)
+        news = news or self._announcer.waits(entry.uid)
+        quiet = not news and not decision.commands
+        rank = Rank.ACT if decision.commands else Rank.TELL if decision.notices or news else Rank.RECORD
+        same = quiet and not decision.notices and decision.memory == before
+        if not (same and found == was) or self._recorder.refresh_due(entry):
+            async with self._workers.one(entry.namespace, rank, until if rank is Rank.RECORD else None) as placed:
+                if not placed:
+                    # It is decided anew on what is measured then; timers go on from here.
+                    entry.memory = decision.memory
+                    EVALUATIONS.labels("unrecorded").inc()
+                    self._plan(entry, decision, (), now)
+                    return
+                await self._carry_out(entry, target, decision, Deadline.after(ACT_TIME))
+        else:
+            self._plan(entry, decision, (), now)
+        EVALUATIONS.labels("evaluated").inc()
+        if quiet and not self._announcer.waits(entry.uid):
+            entry.gist = found
+            if same:
+                entry.memory = before
+                entry.steady = steady_after(decision, observations, target, before)
+
+    async def _carry_out(self, entry: Entry, target: TargetState, decision: Decision, deadline: Deadline) -> None:
+        """Act on a decision, tell of it and record it."""
+        assert entry.policy is not None
+        now = decision.at
+        trace_id = self._tracing.trace_id() if decision.commands or decision.notices else ""
         outcomes: tuple[Outcome, ...] = ()
         executor = self._rehearsal if entry.policy.mode is Mode.DRY_RUN else self._live
         after = decision.memory
@@ -320,22 +350,18 @@ class Reconciler:
         telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
         telling.tell_notices(self._notifiers, entry, decision, trace_id)
         why = "decision" if outcomes else "verdict"
-        found = gist(decision)
-        quiet = not outcomes and memory is before and entry.journal is journal and not self._announcer.waits(entry.uid)
-        same = quiet and after == before
-        if not (same and found == was) or self._recorder.refresh_due(entry):
-            await self._write(entry, decision, target, after, deadline, why=why, outcomes=outcomes)
-        if quiet:
-            entry.gist = found
-        if same and entry.memory is after:
-            entry.memory = before
-            entry.steady = steady_after(decision, observations, target, before)
+        await self._write(entry, decision, target, after, deadline, why=why, outcomes=outcomes)
         # Only now: the status holds the breach that the calls are made for.
         if self._leadership.owns(entry.namespace):
             for errand in errands:
                 self._errands.begin(entry, target, errand)
-        EVALUATIONS.labels("evaluated").inc()
         self._plan(entry, decision, outcomes, now)
+
+    async def _taken_up(self, entry: Entry, target: TargetState, now: float, deadline: Deadline) -> Memory:
+        """The memory, with what happened since the last evaluation: told, and in the journal."""
+        if was_paused(entry):
+            await self._announcer.tell_pause(entry, target, None, now, deadline)
+        return await self._returned(entry, target, await self._settled(entry, target, deadline), now, deadline)
 
     async def _settled(self, entry: Entry, target: TargetState, deadline: Deadline) -> Memory:
         """The memory, with an intent that an earlier process left taken up: told, and in the journal."""
@@ -407,7 +433,17 @@ class Reconciler:
             self.scheduler.poke(entry, 1.0)
         self.scheduler.next_turn(entry, None if decision.wake is None else decision.wake - now)
 
-    async def _refuse(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
+    async def _refuse(self, entry: Entry, refusal: Refusal, until: Deadline) -> None:
+        """Record why it is not evaluated. until: as for `_one`."""
+        paused_by_hand = refusal.pause is not None
+        if paused_by_hand or refusal != entry.refusal:
+            rank = Rank.TELL if paused_by_hand else Rank.RECORD
+            async with self._workers.one(entry.namespace, rank, None if paused_by_hand else until) as placed:
+                if placed:
+                    await self._record_refusal(entry, refusal, Deadline.after(ACT_TIME))
+        EVALUATIONS.labels("refused").inc()
+
+    async def _record_refusal(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
         if refusal.pause is not None and refusal.target is not None:
             now = self._clock()
             entry.memory = rest(entry.memory, now)
@@ -416,11 +452,8 @@ class Reconciler:
             if self.scheduler is not None and refusal.pause.until is not None:
                 self.scheduler.next_turn(entry, refusal.pause.until - now)
         await self._write_ready(entry, refusal, deadline)
-        EVALUATIONS.labels("refused").inc()
 
     async def _write_ready(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
-        if refusal == entry.refusal:
-            return
         entry.gist = entry.steady = entry.refusal = None
         ready = condition(
             ConditionType.READY,
@@ -436,19 +469,11 @@ class Reconciler:
         if refusal.pause is None:
             entry.refusal = refusal
 
-    async def _guarded(self, entry: Entry, evaluation: Callable[[Deadline], Awaitable[None]], start: Deadline) -> None:
-        """Contain whatever goes wrong in one policy. start: by when it must have a place."""
+    async def _guarded(self, entry: Entry, evaluation: Awaitable[None]) -> None:
+        """Contain whatever goes wrong in one policy."""
         try:
-            async with self._workers.one(entry.namespace):
-                if start.expired:
-                    EVALUATIONS.labels("late").inc()
-                    if self.scheduler is not None:
-                        self.scheduler.poke(entry)
-                    return
-                with self._tracing.span(
-                    "policy", {"k8s.namespace.name": entry.namespace, "resilience.policy": entry.name}
-                ):
-                    await evaluation(Deadline.after(ACT_TIME))
+            with self._tracing.span("policy", {"k8s.namespace.name": entry.namespace, "resilience.policy": entry.name}):
+                await evaluation
         except ReadAgain as error:
             log.info("%s/%s changed meanwhile, decided anew: %s", *entry.key, error)
             EVALUATIONS.labels("superseded").inc()

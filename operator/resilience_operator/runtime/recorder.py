@@ -19,7 +19,7 @@ from resilience_operator.resilience import Deadline
 from resilience_operator.runtime.budget import Budget
 from resilience_operator.runtime.entry import Entry, headline, packed
 from resilience_operator.runtime.metrics import STATUS_WRITES
-from resilience_operator.status.render import Rendered
+from resilience_operator.status.render import Rendered, essence_of
 
 
 class Recorder:
@@ -60,6 +60,10 @@ class Recorder:
         essence = _digest(rendered.essence)
         known: dict[str, Any] = orjson.loads(entry.raw_status)
         now = time.monotonic()
+        if entry.essence is None and essence == _digest(essence_of(known)):
+            # As an earlier process left it.
+            self._is_written(entry, rendered, essence, self._own_turn(entry, now))
+            return
         if essence == entry.essence:
             if not self.refresh_due(entry):
                 return
@@ -82,10 +86,16 @@ class Recorder:
             STATUS_WRITES.labels(why).inc()
             entry.resource_version = str(written["metadata"]["resourceVersion"])
             entry.raw_status = packed(written.get("status") or {})
+        self._is_written(entry, rendered, essence, now if why == "refresh" else self._own_turn(entry, now))
+
+    def _is_written(self, entry: Entry, rendered: Rendered, essence: bytes, at: float) -> None:
         entry.status = headline(PolicyStatus.model_validate(rendered.body))
         entry.essence = essence
-        # Of those that began together, each has its own turn.
-        self._written[entry.uid] = now if why == "refresh" else now - entry.phase * min(self._turn, now)
+        self._written[entry.uid] = at
+
+    def _own_turn(self, entry: Entry, now: float) -> float:
+        """Of those that began together, each has its own turn."""
+        return now - entry.phase * min(self._turn, now)
 
 
 def _digest(value: object) -> bytes:

@@ -19,6 +19,9 @@ from resilience_operator.runtime.metrics import EVALUATION_LAG, EVALUATIONS_SKIP
 GATHER = 0.05
 """Seconds within which evaluations count as due together."""
 
+SOON = 0.25
+"""Seconds to which what is asked for soon is put together: thousands may be asked for one by one."""
+
 SPACING = 0.5
 """Seconds that lie at least between two evaluations of a policy, however much changes around it."""
 
@@ -42,7 +45,7 @@ class Scheduler:
 
     def add(self, entry: Entry) -> None:
         """Begin with a new policy, or one whose spec changed: at once."""
-        self._push(entry, self._now())
+        self._push(entry, _together(self._now()))
 
     def remove(self, entry: Entry) -> None:
         """Forget a policy."""
@@ -52,7 +55,7 @@ class Scheduler:
 
     def poke(self, entry: Entry, delay: float = 0.0) -> None:
         """Something happened around a policy: evaluate it soon, in `delay` seconds."""
-        at = max(self._now() + delay, self._last.get(entry.uid, -math.inf) + SPACING)
+        at = _together(max(self._now() + delay, self._last.get(entry.uid, -math.inf) + SPACING))
         if entry.evaluating:
             self._again[entry.uid] = min(at, self._again.get(entry.uid, math.inf))
         elif at < self._due.get(entry.uid, math.inf):
@@ -130,3 +133,7 @@ class Scheduler:
     @staticmethod
     def _now() -> float:
         return asyncio.get_running_loop().time()
+
+
+def _together(at: float) -> float:
+    return math.ceil(at / SOON) * SOON

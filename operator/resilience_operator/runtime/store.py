@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 import orjson
@@ -63,7 +63,7 @@ class PolicyStore:
             self._by_uid[entry.uid] = entry
             self._by_target.setdefault(entry.target, []).append(entry)
             return entry, True
-        if is_older(version, entry.resource_version):
+        if version == entry.resource_version or is_older(version, entry.resource_version):
             return entry, False
         entry.resource_version = version
         self._read_status(entry, body)
@@ -88,23 +88,16 @@ class PolicyStore:
             self._unlink(entry, entry.target)
         return entry
 
-    def replace(self, bodies: Iterable[Mapping[str, Any]], version: str = "") -> tuple[list[Entry], list[Entry]]:
-        """Take in a full list: (those to be looked at anew, those that are gone).
+    def drop_missing(self, seen: Set[str], version: str = "") -> list[Entry]:
+        """Forget those that a full list no longer has, and return them.
 
-        version: the list's resourceVersion. What the watch has told of since is not gone for not being in it.
+        seen: uids in the list. version: its resourceVersion. What the watch has told of since is not gone for not being
+        in it.
         """
-        changed: list[Entry] = []
-        seen: set[str] = set()
-        for body in bodies:
-            entry, anew = self.put(body)
-            seen.add(entry.uid)
-            if anew:
-                changed.append(entry)
         missing = [
             uid for uid, e in self._by_uid.items() if uid not in seen and not is_older(version, e.resource_version)
         ]
-        gone = [dropped for uid in missing if (dropped := self.drop(uid)) is not None]
-        return changed, gone
+        return [dropped for uid in missing if (dropped := self.drop(uid)) is not None]
 
     def guarding(self, target: TargetKey) -> list[Entry]:
         """All policies on a target, the one that acts (the oldest) first."""

@@ -118,8 +118,15 @@ def render_refusal(status: PolicyStatus, refusal: Condition, memory: Memory | No
     return replace(rendered, essence={**rendered.essence, "refusal": refusal.message})
 
 
+def essence_of(body: Json) -> Json:
+    """What of a status, as JSON, is worth a write of its own."""
+    return {
+        **body,
+        "signals": [{k: v for k, v in s.items() if k != "value"} for s in body.get("signals", [])],
+        "conditions": [{k: v for k, v in c.items() if k != "message"} for c in body.get("conditions", [])],
+    }
+
+
 def _rendered(status: PolicyStatus) -> Rendered:
     body = status.model_dump(mode="json", exclude_none=True)
-    essence = {**body, "signals": [{k: v for k, v in s.items() if k != "value"} for s in body.get("signals", [])]}
-    essence["conditions"] = [{k: v for k, v in c.items() if k != "message"} for c in body.get("conditions", [])]
-    return Rendered(body, essence)
+    return Rendered(body, essence_of(body))
