@@ -202,7 +202,7 @@ async def measure(policies: int, rounds: int, profile: str | None) -> tuple[list
     for number in range(rounds + 1):
         begun, asked, wrote = time.process_time(), source.queries, writes[0]
         with profiler if profile and number == rounds else nullcontext():
-            await reconciler.evaluate(entries)
+            await reconciler.evaluate(entries, planned=True)
         costs.append(time.process_time() - begun)
         kind = "start " if number == 0 else "steady"
         print(

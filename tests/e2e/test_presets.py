@@ -244,7 +244,7 @@ def request(
 
 
 async def observe(collector: Collector, *requests: SignalRequest) -> list[Observation]:
-    return await collector.collect(requests, now=time.time(), deadline=Deadline.after(10))
+    return list(await collector.collect(requests, now=time.time(), deadline=Deadline.after(10)))
 
 
 def about(value: float) -> Any:

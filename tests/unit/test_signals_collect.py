@@ -95,7 +95,7 @@ def collector(*sources: MetricSource, clock: Clock | None = None, attempts: int 
 async def collect(
     found: Collector, *requests: SignalRequest, max_age: float = 0.0, now: float = NOW, seconds: float = 60.0
 ) -> list[Observation]:
-    return await found.collect(requests, now=now, deadline=Deadline.after(seconds), max_age=max_age)
+    return list(await found.collect(requests, now=now, deadline=Deadline.after(seconds), max_age=max_age))
 
 
 async def test_the_three_signals() -> None:

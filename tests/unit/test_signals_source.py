@@ -214,7 +214,7 @@ async def seen_through(server: Server) -> dict[str, Observation]:
         for name in ("cpu", "latency-p99", "error-rate")
     ]
     collector = Collector(Sources({"default": found}))
-    observations = await collector.collect(requests, now=T0, deadline=Deadline.after(5))
+    observations = list(await collector.collect(requests, now=T0, deadline=Deadline.after(5)))
     await found.close()
     return {request.signal.name: seen for request, seen in zip(requests, observations, strict=True)}
 

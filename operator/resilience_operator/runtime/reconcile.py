@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from http import HTTPStatus
+from typing import NamedTuple
 
 import orjson
 
@@ -67,8 +68,8 @@ ACT_TIME = 12.0
 SCALE_LABEL = "resilience-operator.io/aggregate-to-scale"
 """ClusterRoles with this label, set to "true", add to what the operator may scale."""
 
-_BATCH = 1000
-"""Policies that are looked at before others get their turn on the event loop."""
+_BATCH = 500
+"""Policies that are looked at before others get their turn on the event loop, and those that changed theirs."""
 
 WORKERS = 16
 """Policies of one process that act or write at once; those that act come first."""
@@ -82,6 +83,14 @@ action still checks its target before it writes)."""
 
 BEHIND_LIST = 10.0
 """Seconds after which the watch is no longer waited for, and the targets are listed: it may have gone mute."""
+
+
+class Done(NamedTuple):
+    """What became of a decision's commands. memory: with them; errands: those that are begun once it is recorded."""
+
+    memory: Memory
+    outcomes: tuple[Outcome, ...] = ()
+    errands: tuple[Command, ...] = ()
 
 
 class Reconciler:
@@ -124,8 +133,11 @@ class Reconciler:
         self.scheduler: Scheduler | None = None
         self.on_missing: Callable[[], None] = lambda: None
 
-    async def evaluate(self, entries: Sequence[Entry]) -> None:
-        """Evaluate a batch of policies that read the same metric source. Never raises but for cancellation."""
+    async def evaluate(self, entries: Sequence[Entry], planned: bool) -> None:
+        """Evaluate a batch of policies that read the same metric source. Never raises but for cancellation.
+
+        planned: it is their time; else something happened, and what others were answered a moment ago is good enough.
+        """
         entries = [entry for entry in entries if self._leadership.owns(entry.namespace)]
         if not entries:
             return
@@ -148,33 +160,27 @@ class Reconciler:
                 async with asyncio.TaskGroup() as group:
                     for entry, refusal in refused:
                         group.create_task(self._guarded(entry, self._refuse(entry, refusal, until)))
-                    changed = await self._pass(ready, await self._collect(ready, deadline))
-                    for number, (entry, target, observations) in enumerate(changed):
+                    collected = await self._collect(ready, deadline, planned)
+                    for number, ((entry, target), observations) in enumerate(zip(ready, collected, strict=True)):
                         if number % _BATCH == _BATCH - 1:
                             await asyncio.sleep(0)
-                        group.create_task(self._guarded(entry, self._one(entry, target, observations, until)))
+                        if not self._passes(entry, target, observations):
+                            group.create_task(self._guarded(entry, self._one(entry, target, observations, until)))
             finally:
                 late.cancel()
 
-    async def _pass(
-        self, ready: Sequence[tuple[Entry, TargetState]], collected: Sequence[Mapping[str, Observation]]
-    ) -> list[tuple[Entry, TargetState, Mapping[str, Observation]]]:
-        """Let those pass of which nothing changed. Returns the others."""
-        changed: list[tuple[Entry, TargetState, Mapping[str, Observation]]] = []
-        for number, ((entry, target), observations) in enumerate(zip(ready, collected, strict=True)):
-            if number % _BATCH == _BATCH - 1:
-                await asyncio.sleep(0)
-            now = self._clock()
-            if not self._unchanged(entry, target, observations, now):
-                changed.append((entry, target, observations))
-                continue
-            if entry.track is not None:
-                entry.track.again(now, observations)
-            if self.scheduler is not None and entry.steady is not None:
-                self.scheduler.next_turn(entry, entry.steady.until - now)
-                self.scheduler.done(entry)
-        EVALUATIONS.labels("evaluated").inc(len(ready) - len(changed))
-        return changed
+    def _passes(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> bool:
+        """Whether a policy needs no more than to be due again, since nothing changed."""
+        now = self._clock()
+        if not self._unchanged(entry, target, observations, now):
+            return False
+        if entry.track is not None:
+            entry.track.again(now, observations)
+        if self.scheduler is not None and entry.steady is not None:
+            self.scheduler.next_turn(entry, entry.steady.until - now)
+            self.scheduler.done(entry)
+        EVALUATIONS.labels("evaluated").inc()
+        return True
 
     def _unchanged(
         self, entry: Entry, target: TargetState, observations: Mapping[str, Observation], now: float
@@ -242,8 +248,8 @@ class Reconciler:
         return True
 
     async def _collect(
-        self, ready: Sequence[tuple[Entry, TargetState]], deadline: Deadline
-    ) -> list[dict[str, Observation]]:
+        self, ready: Sequence[tuple[Entry, TargetState]], deadline: Deadline, planned: bool
+    ) -> Iterator[dict[str, Observation]]:
         requests: list[SignalRequest] = []
         for entry, target in ready:
             if entry.requests_for is not target.revisions:
@@ -251,17 +257,18 @@ class Reconciler:
                 entry.requests, entry.requests_for = self._requests(entry, owners), target.revisions
             requests += entry.requests
         if not requests:
-            return [self._lost_zones(entry) for entry, _ in ready]
+            return (self._lost_zones(entry) for entry, _ in ready)
         within = min(entry.interval for entry, _ in ready)
         with self._tracing.span("collect"):
             measured = await self._collector.collect(
                 requests,
                 now=self._clock(),
                 deadline=deadline.within(within),
-                max_age=min(1.0, within / 10),
+                max_age=min(1.0, within / 10) if planned else within / 2,
             )
-        found = iter(measured)
-        return [{signal.name: next(found) for signal in entry.signals} | self._lost_zones(entry) for entry, _ in ready]
+        return (
+            {signal.name: next(measured) for signal in entry.signals} | self._lost_zones(entry) for entry, _ in ready
+        )
 
     def _lost_zones(self, entry: Entry) -> dict[str, Observation]:
         """What the nodes tell, which no metric source is asked for."""
@@ -297,9 +304,15 @@ class Reconciler:
         found = gist(decision)
         news = news or self._announcer.waits(entry.uid)
         quiet = not news and not decision.commands
-        rank = Rank.ACT if decision.commands else Rank.TELL if decision.notices or news else Rank.RECORD
         same = quiet and not decision.notices and decision.memory == before
-        if not (same and found == was) or self._recorder.refresh_due(entry):
+        if same and found == was and not self._recorder.refresh_due(entry):
+            self._plan(entry, decision, (), now)
+        else:
+            done = Done(decision.memory)
+            if decision.commands:
+                async with self._workers.one(entry.namespace, Rank.ACT):
+                    done = await self._act(entry, target, decision, Deadline.after(ACT_TIME))
+            rank = Rank.RECORD if quiet and not decision.notices else Rank.TELL
             async with self._workers.one(entry.namespace, rank, until if rank is Rank.RECORD else None) as placed:
                 if not placed:
                     # It is decided anew on what is measured then; timers go on from here.
@@ -307,9 +320,7 @@ class Reconciler:
                     EVALUATIONS.labels("unrecorded").inc()
                     self._plan(entry, decision, (), now)
                     return
-                await self._carry_out(entry, target, decision, Deadline.after(ACT_TIME))
-        else:
-            self._plan(entry, decision, (), now)
+                await self._record(entry, target, decision, done, Deadline.after(ACT_TIME))
         EVALUATIONS.labels("evaluated").inc()
         if quiet and not self._announcer.waits(entry.uid):
             entry.gist = found
@@ -317,43 +328,49 @@ class Reconciler:
                 entry.memory = before
                 entry.steady = steady_after(decision, observations, target, before)
 
-    async def _carry_out(self, entry: Entry, target: TargetState, decision: Decision, deadline: Deadline) -> None:
-        """Act on a decision, tell of it and record it."""
+    async def _act(self, entry: Entry, target: TargetState, decision: Decision, deadline: Deadline) -> Done:
+        """Carry out what was decided. Others may act before it is told and recorded: the intent is."""
         assert entry.policy is not None
-        now = decision.at
-        trace_id = self._tracing.trace_id() if decision.commands or decision.notices else ""
-        outcomes: tuple[Outcome, ...] = ()
+        now, after, trace_id = decision.at, decision.memory, self._tracing.trace_id()
         executor = self._rehearsal if entry.policy.mode is Mode.DRY_RUN else self._live
-        after = decision.memory
         commands, errands = decision.commands, tuple[Command, ...]()
         if executor.changes_cluster:
             commands = tuple(c for c in decision.commands if c.verb is not Verb.PLUGIN)
             errands = tuple(c for c in decision.commands if c.verb is Verb.PLUGIN)
-        if commands:
-            if executor.changes_cluster:
-                fresh = {notice.key for notice in decision.notices}
-                intent = replace(after, intent=Intent(now, commands, trace_id), told=after.told - fresh)
-                await self._write(entry, decision, target, intent, deadline, why="intent")
-            with self._tracing.span("act", {"resilience.actions": [c.verb.value for c in commands]}):
-                executed = await executor.carry_out(target, commands, deadline)
-            outcomes = executed.outcomes
-            entry.behind = tuple((c.kind, c.name, int(c.resource_version)) for c in executed.changes)
-            entry.behind_since = asyncio.get_running_loop().time()
-            entry.behind_lists = 0
-            after = remember(after, outcomes, target, now)
-            entry.journal = entry.journal.add([record(o, now, trace_id) for o in outcomes if o.happened])
-        entry.memory = after
+        if not commands:
+            return Done(after, errands=errands)
+        if executor.changes_cluster:
+            fresh = {notice.key for notice in decision.notices}
+            intent = replace(after, intent=Intent(now, commands, trace_id), told=after.told - fresh)
+            await self._write(entry, decision, target, intent, deadline, why="intent")
+        with self._tracing.span("act", {"resilience.actions": [c.verb.value for c in commands]}):
+            executed = await executor.carry_out(target, commands, deadline)
+        outcomes = executed.outcomes
+        entry.behind = tuple((c.kind, c.name, int(c.resource_version)) for c in executed.changes)
+        entry.behind_since = asyncio.get_running_loop().time()
+        entry.behind_lists = 0
+        entry.memory = after = remember(after, outcomes, target, now)
+        entry.journal = entry.journal.add([record(o, now, trace_id) for o in outcomes if o.happened])
         for outcome in outcomes:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
             _log_outcome(entry, outcome, trace_id)
+        return Done(after, outcomes, errands)
+
+    async def _record(
+        self, entry: Entry, target: TargetState, decision: Decision, done: Done, deadline: Deadline
+    ) -> None:
+        """Tell and write down what was decided and done."""
+        now, outcomes = decision.at, done.outcomes
+        trace_id = self._tracing.trace_id() if decision.commands or decision.notices else ""
+        entry.memory = done.memory
         await self._announcer.tell(entry, decision, outcomes, deadline, trace_id)
         telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
         telling.tell_notices(self._notifiers, entry, decision, trace_id)
         why = "decision" if outcomes else "verdict"
-        await self._write(entry, decision, target, after, deadline, why=why, outcomes=outcomes)
+        await self._write(entry, decision, target, done.memory, deadline, why=why, outcomes=outcomes)
         # Only now: the status holds the breach that the calls are made for.
         if self._leadership.owns(entry.namespace):
-            for errand in errands:
+            for errand in done.errands:
                 self._errands.begin(entry, target, errand)
         self._plan(entry, decision, outcomes, now)
 

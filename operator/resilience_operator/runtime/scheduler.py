@@ -25,7 +25,8 @@ SOON = 0.25
 SPACING = 0.5
 """Seconds that lie at least between two evaluations of a policy, however much changes around it."""
 
-Evaluate = Callable[[Sequence[Entry]], Awaitable[None]]
+Evaluate = Callable[[Sequence[Entry], bool], Awaitable[None]]
+"""A batch, and whether it was planned (for its beat or a timer), or something happened."""
 
 
 class Scheduler:
@@ -35,6 +36,7 @@ class Scheduler:
         self._evaluate = evaluate
         self._group = group
         self._heap: list[tuple[float, int, Entry]] = []
+        self._planned: set[str] = set()
         self._due: dict[str, float] = {}
         self._last: dict[str, float] = {}
         self._again: dict[str, float] = {}
@@ -51,6 +53,7 @@ class Scheduler:
         """Forget a policy."""
         self._due.pop(entry.uid, None)
         self._last.pop(entry.uid, None)
+        self._planned.discard(entry.uid)
         self._again.pop(entry.uid, None)
 
     def poke(self, entry: Entry, delay: float = 0.0) -> None:
@@ -68,7 +71,8 @@ class Scheduler:
         # What was gathered early has had the beat that is just to come.
         beat = (math.floor((now + GATHER - offset) / interval) + 1) * interval + offset
         at = beat if wake_in is None else min(beat, now + max(wake_in, SPACING))
-        self._push(entry, min(at, self._again.pop(entry.uid, math.inf)))
+        again = self._again.pop(entry.uid, math.inf)
+        self._push(entry, min(at, again), planned=at <= again)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Hand out batches until `stop`; then wait for those under way to end, cancelling them."""
@@ -76,8 +80,8 @@ class Scheduler:
         try:
             while not stop.is_set():
                 self._changed.clear()
-                for batch in self._pop_due():
-                    task = asyncio.create_task(self._run(batch))
+                for batch, planned in self._pop_due():
+                    task = asyncio.create_task(self._run(batch, planned))
                     self._batches.add(task)
                     task.add_done_callback(self._batches.discard)
                 changed = asyncio.create_task(self._changed.wait())
@@ -89,9 +93,9 @@ class Scheduler:
                 task.cancel()
             await asyncio.gather(*self._batches, return_exceptions=True)
 
-    def _pop_due(self) -> list[list[Entry]]:
+    def _pop_due(self) -> list[tuple[list[Entry], bool]]:
         now, number = self._now(), next(self._numbers)
-        groups: dict[str, list[Entry]] = {}
+        groups: dict[tuple[str, bool], list[Entry]] = {}
         while self._heap and self._heap[0][0] <= now + GATHER:
             due, _, entry = heapq.heappop(self._heap)
             if entry.deleted or self._due.get(entry.uid) != due:
@@ -102,8 +106,8 @@ class Scheduler:
                 continue
             entry.evaluating = number
             EVALUATION_LAG.observe(max(0.0, now - due))
-            groups.setdefault(self._group(entry), []).append(entry)
-        return list(groups.values())
+            groups.setdefault((self._group(entry), entry.uid in self._planned), []).append(entry)
+        return [(batch, planned) for (_, planned), batch in groups.items()]
 
     def done(self, entry: Entry) -> None:
         """A policy is evaluated, whatever else is still under way in its batch."""
@@ -113,17 +117,18 @@ class Scheduler:
             if entry.uid not in self._due:
                 self.next_turn(entry, None)
 
-    async def _run(self, batch: list[Entry]) -> None:
+    async def _run(self, batch: list[Entry], planned: bool) -> None:
         number = batch[0].evaluating
         try:
-            await self._evaluate(batch)
+            await self._evaluate(batch, planned)
         finally:
             for entry in batch:
                 if entry.evaluating == number:
                     self.done(entry)
 
-    def _push(self, entry: Entry, at: float) -> None:
+    def _push(self, entry: Entry, at: float, *, planned: bool = False) -> None:
         self._due[entry.uid] = at
+        (self._planned.add if planned else self._planned.discard)(entry.uid)
         heapq.heappush(self._heap, (at, next(self._order), entry))
         self._changed.set()
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,9 +30,6 @@ from resilience_operator.signals.promql import TemplateError, fill_custom, match
 from resilience_operator.signals.registry import Sources
 from resilience_operator.signals.scope import Scope
 from resilience_operator.signals.tenancy import enforce
-
-_BATCH = 2000
-"""Observations made before others get their turn on the event loop."""
 
 _OWNERS_PER_QUERY = 400
 _OWNERS_MEMORY_SECONDS = 120.0
@@ -107,8 +103,8 @@ class Collector:
 
     async def collect(
         self, requests: Sequence[SignalRequest], *, now: float, deadline: Deadline, max_age: float = 0.0
-    ) -> list[Observation]:
-        """One observation for each request, in their order. Never raises for what a source does.
+    ) -> Iterator[Observation]:
+        """One observation for each request, in their order, made as it is taken. Never raises for a source.
 
         now: seconds since the epoch. deadline: when there must be an observation, if need be an unknown one.
         max_age: an answer asked for at most this many seconds ago is good enough.
@@ -122,12 +118,7 @@ class Collector:
         replies = await self._desk.ask(questions, deadline=deadline, max_age=max_age)
         for group in used:
             self._settle(group, replies, now, started)
-        found: list[Observation] = []
-        for number, plan in enumerate(plans):
-            if number % _BATCH == _BATCH - 1:
-                await asyncio.sleep(0)
-            found.append(plan if isinstance(plan, Observation) else _observe(*plan, now))
-        return found
+        return (plan if isinstance(plan, Observation) else _observe(*plan, now) for plan in plans)
 
     def _cover(self, requests: Sequence[SignalRequest], started: float) -> None:
         """Widen the scopes before any text is made, so that one batch asks one text."""
