@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from resilience_operator.api.status import PolicyStatus
 from resilience_operator.cli.loaded import load
 from resilience_operator.cli.views.overview import STYLES
 from resilience_operator.decision.memory import Verdict
@@ -22,7 +23,8 @@ def explain(body: Mapping[str, Any], target: TargetState | str, now: float) -> E
     """Explain the policy in `body`. target: as it is, or why it could not be read. Raises InvalidPolicy."""
     entry, policy = load(body)
     live, unread = (target, "") if isinstance(target, TargetState) else (None, target)
-    return explain_facts(Facts(policy, entry.status, entry.memory, live, now, entry.target[0], entry.target[2]), unread)
+    status = PolicyStatus.model_validate(body.get("status") or {})
+    return explain_facts(Facts(policy, status, entry.memory, live, now, entry.target[0], entry.target[2]), unread)
 
 
 def paper(e: Explanation) -> Text:
