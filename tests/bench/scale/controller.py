@@ -63,16 +63,18 @@ class Controller:
         await self._api.call("PATCH", f"{member.path}/status", crowd.deployment_status(owner))
 
     async def _follow(self, version: str) -> None:
-        async for event in self._api.watch(_ALL, version):
-            owner = event["object"]
-            if event["type"] != "MODIFIED" or not _stale(owner):
-                continue
-            meta = owner["metadata"]
-            member = Member(int(meta["labels"]["member"]), meta["namespace"], meta["name"])
-            if owner["spec"]["replicas"] > 1 and member.number not in self.scaled:
-                self.scaled[member.number] = time.monotonic()
-                self._more.set()
-            await self._tell(member, owner)
+        async with asyncio.TaskGroup() as telling:
+            async for event in self._api.watch(_ALL, version):
+                owner = event["object"]
+                if event["type"] != "MODIFIED" or not _stale(owner):
+                    continue
+                meta = owner["metadata"]
+                member = Member(int(meta["labels"]["member"]), meta["namespace"], meta["name"])
+                if owner["spec"]["replicas"] > 1 and member.number not in self.scaled:
+                    self.scaled[member.number] = time.monotonic()
+                    self._more.set()
+                # Beside the watch: what is measured is when a change is seen.
+                telling.create_task(self._tell(member, owner))
 
 
 def _stale(owner: Mapping[str, Obj]) -> bool:
