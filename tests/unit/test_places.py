@@ -44,23 +44,23 @@ async def test_who_acts_goes_before_who_records() -> None:
 
 
 async def test_who_waited_too_long_is_turned_away() -> None:
-    now = 0.0
     places, got = Places(total=1, most=1), list[bool]()
 
-    async def work(until: Deadline) -> None:
+    async def work(until: Deadline | None) -> None:
         async with places.one("a", Rank.RECORD, until) as placed:
             got.append(placed)
 
     async with places.one("a", Rank.RECORD):
-        late = asyncio.create_task(work(Deadline.after(1.0, lambda: now)))
-        patient = asyncio.create_task(work(Deadline.never()))
-        await asyncio.sleep(0)
-        now = 2.0
-        places.turn_away()
+        late, patient = asyncio.create_task(work(Deadline.after(0.01))), asyncio.create_task(work(None))
         await late
         assert got == [False]
     await patient
     assert got == [False, True]
+
+
+async def test_a_free_place_is_never_too_late() -> None:
+    async with Places(total=1, most=1).one("a", Rank.RECORD, Deadline.after(0)) as placed:
+        assert placed
 
 
 async def test_who_gives_up_leaves_the_place_to_the_next() -> None:
@@ -78,3 +78,18 @@ async def test_who_gives_up_leaves_the_place_to_the_next() -> None:
     assert await second == "done"
     async with asyncio.timeout(5):
         assert await work() == "done"
+
+
+async def test_who_waits_behind_one_that_left_is_not_forgotten() -> None:
+    places = Places(total=2, most=1)
+
+    async def work() -> str:
+        async with places.one("a", Rank.RECORD):
+            return "done"
+
+    async with places.one("a", Rank.RECORD):
+        left, stays = asyncio.create_task(work()), asyncio.create_task(work())
+        await asyncio.sleep(0)
+        left.cancel()
+    async with asyncio.timeout(5):
+        assert await stays == "done"

@@ -31,7 +31,6 @@ class _Waiter(NamedTuple):
     rank: Rank
     number: int
     namespace: str
-    until: Deadline
     granted: asyncio.Future[bool]
 
 
@@ -49,38 +48,34 @@ class Places:
 
     @asynccontextmanager
     async def one(self, namespace: str, rank: Rank, until: Deadline | None = None) -> AsyncIterator[bool]:
-        """Wait for a place, and hold it until the block ends. False, without a place, when it came too late.
-
-        until: when it is too late; noticed when a place falls free, or by `turn_away`.
-        """
-        granted: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, _Waiter(rank, next(self._numbers), namespace, until or Deadline.never(), granted))
+        """Wait for a place, and hold it until the block ends. False, without a place, when none came until then."""
+        loop = asyncio.get_running_loop()
+        granted: asyncio.Future[bool] = loop.create_future()
+        heapq.heappush(self._waiting, _Waiter(rank, next(self._numbers), namespace, granted))
         self._hand_out()
+        timer = None
+        if until is not None and not granted.done():
+            timer = loop.call_later(until.remaining(), _turn_away, granted)
         try:
             got = await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled() and granted.result():
                 self._give_back(namespace)
             raise
+        finally:
+            if timer is not None:
+                timer.cancel()
         try:
             yield got
         finally:
             if got:
                 self._give_back(namespace)
 
-    def turn_away(self) -> None:
-        """Let those who have waited too long go."""
-        for waiter in itertools.chain(self._waiting, *self._parked.values()):
-            if waiter.until.expired and not waiter.granted.done():
-                waiter.granted.set_result(False)
-
     def _hand_out(self) -> None:
         while self._free and self._waiting:
             waiter = heapq.heappop(self._waiting)
-            if waiter.granted.done():
-                continue
-            if waiter.until.expired:
-                waiter.granted.set_result(False)
+            if waiter.granted.done():  # gone meanwhile
+                self._unpark(waiter.namespace)
             elif self._taken[waiter.namespace] >= self._most:
                 heapq.heappush(self._parked.setdefault(waiter.namespace, []), waiter)
             else:
@@ -93,8 +88,16 @@ class Places:
         self._taken[namespace] -= 1
         if not self._taken[namespace]:
             del self._taken[namespace]
+        self._unpark(namespace)
+        self._hand_out()
+
+    def _unpark(self, namespace: str) -> None:
         if parked := self._parked.get(namespace):
             heapq.heappush(self._waiting, heapq.heappop(parked))
             if not parked:
                 del self._parked[namespace]
-        self._hand_out()
+
+
+def _turn_away(granted: asyncio.Future[bool]) -> None:
+    if not granted.done():
+        granted.set_result(False)

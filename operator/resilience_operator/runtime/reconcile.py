@@ -62,6 +62,9 @@ COLLECT_TIME = 7.0
 RECORD_WITHIN = 0.8
 """Share of an interval after which what is only to be recorded waits no longer: it is decided anew at the next beat."""
 
+RECORD_AT_LEAST = 0.5
+"""Seconds that it waits in any case."""
+
 ACT_TIME = 12.0
 """Seconds that a policy has for acting and recording once it has its place."""
 
@@ -155,19 +158,17 @@ class Reconciler:
                     ready.append((entry, found))
                 elif self.scheduler is not None:
                     self.scheduler.done(entry)
-            late = asyncio.get_running_loop().call_later(until.remaining(), self._workers.turn_away)
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for entry, refusal in refused:
-                        group.create_task(self._guarded(entry, self._refuse(entry, refusal, until)))
-                    collected = await self._collect(ready, deadline, planned)
-                    for number, ((entry, target), observations) in enumerate(zip(ready, collected, strict=True)):
-                        if number % _BATCH == _BATCH - 1:
-                            await asyncio.sleep(0)
-                        if not self._passes(entry, target, observations):
-                            group.create_task(self._guarded(entry, self._one(entry, target, observations, until)))
-            finally:
-                late.cancel()
+            async with asyncio.TaskGroup() as group:
+                for entry, refusal in refused:
+                    group.create_task(self._guarded(entry, self._refuse(entry, refusal, until)))
+                collected = await self._collect(ready, deadline, planned)
+                # However long that took.
+                until = Deadline.after(max(until.remaining(), RECORD_AT_LEAST))
+                for number, ((entry, target), observations) in enumerate(zip(ready, collected, strict=True)):
+                    if number % _BATCH == _BATCH - 1:
+                        await asyncio.sleep(0)
+                    if not self._passes(entry, target, observations):
+                        group.create_task(self._guarded(entry, self._one(entry, target, observations, until)))
 
     def _passes(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> bool:
         """Whether a policy needs no more than to be due again, since nothing changed."""
