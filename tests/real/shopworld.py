@@ -11,32 +11,6 @@ from tests.support.world import Obj, World
 
 PORT = 8080
 
-POLICY = """
-apiVersion: resilience-operator.io/v1alpha1
-kind: ResiliencePolicy
-metadata: {name: checkout}
-spec:
-  targetRef: {apiVersion: apps/v1, kind: Deployment, name: checkout}
-  interval: 5s
-  replicas: {min: 2, max: 8}
-  signals:
-    - {name: cpu, preset: cpu, window: 10s}
-    - {name: latency-p99, preset: latency-p99, window: 10s, minSamples: 50}
-    - {name: error-rate, preset: error-rate, window: 10s, minSamples: 20}
-  scaleDown: {enabled: false}
-  release: {bake: 10s}
-  rules:
-    - name: cpu-saturation
-      when: {signal: cpu, above: 70%, for: 10s}
-      then: [{scaleUp: {pods: 2, cooldown: 30s}}]
-    - name: slow-requests
-      when: {signal: latency-p99, above: 1s}
-      then: [{alert: {}}, {scaleUp: {percent: 50, cooldown: 30s}}]
-    - name: failing-release
-      when: {signal: error-rate, above: 1%}
-      then: [{pauseRollout: {}}, {rollback: {after: 5s}}]
-"""
-
 
 class ShopWorld(World):
     """As `World`, but what its pods do is what they really do."""
@@ -75,6 +49,6 @@ class ShopWorld(World):
 
     def guard(self) -> None:
         """Apply the policy, and wait until its target is known good and measured. Needs a load."""
-        self.policy(text=POLICY)
+        self.policy(replicas={"min": 2, "max": 8}, release={"bake": "10s"}, scaleDown={"enabled": False})
         self.until_phase("Stable")
         self.until_verdict("error-rate", "Ok")
