@@ -89,9 +89,14 @@ BEHIND_LIST = 10.0
 
 
 class Done(NamedTuple):
-    """What became of a decision's commands. memory: with them; errands: those that are begun once it is recorded."""
+    """What became of a decision's commands.
+
+    memory: with them. trace_id: of the evaluation, where there is anything to tell; or empty. errands: those that are
+    begun once it is recorded.
+    """
 
     memory: Memory
+    trace_id: str = ""
     outcomes: tuple[Outcome, ...] = ()
     errands: tuple[Command, ...] = ()
 
@@ -309,10 +314,10 @@ class Reconciler:
         if same and found == was and not self._recorder.refresh_due(entry):
             self._plan(entry, decision, (), now)
         else:
-            done = Done(decision.memory)
+            done = Done(decision.memory, self._tracing.trace_id() if decision.commands or decision.notices else "")
             if decision.commands:
                 async with self._workers.one(entry.namespace, Rank.ACT):
-                    done = await self._act(entry, target, decision, Deadline.after(ACT_TIME))
+                    done = await self._act(entry, target, decision, done.trace_id, Deadline.after(ACT_TIME))
             rank = Rank.RECORD if quiet and not decision.notices else Rank.TELL
             async with self._workers.one(entry.namespace, rank, until if rank is Rank.RECORD else None) as placed:
                 if not placed:
@@ -329,17 +334,19 @@ class Reconciler:
                 entry.memory = before
                 entry.steady = steady_after(decision, observations, target, before)
 
-    async def _act(self, entry: Entry, target: TargetState, decision: Decision, deadline: Deadline) -> Done:
+    async def _act(
+        self, entry: Entry, target: TargetState, decision: Decision, trace_id: str, deadline: Deadline
+    ) -> Done:
         """Carry out what was decided. Others may act before it is told and recorded: the intent is."""
         assert entry.policy is not None
-        now, after, trace_id = decision.at, decision.memory, self._tracing.trace_id()
+        now, after = decision.at, decision.memory
         executor = self._rehearsal if entry.policy.mode is Mode.DRY_RUN else self._live
         commands, errands = decision.commands, tuple[Command, ...]()
         if executor.changes_cluster:
             commands = tuple(c for c in decision.commands if c.verb is not Verb.PLUGIN)
             errands = tuple(c for c in decision.commands if c.verb is Verb.PLUGIN)
         if not commands:
-            return Done(after, errands=errands)
+            return Done(after, trace_id, errands=errands)
         if executor.changes_cluster:
             fresh = {notice.key for notice in decision.notices}
             intent = replace(after, intent=Intent(now, commands, trace_id), told=after.told - fresh)
@@ -355,14 +362,13 @@ class Reconciler:
         for outcome in outcomes:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
             _log_outcome(entry, outcome, trace_id)
-        return Done(after, outcomes, errands)
+        return Done(after, trace_id, outcomes, errands)
 
     async def _record(
         self, entry: Entry, target: TargetState, decision: Decision, done: Done, deadline: Deadline
     ) -> None:
         """Tell and write down what was decided and done."""
-        now, outcomes = decision.at, done.outcomes
-        trace_id = self._tracing.trace_id() if decision.commands or decision.notices else ""
+        now, outcomes, trace_id = decision.at, done.outcomes, done.trace_id
         entry.memory = done.memory
         await self._announcer.tell(entry, decision, outcomes, deadline, trace_id)
         telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
