@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from prometheus_api_client import PrometheusConnect
+
 from tests.cluster import Cluster, ClusterError, Options, down, up
 from tests.cluster.realnode import import_image
 from tests.cluster.settings import LOCAL
@@ -132,13 +134,27 @@ def main() -> int:
                 for what, experiment in EXPERIMENTS.items()
                 for guarded in (False, True)
             ]
+            needs = _needs(cluster)
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     counted = f"{options.seconds:.0f} s, median of {options.runs}"
     print(f"\n| {counted} | | requests | failed | slower than 1 s | P99 | over after |\n|---|---|---|---|---|---|---|")
     print("\n".join(rows))
+    print(f"\nThe operator's pods, at most: {needs}")
     return 0
+
+
+def _needs(cluster: Cluster) -> str:
+    """What the operator's pods used at most since they began, as the kubelet's cAdvisor measured it."""
+    prometheus = PrometheusConnect(cluster.prometheus_url)
+    whose = f'{{namespace="{installed.NAMESPACE}", container!=""}}'
+    queries = {
+        "MB": f"max(max_over_time(container_memory_working_set_bytes{whose}[2h])) / 1e6",
+        "cores over five minutes": f"max(max_over_time(rate(container_cpu_usage_seconds_total{whose}[5m])[2h:1m]))",
+    }
+    found = {unit: float(prometheus.custom_query(query)[0]["value"][1]) for unit, query in queries.items()}
+    return ", ".join(f"{value:.3g} {unit}" for unit, value in found.items())
 
 
 def _row(
