@@ -1,0 +1,334 @@
+"""One policy's turn: decide → act → record.
+
+The order in which things are written is what makes a crash harmless:
+1. the intent (status): what is about to be done, with the timers that led to it;
+2. the actions, each of which checks its target again;
+3. the events, under names made from the decision, so that telling twice is one event;
+4. the status: what was done. A crash before it leaves the intent, which the next process settles.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import orjson
+
+from resilience_operator.actions.executor import Executor
+from resilience_operator.api.conditions import ConditionType, condition
+from resilience_operator.api.status import PolicyStatus
+from resilience_operator.decision.commands import Command, Outcome, Result, Verb
+from resilience_operator.decision.decide import Decision, decide
+from resilience_operator.decision.memory import Intent, Memory
+from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.policy import Mode
+from resilience_operator.decision.remember import remember, settle
+from resilience_operator.decision.resting import rest
+from resilience_operator.decision.steady import gist, steady_after
+from resilience_operator.decision.target import TargetState
+from resilience_operator.plugins.notifiers import Notifiers
+from resilience_operator.resilience import CallError, Deadline
+from resilience_operator.runtime import telling
+from resilience_operator.runtime.announcer import Announcer
+from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.errands import Errands
+from resilience_operator.runtime.leadership import Leadership
+from resilience_operator.runtime.metrics import ACTIONS, EVALUATIONS
+from resilience_operator.runtime.places import Places, Rank
+from resilience_operator.runtime.recorder import Recorder
+from resilience_operator.runtime.refusal import Refusal, was_paused
+from resilience_operator.runtime.scheduler import Scheduler
+from resilience_operator.runtime.sources import Problem
+from resilience_operator.runtime.tracing import Tracing
+from resilience_operator.runtime.track import tracked
+from resilience_operator.status.records import moment, record
+from resilience_operator.status.render import render, render_refusal
+
+log = logging.getLogger(__name__)
+
+ACT_TIME = 12.0
+"""Seconds that a policy has for acting and recording once it has its place."""
+
+WORKERS = 16
+"""Policies of one process that act or write at once; those that act come first."""
+
+WORKERS_OF_A_NAMESPACE = 12
+"""Of them, those of one namespace."""
+
+
+class Done(NamedTuple):
+    """What became of a decision's commands.
+
+    memory: with them. trace_id: of the evaluation, where there is anything to tell; or empty. errands: those that are
+    begun once it is recorded.
+    """
+
+    memory: Memory
+    trace_id: str = ""
+    outcomes: tuple[Outcome, ...] = ()
+    errands: tuple[Command, ...] = ()
+
+
+class Turns:
+    """Gives policies their turns. scheduler: who is told when the next one is due."""
+
+    def __init__(
+        self,
+        *,
+        live: Executor,
+        rehearsal: Executor,
+        recorder: Recorder,
+        announcer: Announcer,
+        errands: Errands,
+        notifiers: Notifiers,
+        leadership: Leadership,
+        tracing: Tracing,
+        clock: Callable[[], float],
+        tracks: bool,
+    ) -> None:
+        self._live, self._rehearsal = live, rehearsal
+        self._recorder = recorder
+        self._announcer = announcer
+        self._errands = errands
+        self._notifiers = notifiers
+        self._leadership = leadership
+        self._tracing = tracing
+        self._clock = clock
+        self._tracks = tracks
+        self._workers = Places(WORKERS, WORKERS_OF_A_NAMESPACE)
+        self.scheduler: Scheduler | None = None
+
+    async def take(
+        self, entry: Entry, target: TargetState, observations: Mapping[str, Observation], until: Deadline
+    ) -> None:
+        """Decide, and go on to acting and recording where there is anything to do. until: for mere recording."""
+        assert entry.policy is not None
+        now = self._clock()
+        was, entry.gist = entry.gist, None
+        entry.steady = entry.refusal = None
+        before = memory = entry.memory
+        news = was_paused(entry) or memory.intent is not None or self._errands.waits(entry.uid)
+        if news:
+            async with self._workers.one(entry.namespace, Rank.TELL):
+                memory = await self._taken_up(entry, target, now, Deadline.after(ACT_TIME))
+        with self._tracing.span("decide"):
+            decision = decide(entry.policy, observations, target, memory, now)
+        if self._tracks:
+            entry.track = tracked(entry.track, decision, target)
+        found = gist(decision)
+        news = news or self._announcer.waits(entry.uid)
+        quiet = not news and not decision.commands
+        same = quiet and not decision.notices and decision.memory == before
+        if same and found == was and not self._recorder.refresh_due(entry):
+            self._plan(entry, decision, (), now)
+        else:
+            done = Done(decision.memory, self._tracing.trace_id() if decision.commands or decision.notices else "")
+            if decision.commands:
+                async with self._workers.one(entry.namespace, Rank.ACT):
+                    done = await self._act(entry, target, decision, done.trace_id, Deadline.after(ACT_TIME))
+            rank = Rank.RECORD if quiet and not decision.notices else Rank.TELL
+            async with self._workers.one(entry.namespace, rank, until if rank is Rank.RECORD else None) as placed:
+                if not placed:
+                    # It is decided anew on what is measured then; timers go on from here.
+                    entry.memory = decision.memory
+                    EVALUATIONS.labels("unrecorded").inc()
+                    self._plan(entry, decision, (), now)
+                    return
+                await self._record(entry, target, decision, done, Deadline.after(ACT_TIME))
+        EVALUATIONS.labels("evaluated").inc()
+        if quiet and not self._announcer.waits(entry.uid):
+            entry.gist = found
+            if same:
+                entry.memory = before
+                entry.steady = steady_after(decision, observations, target, before)
+
+    async def _act(
+        self, entry: Entry, target: TargetState, decision: Decision, trace_id: str, deadline: Deadline
+    ) -> Done:
+        """Carry out what was decided. Others may act before it is told and recorded: the intent is."""
+        assert entry.policy is not None
+        now, after = decision.at, decision.memory
+        executor = self._rehearsal if entry.policy.mode is Mode.DRY_RUN else self._live
+        commands, errands = decision.commands, tuple[Command, ...]()
+        if executor.changes_cluster:
+            commands = tuple(c for c in decision.commands if c.verb is not Verb.PLUGIN)
+            errands = tuple(c for c in decision.commands if c.verb is Verb.PLUGIN)
+        if not commands:
+            return Done(after, trace_id, errands=errands)
+        if executor.changes_cluster:
+            fresh = {notice.key for notice in decision.notices}
+            intent = replace(after, intent=Intent(now, commands, trace_id), told=after.told - fresh)
+            await self._write(entry, decision, target, intent, deadline, why="intent")
+        with self._tracing.span("act", {"resilience.actions": [c.verb.value for c in commands]}):
+            executed = await executor.carry_out(target, commands, deadline)
+        outcomes = executed.outcomes
+        entry.behind = tuple((c.kind, c.name, int(c.resource_version)) for c in executed.changes)
+        entry.behind_since = asyncio.get_running_loop().time()
+        entry.behind_lists = 0
+        entry.memory = after = remember(after, outcomes, target, now)
+        entry.journal = entry.journal.add([record(o, now, trace_id) for o in outcomes if o.happened])
+        for outcome in outcomes:
+            ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
+            _log_outcome(entry, outcome, trace_id)
+        return Done(after, trace_id, outcomes, errands)
+
+    async def _record(
+        self, entry: Entry, target: TargetState, decision: Decision, done: Done, deadline: Deadline
+    ) -> None:
+        """Tell and write down what was decided and done."""
+        now, outcomes, trace_id = decision.at, done.outcomes, done.trace_id
+        entry.memory = done.memory
+        await self._announcer.tell(entry, decision, outcomes, deadline, trace_id)
+        telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
+        telling.tell_notices(self._notifiers, entry, decision, trace_id)
+        why = "decision" if outcomes else "verdict"
+        await self._write(entry, decision, target, done.memory, deadline, why=why, outcomes=outcomes)
+        # Only now: the status holds the breach that the calls are made for.
+        if self._leadership.owns(entry.namespace):
+            for errand in done.errands:
+                self._errands.begin(entry, target, errand)
+        self._plan(entry, decision, outcomes, now)
+
+    async def _taken_up(self, entry: Entry, target: TargetState, now: float, deadline: Deadline) -> Memory:
+        """The memory, with what happened since the last evaluation: told, and in the journal."""
+        if was_paused(entry):
+            await self._announcer.tell_pause(entry, target, None, now, deadline)
+        return await self._returned(entry, target, await self._settled(entry, target, deadline), now, deadline)
+
+    async def _settled(self, entry: Entry, target: TargetState, deadline: Deadline) -> Memory:
+        """The memory, with an intent that an earlier process left taken up: told, and in the journal."""
+        intent = entry.memory.intent
+        if intent is None:
+            return entry.memory
+        memory, done = settle(entry.memory, target)
+        entry.journal = entry.journal.add([record(o, intent.at, intent.trace_id) for o in done])
+        await self._announcer.tell_outcomes(entry, target, done, intent.at, deadline, intent.trace_id)
+        telling.tell_outcomes(self._notifiers, entry, target, done, intent.at, intent.trace_id)
+        for outcome in done:
+            log.info("%s/%s: %s was done before the restart", *entry.key, outcome.command.verb)
+        entry.memory = memory
+        return memory
+
+    async def _returned(
+        self, entry: Entry, target: TargetState, memory: Memory, now: float, deadline: Deadline
+    ) -> Memory:
+        """The memory with the calls of plugins that have returned since: told, and in the journal."""
+        outcomes = self._errands.take(entry)
+        if not outcomes:
+            return memory
+        trace_id = self._tracing.trace_id()
+        entry.memory = memory = remember(memory, outcomes, target, now)
+        entry.journal = entry.journal.add([record(o, now, trace_id) for o in outcomes])
+        for outcome in outcomes:
+            ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
+            _log_outcome(entry, outcome, trace_id)
+        await self._announcer.tell_outcomes(entry, target, outcomes, now, deadline, trace_id)
+        telling.tell_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
+        return memory
+
+    async def _write(
+        self,
+        entry: Entry,
+        decision: Decision,
+        target: TargetState,
+        memory: Memory,
+        deadline: Deadline,
+        *,
+        why: str,
+        outcomes: Sequence[Outcome] = (),
+    ) -> None:
+        failures = [o.message for o in outcomes if o.result is Result.FAILED]
+        if untold := self._announcer.untold(entry.uid):
+            # Should this process end, the next one tells them.
+            memory = replace(memory, told=memory.told - untold)
+        rendered = render(
+            decision,
+            target,
+            memory,
+            entry.journal,
+            entry.status.conditions,
+            failures=failures,
+            problem=entry.source_problem or self._plugin_problem(entry),
+        )
+        await self._recorder.write_status(entry, rendered, deadline, why=why)
+
+    def _plugin_problem(self, entry: Entry) -> Problem | None:
+        """What is wrong with the plugins that the rules name. The rest of the policy goes on all the same."""
+        names = {p.name for rule in entry.policy.rules for p in rule.plugins} if entry.policy is not None else ()
+        problems = [problem for name in sorted(names) if (problem := self._errands.problem(name))]
+        return Problem("PluginNotFound", "; ".join(problems)) if problems else None
+
+    def _plan(self, entry: Entry, decision: Decision, outcomes: Sequence[Outcome], now: float) -> None:
+        if self.scheduler is None:
+            return
+        if any(o.undecided for o in outcomes):
+            self.scheduler.poke(entry, 1.0)
+        self.scheduler.next_turn(entry, None if decision.wake is None else decision.wake - now)
+
+    async def refuse(self, entry: Entry, refusal: Refusal, until: Deadline) -> None:
+        """Record why it is not evaluated. until: as for `take`."""
+        paused_by_hand = refusal.pause is not None
+        if paused_by_hand or refusal != entry.refusal:
+            rank = Rank.TELL if paused_by_hand else Rank.RECORD
+            async with self._workers.one(entry.namespace, rank, None if paused_by_hand else until) as placed:
+                if placed:
+                    await self._record_refusal(entry, refusal, Deadline.after(ACT_TIME))
+        EVALUATIONS.labels("refused").inc()
+
+    async def _record_refusal(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
+        if refusal.pause is not None and refusal.target is not None:
+            now = self._clock()
+            entry.memory = rest(entry.memory, now)
+            if not was_paused(entry):
+                await self._announcer.tell_pause(entry, refusal.target, refusal.pause, now, deadline)
+            if self.scheduler is not None and refusal.pause.until is not None:
+                self.scheduler.next_turn(entry, refusal.pause.until - now)
+        await self._write_ready(entry, refusal, deadline)
+
+    async def _write_ready(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
+        entry.gist = entry.steady = entry.refusal = None
+        ready = condition(
+            ConditionType.READY,
+            refusal.status,
+            refusal.reason,
+            refusal.message,
+            now=moment(self._clock()),
+            generation=entry.generation,
+        )
+        memory = entry.memory if refusal.pause is not None else None
+        known = PolicyStatus.model_validate(orjson.loads(entry.raw_status))
+        await self._recorder.write_status(entry, render_refusal(known, ready, memory), deadline, why="refusal")
+        if refusal.pause is None:
+            entry.refusal = refusal
+
+    async def tell_failure(self, entry: Entry, error: Exception) -> None:
+        try:
+            refusal = Refusal("False", "EvaluationFailed", f"the evaluation failed: {type(error).__name__}")
+            await self._write_ready(entry, refusal, Deadline.after(ACT_TIME))
+        except CallError as failure:
+            log.warning("%s/%s: its failure could not be told either: %s", *entry.key, failure)
+
+
+def _log_outcome(entry: Entry, outcome: Outcome, trace_id: str) -> None:
+    level = logging.WARNING if outcome.result is Result.FAILED else logging.INFO
+    extra = {
+        "policy": f"{entry.namespace}/{entry.name}",
+        "action": outcome.command.verb.value,
+        "result": outcome.result.value,
+        "rule": outcome.command.rule,
+        "trace_id": trace_id,
+    }
+    why = f" ({outcome.message})" if outcome.message else ""
+    log.log(
+        level,
+        "%s/%s: %s %s%s: %s",
+        *entry.key,
+        outcome.command.verb,
+        outcome.result,
+        why,
+        outcome.command.message,
+        extra=extra,
+    )
