@@ -33,7 +33,10 @@ from resilience_operator.signals.model import SignalRequest
 log = logging.getLogger(__name__)
 
 COLLECT_TIME = 7.0
-"""Seconds that metric sources have to answer, an interval at most."""
+"""Seconds that metric sources have to answer, at most."""
+
+COLLECT_AT_LEAST = 5.0
+"""Seconds that they have, however short the interval: an answer that is late is worth more than none."""
 
 RECORD_WITHIN = 0.8
 """Share of an interval after which what is only to be recorded waits no longer: it is decided anew at the next beat."""
@@ -142,34 +145,35 @@ class Reconciler:
                 for number, ((entry, target), observations) in enumerate(zip(ready, collected, strict=True)):
                     if number % _BATCH == _BATCH - 1:
                         await asyncio.sleep(0)
-                    if not self._passes(entry, target, observations):
-                        group.create_task(self._guarded(entry, self._turns.take(entry, target, observations, until)))
+                    if not self._unchanged(entry, target, observations):
+                        turn = self._turns.take(entry, target, observations, until)
+                    elif entry.gist is None:
+                        turn = self._turns.catch_up(entry, target, observations, until)
+                    else:
+                        self._pass(entry, observations)
+                        continue
+                    group.create_task(self._guarded(entry, turn))
 
-    def _passes(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> bool:
-        """Whether a policy needs no more than to be due again, since nothing changed."""
-        now = self._clock()
-        if not self._unchanged(entry, target, observations, now):
-            return False
-        if entry.track is not None:
-            entry.track.again(now, observations)
-        if self.scheduler is not None and entry.steady is not None:
-            self.scheduler.next_turn(entry, entry.steady.until - now)
-            self.scheduler.done(entry)
-        EVALUATIONS.labels("evaluated").inc()
-        return True
-
-    def _unchanged(
-        self, entry: Entry, target: TargetState, observations: Mapping[str, Observation], now: float
-    ) -> bool:
-        """Whether deciding, telling and recording would all come to nothing."""
+    def _unchanged(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> bool:
+        """Whether deciding would come to nothing new, and there is nothing to tell or to refresh."""
         return (
             entry.steady is not None
             and entry.policy is not None
             and not self._errands.waits(entry.uid)
             and not self._announcer.waits(entry.uid)
             and not self._recorder.refresh_due(entry)
-            and entry.steady.holds(entry.policy, observations, target, entry.memory, now)
+            and entry.steady.holds(entry.policy, observations, target, entry.memory, self._clock())
         )
+
+    def _pass(self, entry: Entry, observations: Mapping[str, Observation]) -> None:
+        """Let one pass that is as it was recorded."""
+        now = self._clock()
+        if entry.track is not None:
+            entry.track.again(now, observations)
+        if self.scheduler is not None and entry.steady is not None:
+            self.scheduler.next_turn(entry, entry.steady.until - now)
+            self.scheduler.done(entry)
+        EVALUATIONS.labels("evaluated").inc()
 
     def expect(self, entry: Entry) -> None:
         """Tell the collector what a policy will ask for, so that shared questions cover it from the first."""
@@ -239,7 +243,7 @@ class Reconciler:
             measured = await self._collector.collect(
                 requests,
                 now=self._clock(),
-                deadline=deadline.within(within),
+                deadline=deadline.within(max(within, COLLECT_AT_LEAST)),
                 max_age=min(1.0, within / 10) if planned else within / 2,
             )
         return (

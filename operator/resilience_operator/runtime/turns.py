@@ -134,6 +134,9 @@ class Turns:
                 if not placed:
                     # It is decided anew on what is measured then; timers go on from here.
                     entry.memory = decision.memory
+                    if same:
+                        entry.memory = before
+                        entry.steady = steady_after(decision, observations, target, before)
                     EVALUATIONS.labels("unrecorded").inc()
                     self._plan(entry, decision, (), now)
                     return
@@ -144,6 +147,28 @@ class Turns:
             if same:
                 entry.memory = before
                 entry.steady = steady_after(decision, observations, target, before)
+
+    async def catch_up(
+        self, entry: Entry, target: TargetState, observations: Mapping[str, Observation], until: Deadline
+    ) -> None:
+        """Record a decision at rest that is not recorded yet, since others had more to do."""
+        assert entry.policy is not None
+        async with self._workers.one(entry.namespace, Rank.RECORD, until) as placed:
+            if not placed:
+                if self.scheduler is not None and entry.steady is not None:
+                    self.scheduler.next_turn(entry, entry.steady.until - self._clock())
+                EVALUATIONS.labels("unrecorded").inc()
+                return
+            before, entry.steady = entry.memory, None
+            decision = decide(entry.policy, observations, target, before, self._clock())
+            if decision.commands or decision.notices or decision.memory != before:
+                if self.scheduler is not None:
+                    self.scheduler.poke(entry)
+                return
+            await self._record(entry, target, decision, Done(before), Deadline.after(ACT_TIME))
+            entry.gist, entry.memory = gist(decision), before
+            entry.steady = steady_after(decision, observations, target, before)
+        EVALUATIONS.labels("evaluated").inc()
 
     async def _act(
         self, entry: Entry, target: TargetState, decision: Decision, trace_id: str, deadline: Deadline
