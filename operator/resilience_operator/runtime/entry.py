@@ -36,8 +36,8 @@ class Entry:
     status: a part of it (`headline`). raw_status: all of it as the API server has it at `resource_version`, JSON.
     essence: a digest of what of it was last written.
     requests: what its metric source is asked for, about the revisions of `requests_for`.
-    gist: of the last decision, when it was written and nothing had to be done. steady: where that one was at rest; with no
-    gist, it is still to be written.
+    gist: of the last decision, when it was written and nothing had to be done. steady: where that one was at rest;
+    without a gist it is still to be written.
     refusal: why it was not evaluated, when that was written last.
     evaluating: the number of the batch in which it is being evaluated, or 0.
     shared: no query is asked on its account alone, so that its beat is that of all who share the answers.
