@@ -38,9 +38,11 @@ from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.reconcile import Reconciler
 from resilience_operator.runtime.recorder import Recorder
 from resilience_operator.runtime.scaled import ScaledTargets
+from resilience_operator.runtime.scheduler import Scheduler
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.targets import Targets
 from resilience_operator.runtime.tracing import Tracing
+from resilience_operator.runtime.turns import Turns
 from resilience_operator.runtime.zones import Zones
 from resilience_operator.signals import wire
 from resilience_operator.signals.collect import Collector
@@ -171,21 +173,38 @@ async def put_together(policies: int) -> tuple[Reconciler, PolicyStore, list[int
         targets._workloads["Deployment"]._accept(deployment(n))
         targets._revisions[REPLICA_SETS]._accept(replica_set(n))
     assert targets._workloads["Deployment"].resource is DEPLOYMENTS
+    scheduler = Scheduler(lambda entry: entry.source)
+    recorder = Recorder(kube, refresh=0, writes_per_second=0)
+    announcer, errands = Announcer(kube), Errands(Actions(), lambda _: None)
+    leadership, tracing = Everything(), Tracing()
+    turns = Turns(
+        scheduler=scheduler,
+        live=LiveExecutor(kube),
+        rehearsal=RehearsalExecutor(),
+        recorder=recorder,
+        announcer=announcer,
+        errands=errands,
+        notifiers=Notifiers(),
+        leadership=leadership,
+        tracing=tracing,
+        clock=time.time,
+        tracks=False,
+    )
     reconciler = Reconciler(
         store=store,
         targets=targets,
         scaled=ScaledTargets(kube, targets),
         collector=Collector(Sources({"default": source})),
         zones=Zones(kube, watch=False, on_change=lambda: None),
-        live=LiveExecutor(kube),
-        rehearsal=RehearsalExecutor(),
-        recorder=Recorder(kube, refresh=0, writes_per_second=0),
-        announcer=Announcer(kube),
-        errands=Errands(Actions(), lambda _: None),
-        notifiers=Notifiers(),
-        leadership=Everything(),
-        tracing=Tracing(),
+        turns=turns,
+        scheduler=scheduler,
+        recorder=recorder,
+        announcer=announcer,
+        errands=errands,
+        leadership=leadership,
+        tracing=tracing,
         clock=time.time,
+        on_missing=lambda: None,
     )
     for entry in store:
         reconciler.expect(entry)

@@ -63,32 +63,27 @@ async def test_a_free_place_is_never_too_late() -> None:
         assert placed
 
 
+async def work(places: Places) -> str:
+    async with places.one("a", Rank.RECORD):
+        return "done"
+
+
 async def test_who_gives_up_leaves_the_place_to_the_next() -> None:
     places = Places(total=1, most=1)
-
-    async def work() -> str:
-        async with places.one("a", Rank.RECORD):
-            return "done"
-
     async with places.one("a", Rank.RECORD):
-        first, second = asyncio.create_task(work()), asyncio.create_task(work())
+        first, second = asyncio.create_task(work(places)), asyncio.create_task(work(places))
         await asyncio.sleep(0)
     # The place is the first one's already, though it has not run yet.
     first.cancel()
     assert await second == "done"
     async with asyncio.timeout(5):
-        assert await work() == "done"
+        assert await work(places) == "done"
 
 
 async def test_who_waits_behind_one_that_left_is_not_forgotten() -> None:
     places = Places(total=2, most=1)
-
-    async def work() -> str:
-        async with places.one("a", Rank.RECORD):
-            return "done"
-
     async with places.one("a", Rank.RECORD):
-        left, stays = asyncio.create_task(work()), asyncio.create_task(work())
+        left, stays = asyncio.create_task(work(places)), asyncio.create_task(work(places))
         await asyncio.sleep(0)
         left.cancel()
     async with asyncio.timeout(5):

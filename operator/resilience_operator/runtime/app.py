@@ -39,6 +39,7 @@ from resilience_operator.runtime.scheduler import Scheduler
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.targets import Targets
 from resilience_operator.runtime.tracing import Tracing
+from resilience_operator.runtime.turns import Turns
 from resilience_operator.runtime.web import serve
 from resilience_operator.runtime.zones import Zones
 from resilience_operator.signals.breakers import Breakers
@@ -78,12 +79,9 @@ class App:
         self._cleanup = Cleanup(kube, self._store, self._targets, dry_run=config.dry_run)
         self._notifiers = plugged.notifiers
         self._errands = Errands(plugged.actions, self._errand_done)
-        self._reconciler = Reconciler(
-            store=self._store,
-            targets=self._targets,
-            scaled=ScaledTargets(kube, self._targets),
-            collector=Collector(plugged.sources, retry=kube.retry, breakers=Breakers(on_change=tell_breaker)),
-            zones=self._zones,
+        self._scheduler = Scheduler(lambda entry: entry.source)
+        turns = Turns(
+            scheduler=self._scheduler,
             live=LiveExecutor(kube),
             rehearsal=RehearsalExecutor(),
             recorder=self._recorder,
@@ -95,10 +93,23 @@ class App:
             clock=time.time,
             tracks=config.dashboard,
         )
-        self._scheduler = Scheduler(self._reconciler.evaluate, lambda entry: entry.source)
-        self._reconciler.scheduler = self._scheduler
-        # Deleted between this process' own list and kopf's, a policy is told of by neither.
-        self._reconciler.on_missing = self._missing.set
+        self._reconciler = Reconciler(
+            store=self._store,
+            targets=self._targets,
+            scaled=ScaledTargets(kube, self._targets),
+            collector=Collector(plugged.sources, retry=kube.retry, breakers=Breakers(on_change=tell_breaker)),
+            zones=self._zones,
+            turns=turns,
+            scheduler=self._scheduler,
+            recorder=self._recorder,
+            announcer=self._announcer,
+            errands=self._errands,
+            leadership=leader,
+            tracing=tracing,
+            clock=time.time,
+            # Deleted between this process' own list and kopf's, a policy is told of by neither.
+            on_missing=self._missing.set,
+        )
         self._tasks: set[asyncio.Task[None]] = set()
         self._listed = asyncio.Event()
         self._scheduling: asyncio.Task[None] | None = None
@@ -166,7 +177,7 @@ class App:
         if await _first(stop, self._targets.synced()):
             tidying = asyncio.create_task(keep_set_aside(), name="heap")
             try:
-                await self._scheduler.run(stop)
+                await self._scheduler.run(self._reconciler.evaluate, stop)
             finally:
                 tidying.cancel()
 

@@ -7,11 +7,9 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from http import HTTPStatus
 
-from resilience_operator.actions.executor import Executor
 from resilience_operator.decision.observation import Observation
 from resilience_operator.decision.policy import Mode
 from resilience_operator.decision.target import TargetState
-from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.resilience import CallError, Deadline, NotFound, ReadAgain
 from resilience_operator.runtime.announcer import Announcer
 from resilience_operator.runtime.entry import Entry
@@ -59,7 +57,7 @@ BEHIND_LIST = 10.0
 
 
 class Reconciler:
-    """Evaluates policies, batch by batch."""
+    """Evaluates policies, batch by batch. on_missing: called when one turns out not to be there any more."""
 
     def __init__(
         self,
@@ -69,50 +67,30 @@ class Reconciler:
         scaled: ScaledTargets,
         collector: Collector,
         zones: Zones,
-        live: Executor,
-        rehearsal: Executor,
+        turns: Turns,
+        scheduler: Scheduler,
         recorder: Recorder,
         announcer: Announcer,
         errands: Errands,
-        notifiers: Notifiers,
         leadership: Leadership,
         tracing: Tracing,
         clock: Callable[[], float],
-        tracks: bool = False,
+        on_missing: Callable[[], None],
     ) -> None:
         self._store = store
         self._targets = targets
         self._scaled = scaled
         self._collector = collector
         self._zones = zones
+        self._turns = turns
+        self._scheduler = scheduler
         self._recorder = recorder
         self._announcer = announcer
         self._errands = errands
         self._leadership = leadership
         self._tracing = tracing
         self._clock = clock
-        self._turns = Turns(
-            live=live,
-            rehearsal=rehearsal,
-            recorder=recorder,
-            announcer=announcer,
-            errands=errands,
-            notifiers=notifiers,
-            leadership=leadership,
-            tracing=tracing,
-            clock=clock,
-            tracks=tracks,
-        )
-        self.on_missing: Callable[[], None] = lambda: None
-
-    @property
-    def scheduler(self) -> Scheduler | None:
-        """Who is told when a policy is due next."""
-        return self._turns.scheduler
-
-    @scheduler.setter
-    def scheduler(self, scheduler: Scheduler) -> None:
-        self._turns.scheduler = scheduler
+        self._on_missing = on_missing
 
     async def evaluate(self, entries: Sequence[Entry], planned: bool) -> None:
         """Evaluate a batch of policies that read the same metric source. Never raises but for cancellation.
@@ -134,8 +112,8 @@ class Reconciler:
                     refused.append((entry, found))
                 elif found is not None:
                     ready.append((entry, found))
-                elif self.scheduler is not None:
-                    self.scheduler.done(entry)
+                else:
+                    self._scheduler.done(entry)
             async with asyncio.TaskGroup() as group:
                 for entry, refusal in refused:
                     group.create_task(self._guarded(entry, self._turns.refuse(entry, refusal, until)))
@@ -170,9 +148,9 @@ class Reconciler:
         now = self._clock()
         if entry.track is not None:
             entry.track.again(now, observations)
-        if self.scheduler is not None and entry.steady is not None:
-            self.scheduler.next_turn(entry, entry.steady.until - now)
-            self.scheduler.done(entry)
+        if entry.steady is not None:
+            self._scheduler.next_turn(entry, entry.steady.until - now)
+        self._scheduler.done(entry)
         EVALUATIONS.labels("evaluated").inc()
 
     def expect(self, entry: Entry) -> None:
@@ -221,8 +199,7 @@ class Reconciler:
                 entry.behind_lists += 1
                 for kind, _, _ in entry.behind:
                     self._targets.relist(kind)
-            if self.scheduler is not None:
-                self.scheduler.poke(entry, 0.2)
+            self._scheduler.poke(entry, 0.2)
             return False
         entry.behind = ()
         return True
@@ -272,12 +249,11 @@ class Reconciler:
         except ReadAgain as error:
             log.info("%s/%s changed meanwhile, decided anew: %s", *entry.key, error)
             EVALUATIONS.labels("superseded").inc()
-            if self.scheduler is not None:
-                self.scheduler.poke(entry, 1.0)
+            self._scheduler.poke(entry, 1.0)
         except NotFound:
             log.info("%s/%s is not there any more", *entry.key)
             EVALUATIONS.labels("missing").inc()
-            self.on_missing()
+            self._on_missing()
         except CallError as error:
             if not entry.deleted:
                 log.warning("%s/%s: %s", *entry.key, error)
@@ -288,8 +264,7 @@ class Reconciler:
             await self._turns.tell_failure(entry, error)
         finally:
             # Whatever else is still under way in the batch.
-            if self.scheduler is not None:
-                self.scheduler.done(entry)
+            self._scheduler.done(entry)
 
 
 def _unreadable(entry: Entry, error: CallError) -> Refusal:

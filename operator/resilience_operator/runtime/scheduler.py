@@ -32,8 +32,7 @@ Evaluate = Callable[[Sequence[Entry], bool], Awaitable[None]]
 class Scheduler:
     """Evaluates entries when they are due. Times are those of the event loop's clock, seconds."""
 
-    def __init__(self, evaluate: Evaluate, group: Callable[[Entry], str]) -> None:
-        self._evaluate = evaluate
+    def __init__(self, group: Callable[[Entry], str]) -> None:
         self._group = group
         self._heap: list[tuple[float, int, Entry]] = []
         self._planned: set[str] = set()
@@ -74,14 +73,14 @@ class Scheduler:
         again = self._again.pop(entry.uid, math.inf)
         self._push(entry, min(at, again), planned=at <= again)
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Hand out batches until `stop`; then wait for those under way to end, cancelling them."""
+    async def run(self, evaluate: Evaluate, stop: asyncio.Event) -> None:
+        """Hand out batches to `evaluate` until `stop`; then wait for those under way to end, cancelling them."""
         stopped = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
                 self._changed.clear()
                 for batch, planned in self._pop_due():
-                    task = asyncio.create_task(self._run(batch, planned))
+                    task = asyncio.create_task(self._run(evaluate, batch, planned))
                     self._batches.add(task)
                     task.add_done_callback(self._batches.discard)
                 changed = asyncio.create_task(self._changed.wait())
@@ -117,10 +116,10 @@ class Scheduler:
             if entry.uid not in self._due:
                 self.next_turn(entry, None)
 
-    async def _run(self, batch: list[Entry], planned: bool) -> None:
+    async def _run(self, evaluate: Evaluate, batch: list[Entry], planned: bool) -> None:
         number = batch[0].evaluating
         try:
-            await self._evaluate(batch, planned)
+            await evaluate(batch, planned)
         finally:
             for entry in batch:
                 if entry.evaluating == number:

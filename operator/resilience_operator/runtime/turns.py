@@ -73,11 +73,12 @@ class Done(NamedTuple):
 
 
 class Turns:
-    """Gives policies their turns. scheduler: who is told when the next one is due."""
+    """Gives policies their turns. tracks: whether what each finds is kept for the dashboard."""
 
     def __init__(
         self,
         *,
+        scheduler: Scheduler,
         live: Executor,
         rehearsal: Executor,
         recorder: Recorder,
@@ -89,6 +90,7 @@ class Turns:
         clock: Callable[[], float],
         tracks: bool,
     ) -> None:
+        self._scheduler = scheduler
         self._live, self._rehearsal = live, rehearsal
         self._recorder = recorder
         self._announcer = announcer
@@ -99,7 +101,6 @@ class Turns:
         self._clock = clock
         self._tracks = tracks
         self._workers = Places(WORKERS, WORKERS_OF_A_NAMESPACE)
-        self.scheduler: Scheduler | None = None
 
     async def take(
         self, entry: Entry, target: TargetState, observations: Mapping[str, Observation], until: Deadline
@@ -155,15 +156,14 @@ class Turns:
         assert entry.policy is not None
         async with self._workers.one(entry.namespace, Rank.RECORD, until) as placed:
             if not placed:
-                if self.scheduler is not None and entry.steady is not None:
-                    self.scheduler.next_turn(entry, entry.steady.until - self._clock())
+                if entry.steady is not None:
+                    self._scheduler.next_turn(entry, entry.steady.until - self._clock())
                 EVALUATIONS.labels("unrecorded").inc()
                 return
             before, entry.steady = entry.memory, None
             decision = decide(entry.policy, observations, target, before, self._clock())
             if decision.commands or decision.notices or decision.memory != before:
-                if self.scheduler is not None:
-                    self.scheduler.poke(entry)
+                self._scheduler.poke(entry)
                 return
             await self._record(entry, target, decision, Done(before), Deadline.after(ACT_TIME))
             entry.gist, entry.memory = gist(decision), before
@@ -287,11 +287,9 @@ class Turns:
         return Problem("PluginNotFound", "; ".join(problems)) if problems else None
 
     def _plan(self, entry: Entry, decision: Decision, outcomes: Sequence[Outcome], now: float) -> None:
-        if self.scheduler is None:
-            return
         if any(o.undecided for o in outcomes):
-            self.scheduler.poke(entry, 1.0)
-        self.scheduler.next_turn(entry, None if decision.wake is None else decision.wake - now)
+            self._scheduler.poke(entry, 1.0)
+        self._scheduler.next_turn(entry, None if decision.wake is None else decision.wake - now)
 
     async def refuse(self, entry: Entry, refusal: Refusal, until: Deadline) -> None:
         """Record why it is not evaluated. until: as for `take`."""
@@ -309,8 +307,8 @@ class Turns:
             entry.memory = rest(entry.memory, now)
             if not was_paused(entry):
                 await self._announcer.tell_pause(entry, refusal.target, refusal.pause, now, deadline)
-            if self.scheduler is not None and refusal.pause.until is not None:
-                self.scheduler.next_turn(entry, refusal.pause.until - now)
+            if refusal.pause.until is not None:
+                self._scheduler.next_turn(entry, refusal.pause.until - now)
         await self._write_ready(entry, refusal, deadline)
 
     async def _write_ready(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
