@@ -36,7 +36,7 @@ from resilience_operator.runtime.announcer import Announcer
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.leadership import Leadership
-from resilience_operator.runtime.metrics import ACTIONS, EVALUATIONS
+from resilience_operator.runtime.metrics import ACTIONS, EVALUATIONS, STATUS_WRITES_POSTPONED
 from resilience_operator.runtime.places import Places, Rank
 from resilience_operator.runtime.recorder import Recorder
 from resilience_operator.runtime.refusal import Refusal, was_paused
@@ -117,6 +117,7 @@ class Turns:
                 memory = await self._taken_up(entry, target, now, Deadline.after(ACT_TIME))
         with self._tracing.span("decide"):
             decision = decide(entry.policy, observations, target, memory, now)
+        EVALUATIONS.labels("evaluated").inc()
         if self._tracks:
             entry.track = tracked(entry.track, decision, target)
         found = gist(decision)
@@ -138,11 +139,10 @@ class Turns:
                     if same:
                         entry.memory = before
                         entry.steady = steady_after(decision, observations, target, before)
-                    EVALUATIONS.labels("unrecorded").inc()
+                    STATUS_WRITES_POSTPONED.inc()
                     self._plan(entry, decision, (), now)
                     return
                 await self._record(entry, target, decision, done, Deadline.after(ACT_TIME))
-        EVALUATIONS.labels("evaluated").inc()
         if quiet and not self._announcer.waits(entry.uid):
             entry.gist = found
             if same:
@@ -154,11 +154,12 @@ class Turns:
     ) -> None:
         """Record a decision at rest that is not recorded yet, since others had more to do."""
         assert entry.policy is not None
+        EVALUATIONS.labels("evaluated").inc()
         async with self._workers.one(entry.namespace, Rank.RECORD, until) as placed:
             if not placed:
                 if entry.steady is not None:
                     self._scheduler.next_turn(entry, entry.steady.until - self._clock())
-                EVALUATIONS.labels("unrecorded").inc()
+                STATUS_WRITES_POSTPONED.inc()
                 return
             before, entry.steady = entry.memory, None
             decision = decide(entry.policy, observations, target, before, self._clock())
@@ -168,7 +169,6 @@ class Turns:
             await self._record(entry, target, decision, Done(before), Deadline.after(ACT_TIME))
             entry.gist, entry.memory = gist(decision), before
             entry.steady = steady_after(decision, observations, target, before)
-        EVALUATIONS.labels("evaluated").inc()
 
     async def _act(
         self, entry: Entry, target: TargetState, decision: Decision, trace_id: str, deadline: Deadline

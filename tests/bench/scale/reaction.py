@@ -112,17 +112,11 @@ class Readiness:
                 self._changed.set()
 
 
-async def evaluated(stage: Stage) -> float:
-    """How often the operator has decided on a policy so far; a status may still wait to be written."""
-    page = await stage.page()
-    return sum(page.total("resilience_evaluations_total", result=result) for result in ("evaluated", "unrecorded"))
-
-
 async def first_evaluations(stage: Stage, policies: int, **environment: str) -> float:
     """Start an operator; from its start to as many evaluations as there are policies."""
     began = time.monotonic()
     await stage.start(**environment)
-    while await evaluated(stage) < policies:
+    while (await stage.page()).total("resilience_evaluations_total", result="evaluated") < policies:
         if time.monotonic() - began > PATIENCE:
             return float("inf")
         await asyncio.sleep(0.2)
