@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from resilience_operator.resilience import Deadline
 from resilience_operator.runtime.places import Places, Rank
 
 
@@ -41,26 +40,6 @@ async def test_who_acts_goes_before_who_records() -> None:
         await asyncio.sleep(0)
     await asyncio.gather(*tasks)
     assert order == [Rank.ACT, Rank.TELL, Rank.RECORD]
-
-
-async def test_who_waited_too_long_is_turned_away() -> None:
-    places, got = Places(total=1, most=1), list[bool]()
-
-    async def work(until: Deadline | None) -> None:
-        async with places.one("a", Rank.RECORD, until) as placed:
-            got.append(placed)
-
-    async with places.one("a", Rank.RECORD):
-        late, patient = asyncio.create_task(work(Deadline.after(0.01))), asyncio.create_task(work(None))
-        await late
-        assert got == [False]
-    await patient
-    assert got == [False, True]
-
-
-async def test_a_free_place_is_never_too_late() -> None:
-    async with Places(total=1, most=1).one("a", Rank.RECORD, Deadline.after(0)) as placed:
-        assert placed
 
 
 async def work(places: Places) -> str:

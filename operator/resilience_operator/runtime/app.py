@@ -19,6 +19,7 @@ from resilience_operator.kube.client import Kube
 from resilience_operator.kube.policies import policy_pages
 from resilience_operator.resilience import CallError, Deadline
 from resilience_operator.runtime.announcer import Announcer
+from resilience_operator.runtime.backlog import Backlog
 from resilience_operator.runtime.calls import ObservedRetry
 from resilience_operator.runtime.census import Census
 from resilience_operator.runtime.cleanup import Cleanup
@@ -30,7 +31,14 @@ from resilience_operator.runtime.handlers import registry, settings
 from resilience_operator.runtime.health import Health
 from resilience_operator.runtime.heap import keep_set_aside
 from resilience_operator.runtime.leadership import Leader, Namespaces
-from resilience_operator.runtime.metrics import POLICIES, POLICIES_OWNED, expect_breakers, tell_breaker
+from resilience_operator.runtime.metrics import (
+    POLICIES,
+    POLICIES_OWNED,
+    STATUS_WRITES_WAITING,
+    expect_breakers,
+    tell_breaker,
+)
+from resilience_operator.runtime.places import Places
 from resilience_operator.runtime.plugged import Plugged, plug_in
 from resilience_operator.runtime.reconcile import Reconciler
 from resilience_operator.runtime.recorder import Recorder
@@ -80,8 +88,12 @@ class App:
         self._notifiers = plugged.notifiers
         self._errands = Errands(plugged.actions, self._errand_done)
         self._scheduler = Scheduler(lambda entry: entry.source)
+        places = Places()
+        self._backlog = backlog = Backlog(places, self._scheduler)
         turns = Turns(
             scheduler=self._scheduler,
+            places=places,
+            backlog=backlog,
             live=LiveExecutor(kube),
             rehearsal=RehearsalExecutor(),
             recorder=self._recorder,
@@ -101,6 +113,7 @@ class App:
             zones=self._zones,
             turns=turns,
             scheduler=self._scheduler,
+            backlog=backlog,
             recorder=self._recorder,
             announcer=self._announcer,
             errands=self._errands,
@@ -116,6 +129,7 @@ class App:
         expect_breakers(plugged.sources.names)
         REGISTRY.register(Census(self._store, self._leader.owns))
         POLICIES_OWNED.set_function(self._owned)
+        STATUS_WRITES_WAITING.set_function(lambda: len(backlog))
 
     def health(self) -> Health:
         """The checks behind /healthz and /readyz."""
@@ -177,7 +191,9 @@ class App:
         if await _first(stop, self._targets.synced()):
             tidying = asyncio.create_task(keep_set_aside(), name="heap")
             try:
-                await self._scheduler.run(self._reconciler.evaluate, stop)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._scheduler.run(self._reconciler.evaluate, stop))
+                    group.create_task(self._backlog.run(self._reconciler.write, stop))
             finally:
                 tidying.cancel()
 
@@ -207,6 +223,7 @@ class App:
                 # It may have been ours before: what another replica did since is in the status.
                 self._store.recall(entry)
                 self._errands.forget(entry.uid)
+                self._backlog.drop(entry)
                 self._scheduler.poke(entry, entry.phase * min(entry.interval, SPREAD))
         self._spawn(self._sweep())
 
@@ -236,6 +253,7 @@ class App:
         if entry is None:
             return
         self._scheduler.remove(entry)
+        self._backlog.drop(entry)
         self._recorder.forget(entry.uid)
         self._announcer.forget(entry.uid)
         self._errands.forget(entry.uid)

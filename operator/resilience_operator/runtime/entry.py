@@ -39,7 +39,8 @@ class Entry:
     gist: of the last decision, when it was written and nothing had to be done. steady: where that one was at rest;
     without a gist it is still to be written.
     refusal: why it was not evaluated, when that was written last.
-    evaluating: the number of the batch in which it is being evaluated, or 0.
+    evaluating: the number of the batch in which it is being evaluated, or 0; scheduler.CLAIMED while its status is
+    written on its own.
     shared: no query is asked on its account alone, so that its beat is that of all who share the answers.
     behind: (kind, name, resourceVersion) of what the last actions wrote: until the watch shows it, what is in
     memory of the target is older than what the operator did, and nothing is decided on it.

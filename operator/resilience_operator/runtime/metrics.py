@@ -43,8 +43,8 @@ for _verb in Verb:
         ACTIONS.labels(_verb.value, _result.value)
 RETRIES = Counter("resilience_retries_total", "Calls that were tried again.", ["dependency", "reason"])
 STATUS_WRITES = Counter("resilience_status_writes_total", "Writes of a policy's status.", ["why"])
-STATUS_WRITES_POSTPONED = Counter(
-    "resilience_status_writes_postponed_total", "Statuses left to the next beat, since others had more to do."
+STATUS_WRITES_WAITING = Gauge(
+    "resilience_status_writes_waiting", "Policies whose status is behind, since others have more to do."
 )
 POLICIES = Gauge("resilience_policies", "Policies that are known.")
 POLICIES_OWNED = Gauge("resilience_policies_owned", "Policies on which this replica may act.")

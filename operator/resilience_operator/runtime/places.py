@@ -14,7 +14,11 @@ from contextlib import asynccontextmanager
 from enum import IntEnum
 from typing import NamedTuple
 
-from resilience_operator.resilience import Deadline
+WORKERS = 16
+"""Policies of one process that act or write at once; those that act come first."""
+
+WORKERS_OF_A_NAMESPACE = 12
+"""Of them, those of one namespace."""
 
 
 class Rank(IntEnum):
@@ -31,13 +35,13 @@ class _Waiter(NamedTuple):
     rank: Rank
     number: int
     namespace: str
-    granted: asyncio.Future[bool]
+    granted: asyncio.Future[None]
 
 
 class Places:
     """total: how many may work at once. most: how many of one namespace."""
 
-    def __init__(self, total: int, most: int) -> None:
+    def __init__(self, total: int = WORKERS, most: int = WORKERS_OF_A_NAMESPACE) -> None:
         self._free = total
         self._most = most
         self._taken: Counter[str] = Counter()
@@ -47,29 +51,21 @@ class Places:
         self._numbers = itertools.count()
 
     @asynccontextmanager
-    async def one(self, namespace: str, rank: Rank, until: Deadline | None = None) -> AsyncIterator[bool]:
-        """Wait for a place, and hold it until the block ends. False, without a place, when none came until then."""
-        loop = asyncio.get_running_loop()
-        granted: asyncio.Future[bool] = loop.create_future()
+    async def one(self, namespace: str, rank: Rank) -> AsyncIterator[None]:
+        """Wait for a place, and hold it until the block ends."""
+        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, _Waiter(rank, next(self._numbers), namespace, granted))
         self._hand_out()
-        timer = None
-        if until is not None and not granted.done():
-            timer = loop.call_later(until.remaining(), _turn_away, granted)
         try:
-            got = await granted
+            await granted
         except asyncio.CancelledError:
-            if granted.done() and not granted.cancelled() and granted.result():
+            if granted.done() and not granted.cancelled():
                 self._give_back(namespace)
             raise
-        finally:
-            if timer is not None:
-                timer.cancel()
         try:
-            yield got
+            yield
         finally:
-            if got:
-                self._give_back(namespace)
+            self._give_back(namespace)
 
     def _hand_out(self) -> None:
         while self._free and self._waiting:
@@ -81,7 +77,7 @@ class Places:
             else:
                 self._free -= 1
                 self._taken[waiter.namespace] += 1
-                waiter.granted.set_result(True)
+                waiter.granted.set_result(None)
 
     def _give_back(self, namespace: str) -> None:
         self._free += 1
@@ -96,8 +92,3 @@ class Places:
             heapq.heappush(self._waiting, heapq.heappop(parked))
             if not parked:
                 del self._parked[namespace]
-
-
-def _turn_away(granted: asyncio.Future[bool]) -> None:
-    if not granted.done():
-        granted.set_result(False)

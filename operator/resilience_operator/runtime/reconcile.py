@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
+from typing import TypeVar
 
 from resilience_operator.decision.observation import Observation
 from resilience_operator.decision.policy import Mode
 from resilience_operator.decision.target import TargetState
 from resilience_operator.resilience import CallError, Deadline, NotFound, ReadAgain
 from resilience_operator.runtime.announcer import Announcer
+from resilience_operator.runtime.backlog import Backlog, Note
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.leadership import Leadership
@@ -30,17 +33,13 @@ from resilience_operator.signals.model import SignalRequest
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 COLLECT_TIME = 7.0
 """Seconds that metric sources have to answer, at most."""
 
 COLLECT_AT_LEAST = 5.0
 """Seconds that they have, however short the interval: an answer that is late is worth more than none."""
-
-RECORD_WITHIN = 0.8
-"""Share of an interval after which what is only to be recorded waits no longer: it is decided anew at the next beat."""
-
-RECORD_AT_LEAST = 0.5
-"""Seconds that it waits in any case."""
 
 SCALE_LABEL = "resilience-operator.io/aggregate-to-scale"
 """ClusterRoles with this label, set to "true", add to what the operator may scale."""
@@ -69,6 +68,7 @@ class Reconciler:
         zones: Zones,
         turns: Turns,
         scheduler: Scheduler,
+        backlog: Backlog,
         recorder: Recorder,
         announcer: Announcer,
         errands: Errands,
@@ -84,6 +84,7 @@ class Reconciler:
         self._zones = zones
         self._turns = turns
         self._scheduler = scheduler
+        self._backlog = backlog
         self._recorder = recorder
         self._announcer = announcer
         self._errands = errands
@@ -102,7 +103,6 @@ class Reconciler:
             return
         with self._tracing.evaluation(len(entries)):
             deadline = Deadline.after(COLLECT_TIME)
-            until = Deadline.after(RECORD_WITHIN * min(entry.interval for entry in entries))
             scaled = await self._scaled.read(entries, deadline)
             ready: list[tuple[Entry, TargetState]] = []
             refused: list[tuple[Entry, Refusal]] = []
@@ -116,21 +116,20 @@ class Reconciler:
                     self._scheduler.done(entry)
             async with asyncio.TaskGroup() as group:
                 for entry, refusal in refused:
-                    group.create_task(self._guarded(entry, self._turns.refuse(entry, refusal, until)))
+                    group.create_task(self._guarded(entry, self._turns.refuse(entry, refusal)))
                 collected = await self._collect(ready, deadline, planned)
-                # However long that took.
-                until = Deadline.after(max(until.remaining(), RECORD_AT_LEAST))
                 for number, ((entry, target), observations) in enumerate(zip(ready, collected, strict=True)):
                     if number % _BATCH == _BATCH - 1:
                         await asyncio.sleep(0)
-                    if not self._unchanged(entry, target, observations):
-                        turn = self._turns.take(entry, target, observations, until)
-                    elif entry.gist is None:
-                        turn = self._turns.catch_up(entry, target, observations, until)
+                    if self._unchanged(entry, target, observations):
+                        self._pass(entry, target, observations)
                     else:
-                        self._pass(entry, observations)
-                        continue
-                    group.create_task(self._guarded(entry, turn))
+                        group.create_task(self._guarded(entry, self._turns.take(entry, target, observations)))
+
+    async def write(self, entry: Entry, note: Note) -> None:
+        """Write a policy's note down. Never raises but for cancellation."""
+        if self._leadership.owns(entry.namespace):
+            await self._contained(entry, note())
 
     def _unchanged(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> bool:
         """Whether deciding would come to nothing new, and there is nothing to tell or to refresh."""
@@ -143,8 +142,8 @@ class Reconciler:
             and entry.steady.holds(entry.policy, observations, target, entry.memory, self._clock())
         )
 
-    def _pass(self, entry: Entry, observations: Mapping[str, Observation]) -> None:
-        """Let one pass that is as it was recorded."""
+    def _pass(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> None:
+        """Let one pass that is as it was, even where that is still to be written."""
         now = self._clock()
         if entry.track is not None:
             entry.track.again(now, observations)
@@ -152,6 +151,8 @@ class Reconciler:
             self._scheduler.next_turn(entry, entry.steady.until - now)
         self._scheduler.done(entry)
         EVALUATIONS.labels("evaluated").inc()
+        if entry.gist is None:
+            self._backlog.put(entry, partial(self._turns.write_up, entry, target, observations))
 
     def expect(self, entry: Entry) -> None:
         """Tell the collector what a policy will ask for, so that shared questions cover it from the first."""
@@ -241,11 +242,21 @@ class Reconciler:
             SignalRequest(namespace, name, kind, owners, signal, entry.source, entry.family) for signal in entry.signals
         )
 
-    async def _guarded(self, entry: Entry, evaluation: Awaitable[None]) -> None:
+    async def _guarded(self, entry: Entry, turn: Awaitable[Note | None]) -> None:
+        """A turn, whatever else is still under way in the batch, and what it leaves to write down."""
+        note = None
+        try:
+            note = await self._contained(entry, turn)
+        finally:
+            self._scheduler.done(entry)
+        if note is not None and not entry.deleted:
+            self._backlog.put(entry, note)
+
+    async def _contained(self, entry: Entry, work: Awaitable[T]) -> T | None:
         """Contain whatever goes wrong in one policy."""
         try:
             with self._tracing.span("policy", {"k8s.namespace.name": entry.namespace, "resilience.policy": entry.name}):
-                await evaluation
+                return await work
         except ReadAgain as error:
             log.info("%s/%s changed meanwhile, decided anew: %s", *entry.key, error)
             EVALUATIONS.labels("superseded").inc()
@@ -262,9 +273,7 @@ class Reconciler:
             log.exception("%s/%s: the evaluation failed", *entry.key)
             EVALUATIONS.labels("error").inc()
             await self._turns.tell_failure(entry, error)
-        finally:
-            # Whatever else is still under way in the batch.
-            self._scheduler.done(entry)
+        return None
 
 
 def _unreadable(entry: Entry, error: CallError) -> Refusal:

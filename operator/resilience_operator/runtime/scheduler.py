@@ -25,6 +25,9 @@ SOON = 0.25
 SPACING = 0.5
 """Seconds that lie at least between two evaluations of a policy, however much changes around it."""
 
+CLAIMED = -1
+"""In place of the number of a batch: who has it does something else than evaluate it."""
+
 Evaluate = Callable[[Sequence[Entry], bool], Awaitable[None]]
 """A batch, and whether it was planned (for its beat or a timer), or something happened."""
 
@@ -100,6 +103,9 @@ class Scheduler:
             if entry.deleted or self._due.get(entry.uid) != due:
                 continue
             del self._due[entry.uid]
+            if entry.evaluating == CLAIMED:
+                self._again[entry.uid] = due
+                continue
             if entry.evaluating:
                 EVALUATIONS_SKIPPED.inc()
                 continue
@@ -108,13 +114,21 @@ class Scheduler:
             groups.setdefault((self._group(entry), entry.uid in self._planned), []).append(entry)
         return [(batch, planned) for (_, planned), batch in groups.items()]
 
+    def claim(self, entry: Entry) -> None:
+        """Keep a policy that is not being evaluated from it until it is done: what is due meanwhile is late then."""
+        entry.evaluating = CLAIMED
+
     def done(self, entry: Entry) -> None:
         """A policy is evaluated, whatever else is still under way in its batch."""
         entry.evaluating = 0
-        if not entry.deleted:
-            self._last[entry.uid] = self._now()
-            if entry.uid not in self._due:
-                self.next_turn(entry, None)
+        if entry.deleted:
+            return
+        self._last[entry.uid] = self._now()
+        due = self._due.get(entry.uid)
+        if due is None:
+            self.next_turn(entry, None)
+        elif (again := self._again.pop(entry.uid, math.inf)) < due:
+            self._push(entry, again)
 
     async def _run(self, evaluate: Evaluate, batch: list[Entry], planned: bool) -> None:
         number = batch[0].evaluating

@@ -13,6 +13,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import orjson
@@ -33,10 +34,11 @@ from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.resilience import CallError, Deadline
 from resilience_operator.runtime import telling
 from resilience_operator.runtime.announcer import Announcer
+from resilience_operator.runtime.backlog import Backlog, Note
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.leadership import Leadership
-from resilience_operator.runtime.metrics import ACTIONS, EVALUATIONS, STATUS_WRITES_POSTPONED
+from resilience_operator.runtime.metrics import ACTIONS, EVALUATIONS
 from resilience_operator.runtime.places import Places, Rank
 from resilience_operator.runtime.recorder import Recorder
 from resilience_operator.runtime.refusal import Refusal, was_paused
@@ -51,12 +53,6 @@ log = logging.getLogger(__name__)
 
 ACT_TIME = 12.0
 """Seconds that a policy has for acting and recording once it has its place."""
-
-WORKERS = 16
-"""Policies of one process that act or write at once; those that act come first."""
-
-WORKERS_OF_A_NAMESPACE = 12
-"""Of them, those of one namespace."""
 
 
 class Done(NamedTuple):
@@ -79,6 +75,8 @@ class Turns:
         self,
         *,
         scheduler: Scheduler,
+        places: Places,
+        backlog: Backlog,
         live: Executor,
         rehearsal: Executor,
         recorder: Recorder,
@@ -91,6 +89,7 @@ class Turns:
         tracks: bool,
     ) -> None:
         self._scheduler = scheduler
+        self._places, self._backlog = places, backlog
         self._live, self._rehearsal = live, rehearsal
         self._recorder = recorder
         self._announcer = announcer
@@ -100,12 +99,9 @@ class Turns:
         self._tracing = tracing
         self._clock = clock
         self._tracks = tracks
-        self._workers = Places(WORKERS, WORKERS_OF_A_NAMESPACE)
 
-    async def take(
-        self, entry: Entry, target: TargetState, observations: Mapping[str, Observation], until: Deadline
-    ) -> None:
-        """Decide, and go on to acting and recording where there is anything to do. until: for mere recording."""
+    async def take(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> Note | None:
+        """Decide, act and tell. What is left, if anything, is a note that may wait until others have acted."""
         assert entry.policy is not None
         now = self._clock()
         was, entry.gist = entry.gist, None
@@ -113,7 +109,7 @@ class Turns:
         before = memory = entry.memory
         news = was_paused(entry) or memory.intent is not None or self._errands.waits(entry.uid)
         if news:
-            async with self._workers.one(entry.namespace, Rank.TELL):
+            async with self._places.one(entry.namespace, Rank.TELL):
                 memory = await self._taken_up(entry, target, now, Deadline.after(ACT_TIME))
         with self._tracing.span("decide"):
             decision = decide(entry.policy, observations, target, memory, now)
@@ -121,54 +117,42 @@ class Turns:
         if self._tracks:
             entry.track = tracked(entry.track, decision, target)
         found = gist(decision)
-        news = news or self._announcer.waits(entry.uid)
-        quiet = not news and not decision.commands
-        same = quiet and not decision.notices and decision.memory == before
-        if same and found == was and not self._recorder.refresh_due(entry):
-            self._plan(entry, decision, (), now)
+        if news or decision.commands or decision.notices or self._announcer.waits(entry.uid):
+            await self._tell(entry, target, decision)
+            return None
+        if decision.memory != before:
+            entry.memory = decision.memory
         else:
-            done = Done(decision.memory, self._tracing.trace_id() if decision.commands or decision.notices else "")
-            if decision.commands:
-                async with self._workers.one(entry.namespace, Rank.ACT):
-                    done = await self._act(entry, target, decision, done.trace_id, Deadline.after(ACT_TIME))
-            rank = Rank.RECORD if quiet and not decision.notices else Rank.TELL
-            async with self._workers.one(entry.namespace, rank, until if rank is Rank.RECORD else None) as placed:
-                if not placed:
-                    # It is decided anew on what is measured then; timers go on from here.
-                    entry.memory = decision.memory
-                    if same:
-                        entry.memory = before
-                        entry.steady = steady_after(decision, observations, target, before)
-                    STATUS_WRITES_POSTPONED.inc()
-                    self._plan(entry, decision, (), now)
-                    return
-                await self._record(entry, target, decision, done, Deadline.after(ACT_TIME))
-        if quiet and not self._announcer.waits(entry.uid):
-            entry.gist = found
-            if same:
-                entry.memory = before
-                entry.steady = steady_after(decision, observations, target, before)
-
-    async def catch_up(
-        self, entry: Entry, target: TargetState, observations: Mapping[str, Observation], until: Deadline
-    ) -> None:
-        """Record a decision at rest that is not recorded yet, since others had more to do."""
-        assert entry.policy is not None
-        EVALUATIONS.labels("evaluated").inc()
-        async with self._workers.one(entry.namespace, Rank.RECORD, until) as placed:
-            if not placed:
-                if entry.steady is not None:
-                    self._scheduler.next_turn(entry, entry.steady.until - self._clock())
-                STATUS_WRITES_POSTPONED.inc()
-                return
-            before, entry.steady = entry.memory, None
-            decision = decide(entry.policy, observations, target, before, self._clock())
-            if decision.commands or decision.notices or decision.memory != before:
-                self._scheduler.poke(entry)
-                return
-            await self._record(entry, target, decision, Done(before), Deadline.after(ACT_TIME))
-            entry.gist, entry.memory = gist(decision), before
             entry.steady = steady_after(decision, observations, target, before)
+            if found == was and not self._recorder.refresh_due(entry):
+                entry.gist = found
+        self._plan(entry, decision, (), now)
+        return partial(self._note, entry, target, decision) if entry.gist is None else None
+
+    async def write_up(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> None:
+        """Write the status of a policy at rest, whose note has waited since it was decided on."""
+        assert entry.policy is not None
+        decision = decide(entry.policy, observations, target, entry.memory, self._clock())
+        if decision.commands or decision.notices or decision.memory != entry.memory:
+            entry.steady = None
+            self._scheduler.poke(entry)
+            return
+        await self._note(entry, target, decision)
+
+    async def _note(self, entry: Entry, target: TargetState, decision: Decision) -> None:
+        """Write down a decision that came to nothing else."""
+        await self._write(entry, decision, target, entry.memory, Deadline.after(ACT_TIME), why="verdict")
+        entry.gist = gist(decision)
+
+    async def _tell(self, entry: Entry, target: TargetState, decision: Decision) -> None:
+        """Act, tell and record, each when it has a place: whoever acts goes first."""
+        self._backlog.drop(entry)
+        done = Done(decision.memory, self._tracing.trace_id() if decision.commands or decision.notices else "")
+        if decision.commands:
+            async with self._places.one(entry.namespace, Rank.ACT):
+                done = await self._act(entry, target, decision, done.trace_id, Deadline.after(ACT_TIME))
+        async with self._places.one(entry.namespace, Rank.TELL):
+            await self._record(entry, target, decision, done, Deadline.after(ACT_TIME))
 
     async def _act(
         self, entry: Entry, target: TargetState, decision: Decision, trace_id: str, deadline: Deadline
@@ -291,17 +275,19 @@ class Turns:
             self._scheduler.poke(entry, 1.0)
         self._scheduler.next_turn(entry, None if decision.wake is None else decision.wake - now)
 
-    async def refuse(self, entry: Entry, refusal: Refusal, until: Deadline) -> None:
-        """Record why it is not evaluated. until: as for `take`."""
-        paused_by_hand = refusal.pause is not None
-        if paused_by_hand or refusal != entry.refusal:
-            rank = Rank.TELL if paused_by_hand else Rank.RECORD
-            async with self._workers.one(entry.namespace, rank, None if paused_by_hand else until) as placed:
-                if placed:
-                    await self._record_refusal(entry, refusal, Deadline.after(ACT_TIME))
+    async def refuse(self, entry: Entry, refusal: Refusal) -> Note | None:
+        """Tell that it is paused by hand; or leave a note why it is not evaluated."""
         EVALUATIONS.labels("refused").inc()
+        if refusal.pause is not None:
+            self._backlog.drop(entry)
+            async with self._places.one(entry.namespace, Rank.TELL):
+                await self._record_refusal(entry, refusal)
+        elif refusal != entry.refusal:
+            return partial(self._record_refusal, entry, refusal)
+        return None
 
-    async def _record_refusal(self, entry: Entry, refusal: Refusal, deadline: Deadline) -> None:
+    async def _record_refusal(self, entry: Entry, refusal: Refusal) -> None:
+        deadline = Deadline.after(ACT_TIME)
         if refusal.pause is not None and refusal.target is not None:
             now = self._clock()
             entry.memory = rest(entry.memory, now)

@@ -1,0 +1,121 @@
+"""What is only to be written down waits until nobody has more to do: a few notes at a time, however many there are.
+
+A policy that waits is not under evaluation. It is looked at again at each beat, which puts a newer note in the place of
+the older one, or acts and needs none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.places import Places, Rank
+from resilience_operator.runtime.scheduler import Scheduler
+
+AT_ONCE = 6
+"""Notes that are written at once: enough to keep an API server busy, and not so many that it comes to nothing else."""
+
+OF_A_NAMESPACE = 4
+"""Of them, those of one namespace."""
+
+Note = Callable[[], Awaitable[None]]
+"""Writes down what an evaluation came to."""
+
+Write = Callable[[Entry, Note], Awaitable[None]]
+"""Carries a note out. Never raises but for cancellation."""
+
+
+class Backlog:
+    """Notes that wait, only the newest of each policy. The namespaces take turns."""
+
+    def __init__(self, places: Places, scheduler: Scheduler) -> None:
+        self._places = places
+        self._scheduler = scheduler
+        self._waiting: dict[str, dict[str, tuple[Entry, Note]]] = {}
+        self._placing: Counter[str] = Counter()
+        self._under_way: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def put(self, entry: Entry, note: Note) -> None:
+        """Let a note wait for its turn, or for the turn of the one that waits already and is out of date."""
+        self._waiting.setdefault(entry.namespace, {})[entry.uid] = entry, note
+        self._changed.set()
+
+    def drop(self, entry: Entry) -> None:
+        """What waits for a policy, if anything does, is out of date."""
+        self._pop(entry)
+
+    async def run(self, write: Write, stop: asyncio.Event) -> None:
+        """Write notes until `stop`; those under way are cancelled then."""
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                self._changed.clear()
+                self._begin(write)
+                changed = asyncio.create_task(self._changed.wait())
+                await asyncio.wait((changed, stopped), return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+        finally:
+            stopped.cancel()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, write: Write) -> None:
+        while len(self._tasks) < AT_ONCE:
+            namespace = next(filter(self._has_work, self._waiting), None)
+            if namespace is None:
+                return
+            # To the end: the others are next.
+            self._waiting[namespace] = self._waiting.pop(namespace)
+            self._placing[namespace] += 1
+            self._under_way[namespace] += 1
+            task = asyncio.create_task(self._write_one(namespace, write))
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._ended, namespace))
+
+    def _has_work(self, namespace: str) -> bool:
+        return (
+            self._under_way[namespace] < OF_A_NAMESPACE
+            and self._placing[namespace] < len(self._waiting[namespace])
+            and self._first(namespace) is not None
+        )
+
+    def _first(self, namespace: str) -> Entry | None:
+        """The first in line that is not being evaluated: whose evaluation ends soon brings a newer note."""
+        return next((entry for entry, _ in self._waiting.get(namespace, {}).values() if not entry.evaluating), None)
+
+    async def _write_one(self, namespace: str, write: Write) -> None:
+        """Wait for a place, and write the note that is first in line by then."""
+        async with self._places.one(namespace, Rank.RECORD):
+            self._placing[namespace] -= 1
+            entry = self._first(namespace)
+            note = self._pop(entry) if entry is not None else None
+            if entry is None or note is None:
+                return
+            self._scheduler.claim(entry)
+            try:
+                await write(entry, note)
+            finally:
+                self._scheduler.done(entry)
+
+    def _pop(self, entry: Entry) -> Note | None:
+        waiting = self._waiting.get(entry.namespace, {})
+        found = waiting.pop(entry.uid, None)
+        if not waiting:
+            self._waiting.pop(entry.namespace, None)
+        return found[1] if found is not None else None
+
+    def _ended(self, namespace: str, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._under_way[namespace] -= 1
+        if not self._under_way[namespace]:
+            del self._under_way[namespace], self._placing[namespace]
+        self._changed.set()
