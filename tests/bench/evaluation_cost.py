@@ -180,7 +180,7 @@ async def put_together(policies: int) -> tuple[Reconciler, Backlog, PolicyStore,
     announcer, errands = Announcer(kube), Errands(Actions(), lambda _: None)
     leadership, tracing = Everything(), Tracing()
     places = Places()
-    backlog = Backlog(places, scheduler)
+    backlog = Backlog(places)
     turns = Turns(
         scheduler=scheduler,
         places=places,

@@ -10,7 +10,6 @@ from functools import partial
 from resilience_operator.runtime.backlog import OF_A_NAMESPACE, Backlog, Note
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.places import Places, Rank
-from resilience_operator.runtime.scheduler import CLAIMED, Scheduler
 
 
 def an_entry(name: str, namespace: str = "a") -> Entry:
@@ -22,8 +21,7 @@ class Desk:
 
     def __init__(self, places: Places | None = None) -> None:
         self.places = places or Places()
-        self.scheduler = Scheduler(lambda entry: entry.source)
-        self.backlog = Backlog(self.places, self.scheduler)
+        self.backlog = Backlog(self.places)
         self.begun: list[str] = []
         self.go = asyncio.Event()
 
@@ -35,7 +33,7 @@ class Desk:
         await self.go.wait()
 
     async def _write(self, entry: Entry, note: Note) -> None:
-        assert entry.evaluating == CLAIMED
+        assert entry.busy
         await note()
 
     @asynccontextmanager
@@ -61,10 +59,10 @@ async def test_a_note_is_written_and_its_policy_is_free_again() -> None:
     async with desk.working():
         desk.put(entry)
         await turns()
-        assert (desk.begun, entry.evaluating, len(desk.backlog)) == (["one"], CLAIMED, 0)
+        assert (desk.begun, entry.busy, len(desk.backlog)) == (["one"], True, 0)
         desk.go.set()
         await turns()
-        assert entry.evaluating == 0
+        assert not entry.busy
 
 
 async def test_only_the_newest_note_of_a_policy_is_written() -> None:
@@ -75,15 +73,15 @@ async def test_only_the_newest_note_of_a_policy_is_written() -> None:
         assert desk.begun == ["newer"]
 
 
-async def test_who_is_being_evaluated_keeps_its_turn_and_holds_nobody_up() -> None:
+async def test_who_has_its_turn_keeps_its_turn_and_holds_nobody_up() -> None:
     desk, busy = Desk(), an_entry("busy")
-    busy.evaluating = 7
+    busy.busy = True
     desk.put(busy)
     desk.put(an_entry("next"))
     desk.go.set()
     async with desk.working():
         assert (desk.begun, len(desk.backlog)) == (["next"], 1)
-        busy.evaluating = 0
+        busy.busy = False
         desk.put(busy, "what its evaluation came to")
         await turns()
         assert desk.begun == ["next", "what its evaluation came to"]
@@ -125,29 +123,6 @@ async def test_who_acts_goes_first_and_a_note_waits_until_its_turn_without_holdi
         async with desk.places.one("a", Rank.ACT):
             desk.put(entry)
             await turns()
-            assert (desk.begun, entry.evaluating) == ([], 0)
+            assert (desk.begun, entry.busy) == ([], False)
         await turns()
         assert desk.begun == ["one"]
-
-
-async def test_what_is_due_while_a_note_is_written_comes_after_it() -> None:
-    desk, entry, evaluated = Desk(), an_entry("one"), asyncio.Event()
-    stop = asyncio.Event()
-
-    async def evaluate(*_: object) -> None:
-        evaluated.set()
-
-    async with desk.working():
-        desk.put(entry)
-        await turns()
-        scheduling = asyncio.create_task(desk.scheduler.run(evaluate, stop))
-        desk.scheduler.add(entry)
-        async with asyncio.timeout(5):
-            while entry.uid in desk.scheduler._due:
-                await asyncio.sleep(0.01)
-        assert not evaluated.is_set()
-        desk.go.set()
-        async with asyncio.timeout(5):
-            await evaluated.wait()
-        stop.set()
-        await scheduling

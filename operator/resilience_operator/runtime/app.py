@@ -89,7 +89,7 @@ class App:
         self._errands = Errands(plugged.actions, self._errand_done)
         self._scheduler = Scheduler(lambda entry: entry.source)
         places = Places()
-        self._backlog = backlog = Backlog(places, self._scheduler)
+        self._backlog = backlog = Backlog(places)
         turns = Turns(
             scheduler=self._scheduler,
             places=places,
@@ -229,8 +229,8 @@ class App:
 
     def _busy(self, namespaces: Namespaces) -> bool:
         """Whether something is under way there that may write."""
-        evaluating = (entry.namespace for entry in self._store if entry.evaluating)
-        return any(namespaces(namespace) for namespace in (*evaluating, *self._cleanup.under_way))
+        at_work = (entry.namespace for entry in self._store if entry.evaluating or entry.busy)
+        return any(namespaces(namespace) for namespace in (*at_work, *self._cleanup.under_way))
 
     def _owned(self) -> float:
         return sum(self._leader.owns(entry.namespace) for entry in self._store)

@@ -1,7 +1,7 @@
 """What is only to be written down waits until nobody has more to do: a few notes at a time, however many there are.
 
-A policy that waits is not under evaluation. It is looked at again at each beat, which puts a newer note in the place of
-the older one, or acts and needs none.
+A policy that waits is looked at again at each beat, which puts a newer note in the place of the older one, or acts and
+needs none.
 """
 
 from __future__ import annotations
@@ -13,12 +13,11 @@ from functools import partial
 
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.places import Places, Rank
-from resilience_operator.runtime.scheduler import Scheduler
 
-AT_ONCE = 6
+AT_ONCE = 4
 """Notes that are written at once: enough to keep an API server busy, and not so many that it comes to nothing else."""
 
-OF_A_NAMESPACE = 4
+OF_A_NAMESPACE = 3
 """Of them, those of one namespace."""
 
 Note = Callable[[], Awaitable[None]]
@@ -31,9 +30,8 @@ Write = Callable[[Entry, Note], Awaitable[None]]
 class Backlog:
     """Notes that wait, only the newest of each policy. The namespaces take turns."""
 
-    def __init__(self, places: Places, scheduler: Scheduler) -> None:
+    def __init__(self, places: Places) -> None:
         self._places = places
-        self._scheduler = scheduler
         self._waiting: dict[str, dict[str, tuple[Entry, Note]]] = {}
         self._placing: Counter[str] = Counter()
         self._under_way: Counter[str] = Counter()
@@ -89,8 +87,8 @@ class Backlog:
         )
 
     def _first(self, namespace: str) -> Entry | None:
-        """The first in line that is not being evaluated: whose evaluation ends soon brings a newer note."""
-        return next((entry for entry, _ in self._waiting.get(namespace, {}).values() if not entry.evaluating), None)
+        """The first in line, but for those who have their turn: it brings a newer note, or none is needed."""
+        return next((entry for entry, _ in self._waiting.get(namespace, {}).values() if not entry.busy), None)
 
     async def _write_one(self, namespace: str, write: Write) -> None:
         """Wait for a place, and write the note that is first in line by then."""
@@ -100,11 +98,11 @@ class Backlog:
             note = self._pop(entry) if entry is not None else None
             if entry is None or note is None:
                 return
-            self._scheduler.claim(entry)
+            entry.busy = True
             try:
                 await write(entry, note)
             finally:
-                self._scheduler.done(entry)
+                entry.busy = False
 
     def _pop(self, entry: Entry) -> Note | None:
         waiting = self._waiting.get(entry.namespace, {})

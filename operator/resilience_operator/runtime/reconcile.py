@@ -116,20 +116,30 @@ class Reconciler:
                     self._scheduler.done(entry)
             async with asyncio.TaskGroup() as group:
                 for entry, refusal in refused:
-                    group.create_task(self._guarded(entry, self._turns.refuse(entry, refusal)))
+                    if self._is_free(entry):
+                        group.create_task(self._guarded(entry, self._turns.refuse(entry, refusal)))
                 collected = await self._collect(ready, deadline, planned)
                 for number, ((entry, target), observations) in enumerate(zip(ready, collected, strict=True)):
                     if number % _BATCH == _BATCH - 1:
                         await asyncio.sleep(0)
                     if self._unchanged(entry, target, observations):
                         self._pass(entry, target, observations)
-                    else:
+                    elif self._is_free(entry):
                         group.create_task(self._guarded(entry, self._turns.take(entry, target, observations)))
 
     async def write(self, entry: Entry, note: Note) -> None:
         """Write a policy's note down. Never raises but for cancellation."""
         if self._leadership.owns(entry.namespace):
             await self._contained(entry, note())
+
+    def _is_free(self, entry: Entry) -> bool:
+        """Whether a policy's turn can begin; if it is just being written down, it has it right after."""
+        if entry.busy:
+            self._scheduler.poke(entry)
+            self._scheduler.done(entry)
+            return False
+        entry.busy = True
+        return True
 
     def _unchanged(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> bool:
         """Whether deciding would come to nothing new, and there is nothing to tell or to refresh."""
@@ -248,6 +258,7 @@ class Reconciler:
         try:
             note = await self._contained(entry, turn)
         finally:
+            entry.busy = False
             self._scheduler.done(entry)
         if note is not None and not entry.deleted:
             self._backlog.put(entry, note)

@@ -25,9 +25,6 @@ SOON = 0.25
 SPACING = 0.5
 """Seconds that lie at least between two evaluations of a policy, however much changes around it."""
 
-CLAIMED = -1
-"""In place of the number of a batch: who has it does something else than evaluate it."""
-
 Evaluate = Callable[[Sequence[Entry], bool], Awaitable[None]]
 """A batch, and whether it was planned (for its beat or a timer), or something happened."""
 
@@ -103,9 +100,6 @@ class Scheduler:
             if entry.deleted or self._due.get(entry.uid) != due:
                 continue
             del self._due[entry.uid]
-            if entry.evaluating == CLAIMED:
-                self._again[entry.uid] = due
-                continue
             if entry.evaluating:
                 EVALUATIONS_SKIPPED.inc()
                 continue
@@ -113,10 +107,6 @@ class Scheduler:
             EVALUATION_LAG.observe(max(0.0, now - due))
             groups.setdefault((self._group(entry), entry.uid in self._planned), []).append(entry)
         return [(batch, planned) for (_, planned), batch in groups.items()]
-
-    def claim(self, entry: Entry) -> None:
-        """Keep a policy that is not being evaluated from it until it is done: what is due meanwhile is late then."""
-        entry.evaluating = CLAIMED
 
     def done(self, entry: Entry) -> None:
         """A policy is evaluated, whatever else is still under way in its batch."""
