@@ -161,6 +161,20 @@ async def test_an_answer_comes_whole(serve: Callable[..., Server]) -> None:
     assert b"dedup=true" in body and b"time=1.500" in body and b"timeout=" in body
 
 
+async def test_an_answer_tells_how_long_it_was_in_coming(serve: Callable[..., Server]) -> None:
+    def slowly(connection: socket.socket) -> None:
+        whole = http(VECTOR)
+        connection.sendall(whole[:-20])
+        time.sleep(0.2)
+        connection.sendall(whole[-20:])
+
+    found = source(serve(slowly).port)
+    answer = await found.query("up", deadline=Deadline.after(5))
+    await found.close()
+    assert answer.seconds is not None
+    assert answer.seconds >= 0.2
+
+
 async def test_get_where_it_is_configured(serve: Callable[..., Server]) -> None:
     server = serve(http(VECTOR))
     found = source(server.port, method="GET")

@@ -66,8 +66,9 @@ class Breakers:
             raise CircuitOpenError(self._why.get(source, ""))
         started = self._clock()
 
-        def settle(*, ok: bool, late: bool = False, why: str = "") -> None:
-            took = self._clock() - started
+        def settle(*, ok: bool, late: bool = False, why: str = "", took: float | None = None) -> None:
+            # An answer knows it better: our own work beside it is not the source's slowness.
+            took = self._clock() - started if took is None else took
             heavy = own and (late or took > breaker.settings.slow_call) and self._answers(source, started)
             if again or heavy:
                 breaker.cancel()
@@ -88,7 +89,7 @@ class Breakers:
             else:
                 breaker.cancel()
             raise
-        settle(ok=True)
+        settle(ok=True, took=answer.seconds)
         return answer
 
     def _answers(self, source: str, started: float) -> bool:

@@ -70,7 +70,7 @@ class _Client:
         raw = self._connect.custom_query(
             job.promql, params=parameters, timeout=(min(self._config.connect_timeout_seconds, left), read)
         )
-        return Answer(wire.series(raw, self._dependency), self._session.warnings)
+        return Answer(wire.series(raw, self._dependency), self._session.warnings, self._session.seconds)
 
     def close(self) -> None:
         self._session.close()

@@ -24,11 +24,13 @@ class Series(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The answer to one instant query. warnings: what the backend said about missing parts; empty is a
-    whole answer.
+    whole answer. seconds: how long the backend took for it, without what reading it took here; None where
+    nobody measured.
     """
 
     series: Sequence[Series]
     warnings: tuple[str, ...] = ()
+    seconds: float | None = None
 
 
 @runtime_checkable

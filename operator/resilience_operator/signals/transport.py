@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import time
 from typing import Any
 
 import requests
@@ -93,11 +94,13 @@ class Read(requests.Response):
 
 
 class Session(requests.Session):
-    """A session of one client. `warnings` are those of the answer read last."""
+    """A session of one client. `warnings` are those of the answer read last, `seconds` is how long it was in coming."""
 
     def __init__(self, config: SourceConfig, dependency: str, credentials: Credentials) -> None:
         super().__init__()
         self.warnings: tuple[str, ...] = ()
+        self.seconds = 0.0
+        self._begun = 0.0
         self._dependency = dependency
         self._most = config.max_answer_bytes
         self._scrub = credentials.scrub
@@ -119,6 +122,7 @@ class Session(requests.Session):
             # In the body a query may be as long as it must; addresses are cut or refused by proxies.
             kwargs["data"] = kwargs.pop("params", None)
         kwargs.update(stream=True, allow_redirects=False)
+        self._begun = time.monotonic()
         return super().request(method, url, *args, **kwargs)
 
     def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
@@ -139,7 +143,9 @@ class Session(requests.Session):
             kind = response.headers.get("Content-Type", "")
             if "json" not in kind:
                 raise wire.bad_answer(f"the answer is {wire.cut(kind) or 'of no type'}, not JSON", self._dependency)
-            found = wire.document(self._body(response, self._most), self._dependency)
+            whole = self._body(response, self._most)
+            self.seconds = time.monotonic() - self._begun
+            found = wire.document(whole, self._dependency)
         except BaseException:
             response.close()
             raise
