@@ -115,6 +115,8 @@ class Experiment:
         """Let policies have an interval; False when they cannot."""
         if interval != self._interval:
             say(f"{len(members)} policies at {interval:g} s …")
+            # Ten thousand changes at once are no steady state, and would only make the way to it longer.
+            self._stage.stop()
             if not await self._stage.set_interval(members, interval):
                 self.results.refused.add(interval)
                 return False
