@@ -242,6 +242,7 @@ class App:
 
     def _changed(self, entry: Entry, target_before: TargetKey | None) -> None:
         self._reconciler.expect(entry)
+        self._backlog.drop(entry)
         self._scheduler.add(entry)
         for other in self._store.guarding(entry.target):
             self._scheduler.poke(other)

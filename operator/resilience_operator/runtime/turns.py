@@ -140,9 +140,11 @@ class Turns:
         await self._note(entry, target, decision)
 
     async def _note(self, entry: Entry, target: TargetState, decision: Decision) -> None:
-        """Write down a decision that came to nothing else."""
-        await self._write(entry, decision, target, entry.memory, Deadline.after(ACT_TIME), why="verdict")
-        entry.gist = gist(decision)
+        """Write down a decision that came to nothing else, unless the policy is another one by now."""
+        if entry.policy is decision.policy:
+            await self._write(entry, decision, target, entry.memory, Deadline.after(ACT_TIME), why="verdict")
+        if entry.policy is decision.policy:
+            entry.gist = gist(decision)
 
     async def _tell(self, entry: Entry, target: TargetState, decision: Decision) -> None:
         """Act, tell and record, each when it has a place: whoever acts goes first."""
