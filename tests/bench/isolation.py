@@ -107,7 +107,7 @@ async def guard(
     """Create policies, on another source than the default."""
 
     async def create(member: Member) -> None:
-        body: Any = (crowd.asking_policy if own else crowd.policy)(member, INTERVAL)
+        body: Any = (crowd.asking_policy if own else crowd.policy)(member, INTERVAL, stage.window)
         if source:
             body["spec"]["metricSource"] = source
         await stage.api.call("POST", crowd.policies(member.namespace), body, fieldValidation="Strict")
@@ -124,7 +124,7 @@ async def run(options: argparse.Namespace) -> tuple[Part, Part]:
             with Proxy(stage.cluster.prometheus_url, free_port()) as proxy:
                 proxy.add(faults.hang())
                 await stage.controller.make([*stage.members, *stage.asking])
-                await stage.until_scraped()
+                await stage.scraped()
                 await start(stage, proxy.url, Path(folder))
                 sample = Sample(others)
                 await guard(stage, others)

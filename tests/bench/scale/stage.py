@@ -45,7 +45,7 @@ class Stage:
         self.controller = Controller(api)
         self.operator: Operator | None = None
         self._scrape = scrape
-        self._window = f"{max(10, math.ceil(4 * scrape))}s"
+        self.window = f"{max(10, math.ceil(4 * scrape))}s"
         self._port = free_port()
         self._http = aiohttp.ClientSession()
 
@@ -93,7 +93,7 @@ class Stage:
             for part in range(exporter.PARTS)
         ]
         (self.cluster.layout.scrape_targets / "scale.json").write_text(json.dumps(targets))
-        query = f"count(count_over_time(http_requests_total{{code='200'}}[{self._window}]) > 2)"
+        query = f"count(count_over_time(http_requests_total{{code='200'}}[{self.window}]) > 2)"
         url = f"{self.cluster.prometheus_url}/api/v1/query"
         wanted = len(self.members) + len(self.asking)
         for _ in range(120):
@@ -115,7 +115,7 @@ class Stage:
 
         async def create(member: Member) -> None:
             own = member.namespace == crowd.CUSTOM_NAMESPACE
-            body = (crowd.asking_policy if own else crowd.policy)(member, interval, self._window)
+            body = (crowd.asking_policy if own else crowd.policy)(member, interval, self.window)
             await self.api.call("POST", crowd.policies(member.namespace), body, fieldValidation="Strict")
 
         await for_all(members, create)
