@@ -165,7 +165,7 @@ async def put_together(policies: int) -> tuple[Reconciler, Backlog, PolicyStore,
         writes[0] += 1
         return {"metadata": {"resourceVersion": "2"}, "status": json.loads(json.dumps(status))}
 
-    recording.patch_status = written
+    recording.patch_status = written  # type: ignore[attr-defined,assignment]
     kube: Any = None
     source = Prometheus(policies)
     store = PolicyStore()

@@ -26,6 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -58,7 +59,7 @@ OUTAGES = {
     "empty": data(lambda d: d.update(result=[])),
     "nan": values("NaN"),
 }
-SLOW = {
+SLOW: dict[str, Any] = {
     "minReadySeconds": 20,
     "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
 }
