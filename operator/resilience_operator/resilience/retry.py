@@ -128,7 +128,22 @@ class Retry:
         """
         if deadline.expired:
             raise Expired("no time is left to call", dependency=dependency, reason="deadline")
-        hook = on_retry or self._on_retry
+        try:
+            return await _bounded(fn, deadline, dependency)
+        except (TryAgain, LoginAgain) as error:
+            # Most calls end here or above: tenacity is not set up for them, which would cost as much as the call.
+            return await self._again(error, fn, deadline, dependency, on_retry or self._on_retry, login)
+
+    async def _again(
+        self,
+        failed: TryAgain | LoginAgain,
+        fn: Callable[[], Awaitable[T]],
+        deadline: Deadline,
+        dependency: str,
+        hook: RetryHook | None,
+        login: Callable[[], Awaitable[None]] | None,
+    ) -> T:
+        """The calls after the first, which is tenacity's first attempt too: it failed with `failed`."""
         logged_in = False
 
         def again(state: RetryCallState) -> bool:
@@ -165,7 +180,13 @@ class Retry:
             stop=stop, wait=wait, retry=again, before_sleep=before_sleep, sleep=self._sleep, reraise=True
         )
 
+        first: Exception | None = failed
+
         async def attempt() -> T:
+            nonlocal first
+            if first is not None:
+                error, first = first, None
+                raise error
             return await _bounded(fn, deadline, dependency)
 
         result: T = await retrying(attempt)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator, Mapping
 
-import requests
 import urllib3.exceptions as u
 from requests import exceptions as r
 
@@ -23,9 +22,8 @@ from resilience_operator.resilience.errors import (
 from resilience_operator.signals import wire
 
 
-def of_response(response: requests.Response, body: bytes, dependency: str) -> CallError:
+def of_response(status: int, headers: Mapping[str, str], body: bytes, dependency: str) -> CallError:
     """The error that a response other than 200 stands for. `body`: as much of it as was read."""
-    status = response.status_code
     if 300 <= status < 400:
         return GiveUp(
             f"the server redirects (HTTP {status}): configure the address that it redirects to",
@@ -44,7 +42,7 @@ def of_response(response: requests.Response, body: bytes, dependency: str) -> Ca
         status,
         dependency=dependency,
         message=f"HTTP {status}" + (f": {text}" if text else ""),
-        retry_after=parse_retry_after(response.headers.get("Retry-After")),
+        retry_after=parse_retry_after(headers.get("Retry-After")),
         detail=kind,
     )
 

@@ -20,7 +20,7 @@ from resilience_operator.signals import failures, wire
 from resilience_operator.signals.config import SourceConfig
 from resilience_operator.signals.credentials import Credentials
 from resilience_operator.signals.source import Answer
-from resilience_operator.signals.transport import Adapter, Session, Sockets
+from resilience_operator.signals.transport import Session
 
 
 class _Job:
@@ -51,11 +51,9 @@ class _Client:
                 dependency=dependency,
                 reason="credentials",
             )
-        self.sockets = Sockets()
         self._session = Session(config, dependency, credentials)
+        self.sockets = self._session.sockets
         self._connect = PrometheusConnect(url=config.url, session=self._session, retry=Retry(0), method=config.method)
-        # The client has mounted an adapter of its own.
-        self._session.mount(config.url, Adapter(self.sockets))
 
     def ask(self, job: _Job) -> Answer:
         """Send the query and wait."""

@@ -1,8 +1,9 @@
-"""The HTTP beneath prometheus-api-client: a session that reads answers itself, and whose sockets can be cut.
+"""The HTTP beneath prometheus-api-client: a session that sends and reads by itself, and whose sockets can be cut.
 
 The client hides `warnings` and `resultType`, reads answers of any size, and puts queries into the address
-even of a POST. A response hook reads the body within bounds and parses it once; the client then finds the
-result ready.
+even of a POST. The session reads the body within bounds and parses it once; the client then finds the
+result ready. How an address is reached (proxy, certificates, authorities, prefix) is for requests to say,
+once; the queries then go to urllib3, since preparing each anew costs as much as sending it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from requests.utils import check_header_validity
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.util.retry import Retry
 
 from resilience_operator import __version__
 from resilience_operator.resilience.errors import GiveUp
@@ -46,8 +49,18 @@ class Sockets:
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
 
+class Way(NamedTuple):
+    """How an address is reached. pool: urllib3's, of its connection. target: what stands in the request's first line.
+    headers: those of every request.
+    """
+
+    pool: Any
+    target: str
+    headers: dict[str, str]
+
+
 class Adapter(HTTPAdapter):
-    """An adapter without retries, one connection, which tells of its sockets."""
+    """An adapter of one connection, which tells of its sockets."""
 
     def __init__(self, sockets: Sockets) -> None:
         class Plain(HTTPConnection):
@@ -69,7 +82,7 @@ class Adapter(HTTPAdapter):
             ConnectionCls = Secure
 
         self._pools = {"http": PlainPool, "https": SecurePool}
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=Retry(0, read=False))
+        super().__init__(pool_connections=1, pool_maxsize=1)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Make the pools with connections of ours."""
@@ -82,13 +95,20 @@ class Adapter(HTTPAdapter):
         manager.pool_classes_by_scheme = self._pools
         return manager
 
+    def way(self, request: requests.PreparedRequest, *, proxies: Any, verify: Any, cert: Any, **_: Any) -> Way:
+        """How requests would send it."""
+        pool = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
+        self.cert_verify(pool, request.url or "", verify, cert)  # type: ignore[no-untyped-call]
+        return Way(pool, self.request_url(request, proxies), dict(request.headers))
 
-class Read(requests.Response):
-    """A response that was read, checked and parsed."""
 
-    document: Any = None
+class Read(NamedTuple):
+    """A response that was read, checked and parsed: as much of one as the client looks at."""
 
-    def json(self, **_: Any) -> Any:
+    document: Any
+    status_code: int = 200
+
+    def json(self) -> Any:
         """What was parsed, not parsed again."""
         return self.document
 
@@ -98,13 +118,15 @@ class Session(requests.Session):
 
     def __init__(self, config: SourceConfig, dependency: str, credentials: Credentials) -> None:
         super().__init__()
+        self.sockets = Sockets()
         self.warnings: tuple[str, ...] = ()
         self.seconds = 0.0
-        self._begun = 0.0
         self._dependency = dependency
         self._most = config.max_answer_bytes
-        self._scrub = credentials.scrub
-        self.auth = credentials
+        self._credentials = credentials
+        self._checked: Mapping[str, str] = {}
+        self._ways: dict[str, Way] = {}
+        self._adapter = Adapter(self.sockets)
         self.verify = str(config.ca_file) if config.ca_file else True
         if config.cert_file:
             cert = str(config.cert_file)
@@ -113,56 +135,95 @@ class Session(requests.Session):
         self.headers["Accept"] = "application/json"
         if not config.compress:
             self.headers["Accept-Encoding"] = "identity"
-        self.hooks["response"] = [self._read]
-        self._environment: Any = None
 
-    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send; the hook has read the response when this returns."""
-        if method == "POST":
-            # In the body a query may be as long as it must; addresses are cut or refused by proxies.
-            kwargs["data"] = kwargs.pop("params", None)
-        kwargs.update(stream=True, allow_redirects=False)
-        self._begun = time.monotonic()
-        return super().request(method, url, *args, **kwargs)
-
-    def merge_environment_settings(self, *args: Any, **kwargs: Any) -> Any:
-        """Proxies and the like for the one address that is asked: looked up once, since it costs as much as sending."""
-        if self._environment is None:
-            self._environment = super().merge_environment_settings(*args, **kwargs)
-        return self._environment
-
-    def _read(self, response: requests.Response, *_: Any, **__: Any) -> Read:
-        """Read and check. Raises errors of `resilience.errors` and of requests; then the connection is
-        closed.
+    def request(  # type: ignore[override]
+        self, method: str, url: str, *, params: Mapping[str, str], timeout: tuple[float, float], **_: Any
+    ) -> Read:
+        """Ask. timeout: seconds to connect, and between two pieces of the answer. Raises errors of
+        `resilience.errors`, of requests and of urllib3; then the connection is closed.
         """
+        way = self._ways.get(url)
+        if way is None:
+            way = self._ways[url] = self._way(method, url)
+        target, body = way.target, urlencode(params)
+        if method == "GET":
+            # In a body a query may be as long as it must; addresses are cut or refused by proxies.
+            target, body = f"{target}?{body}", ""
+        begun = time.monotonic()
+        response = way.pool.urlopen(
+            method,
+            target,
+            body=body or None,
+            headers={**way.headers, **self._secrets()},
+            timeout=Timeout(*timeout),
+            retries=False,
+            redirect=False,
+            assert_same_host=False,
+            preload_content=False,
+            decode_content=False,
+        )
         try:
-            if response.status_code != 200:
-                # Before it is cut to the length of a message, which could leave half of a secret.
-                body = self._scrub(self._body(response, _MOST_OF_AN_ERROR, cut=True).decode("utf-8", "replace"))
-                raise failures.of_response(response, body.encode(), self._dependency)
-            kind = response.headers.get("Content-Type", "")
-            if "json" not in kind:
-                raise wire.bad_answer(f"the answer is {wire.cut(kind) or 'of no type'}, not JSON", self._dependency)
-            whole = self._body(response, self._most)
-            self.seconds = time.monotonic() - self._begun
-            found = wire.document(whole, self._dependency)
+            whole = self._read(response)
+            self.seconds = time.monotonic() - begun
+            return self._document(whole)
         except BaseException:
             response.close()
             raise
+        finally:
+            response.release_conn()
+
+    def mount(self, prefix: str | bytes, adapter: Any) -> None:
+        """The client mounts an adapter of its own, which is not used."""
+
+    def close(self) -> None:
+        """Close the connection."""
+        super().close()
+        self._adapter.close()
+
+    def _way(self, method: str, url: str) -> Way:
+        # The secrets come with each request; without any `auth`, requests would look for a ~/.netrc.
+        prepared = self.prepare_request(requests.Request(method, url, auth=lambda request: request))
+        if method == "POST":
+            prepared.headers["Content-Type"] = "application/x-www-form-urlencoded"
+        prepared.headers.pop("Content-Length", None)
+        environment = self.merge_environment_settings(prepared.url, {}, True, self.verify, self.cert)
+        return self._adapter.way(prepared, **environment)
+
+    def _secrets(self) -> Mapping[str, str]:
+        found = self._credentials.headers()
+        if found is not self._checked:
+            for header in found.items():
+                check_header_validity(header)
+            self._checked = found
+        return found
+
+    def _read(self, response: BaseHTTPResponse) -> bytes:
+        """The body of an answer."""
+        if response.status != 200:
+            # Before it is cut to the length of a message, which could leave half of a secret.
+            body = self._credentials.scrub(self._body(response, _MOST_OF_AN_ERROR, cut=True).decode("utf-8", "replace"))
+            raise failures.of_response(response.status, response.headers, body.encode(), self._dependency)
+        kind = response.headers.get("Content-Type", "")
+        if "json" not in kind:
+            raise wire.bad_answer(f"the answer is {wire.cut(kind) or 'of no type'}, not JSON", self._dependency)
+        return self._body(response, self._most)
+
+    def _document(self, body: bytes) -> Read:
+        """What the client is to find in it."""
+        found = wire.document(body, self._dependency)
         if told := found.get("warnings"):
             told = told if isinstance(told, list) else [told]
-            found = {**found, "warnings": [self._scrub(str(warning)) for warning in told]}
+            found = {**found, "warnings": [self._credentials.scrub(str(warning)) for warning in told]}
         self.warnings = wire.warnings(found)
-        read = Read()
-        read.status_code, read.headers, read.url = response.status_code, response.headers, response.url
-        read.raw, read.request = response.raw, response.request
-        read.document = {"data": {"result": wire.result(found, self._dependency)}}
-        return read
+        return Read({"data": {"result": self._result(found)}})
 
-    def _body(self, response: requests.Response, most: int, *, cut: bool = False) -> bytes:
+    def _result(self, found: Mapping[str, Any]) -> list[Any]:
+        return wire.result(found, self._dependency)
+
+    def _body(self, response: BaseHTTPResponse, most: int, *, cut: bool = False) -> bytes:
         parts: list[bytes] = []
         size = 0
-        for part in response.iter_content(_CHUNK):
+        for part in response.stream(_CHUNK, decode_content=True):
             size += len(part)
             parts.append(part)
             if size > most:

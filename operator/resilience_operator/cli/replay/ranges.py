@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import requests
 from prometheus_api_client import PrometheusConnect
 from urllib3.util.retry import Retry as NoRetry
 
@@ -18,7 +17,7 @@ from resilience_operator.resilience import CallError, Deadline, Retry, RetryPoli
 from resilience_operator.signals import failures, wire
 from resilience_operator.signals.config import SourceConfig
 from resilience_operator.signals.credentials import Credentials
-from resilience_operator.signals.transport import Read, Session
+from resilience_operator.signals.transport import Session
 
 TIMEOUT = 60.0
 """Seconds that one range query may take: it reads as much as hundreds of instant ones."""
@@ -31,23 +30,12 @@ _MUCH = "too many samples"
 class _RangeSession(Session):
     """A session that reads matrices, where the operator's own accepts instant answers alone."""
 
-    def _read(self, response: requests.Response, *_: Any, **__: Any) -> Read:
-        try:
-            body = self._body(response, self._most, cut=response.status_code != 200)
-            if response.status_code != 200:
-                raise failures.of_response(response, body, self._dependency)
-            found = wire.document(body, self._dependency)
-            data = found.get("data")
-            if not isinstance(data, dict) or data.get("resultType") != "matrix":
-                raise wire.bad_answer("the answer is no range of samples", self._dependency)
-        except BaseException:
-            response.close()
-            raise
-        self.warnings = wire.warnings(found)
-        read = Read()
-        read.status_code, read.headers, read.url = response.status_code, response.headers, response.url
-        read.document = found
-        return read
+    def _result(self, found: Mapping[str, Any]) -> list[Any]:
+        data = found.get("data")
+        if found.get("status") != "success" or not isinstance(data, dict) or data.get("resultType") != "matrix":
+            raise wire.bad_answer("the answer is no range of samples", self._dependency)
+        result: list[Any] = data.get("result") or []
+        return result
 
 
 class RangeSource:
