@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,10 @@ from resilience_operator.status.render import Journal
 
 TargetKey = tuple[str, str, str]
 """kind, namespace, name."""
+
+TICK = 0.5
+"""Seconds between two moments at which policies with queries of their own are evaluated: a process that wakes up
+for each of them by itself spends a third more on the same questions."""
 
 
 @dataclass(slots=True)
@@ -97,7 +102,9 @@ class Entry:
     @property
     def offset(self) -> float:
         """Seconds after the beginning of an interval (of the clock's) at which it is evaluated."""
-        return phase_of(self.source) * SHARED_INTERVAL if self.shared else self.phase * self.interval
+        if self.shared:
+            return phase_of(self.source) * SHARED_INTERVAL
+        return math.floor(self.phase * self.interval / TICK) * TICK
 
 
 _NONE: set[str] = set()
