@@ -44,6 +44,8 @@ COLLECT_AT_LEAST = 5.0
 SCALE_LABEL = "resilience-operator.io/aggregate-to-scale"
 """ClusterRoles with this label, set to "true", add to what the operator may scale."""
 
+_EVALUATED = EVALUATIONS.labels("evaluated")
+
 _BATCH = 500
 """Policies that are looked at before others get their turn on the event loop, and those that changed theirs."""
 
@@ -160,7 +162,7 @@ class Reconciler:
         if entry.steady is not None:
             self._scheduler.next_turn(entry, entry.steady.until - now)
         self._scheduler.done(entry)
-        EVALUATIONS.labels("evaluated").inc()
+        _EVALUATED.inc()
         if entry.gist is None:
             self._backlog.put(entry, partial(self._turns.write_up, entry, target, observations))
 

@@ -11,6 +11,7 @@ import asyncio
 import heapq
 import itertools
 import math
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from resilience_operator.runtime.entry import Entry
@@ -24,6 +25,9 @@ SOON = 0.25
 
 SPACING = 0.5
 """Seconds that lie at least between two evaluations of a policy, however much changes around it."""
+
+_now = time.monotonic
+"""The event loop's clock, without the loop: to ask which one runs is a system call."""
 
 Evaluate = Callable[[Sequence[Entry], bool], Awaitable[None]]
 """A batch, and whether it was planned (for its beat or a timer), or something happened."""
@@ -46,7 +50,7 @@ class Scheduler:
 
     def add(self, entry: Entry) -> None:
         """Begin with a new policy, or one whose spec changed: at once."""
-        self._push(entry, _together(self._now()))
+        self._push(entry, _together(_now()))
 
     def remove(self, entry: Entry) -> None:
         """Forget a policy."""
@@ -57,7 +61,7 @@ class Scheduler:
 
     def poke(self, entry: Entry, delay: float = 0.0) -> None:
         """Something happened around a policy: evaluate it soon, in `delay` seconds."""
-        at = _together(max(self._now() + delay, self._last.get(entry.uid, -math.inf) + SPACING))
+        at = _together(max(_now() + delay, self._last.get(entry.uid, -math.inf) + SPACING))
         if entry.evaluating:
             self._again[entry.uid] = min(at, self._again.get(entry.uid, math.inf))
         elif at < self._due.get(entry.uid, math.inf):
@@ -65,7 +69,7 @@ class Scheduler:
 
     def next_turn(self, entry: Entry, wake_in: float | None) -> None:
         """Plan the next evaluation after one: on the policy's own beat, or sooner when a timer is due."""
-        now, interval = self._now(), entry.interval
+        now, interval = _now(), entry.interval
         offset = entry.offset
         # What was gathered early has had the beat that is just to come.
         beat = (math.floor((now + GATHER - offset) / interval) + 1) * interval + offset
@@ -93,7 +97,7 @@ class Scheduler:
             await asyncio.gather(*self._batches, return_exceptions=True)
 
     def _pop_due(self) -> list[tuple[list[Entry], bool]]:
-        now, number = self._now(), next(self._numbers)
+        now, number = _now(), next(self._numbers)
         groups: dict[tuple[str, bool], list[Entry]] = {}
         while self._heap and self._heap[0][0] <= now + GATHER:
             due, _, entry = heapq.heappop(self._heap)
@@ -113,7 +117,7 @@ class Scheduler:
         entry.evaluating = 0
         if entry.deleted:
             return
-        self._last[entry.uid] = self._now()
+        self._last[entry.uid] = _now()
         due = self._due.get(entry.uid)
         if due is None:
             self.next_turn(entry, None)
@@ -136,11 +140,7 @@ class Scheduler:
         self._changed.set()
 
     def _until_next(self) -> float | None:
-        return max(0.0, self._heap[0][0] - self._now()) if self._heap else None
-
-    @staticmethod
-    def _now() -> float:
-        return asyncio.get_running_loop().time()
+        return max(0.0, self._heap[0][0] - _now()) if self._heap else None
 
 
 def _together(at: float) -> float:

@@ -6,7 +6,7 @@ import time
 from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from resilience_operator.decision.observation import Observation
 from resilience_operator.resilience.deadline import Clock, Deadline
@@ -62,6 +62,15 @@ class _Group:
     fault: tuple[str, str] | None = None
 
 
+class _Asked(NamedTuple):
+    """What a request comes to, whenever it is asked. kind: of a preset; questions: of a policy's own query."""
+
+    by: Collector
+    target: join.Target
+    kind: _Kind | None = None
+    questions: Mapping[str, Question] | None = None
+
+
 _Plan = tuple[join.Target, _Group]
 _Groups = dict[tuple[int, int], _Group]
 
@@ -88,6 +97,7 @@ class Collector:
         self._scopes: dict[tuple[str, str], Scope[str]] = {}
         self._owners: dict[tuple[str, str], Scope[tuple[str, str]]] = {}
         self._kinds: dict[tuple[str, str, str, float], _Kind] = {}
+        self._last: tuple[Join, join.Target | None] = (_BY_POD, None)
 
     def expect(self, requests: Sequence[SignalRequest]) -> None:
         """Tell which requests will come, so that the first grouped query already covers them all. No I/O."""
@@ -136,50 +146,23 @@ class Collector:
             self._owner_scope(source, family).add(owners, started)
 
     def _plan(self, request: SignalRequest, now: float, groups: _Groups) -> _Plan | Observation:
-        if self._sources.find(request.source) is None:
-            known = ", ".join(self._sources.names) or "none"
-            return Observation.unknown(
-                now,
-                reasons.SOURCE_NOT_FOUND,
-                f"metric source {request.source!r} is not configured; there are: {known}",
-            )
-        try:
-            if request.signal.query:
-                return self._plan_custom(request)
-            return self._plan_preset(request, now, groups)
-        except (TemplateError, PresetError) as error:
-            return Observation.unknown(now, reasons.BAD_QUERY, f"{request.signal.name}: {error}")
-
-    def _plan_custom(self, request: SignalRequest) -> _Plan:
-        texts = {"value": request.signal.query}
-        if request.signal.samples_query:
-            texts["samples"] = request.signal.samples_query
-        filled = {part: fill_custom(text, request) for part, text in texts.items()}
-        if label := self._tenant_label(request.source):
-            filled = {part: enforce(text, label, request.namespace) for part, text in filled.items()}
-        questions = {part: Question(request.source, text, digest.everything, own=True) for part, text in filled.items()}
-        return join.target(request, _BY_POD), _Group(None, questions)
-
-    def _plan_preset(self, request: SignalRequest, now: float, groups: _Groups) -> _Plan | Observation:
-        signal = request.signal
-        kind = self._kinds.get((request.source, request.family, signal.preset, signal.window_seconds))
+        asked: _Asked | None = request.asked
+        if asked is None or asked.by is not self:
+            found = self._asked(request, now)
+            if isinstance(found, Observation):
+                return found
+            asked = found
+            request.keep(asked)
+        target, kind = asked.target, asked.kind
         if kind is None:
-            kind = self._kind(request)
-            if kind is None:
-                return Observation.unknown(now, reasons.PRESET_NOT_FOUND, self._no_preset(request))
-        if kind.family.join.joined and self._tenant_label(request.source):
-            raise PresetError(
-                f"the series of family {request.family!r} cannot be told apart by namespace, and metric source "
-                f"{request.source!r} keeps namespaces apart: use another family"
-            )
-        target = join.target(request, kind.family.join)
+            return target, _Group(None, asked.questions or {})
         if not target.parts:
             return target.unknown(now, reasons.NO_DATA, f"{target} has no pods")
         chunk = kind.scope.chunk_of(request.namespace)
         key = (id(kind), chunk)
         group = groups.get(key)
         if group is None:
-            window = signal.window_seconds
+            window = request.signal.window_seconds
             group = groups[key] = _Group(
                 kind.preset,
                 {
@@ -191,16 +174,64 @@ class Collector:
             group = _Group(kind.preset, {**group.questions, **self._bucket_questions(request, kind)})
         return target, group
 
+    def _asked(self, request: SignalRequest, now: float) -> _Asked | Observation:
+        """Work out what a request comes to, or why it cannot be asked."""
+        if self._sources.find(request.source) is None:
+            known = ", ".join(self._sources.names) or "none"
+            return Observation.unknown(
+                now,
+                reasons.SOURCE_NOT_FOUND,
+                f"metric source {request.source!r} is not configured; there are: {known}",
+            )
+        try:
+            if request.signal.query:
+                return _Asked(self, self._target(request, _BY_POD), questions=self._own_questions(request))
+            kind = self._kind(request)
+            if kind is None:
+                return Observation.unknown(now, reasons.PRESET_NOT_FOUND, self._no_preset(request))
+            return _Asked(self, self._target(request, kind.family.join), kind)
+        except (TemplateError, PresetError) as error:
+            return Observation.unknown(now, reasons.BAD_QUERY, f"{request.signal.name}: {error}")
+
+    def _target(self, request: SignalRequest, by: Join) -> join.Target:
+        """How a request is found in the answers; those of one target come together, and share their parts."""
+        before, last = self._last
+        if before == by and last is not None and last.request.owners is request.owners:
+            r = last.request
+            if (r.namespace, r.name) == (request.namespace, request.name):
+                return last._replace(request=request)
+        made = join.target(request, by)
+        self._last = by, made
+        return made
+
+    def _own_questions(self, request: SignalRequest) -> Mapping[str, Question]:
+        texts = {"value": request.signal.query}
+        if request.signal.samples_query:
+            texts["samples"] = request.signal.samples_query
+        filled = {part: fill_custom(text, request) for part, text in texts.items()}
+        if label := self._tenant_label(request.source):
+            filled = {part: enforce(text, label, request.namespace) for part, text in filled.items()}
+        return {part: Question(request.source, text, digest.everything, own=True) for part, text in filled.items()}
+
     def _tenant_label(self, source: str) -> str:
         """What a source's own queries are held to; empty where they are not."""
         return getattr(self._sources.find(source), "tenant_label", "")
 
     def _kind(self, request: SignalRequest) -> _Kind | None:
+        """What a preset's request has in common with others; None where there is no such preset."""
         signal = request.signal
+        known = self._kinds.get((request.source, request.family, signal.preset, signal.window_seconds))
+        if known is not None:
+            return known
         found = self._families.find(request.family, signal.preset)
         if found is None:
             return None
         family, preset = found
+        if family.join.joined and self._tenant_label(request.source):
+            raise PresetError(
+                f"the series of family {request.family!r} cannot be told apart by namespace, and metric source "
+                f"{request.source!r} keeps namespaces apart: use another family"
+            )
         parts = queries(preset)
         kind = _Kind(
             family,

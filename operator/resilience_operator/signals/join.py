@@ -124,33 +124,43 @@ def quantiles(
     t: Target, at: float, preset: Quantile, values: Index, samples: Index, buckets: BucketIndex | None
 ) -> Observation:
     """A quantile; over several revisions from the sum of their buckets."""
-    counted = {part: count for part in t.parts if (count := samples.get(part.key)) is not None}
+    have: list[tuple[Key, float]] = []
+    split: dict[str, Measured] = {}
+    total = 0.0
+    counted = live = False
+    for key, revision in t.parts:
+        count = samples.get(key)
+        if count is None:
+            continue
+        counted = True
+        if math.isnan(count):
+            # Of buckets that are NaN Prometheus takes the highest bound for the quantile; the count tells them apart.
+            return t.unknown(at, reasons.NOT_A_NUMBER, f"the histogram of {t} counts NaN")
+        if count <= 0:
+            continue
+        live = True
+        value = values.get(key)
+        if value is None:
+            continue
+        have.append((key, value))
+        total += count
+        if revision and math.isfinite(value):
+            split[revision] = Measured(value * preset.scale, count)
     if not counted:
         return t.unknown(at, reasons.NO_DATA, f"no requests of {t} are counted anywhere")
-    if any(math.isnan(count) for count in counted.values()):
-        # Of buckets that are NaN Prometheus takes the highest bound for the quantile; the count tells them apart.
-        return t.unknown(at, reasons.NOT_A_NUMBER, f"the histogram of {t} counts NaN")
-    live = [part for part, count in counted.items() if count > 0]
     if not live:
         return t.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
-    have = [part for part in live if part.key in values]
     if not have:
         return t.unknown(at, reasons.NO_DATA, f"requests of {t} are counted, but its histogram has no series")
-    split = {
-        part.revision: Measured(values[part.key] * preset.scale, counted[part])
-        for part in have
-        if part.revision and math.isfinite(values[part.key])
-    }
     if len(have) == 1:
-        value = values[have[0].key]
+        value = have[0][1]
     else:
-        histograms = [found for part in have if (found := (buckets or {}).get(part.key))]
+        histograms = [found for key, _ in have if (found := (buckets or {}).get(key))]
         if len(histograms) < len(have):
             return t.unknown(at, reasons.NO_DATA, f"the histograms of the revisions of {t} are not all there")
         value = quantile(preset.quantile, merged(histograms))
     if not math.isfinite(value):
         return t.unknown(at, reasons.NOT_A_NUMBER, f"the quantile of {t} is {value}")
-    total = sum(counted[part] for part in have)
     return Observation(at, Measured(value * preset.scale, total), by_revision=split, splittable=t.splittable)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class SignalRequest:
         against the living. Empty means that nothing is running, so that nothing can be measured by owner.
     source: the name of a metric source in the operator's configuration, never an address.
     family: the preset family.
+    asked: what a collector worked out about it, so that a request that comes again costs nothing.
     """
 
     namespace: str
@@ -50,3 +52,8 @@ class SignalRequest:
     signal: Signal
     source: str = "default"
     family: str = "http-generic"
+    asked: Any = field(default=None, init=False, compare=False, repr=False)
+
+    def keep(self, asked: object) -> None:
+        """Keep `asked`."""
+        object.__setattr__(self, "asked", asked)
