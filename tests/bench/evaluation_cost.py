@@ -34,6 +34,7 @@ from resilience_operator.runtime import heap
 from resilience_operator.runtime import recorder as recording
 from resilience_operator.runtime.announcer import Announcer
 from resilience_operator.runtime.backlog import Backlog
+from resilience_operator.runtime.beats import Beats
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.places import Places
@@ -48,6 +49,7 @@ from resilience_operator.runtime.turns import Turns
 from resilience_operator.runtime.zones import Zones
 from resilience_operator.signals import wire
 from resilience_operator.signals.collect import Collector
+from resilience_operator.signals.crowds import Crowds
 from resilience_operator.signals.registry import Sources
 from resilience_operator.signals.source import Answer
 
@@ -175,7 +177,7 @@ async def put_together(policies: int) -> tuple[Reconciler, Backlog, PolicyStore,
         targets._workloads["Deployment"]._accept(deployment(n))
         targets._revisions[REPLICA_SETS]._accept(replica_set(n))
     assert targets._workloads["Deployment"].resource is DEPLOYMENTS
-    scheduler = Scheduler(lambda entry: entry.source)
+    scheduler = Scheduler(Beats(Crowds()))
     recorder = Recorder(kube, refresh=0, writes_per_second=0)
     announcer, errands = Announcer(kube), Errands(Actions(), lambda _: None)
     leadership, tracing = Everything(), Tracing()

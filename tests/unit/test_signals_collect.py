@@ -15,6 +15,7 @@ from resilience_operator.resilience.errors import Expired, GiveUp, LoginAgain, T
 from resilience_operator.resilience.retry import Retry, RetryPolicy
 from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.collect import Collector
+from resilience_operator.signals.crowds import Crowds
 from resilience_operator.signals.model import Signal, SignalRequest
 from resilience_operator.signals.registry import Sources
 from resilience_operator.signals.scope import Scope
@@ -123,7 +124,9 @@ async def test_ten_thousand_policies_ask_six_queries() -> None:
 
 
 async def test_a_scope_is_chunked_and_then_dropped() -> None:
-    scope: Scope[str] = Scope(lambda values: (",".join(values), ""), chunk=2, unscoped_above=5, memory=100)
+    scope: Scope[str] = Scope(
+        lambda values: (",".join(values), ""), Crowds(), str, chunk=2, unscoped_above=5, memory=100
+    )
     scope.add("abc", 0)
     assert [scope.chunk_of(v) for v in "abc"] == [0, 0, 1]
     assert scope.text("q{ {{scope}} }", 60, 0) == "q{ a,b }"

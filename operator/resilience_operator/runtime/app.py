@@ -20,6 +20,7 @@ from resilience_operator.kube.policies import policy_pages
 from resilience_operator.resilience import CallError, Deadline
 from resilience_operator.runtime.announcer import Announcer
 from resilience_operator.runtime.backlog import Backlog
+from resilience_operator.runtime.beats import Beats
 from resilience_operator.runtime.calls import ObservedRetry
 from resilience_operator.runtime.census import Census
 from resilience_operator.runtime.cleanup import Cleanup
@@ -52,6 +53,7 @@ from resilience_operator.runtime.web import serve
 from resilience_operator.runtime.zones import Zones
 from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.collect import Collector
+from resilience_operator.signals.crowds import Crowds
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,8 @@ class App:
         )
         # Whatever is written goes through the fence; only the election itself does not.
         self._kube = kube = kube.fenced(leader.may_write)
-        self._store = PolicyStore(dry_run=config.dry_run, sources=plugged.book)
+        crowds = Crowds()
+        self._store = PolicyStore(dry_run=config.dry_run, sources=plugged.book, crowds=crowds)
         self._targets = Targets(kube, config.namespaces, self._target_changed)
         self._zones = Zones(kube, watch=config.watches_nodes, on_change=self._zones_changed)
         self._recorder = Recorder(
@@ -87,7 +90,7 @@ class App:
         self._cleanup = Cleanup(kube, self._store, self._targets, dry_run=config.dry_run)
         self._notifiers = plugged.notifiers
         self._errands = Errands(plugged.actions, self._errand_done)
-        self._scheduler = Scheduler(lambda entry: entry.source)
+        self._scheduler = Scheduler(Beats(crowds))
         places = Places()
         self._backlog = backlog = Backlog(places)
         turns = Turns(
@@ -109,7 +112,9 @@ class App:
             store=self._store,
             targets=self._targets,
             scaled=ScaledTargets(kube, self._targets),
-            collector=Collector(plugged.sources, retry=kube.retry, breakers=Breakers(on_change=tell_breaker)),
+            collector=Collector(
+                plugged.sources, retry=kube.retry, breakers=Breakers(on_change=tell_breaker), crowds=crowds
+            ),
             zones=self._zones,
             turns=turns,
             scheduler=self._scheduler,

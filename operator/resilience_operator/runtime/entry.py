@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +11,6 @@ from typing import Any
 import orjson
 
 from resilience_operator.api.pause import Pause
-from resilience_operator.api.spec import SHARED_INTERVAL
 from resilience_operator.api.status import Condition, PolicyStatus, TargetStatus
 from resilience_operator.api.v1alpha1 import InvalidPolicy
 from resilience_operator.decision.memory import Memory
@@ -26,10 +24,6 @@ from resilience_operator.status.render import Journal
 
 TargetKey = tuple[str, str, str]
 """kind, namespace, name."""
-
-TICK = 0.5
-"""Seconds between two moments at which policies with queries of their own are evaluated: a process that wakes up
-for each of them by itself spends a third more on the same questions."""
 
 
 @dataclass(slots=True)
@@ -98,13 +92,6 @@ class Entry:
     def interval(self) -> float:
         """Seconds between evaluations."""
         return self.policy.interval if self.policy is not None else 60.0
-
-    @property
-    def offset(self) -> float:
-        """Seconds after the beginning of an interval (of the clock's) at which it is evaluated."""
-        if self.shared:
-            return phase_of(self.source) * SHARED_INTERVAL
-        return math.floor(self.phase * self.interval / TICK) * TICK
 
 
 _NONE: set[str] = set()

@@ -1,8 +1,8 @@
-"""When each policy is evaluated: one heap, phased by the policies' uids, in batches.
+"""When each policy is evaluated: one heap, phased by the policies' beats, in batches.
 
 What is due together is handed on together, so that policies which read the same signals share the questions; those that
-ask nothing on their own account have one beat. A policy that is still being evaluated when it is due again is not
-queued twice: its next turn comes after it is done.
+ask something on their own account are handed on one by one, since none shall wait for another's query. A policy that is
+still being evaluated when it is due again is not queued twice: its next turn comes after it is done.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from resilience_operator.runtime.beats import Beats
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.metrics import EVALUATION_LAG, EVALUATIONS_SKIPPED
 
@@ -36,8 +37,8 @@ Evaluate = Callable[[Sequence[Entry], bool], Awaitable[None]]
 class Scheduler:
     """Evaluates entries when they are due. Times are those of the event loop's clock, seconds."""
 
-    def __init__(self, group: Callable[[Entry], str]) -> None:
-        self._group = group
+    def __init__(self, beats: Beats) -> None:
+        self._beats = beats
         self._heap: list[tuple[float, int, Entry]] = []
         self._planned: set[str] = set()
         self._due: dict[str, float] = {}
@@ -70,7 +71,7 @@ class Scheduler:
     def next_turn(self, entry: Entry, wake_in: float | None) -> None:
         """Plan the next evaluation after one: on the policy's own beat, or sooner when a timer is due."""
         now, interval = _now(), entry.interval
-        offset = entry.offset
+        offset = self._beats.offset(entry)
         # What was gathered early has had the beat that is just to come.
         beat = (math.floor((now + GATHER - offset) / interval) + 1) * interval + offset
         at = beat if wake_in is None else min(beat, now + max(wake_in, SPACING))
@@ -109,7 +110,7 @@ class Scheduler:
                 continue
             entry.evaluating = number
             EVALUATION_LAG.observe(max(0.0, now - due))
-            groups.setdefault((self._group(entry), entry.uid in self._planned), []).append(entry)
+            groups.setdefault((self._beats.group(entry), entry.uid in self._planned), []).append(entry)
         return [(batch, planned) for (_, planned), batch in groups.items()]
 
     def done(self, entry: Entry) -> None:

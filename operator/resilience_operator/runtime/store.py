@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
@@ -18,6 +19,7 @@ from resilience_operator.decision.memory import Memory
 from resilience_operator.kube.workloads import epoch
 from resilience_operator.runtime.entry import Entry, TargetKey, headline, packed, phase_of
 from resilience_operator.runtime.sources import SourceBook
+from resilience_operator.signals.crowds import Crowds
 from resilience_operator.signals.model import Signal
 from resilience_operator.status.render import Journal
 
@@ -28,11 +30,18 @@ MOST_DROPPED = 10_000
 
 
 class PolicyStore:
-    """Policies by uid. dry_run: the operator as a whole only rehearses. sources: those that policies may name."""
+    """Policies by uid. dry_run: the operator as a whole only rehearses. sources: those that policies may name.
 
-    def __init__(self, *, dry_run: bool = False, sources: SourceBook | None = None) -> None:
+    crowds: divided as there are more or fewer policies.
+    """
+
+    def __init__(
+        self, *, dry_run: bool = False, sources: SourceBook | None = None, crowds: Crowds | None = None
+    ) -> None:
         self._dry_run = dry_run
         self._sources = sources
+        self._crowds = crowds or Crowds()
+        self._namespaces: Counter[str] = Counter()
         self._by_uid: dict[str, Entry] = {}
         self._dropped: dict[str, None] = {}
         self._by_target: dict[TargetKey, list[Entry]] = {}
@@ -62,6 +71,7 @@ class PolicyStore:
                 return entry, False
             self._by_uid[entry.uid] = entry
             self._by_target.setdefault(entry.target, []).append(entry)
+            self._count(entry, 1)
             return entry, True
         if version == entry.resource_version or is_older(version, entry.resource_version):
             return entry, False
@@ -86,6 +96,7 @@ class PolicyStore:
             if len(self._dropped) > MOST_DROPPED:
                 del self._dropped[next(iter(self._dropped))]
             self._unlink(entry, entry.target)
+            self._count(entry, -1)
         return entry
 
     def drop_missing(self, seen: Set[str], version: str = "") -> list[Entry]:
@@ -186,6 +197,12 @@ class PolicyStore:
             if s.name in entry.policy.signals and entry.policy.signals[s.name].metered
         )
         entry.zone_signals = tuple(name for name, signal in entry.policy.signals.items() if not signal.metered)
+
+    def _count(self, entry: Entry, change: int) -> None:
+        self._namespaces[entry.namespace] += change
+        if not self._namespaces[entry.namespace]:
+            del self._namespaces[entry.namespace]
+        self._crowds.settle(len(self._by_uid), len(self._namespaces))
 
     def _unlink(self, entry: Entry, target: TargetKey) -> None:
         others = [e for e in self._by_target.get(target, ()) if e is not entry]

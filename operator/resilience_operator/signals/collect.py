@@ -14,6 +14,7 @@ from resilience_operator.resilience.retry import Retry
 from resilience_operator.signals import digest, join, reasons
 from resilience_operator.signals.asking import Desk, Digest, Question, Reply
 from resilience_operator.signals.breakers import Breakers
+from resilience_operator.signals.crowds import Crowds
 from resilience_operator.signals.model import SignalRequest
 from resilience_operator.signals.presets import (
     Families,
@@ -78,7 +79,8 @@ _Groups = dict[tuple[int, int], _Group]
 class Collector:
     """Collects for a whole process.
 
-    What it remembers is which namespaces each family serves, and answers that are still fresh.
+    What it remembers is which namespaces each family serves, and answers that are still fresh. crowds: who is asked
+    about together.
     """
 
     def __init__(
@@ -88,9 +90,11 @@ class Collector:
         *,
         retry: Retry | None = None,
         breakers: Breakers | None = None,
+        crowds: Crowds | None = None,
         clock: Clock = time.monotonic,
     ) -> None:
         self._sources = sources
+        self._crowds = crowds or Crowds()
         self._families = families or load_families()
         self._clock = clock
         self._desk = Desk(sources, retry=retry, breakers=breakers, clock=clock)
@@ -297,7 +301,7 @@ class Collector:
                 other = matchers(fallback, namespaces, suffix) if fallback else ""
                 return matchers(label, namespaces, suffix), other
 
-            scope = Scope(narrow)
+            scope = Scope(narrow, self._crowds, lambda namespace: namespace)
             self._scopes[source, family.name] = scope
         return scope
 
@@ -310,7 +314,14 @@ class Collector:
                 names = pods((owner for _, owner in owners), "")
                 return f'{matchers(label, (namespace for namespace, _ in owners))}, {pod}=~"{names}"', ""
 
-            scope = Scope(narrow, chunk=_OWNERS_PER_QUERY, unscoped_above=None, memory=_OWNERS_MEMORY_SECONDS)
+            scope = Scope(
+                narrow,
+                self._crowds,
+                lambda owner: owner[0],
+                chunk=_OWNERS_PER_QUERY,
+                unscoped_above=None,
+                memory=_OWNERS_MEMORY_SECONDS,
+            )
             self._owners[source, family.name] = scope
         return scope
 

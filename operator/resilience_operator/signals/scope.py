@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
+from resilience_operator.signals.crowds import MOST_NAMESPACES, Crowds
 from resilience_operator.signals.presets import render
 
 V = TypeVar("V")
 
 CHUNK = 250
 """Most namespaces in one matcher."""
-UNSCOPED_ABOVE = 500
-"""More namespaces than this are asked about without a matcher."""
 MEMORY_SECONDS = 900.0
 """How long a namespace is asked about after it was last asked for: longer than the longest interval, 10
 min.
@@ -26,17 +25,25 @@ min.
 
 
 class Scope(Generic[V]):
-    """The values asked for lately, in chunks, and the texts of the queries about them."""
+    """The values asked for lately, in chunks, and the texts of the queries about them.
+
+    crowds, namespace: no chunk has values of two crowds; a value's crowd is that of its namespace.
+    """
 
     def __init__(
         self,
         matchers: Callable[[Sequence[V]], tuple[str, str]],
+        crowds: Crowds,
+        namespace: Callable[[V], str],
         *,
         chunk: int = CHUNK,
-        unscoped_above: int | None = UNSCOPED_ABOVE,
+        unscoped_above: int | None = MOST_NAMESPACES,
         memory: float = MEMORY_SECONDS,
     ) -> None:
         self._matchers = matchers
+        self._crowds = crowds
+        self._namespace = namespace
+        self._divided = crowds.count
         self._chunk = chunk
         self._unscoped_above = unscoped_above
         self._memory = memory
@@ -63,7 +70,7 @@ class Scope(Generic[V]):
 
     def chunk_of(self, value: V) -> int:
         """The number of the chunk that covers `value`, which was added."""
-        if self._stale:
+        if self._stale or self._divided != self._crowds.count:
             self._divide()
         return self._chunk_of[value]
 
@@ -77,12 +84,15 @@ class Scope(Generic[V]):
 
     def _divide(self) -> None:
         values = sorted(self._last)  # type: ignore[type-var]
-        self._stale = False
+        self._stale, self._divided = False, self._crowds.count
         self._texts.clear()
         if self._unscoped_above is not None and len(values) > self._unscoped_above:
             self._scopes = [("", "")]
             self._chunk_of = dict.fromkeys(values, 0)
             return
-        chunks = [values[i : i + self._chunk] for i in range(0, len(values), self._chunk)]
+        chunks: list[list[V]] = []
+        for crowd in range(self._divided):
+            its = [value for value in values if self._crowds.of(self._namespace(value)) == crowd]
+            chunks += (its[i : i + self._chunk] for i in range(0, len(its), self._chunk))
         self._scopes = [self._matchers(chunk) for chunk in chunks]
         self._chunk_of = {value: number for number, chunk in enumerate(chunks) for value in chunk}

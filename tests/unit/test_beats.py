@@ -1,0 +1,118 @@
+"""When policies are due: crowds that share their questions, and policies with queries of their own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from resilience_operator.runtime.beats import TICK, Beats
+from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.store import PolicyStore
+from resilience_operator.signals.crowds import LARGE, MOST_NAMESPACES, SMALL, Crowds
+from resilience_operator.signals.scope import Scope
+
+
+def body(number: int, namespace: str, **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "resilience-operator.io/v1alpha1",
+        "kind": "ResiliencePolicy",
+        "metadata": {
+            "name": f"p{number}",
+            "namespace": namespace,
+            "uid": f"uid-{number}",
+            "resourceVersion": str(number + 1),
+            "generation": 1,
+            "creationTimestamp": "2026-11-01T00:00:00Z",
+        },
+        "spec": {
+            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": f"web-{number}"},
+            "replicas": {"min": 1, "max": 5},
+            "rules": [{"name": "cpu", "when": {"signal": "cpu", "above": "70%"}, "then": [{"scaleUp": {"pods": 1}}]}],
+            **spec,
+        },
+    }
+
+
+def own(number: int, namespace: str = "shop") -> dict[str, Any]:
+    return body(
+        number,
+        namespace,
+        signals=[{"name": "queue", "query": "queue_length"}],
+        rules=[{"name": "q", "when": {"signal": "queue", "above": "7"}, "then": [{"scaleUp": {"pods": 1}}]}],
+    )
+
+
+def crowd(size: int, namespaces: int) -> tuple[PolicyStore, Crowds]:
+    crowds = Crowds()
+    store = PolicyStore(crowds=crowds)
+    for number in range(size):
+        store.put(body(number, f"ns-{number % namespaces}"))
+    return store, crowds
+
+
+def offsets(store: PolicyStore, crowds: Crowds) -> Counter[float]:
+    beats = Beats(crowds)
+    return Counter(beats.offset(entry) for entry in store)
+
+
+def test_a_small_crowd_has_one_beat() -> None:
+    assert len(offsets(*crowd(LARGE - 1, 20))) == 1
+
+
+def test_a_large_crowd_takes_turns_at_half_an_interval() -> None:
+    store, crowds = crowd(LARGE, 50)
+    found = offsets(store, crowds)
+    (first, one), (second, other) = sorted(found.items())
+    assert second - first == pytest.approx(2.5)
+    assert min(one, other) > LARGE / 4
+    for entry in store:
+        assert Beats(crowds).offset(entry) - first == pytest.approx(2.5 * crowds.of(entry.namespace))
+
+
+def test_a_namespace_is_never_divided() -> None:
+    assert len(offsets(*crowd(LARGE, 1))) == 1
+
+
+def test_with_many_namespaces_a_question_is_about_all_and_there_is_one_beat() -> None:
+    assert len(offsets(*crowd(LARGE, MOST_NAMESPACES))) == 2
+    assert len(offsets(*crowd(LARGE, MOST_NAMESPACES + 1))) == 1
+
+
+def test_one_policy_more_or_less_does_not_divide_each_time() -> None:
+    store, crowds = crowd(LARGE, 50)
+    for number in range(LARGE - SMALL):
+        assert crowds.count == 2
+        store.drop(f"uid-{number}")
+    assert crowds.count == 2
+    store.drop(f"uid-{LARGE - 1}")
+    assert crowds.count == 1
+    store.put(body(LARGE, "ns-1"))
+    assert crowds.count == 1
+
+
+def test_a_scope_is_divided_as_the_crowds_are() -> None:
+    crowds = Crowds()
+    scope: Scope[str] = Scope(lambda values: (",".join(values), ""), crowds, str)
+    names = [f"ns-{n}" for n in range(20)]
+    scope.add(names, 0)
+    assert {scope.chunk_of(name) for name in names} == {0}
+    crowds.settle(LARGE, 20)
+    assert {name: scope.chunk_of(name) for name in names} == {name: crowds.of(name) for name in names}
+    asked = [scope.text("{{scope}}", 60, number).split(",") for number in (0, 1)]
+    assert sorted(asked[0] + asked[1]) == sorted(names)
+    crowds.settle(1, 20)
+    assert {scope.chunk_of(name) for name in names} == {0}
+
+
+def test_policies_with_queries_of_their_own_are_due_on_ticks_and_wait_for_nobody() -> None:
+    crowds = Crowds()
+    store, beats = PolicyStore(crowds=crowds), Beats(crowds)
+    entries: list[Entry] = [store.put(own(number))[0] for number in range(300)]
+    due = Counter(beats.offset(entry) for entry in entries)
+    assert all(offset % TICK == 0 and 0 <= offset < 15 for offset in due)
+    assert len(due) == 30
+    assert max(due.values()) < 300 / 5, "spread over the interval"
+    assert len({beats.group(entry) for entry in entries}) == 300
+    assert {beats.group(entry) for entry in crowd(3, 1)[0]} == {"default"}
