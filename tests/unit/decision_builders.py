@@ -139,7 +139,7 @@ class Run:
         """One evaluation, `after` seconds (an interval) after the last, of the target with `changes`."""
         self.now += self.policy.interval if after is None else after
         self.target = replace(self.target, **changes)
-        fresh = {name: replace(found, at=self.now) for name, found in observations.items()}
+        fresh = {name: found._replace(at=self.now) for name, found in observations.items()}
         decision = decide(self.policy, fresh, self.target, self.memory, self.now)
         result = Result.REHEARSED if self.policy.mode is Mode.DRY_RUN else self.result
         outcomes = tuple(Outcome(c, result) for c in decision.commands)

@@ -112,7 +112,7 @@ def test_a_stable_target_is_left_alone() -> None:
     run = Run(policy(AT_ONCE))
     run.look()
     for _ in range(10):
-        assert verbs(run.look(seen(error_rate=replace(ALL_B_BAD, by_revision={"a": ALL_B_BAD.by_revision["b"]})))) == []
+        assert verbs(run.look(seen(error_rate=ALL_B_BAD._replace(by_revision={"a": ALL_B_BAD.by_revision["b"]})))) == []
 
 
 @pytest.mark.parametrize("unknown_looks", [1, 2])
@@ -193,7 +193,7 @@ def test_never_back_to_a_quarantined_revision() -> None:
     run.memory = replace(run.memory, release=replace(run.release, good="b"))
     run.target = releasing("c", "b")
     told = []
-    bad_c = replace(BAD_B, by_revision={"a": BAD_B.by_revision["a"], "c": BAD_B.by_revision["b"]})
+    bad_c = BAD_B._replace(by_revision={"a": BAD_B.by_revision["a"], "c": BAD_B.by_revision["b"]})
     for _ in range(5):
         decision = run.look(seen(error_rate=bad_c))
         told += reasons(decision)

@@ -225,7 +225,7 @@ def test_whatever_comes(policy: Policy, story: list[object]) -> None:
         found = found if new_found is None else new_found
         if target is None:
             continue
-        fresh = {name: replace(o, at=now + o.at) for name, o in found.items()}
+        fresh = {name: o._replace(at=now + o.at) for name, o in found.items()}
         if memory.intent is not None:
             memory, _ = settle(memory, target)
         decision = decide(policy, fresh, target, memory, now)
@@ -248,7 +248,7 @@ def test_while_nothing_happens_it_comes_to_rest(
     memory, now = Memory(), T0
     for i in range(240):
         now += policy.interval
-        fresh = {name: replace(o, at=now + o.at) for name, o in found.items()}
+        fresh = {name: o._replace(at=now + o.at) for name, o in found.items()}
         decision = decide(policy, fresh, target, memory, now)
         outcomes = [Outcome(c, Result.SUPERSEDED) for c in decision.commands]
         after = remember(decision.memory, outcomes, target, now)

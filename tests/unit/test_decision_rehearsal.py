@@ -18,7 +18,7 @@ from .decision_builders import CPU, HEALTHY, T0, policy, target
 def steps(cpu: list[float]) -> Iterator[Step]:
     for i, value in enumerate(cpu):
         at = T0 + 15 * i
-        found = {name: replace(o, at=at) for name, o in HEALTHY.items()} | {"cpu": Observation(at, Measured(value))}
+        found = {name: o._replace(at=at) for name, o in HEALTHY.items()} | {"cpu": Observation(at, Measured(value))}
         yield Step(at, found, target())
 
 
@@ -36,13 +36,13 @@ def test_replay_goes_on_from_a_memory() -> None:
     first = list(replay(policy(CPU), steps([0.4] + [0.9] * 5)))
     assert not any(t.outcomes for t in first)
     later = [replace(s, at=s.at + 90) for s in steps([0.9] * 5)]
-    later = [replace(s, observations={n: replace(o, at=s.at) for n, o in s.observations.items()}) for s in later]
+    later = [replace(s, observations={n: o._replace(at=s.at) for n, o in s.observations.items()}) for s in later]
     turns = list(replay(policy(CPU), later, first[-1].memory))
     assert [t.at for t in turns if t.outcomes] == [T0 + 15 + 120]
 
 
 def constant(now: float, workload: Workload) -> tuple[Workload, Mapping[str, Observation]]:
-    return workload, {name: replace(found, at=now) for name, found in HEALTHY.items()}
+    return workload, {name: found._replace(at=now) for name, found in HEALTHY.items()}
 
 
 def test_simulate_keeps_the_interval_and_wakes_for_a_timer() -> None:

@@ -58,7 +58,7 @@ def told(policy: Policy, story: Sequence[Step]) -> int:
         target, found = new_target or target, found if new_found is None else new_found
         if target is None:
             continue
-        fresh = {name: replace(o, at=now + o.at) for name, o in found.items()}
+        fresh = {name: o._replace(at=now + o.at) for name, o in found.items()}
         decision = decide(policy, fresh, target, memory, now)
         if rest is not None and rest.holds(policy, fresh, target, memory, now):
             served += 1

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -243,7 +242,7 @@ def test_what_is_accepted_can_be_decided_on(document: Document, data: st.DataObj
     memory, now = Memory(), T0
     for target, seen, later, result in data.draw(looks(sorted(policy.signals))):
         now += later
-        fresh = {name: replace(observation, at=now) for name, observation in seen.items()}
+        fresh = {name: observation._replace(at=now) for name, observation in seen.items()}
         decision = decide(policy, fresh, target, memory, now)
         memory = remember(decision.memory, [Outcome(c, result) for c in decision.commands], target, now)
         assert load_memory(json.loads(json.dumps(dump_memory(memory)))) == memory

@@ -133,7 +133,7 @@ class Course:
 
     def turn(self, observation: Observation, cpu: float | None = None) -> Decision:
         self.now += 10.0
-        seen = {"zone-lost": replace(observation, at=self.now)}
+        seen = {"zone-lost": observation._replace(at=self.now)}
         if cpu is not None:
             seen["cpu"] = Observation(self.now, Measured(cpu))
         decision = decide(self.policy, seen, self.target, self.memory, self.now)

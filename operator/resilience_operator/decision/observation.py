@@ -7,16 +7,15 @@ it into a number.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.policy import Policy, Signal
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """A signal's value over some pods.
+class Measured(NamedTuple):
+    """A signal's value over some pods. A tuple, as `Observation` is, since tens of thousands are made in a round.
 
     value: in the signal's base unit: a ratio (0.7 = 70 %), seconds, or a plain number.
     samples: how many requests stand behind it within the window; None where that is not known (CPU, custom queries
@@ -29,8 +28,7 @@ class Measured:
     events: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """One signal of one target, as of `at` (seconds since the epoch, the sample's own time).
 
     Either `measured` is there, or `reason` (a stable CamelCase word) and `message` say why not. A `Measured` with
@@ -46,7 +44,7 @@ class Observation:
     measured: Measured | None = None
     reason: str = ""
     message: str = ""
-    by_revision: Mapping[str, Measured] = field(default_factory=dict)
+    by_revision: Mapping[str, Measured] = MappingProxyType({})
     splittable: bool = False
     multiple: float | None = None
 

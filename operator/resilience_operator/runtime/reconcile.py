@@ -46,7 +46,7 @@ SCALE_LABEL = "resilience-operator.io/aggregate-to-scale"
 
 _EVALUATED = EVALUATIONS.labels("evaluated")
 
-_BATCH = 500
+_BATCH = 100
 """Policies that are looked at before others get their turn on the event loop, and those that changed theirs."""
 
 BEHIND_TIMEOUT = 120.0

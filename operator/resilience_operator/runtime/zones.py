@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from resilience_operator.decision.observation import Observation
 from resilience_operator.kube.client import Kube
@@ -64,7 +63,7 @@ class Zones:
         found = self._known.get(placement)
         if found is None:
             found = self._known[placement] = zones.observe(self._nodes.store, placement, now)
-        return replace(found, at=now)
+        return found._replace(at=now)
 
     def _changed(self, old: Node | None, new: Node | None) -> None:
         self._known.clear()

@@ -21,7 +21,10 @@ def by_target(namespace: str, name: str) -> Callable[[Answer], Index]:
     """A digest of a grouped query by two labels. The same function for the same labels."""
 
     def digest(answer: Answer) -> Index:
-        return {(labels.get(namespace, ""), labels.get(name, "")): value for labels, value, _ in answer.series}
+        try:
+            return {(labels[namespace], labels[name]): value for labels, value, _ in answer.series}
+        except KeyError:
+            return {(labels.get(namespace, ""), labels.get(name, "")): value for labels, value, _ in answer.series}
 
     return digest
 

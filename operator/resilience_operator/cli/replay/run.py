@@ -125,10 +125,9 @@ def _shared(observation: Observation, share: float) -> Observation:
     """The same work by other pods."""
     if observation.measured is None:
         return observation
-    return replace(
-        observation,
-        measured=replace(observation.measured, value=observation.measured.value * share),
-        by_revision={name: replace(m, value=m.value * share) for name, m in observation.by_revision.items()},
+    return observation._replace(
+        measured=observation.measured._replace(value=observation.measured.value * share),
+        by_revision={name: m._replace(value=m.value * share) for name, m in observation.by_revision.items()},
     )
 
 
