@@ -9,6 +9,7 @@ stretch of it keeps the event loop for more than 100 ms. Times are of the proces
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import gc
 import tracemalloc
@@ -82,6 +83,7 @@ async def of_lists() -> tuple[float, float, float]:
 
 def main() -> int:
     """Prints the figures; 1 when a bound is broken."""
+    argparse.ArgumentParser(prog="python -m tests.bench.dashboard_cost", description=__doc__).parse_args()
     point, size = of_points()
     gc.disable()
     new, same, stretch = asyncio.run(of_lists())

@@ -9,6 +9,7 @@ bounds: at most 50 µs a decision, so that a thousand policies at 15 s take less
 
 from __future__ import annotations
 
+import argparse
 import gc
 from collections.abc import Iterator
 from dataclasses import replace
@@ -93,6 +94,7 @@ def seconds_a_week(policy: Policy, target: TargetState) -> tuple[float, int]:
 
 def main() -> int:
     """Prints the figures; 1 when a bound is broken."""
+    argparse.ArgumentParser(prog="python -m tests.bench.decide_speed", description=__doc__).parse_args()
     stable = running(4, "a", 1e9).state(1e9)
     baking = replace(stable, revisions=tuple(replace(r, created=1e9) for r in stable.revisions))
     gc.disable()

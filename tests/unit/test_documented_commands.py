@@ -41,6 +41,7 @@ def help_of(module: str) -> str:
         [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
+    assert "usage" in done.stdout.lower(), "it has no --help, and was run instead"
     return done.stdout
 
 

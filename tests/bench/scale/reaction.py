@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import AsyncIterator
@@ -28,7 +29,7 @@ class Reactions:
     def quantile(self, share: float) -> float:
         """Nearest rank; infinite where so many were never patched."""
         ranked = [*sorted(self.seconds), *[float("inf")] * self.missing]
-        return ranked[min(len(ranked) - 1, max(0, round(share * len(ranked) + 0.5) - 1))]
+        return ranked[max(0, math.ceil(share * len(ranked)) - 1)]
 
 
 class Sample:
