@@ -152,6 +152,24 @@ async def test_policies_evaluated_one_by_one_share_answers() -> None:
     assert len(source.asked) == 4
 
 
+async def test_what_others_ask_for_anyway_may_be_older_than_ones_own_answers() -> None:
+    source, clock = Recorded(shop), Clock()
+    found = collector(source, clock=clock)
+    batch = [ask(), ask("queue", query="queue_length")]
+
+    async def look() -> None:
+        list(await found.collect(batch, now=NOW, deadline=Deadline.after(60), max_age=1, shared_age=5))
+
+    await look()
+    assert len(source.asked) == 3
+    clock.now += 4
+    await look()
+    assert source.asked[3:] == ["queue_length"]
+    clock.now += 2
+    await look()
+    assert len(source.asked) == 7
+
+
 async def test_a_new_namespace_widens_the_scope() -> None:
     source = Recorded(shop)
     found = collector(source)

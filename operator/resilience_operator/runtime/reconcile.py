@@ -9,6 +9,7 @@ from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
 
+from resilience_operator.api.spec import SHARED_INTERVAL
 from resilience_operator.decision.observation import Observation
 from resilience_operator.decision.policy import Mode
 from resilience_operator.decision.target import TargetState
@@ -235,6 +236,8 @@ class Reconciler:
                 now=self._clock(),
                 deadline=deadline.within(max(within, COLLECT_AT_LEAST)),
                 max_age=min(1.0, within / 10) if planned else within / 2,
+                # Those with queries of their own are evaluated all the time; the crowd asks once in so many seconds.
+                shared_age=0.0 if ready[0][0].shared else min(within / 3, SHARED_INTERVAL),
             )
         return (
             {signal.name: next(measured) for signal in entry.signals} | self._lost_zones(entry) for entry, _ in ready

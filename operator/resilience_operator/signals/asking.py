@@ -87,9 +87,9 @@ class Desk:
         self._swept = clock()
 
     async def ask(
-        self, questions: Iterable[Question], *, deadline: Deadline, max_age: float
+        self, questions: Iterable[Question], *, deadline: Deadline, max_age: float, shared_age: float = 0.0
     ) -> Mapping[Question, Reply]:
-        """A reply to each question, by the deadline."""
+        """A reply to each question, by the deadline. shared_age: will do, if it is more, where an answer serves many."""
         replies: dict[Question, Reply] = {}
         flights: dict[Question, asyncio.Task[Reply]] = {}
         now = self._clock()
@@ -97,7 +97,8 @@ class Desk:
         took: dict[Question, float] = {}
         for question in questions:
             reply = self._replies.get(question)
-            if reply is not None and now - reply.asked <= _acceptable(reply, max_age):
+            age = max_age if question.own else max(max_age, shared_age)
+            if reply is not None and now - reply.asked <= _acceptable(reply, age):
                 replies[question] = reply
             else:
                 took[question] = reply.took if reply is not None else 0.0

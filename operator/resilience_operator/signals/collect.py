@@ -116,12 +116,19 @@ class Collector:
             self._scope(source, family).add(namespaces, now)
 
     async def collect(
-        self, requests: Sequence[SignalRequest], *, now: float, deadline: Deadline, max_age: float = 0.0
+        self,
+        requests: Sequence[SignalRequest],
+        *,
+        now: float,
+        deadline: Deadline,
+        max_age: float = 0.0,
+        shared_age: float = 0.0,
     ) -> Iterator[Observation]:
         """One observation for each request, in their order, made as it is taken. Never raises for a source.
 
         now: seconds since the epoch. deadline: when there must be an observation, if need be an unknown one.
-        max_age: an answer asked for at most this many seconds ago is good enough.
+        max_age: an answer asked for at most this many seconds ago is good enough. shared_age: the same, if it is more,
+            for answers about many, which others ask for anyway.
         """
         started = self._clock()
         self._cover(requests, started)
@@ -129,7 +136,7 @@ class Collector:
         plans = [self._plan(request, now, groups) for request in requests]
         used = {id(plan[1]): plan[1] for plan in plans if not isinstance(plan, Observation)}.values()
         questions = {question for group in used for question in group.questions.values()}
-        replies = await self._desk.ask(questions, deadline=deadline, max_age=max_age)
+        replies = await self._desk.ask(questions, deadline=deadline, max_age=max_age, shared_age=shared_age)
         for group in used:
             self._settle(group, replies, now, started)
         return (plan if isinstance(plan, Observation) else _observe(*plan, now) for plan in plans)
