@@ -89,7 +89,7 @@ class Desk:
     async def ask(
         self, questions: Iterable[Question], *, deadline: Deadline, max_age: float, shared_age: float = 0.0
     ) -> Mapping[Question, Reply]:
-        """A reply to each question, by the deadline. shared_age: will do, if it is more, where an answer serves many."""
+        """A reply to each question, by the deadline. shared_age will do, if more, where one serves many."""
         replies: dict[Question, Reply] = {}
         flights: dict[Question, asyncio.Task[Reply]] = {}
         now = self._clock()
