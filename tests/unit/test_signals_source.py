@@ -183,6 +183,37 @@ async def test_get_where_it_is_configured(serve: Callable[..., Server]) -> None:
     assert server.requests[0].startswith(b"GET /api/v1/query?query=up&timeout=")
 
 
+async def test_through_the_proxy_that_the_environment_names(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = serve(http(VECTOR))
+    monkeypatch.setenv("http_proxy", f"http://operator:hush@127.0.0.1:{proxy.port}")
+    monkeypatch.setenv("no_proxy", "")
+    found = PrometheusSource(SourceConfig(name="default", url="http://prometheus.invalid:9090/prefix"))
+    for _ in range(2):
+        await found.query("up", deadline=Deadline.after(5))
+    await found.close()
+    for request in proxy.requests:
+        assert request.startswith(b"POST http://prometheus.invalid:9090/prefix/api/v1/query HTTP/1.1\r\n")
+        assert b"\r\nProxy-Authorization: Basic " in request
+        assert request.count(b"query=up") == 1
+    assert len(proxy.requests) == 2
+
+
+async def test_no_netrc_and_no_cookie_is_sent(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("default login operator password hush\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    server = serve(http(VECTOR, more="Set-Cookie: who=operator; Path=/\r\n"))
+    found = source(server.port)
+    for _ in range(2):
+        await found.query("up", deadline=Deadline.after(5))
+    await found.close()
+    assert len(server.requests) == 2
+    assert not any(b"Authorization" in request or b"Cookie" in request for request in server.requests)
+
+
 @pytest.mark.parametrize(
     ("document", "warnings"),
     [
