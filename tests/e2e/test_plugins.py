@@ -206,6 +206,7 @@ def test_a_bad_action_harms_only_the_policies_that_use_it(world: World, plugged:
     world.until(lambda: world.actions("other") == ["scaleUp", "plugin"], "the other calls its own", "other")
     world.until(lambda: world.replicas() == 3, "it scales itself, too")
     world.until(lambda: world.told("ActionFailed"), "the failure is told")
+    world.until(lambda: "plugin" in world.actions(), "and recorded, which is last")
     failed = next(d for d in world.status()["history"] if d["action"] == "plugin")
     assert failed["reason"] == "ActionFailed"
     assert "secret" not in failed["message"]
