@@ -97,17 +97,16 @@ class Prometheus:
 
     def _body(self, promql: str) -> bytes:
         usual = (
-            0.2 if "histogram_quantile" in promql
-            else 0.5 if "cpu_usage" in promql
-            else 1.0 if "requests{" in promql
-            else 2.0 if "5.." in promql
-            else 6000.0
+            {"value": 0.2, "samples": 6000.0} if "histogram_quantile" in promql
+            else {"numerator": 0.5, "denominator": 1.0} if "cpu_usage" in promql
+            else {"events": 2.0, "samples": 6000.0}
         )  # fmt: skip
         found = self._bodies.get(promql)
         if found is None:
             found = self._bodies[promql] = json.dumps({"status": "success", "data": {"resultType": "vector", "result": [
-                {"metric": {"namespace": f"ns-{n % NAMESPACES}", "owner": f"app-{n}-7c9f"},
-                 "value": [NOW, f"{usual * random.uniform(0.9, 1.1):.6g}"]}
+                {"metric": {"namespace": f"ns-{n % NAMESPACES}", "owner": f"app-{n}-7c9f", "part": part},
+                 "value": [NOW, f"{value * random.uniform(0.9, 1.1):.6g}"]}
+                for part, value in usual.items()
                 for n in range(self._policies)
             ]}}).encode()  # fmt: skip
         return found.replace(b"%d" % NOW, b"%.3f" % time.time())

@@ -10,7 +10,7 @@ import pytest
 from resilience_operator.runtime.beats import TICK, Beats
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.store import PolicyStore
-from resilience_operator.signals.crowds import LARGE, MOST_NAMESPACES, SMALL, Crowds
+from resilience_operator.signals.crowds import DIVIDED, LARGE, MOST_NAMESPACES, SMALL, Crowds
 from resilience_operator.signals.scope import Scope
 
 
@@ -61,14 +61,15 @@ def test_a_small_crowd_has_one_beat() -> None:
     assert len(offsets(*crowd(LARGE - 1, 20))) == 1
 
 
-def test_a_large_crowd_takes_turns_at_half_an_interval() -> None:
+def test_a_large_crowd_is_divided_and_takes_turns_within_an_interval() -> None:
     store, crowds = crowd(LARGE, 50)
     found = offsets(store, crowds)
-    (first, one), (second, other) = sorted(found.items())
-    assert second - first == pytest.approx(2.5)
-    assert min(one, other) > LARGE / 4
+    assert len(found) == DIVIDED
+    first, apart = min(found), 5 / DIVIDED
+    assert sorted(found) == pytest.approx([first + number * apart for number in range(DIVIDED)])
+    assert min(found.values()) > LARGE / DIVIDED / 2
     for entry in store:
-        assert Beats(crowds).offset(entry) - first == pytest.approx(2.5 * crowds.of(entry.namespace))
+        assert Beats(crowds).offset(entry) - first == pytest.approx(apart * crowds.of(entry.namespace))
 
 
 def test_a_namespace_is_never_divided() -> None:
@@ -76,16 +77,16 @@ def test_a_namespace_is_never_divided() -> None:
 
 
 def test_with_many_namespaces_a_question_is_about_all_and_there_is_one_beat() -> None:
-    assert len(offsets(*crowd(LARGE, MOST_NAMESPACES))) == 2
+    assert len(offsets(*crowd(LARGE, MOST_NAMESPACES))) == DIVIDED
     assert len(offsets(*crowd(LARGE, MOST_NAMESPACES + 1))) == 1
 
 
 def test_one_policy_more_or_less_does_not_divide_each_time() -> None:
     store, crowds = crowd(LARGE, 50)
     for number in range(LARGE - SMALL):
-        assert crowds.count == 2
+        assert crowds.count == DIVIDED
         store.drop(f"uid-{number}")
-    assert crowds.count == 2
+    assert crowds.count == DIVIDED
     store.drop(f"uid-{LARGE - 1}")
     assert crowds.count == 1
     store.put(body(LARGE, "ns-1"))
@@ -100,8 +101,8 @@ def test_a_scope_is_divided_as_the_crowds_are() -> None:
     assert {scope.chunk_of(name) for name in names} == {0}
     crowds.settle(LARGE, 20)
     assert {name: scope.chunk_of(name) for name in names} == {name: crowds.of(name) for name in names}
-    asked = [scope.text("{{scope}}", 60, number).split(",") for number in (0, 1)]
-    assert sorted(asked[0] + asked[1]) == sorted(names)
+    asked = [scope.text("{{scope}}", 60, number).split(",") for number in range(DIVIDED)]
+    assert sorted(name for some in asked for name in some) == sorted(names)
     crowds.settle(1, 20)
     assert {scope.chunk_of(name) for name in names} == {0}
 

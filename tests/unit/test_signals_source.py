@@ -233,7 +233,13 @@ async def test_warnings_about_missing_data(
     await found.close()
 
 
-PART = vector("vector", [{"metric": {"namespace": "shop", "owner": "checkout-a"}, "value": [T0, "1000"]}])
+PART = vector(
+    "vector",
+    [
+        {"metric": {"namespace": "shop", "owner": "checkout-a", "part": part}, "value": [T0, "1000"]}
+        for part in ("events", "samples", "value", "numerator", "denominator")
+    ],
+)
 """As good as can be believed: a whole answer like this is measured."""
 
 WHOLE = {

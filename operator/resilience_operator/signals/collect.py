@@ -26,6 +26,7 @@ from resilience_operator.signals.presets import (
     Ratio,
     load_families,
     queries,
+    together,
 )
 from resilience_operator.signals.promql import TemplateError, fill_custom, matchers, pods
 from resilience_operator.signals.registry import Sources
@@ -37,6 +38,9 @@ _OWNERS_MEMORY_SECONDS = 120.0
 _BY_POD = Join(by="owner", name="owner")
 """How the series of a policy's own query are joined: by the owner of the pod in label `pod`."""
 
+_ALL_PARTS = "all"
+"""The question that answers all parts of a preset but the buckets."""
+
 _DEFAULT_SKEW_SECONDS = 60.0
 
 
@@ -47,7 +51,7 @@ class _Kind:
     family: Family
     preset: Ratio | Quantile | Quotient
     scope: Scope[str]
-    parts: Mapping[str, str]
+    query: str
     digest: Digest
     buckets: str = ""
 
@@ -173,14 +177,8 @@ class Collector:
         key = (id(kind), chunk)
         group = groups.get(key)
         if group is None:
-            window = request.signal.window_seconds
-            group = groups[key] = _Group(
-                kind.preset,
-                {
-                    part: Question(request.source, kind.scope.text(query, window, chunk), kind.digest)
-                    for part, query in kind.parts.items()
-                },
-            )
+            text = kind.scope.text(kind.query, request.signal.window_seconds, chunk)
+            group = groups[key] = _Group(kind.preset, {_ALL_PARTS: Question(request.source, text, kind.digest)})
         if kind.buckets and len(target.parts) > 1:
             group = _Group(kind.preset, {**group.questions, **self._bucket_questions(request, kind)})
         return target, group
@@ -244,13 +242,14 @@ class Collector:
                 f"{request.source!r} keeps namespaces apart: use another family"
             )
         parts = queries(preset)
+        buckets = parts.pop("buckets", "")
         kind = _Kind(
             family,
             preset,
             self._scope(request.source, family),
-            {part: query for part, query in parts.items() if part != "buckets"},
-            digest.by_target(*digest.labels_of(family.join)),
-            parts.get("buckets", ""),
+            together(parts),
+            digest.by_part(*digest.labels_of(family.join), tuple(parts)),
+            buckets,
         )
         self._kinds[request.source, request.family, signal.preset, signal.window_seconds] = kind
         return kind
@@ -297,7 +296,10 @@ class Collector:
             reply = replies[question]
             group.fault = group.fault or self._fault(question, reply, now, started)
             group.at = min(group.at, now if reply.at is None else reply.at)
-            group.answers[part] = reply.value
+            if part == _ALL_PARTS:
+                group.answers.update(reply.value or {})
+            else:
+                group.answers[part] = reply.value
 
     def _scope(self, source: str, family: Family) -> Scope[str]:
         scope = self._scopes.get((source, family.name))

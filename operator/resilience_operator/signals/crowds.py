@@ -1,14 +1,14 @@
 """Into how many crowds policies are divided that share their questions, and which namespace is in which.
 
-A crowd has one beat and questions of its own. One is the cheapest. Where it is large, two of half the size that take
-turns are answered, judged and acted on in half the time, for as many questions more.
+A crowd has one beat and questions of its own. One is the cheapest. Where it is large, some of a part of its size that
+take turns are answered, judged and acted on in a part of the time, each for as many questions more.
 """
 
 from __future__ import annotations
 
 import zlib
 
-DIVIDED = 2
+DIVIDED = 4
 """Crowds, where there is more than one."""
 
 LARGE = 1_000

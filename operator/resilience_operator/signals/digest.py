@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 
 from resilience_operator.signals.histogram import Buckets
-from resilience_operator.signals.presets import Join
+from resilience_operator.signals.presets import PART, Join
 from resilience_operator.signals.source import Answer, Series
 
 Key = tuple[str, str]
@@ -21,10 +21,25 @@ def by_target(namespace: str, name: str) -> Callable[[Answer], Index]:
     """A digest of a grouped query by two labels. The same function for the same labels."""
 
     def digest(answer: Answer) -> Index:
+        return {(labels.get(namespace, ""), labels.get(name, "")): value for labels, value, _ in answer.series}
+
+    return digest
+
+
+@cache
+def by_part(namespace: str, name: str, parts: tuple[str, ...]) -> Callable[[Answer], Mapping[str, Index]]:
+    """A digest of a grouped query of several parts, by two labels. The same function for the same arguments."""
+
+    def digest(answer: Answer) -> Mapping[str, Index]:
+        found: dict[str, dict[Key, float]] = {part: {} for part in parts}
         try:
-            return {(labels[namespace], labels[name]): value for labels, value, _ in answer.series}
-        except KeyError:
-            return {(labels.get(namespace, ""), labels.get(name, "")): value for labels, value, _ in answer.series}
+            for labels, value, _ in answer.series:
+                found[labels[PART]][labels[namespace], labels[name]] = value
+        except KeyError:  # labels that are empty are not there
+            for labels, value, _ in answer.series:
+                if (index := found.get(labels.get(PART, ""))) is not None:
+                    index[labels.get(namespace, ""), labels.get(name, "")] = value
+        return found
 
     return digest
 

@@ -19,6 +19,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from resilience_operator.signals.promql import TemplateError, duration, fill, placeholders
 
 SHARED = "pods"
+
+PART = "part"
+"""The label that tells of which part of a preset a series is, where all are asked for in one query."""
 """The family whose signals every family has."""
 
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
@@ -200,6 +203,13 @@ def queries(preset: Ratio | Quantile | Quotient) -> dict[str, str]:
     """The preset's queries by their part: events, samples, value, buckets, numerator, denominator."""
     parts = ("events", "samples", "value", "buckets", "numerator", "denominator")
     return {part: query for part in parts if (query := getattr(preset, part, None))}
+
+
+def together(parts: Mapping[str, str]) -> str:
+    """Queries by their part, as one: it costs one question, and all are answered as of the same moment."""
+    return "\nor\n".join(
+        f'label_replace(\n{query},\n"{PART}", "{part}", "{PART}", ".*"\n)' for part, query in parts.items()
+    )
 
 
 def render(query: str, scope: str, fallback: str, window_seconds: float) -> str:
