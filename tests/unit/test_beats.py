@@ -12,27 +12,14 @@ from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.signals.crowds import DIVIDED, LARGE, MOST_NAMESPACES, SMALL, Crowds
 from resilience_operator.signals.scope import Scope
+from tests.unit.test_policy_store import policy
 
 
 def body(number: int, namespace: str, **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "resilience-operator.io/v1alpha1",
-        "kind": "ResiliencePolicy",
-        "metadata": {
-            "name": f"p{number}",
-            "namespace": namespace,
-            "uid": f"uid-{number}",
-            "resourceVersion": str(number + 1),
-            "generation": 1,
-            "creationTimestamp": "2026-11-01T00:00:00Z",
-        },
-        "spec": {
-            "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": f"web-{number}"},
-            "replicas": {"min": 1, "max": 5},
-            "rules": [{"name": "cpu", "when": {"signal": "cpu", "above": "70%"}, "then": [{"scaleUp": {"pods": 1}}]}],
-            **spec,
-        },
-    }
+    made = policy(f"p{number}", number + 1)
+    made["metadata"]["namespace"] = namespace
+    made["spec"] |= spec
+    return made
 
 
 def own(number: int, namespace: str = "shop") -> dict[str, Any]:
@@ -40,7 +27,7 @@ def own(number: int, namespace: str = "shop") -> dict[str, Any]:
         number,
         namespace,
         signals=[{"name": "queue", "query": "queue_length"}],
-        rules=[{"name": "q", "when": {"signal": "queue", "above": "7"}, "then": [{"scaleUp": {"pods": 1}}]}],
+        rules=[{"name": "q", "when": {"signal": "queue", "above": "7"}, "then": [{"alert": {}}]}],
     )
 
 
@@ -85,9 +72,9 @@ def test_one_policy_more_or_less_does_not_divide_each_time() -> None:
     store, crowds = crowd(LARGE, 50)
     for number in range(LARGE - SMALL):
         assert crowds.count == DIVIDED
-        store.drop(f"uid-{number}")
+        store.drop(f"uid-p{number}")
     assert crowds.count == DIVIDED
-    store.drop(f"uid-{LARGE - 1}")
+    store.drop(f"uid-p{LARGE - 1}")
     assert crowds.count == 1
     store.put(body(LARGE, "ns-1"))
     assert crowds.count == 1

@@ -48,14 +48,13 @@ class Reply:
     """What came of a question.
 
     asked: monotonic seconds. at: seconds since the epoch by the source's clock, None when no series came.
-    value: what the digest made, None after a failure. took: seconds that the source took for it.
+    value: what the digest made, None after a failure.
     """
 
     asked: float
     value: Any = None
     at: float | None = None
     failure: Failure | None = None
-    took: float = 0.0
 
 
 class _Places(NamedTuple):
@@ -94,19 +93,17 @@ class Desk:
         flights: dict[Question, asyncio.Task[Reply]] = {}
         now = self._clock()
         self._sweep(now)
-        took: dict[Question, float] = {}
         for question in questions:
+            if question in replies or question in flights:
+                continue
             reply = self._replies.get(question)
             age = max_age if question.own else max(max_age, shared_age)
             if reply is not None and now - reply.asked <= _acceptable(reply, age):
                 replies[question] = reply
             else:
-                took[question] = reply.took if reply is not None else 0.0
-        if not took:
+                flights[question] = self._join(question, deadline)
+        if not flights:
             return replies
-        # What takes longest begins first, so that the whole is there soonest.
-        for question in sorted(took, key=lambda q: -took[q]):
-            flights[question] = self._join(question, deadline)
         try:
             await asyncio.wait(flights.values(), timeout=deadline.remaining())
         finally:
@@ -149,7 +146,7 @@ class Desk:
                 reply = Reply(asked, failure=failure)
             else:
                 at = answer.series[0].at if answer.series else None
-                reply = Reply(asked, question.digest(answer), at, took=answer.seconds or 0.0)
+                reply = Reply(asked, question.digest(answer), at)
         except Exception as error:
             reply = Reply(asked, failure=failure_of(error, question.source))
         self._replies[question] = reply

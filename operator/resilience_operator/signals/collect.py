@@ -105,7 +105,6 @@ class Collector:
         self._scopes: dict[tuple[str, str], Scope[str]] = {}
         self._owners: dict[tuple[str, str], Scope[tuple[str, str]]] = {}
         self._kinds: dict[tuple[str, str, str, float], _Kind] = {}
-        self._last: tuple[Join, join.Target | None] = (_BY_POD, None)
 
     def expect(self, requests: Sequence[SignalRequest]) -> None:
         """Tell which requests will come, so that the first grouped query already covers them all. No I/O."""
@@ -194,24 +193,13 @@ class Collector:
             )
         try:
             if request.signal.query:
-                return _Asked(self, self._target(request, _BY_POD), questions=self._own_questions(request))
+                return _Asked(self, join.target(request, _BY_POD), questions=self._own_questions(request))
             kind = self._kind(request)
             if kind is None:
                 return Observation.unknown(now, reasons.PRESET_NOT_FOUND, self._no_preset(request))
-            return _Asked(self, self._target(request, kind.family.join), kind)
+            return _Asked(self, join.target(request, kind.family.join), kind)
         except (TemplateError, PresetError) as error:
             return Observation.unknown(now, reasons.BAD_QUERY, f"{request.signal.name}: {error}")
-
-    def _target(self, request: SignalRequest, by: Join) -> join.Target:
-        """How a request is found in the answers; those of one target come together, and share their parts."""
-        before, last = self._last
-        if before == by and last is not None and last.request.owners is request.owners:
-            r = last.request
-            if (r.namespace, r.name) == (request.namespace, request.name):
-                return last._replace(request=request)
-        made = join.target(request, by)
-        self._last = by, made
-        return made
 
     def _own_questions(self, request: SignalRequest) -> Mapping[str, Question]:
         texts = {"value": request.signal.query}

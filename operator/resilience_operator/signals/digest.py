@@ -32,13 +32,9 @@ def by_part(namespace: str, name: str, parts: tuple[str, ...]) -> Callable[[Answ
 
     def digest(answer: Answer) -> Mapping[str, Index]:
         found: dict[str, dict[Key, float]] = {part: {} for part in parts}
-        try:
-            for labels, value, _ in answer.series:
-                found[labels[PART]][labels[namespace], labels[name]] = value
-        except KeyError:  # labels that are empty are not there
-            for labels, value, _ in answer.series:
-                if (index := found.get(labels.get(PART, ""))) is not None:
-                    index[labels.get(namespace, ""), labels.get(name, "")] = value
+        for labels, value, _ in answer.series:
+            if (index := found.get(labels.get(PART, ""))) is not None:
+                index[labels.get(namespace, ""), labels.get(name, "")] = value
         return found
 
     return digest

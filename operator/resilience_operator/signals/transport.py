@@ -145,22 +145,20 @@ class Session(requests.Session):
         way = self._ways.get(url)
         if way is None:
             way = self._ways[url] = self._way(method, url)
-        target, body = way.target, urlencode(params)
-        if method == "GET":
-            # In a body a query may be as long as it must; addresses are cut or refused by proxies.
-            target, body = f"{target}?{body}", ""
+        asked = urlencode(params)
+        # In the body a query may be as long as it must; addresses are cut or refused by proxies.
+        target, body = (way.target, asked) if method == "POST" else (f"{way.target}?{asked}", None)
         begun = time.monotonic()
         response = way.pool.urlopen(
             method,
             target,
-            body=body or None,
+            body=body,
             headers={**way.headers, **self._secrets()},
             timeout=Timeout(*timeout),
             retries=False,
             redirect=False,
             assert_same_host=False,
             preload_content=False,
-            decode_content=False,
         )
         try:
             whole = self._read(response)
@@ -223,7 +221,7 @@ class Session(requests.Session):
     def _body(self, response: BaseHTTPResponse, most: int, *, cut: bool = False) -> bytes:
         parts: list[bytes] = []
         size = 0
-        for part in response.stream(_CHUNK, decode_content=True):
+        for part in response.stream(_CHUNK):
             size += len(part)
             parts.append(part)
             if size > most:
