@@ -35,12 +35,13 @@ def trim(obj: Obj, _: str | None) -> str | None:
 
 
 class Api:
-    """Lists what it is given; each watch plays the next of its scripts, and then stays open."""
+    """Lists what it is given; each watch plays the next of its scripts; those after them play `then`: they stay open."""
 
     def __init__(self) -> None:
         self.items: list[Obj] = []
         self.version = 1
         self.scripts: list[list[tuple[str, Obj] | str | asyncio.Event]] = []
+        self.then: list[tuple[str, Obj] | str | asyncio.Event] = ["stay"]
         self.lists: list[dict[str, str]] = []
         self.watches: list[dict[str, str]] = []
         self.refuse: list[int] = []
@@ -57,7 +58,7 @@ class Api:
         response = web.StreamResponse()
         response.enable_chunked_encoding()
         await response.prepare(request)
-        for step in self.scripts.pop(0) if self.scripts else ["stay"]:
+        for step in self.scripts.pop(0) if self.scripts else self.then:
             if isinstance(step, asyncio.Event):
                 await step.wait()
             elif step == "cut":
@@ -223,7 +224,7 @@ async def test_it_lists_again_when_asked(tmp_path: Path, api: Api) -> None:
 
 async def test_it_lists_again_now_and_then(tmp_path: Path, api: Api) -> None:
     api.items = [thing("a", 1)]
-    api.scripts = [[("BOOKMARK", {"metadata": {"resourceVersion": "2"}}), "end"]] * 1000
+    api.then = [("BOOKMARK", {"metadata": {"resourceVersion": "2"}}), "end"]
     async with watching(tmp_path, api, relist_every=0.1) as watched:
         await watched.until(lambda: len(api.lists) >= 3)
 
