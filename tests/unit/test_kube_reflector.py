@@ -35,7 +35,7 @@ def trim(obj: Obj, _: str | None) -> str | None:
 
 
 class Api:
-    """Lists what it is given; each watch plays the next of its scripts; those after them play `then`: they stay open."""
+    """Lists what it is given; each watch plays the next of its scripts, and those after them `then`: they stay open."""
 
     def __init__(self) -> None:
         self.items: list[Obj] = []
