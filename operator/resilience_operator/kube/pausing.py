@@ -46,7 +46,7 @@ def is_paused(kind: str, obj: Obj) -> bool:
 def pause_ops(kind: str, obj: Obj) -> Ops:
     """The patch that pauses it, with a test that it still is not."""
     if kind != "StatefulSet":
-        return [_set("/spec/paused", True)]
+        return [_test("/spec/paused", None), _set("/spec/paused", True)]  # the API keeps no `paused: false`
     rolling = (obj["spec"].get("updateStrategy") or {}).get("rollingUpdate")
     before = _test("/spec/updateStrategy/rollingUpdate", rolling) if rolling else None
     after = _set("/spec/updateStrategy/rollingUpdate", {**(rolling or {}), "partition": HELD})
