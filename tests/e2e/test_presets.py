@@ -26,6 +26,7 @@ from resilience_operator.signals import Collector, Signal, SignalRequest, Source
 from resilience_operator.signals.presets import load_families, queries, render
 from resilience_operator.signals.prometheus import PrometheusSource
 from tests.cluster import Cluster
+from tests.support.observed import observed
 from tests.support.world import World
 
 FAMILIES = load_families()
@@ -244,7 +245,7 @@ def request(
 
 
 async def observe(collector: Collector, *requests: SignalRequest) -> list[Observation]:
-    return list(await collector.collect(requests, now=time.time(), deadline=Deadline.after(10)))
+    return await observed(collector, requests, now=time.time(), deadline=Deadline.after(10))
 
 
 def about(value: float) -> Any:

@@ -20,6 +20,7 @@ from resilience_operator.signals.promql import TemplateError
 from resilience_operator.signals.registry import Sources
 from resilience_operator.signals.source import Answer, Series
 from resilience_operator.signals.tenancy import enforce
+from tests.support.observed import observed
 
 N = 'namespace="a"'
 
@@ -280,7 +281,7 @@ class Recorded:
 async def collect(source: Recorded, signal: Signal, family: str = "http-generic") -> str:
     """The reason why there is no value; empty where there is one."""
     request = SignalRequest("shop", "web", "Deployment", {"web-1": "1"}, signal, family=family)
-    [found] = await Collector(Sources({"default": source})).collect([request], now=1000.0, deadline=Deadline.after(5))
+    [found] = await observed(Collector(Sources({"default": source})), [request], now=1000.0, deadline=Deadline.after(5))
     return found.reason if not found.measured else ""
 
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -15,6 +15,7 @@ from resilience_operator.resilience.breaker import BreakerSettings, State
 from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.resilience.errors import Expired, GiveUp, LoginAgain, TryAgain
 from resilience_operator.resilience.retry import Retry, RetryPolicy
+from resilience_operator.signals import join
 from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.collect import Collector
 from resilience_operator.signals.crowds import Crowds
@@ -23,6 +24,7 @@ from resilience_operator.signals.registry import Sources
 from resilience_operator.signals.scope import Scope
 from resilience_operator.signals.source import Answer, MetricSource, Series
 from resilience_operator.signals.unanswered import CircuitOpenError
+from tests.support.observed import observed
 
 NOW = 1_700_000_000.0
 
@@ -117,7 +119,7 @@ def collector(*sources: MetricSource, clock: Clock | None = None, attempts: int 
 async def collect(
     found: Collector, *requests: SignalRequest, max_age: float = 0.0, now: float = NOW, seconds: float = 60.0
 ) -> list[Observation]:
-    return list(await found.collect(requests, now=now, deadline=Deadline.after(seconds), max_age=max_age))
+    return await observed(found, requests, now=now, deadline=Deadline.after(seconds), max_age=max_age)
 
 
 async def test_the_three_signals() -> None:
@@ -179,7 +181,7 @@ async def test_what_others_ask_for_anyway_may_be_older_than_ones_own_answers() -
     batch = [ask(), ask("queue", query="queue_length")]
 
     async def look() -> None:
-        list(await found.collect(batch, now=NOW, deadline=Deadline.after(60), max_age=1, shared_age=5))
+        await observed(found, batch, now=NOW, deadline=Deadline.after(60), max_age=1, shared_age=5)
 
     await look()
     assert len(source.asked) == 2
@@ -250,6 +252,56 @@ async def test_only_those_who_depend_on_a_failing_query_suffer() -> None:
     cpu, errors, away = await collect(found, ask("cpu"), ask(), ask(source="away"))
     assert (cpu.reason, errors.reason, away.reason) == ("SourceUnreachable", "", "SourceUnreachable")
     assert "'away'" in away.message
+
+
+async def test_nobody_waits_for_an_answer_to_others() -> None:
+    released = asyncio.Event()
+
+    class Slow(Recorded):
+        async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
+            if promql == "slow":
+                await released.wait()
+            return await super().query(promql, at=at, deadline=deadline)
+
+    source = Slow(lambda query: Answer([Series({}, float(len(query)), NOW)]))
+    found = collector(source)
+    asked = [
+        [ask("a", query="aa")],
+        [ask("b", query="slow"), ask("c", query="aa")],
+        [],
+        [ask("d", query="dddd"), ask("e", query="aa")],
+    ]
+    order: list[int] = []
+    async for portion in found.collect(asked, now=NOW, deadline=Deadline.after(60)):
+        for number, observations in portion:
+            order.append(number)
+            assert [o.measured.value for o in observations if o.measured] == [
+                len(request.signal.query) for request in asked[number]
+            ]
+        released.set()
+    assert order == [0, 2, 3, 1]
+    assert sorted(source.asked) == ["aa", "dddd", "slow"]
+
+
+async def test_a_fault_over_one_request_is_that_requests_alone() -> None:
+    source = Recorded(shop)
+    broken = ask("queue")
+    object.__setattr__(broken, "signal", Signal("queue", query="queue[{{window}}]", window_seconds=cast(float, "2m")))
+    errors, queue, cpu = await collect(collector(source), ask(), broken, ask("cpu"))
+    assert errors.measured and cpu.measured and not queue.measured
+    assert queue.reason == "InternalError" and "a fault of the operator" in queue.message
+
+
+async def test_a_fault_over_one_answer_is_that_requests_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ratio(target: join.Target, *rest: Any) -> Observation:
+        if "bad" in str(target):
+            raise ZeroDivisionError
+        return whole(target, *rest)
+
+    whole = join.ratio
+    monkeypatch.setattr(join, "ratio", ratio)
+    good, bad = await collect(collector(Recorded(shop)), ask(), ask(name="bad"))
+    assert good.measured and bad.reason == "InternalError"
 
 
 async def test_what_may_pass_is_tried_again_and_what_will_not_is_not() -> None:

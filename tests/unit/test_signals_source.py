@@ -24,6 +24,7 @@ from resilience_operator.signals.model import Signal as Preset
 from resilience_operator.signals.model import SignalRequest
 from resilience_operator.signals.prometheus import PrometheusSource
 from resilience_operator.signals.registry import Sources
+from tests.support.observed import observed
 from tests.unit.decision_builders import T0, Run, policy, releasing, target, verbs
 
 VECTOR = {
@@ -265,7 +266,7 @@ async def seen_through(server: Server) -> dict[str, Observation]:
         for name in ("cpu", "latency-p99", "error-rate")
     ]
     collector = Collector(Sources({"default": found}))
-    observations = list(await collector.collect(requests, now=T0, deadline=Deadline.after(5)))
+    observations = await observed(collector, requests, now=T0, deadline=Deadline.after(5))
     await found.close()
     return {request.signal.name: seen for request, seen in zip(requests, observations, strict=True)}
 

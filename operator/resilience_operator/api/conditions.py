@@ -60,6 +60,7 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
         "BadAnswer": "What came back is no answer of Prometheus, only half of one, or too large.",
         "BadQuery": "The metric source found the query wrong.",
         "PartialAnswer": "The metric source said that a part of the data is missing.",
+        "InternalError": "The operator itself failed over the signal: its log has the trace.",
         "NodesNotWatched": "The operator does not watch nodes, as it looks at single namespaces: no zones are known.",
         "NodesNotListed": "The nodes could not be listed, or their watch is broken: lost zones are not known.",
         "NoZones": "No node that the pods could run on has a zone.",

@@ -9,8 +9,8 @@ from resilience_operator.runtime.entry import Entry, phase_of
 from resilience_operator.signals.crowds import Crowds
 
 TICK = 0.5
-"""Seconds between two moments at which policies with queries of their own are evaluated: a process that wakes up
-for each of them by itself spends a third more on the same questions."""
+"""Seconds between two moments at which policies with queries of their own are evaluated: to ask for each by itself
+takes a third more work."""
 
 
 class Beats:
@@ -27,5 +27,5 @@ class Beats:
         return phase_of(entry.source) * SHARED_INTERVAL + self._crowds.of(entry.namespace) * apart
 
     def group(self, entry: Entry) -> str:
-        """Those of one group that are due together are evaluated together, and wait for each other's answers."""
-        return entry.source if entry.shared else entry.uid
+        """Those of one group that are due together are evaluated together."""
+        return entry.source if entry.shared else f"{entry.source}/own"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from functools import partial
 from http import HTTPStatus
 from typing import TypeVar
@@ -121,14 +122,15 @@ class Reconciler:
                 for entry, refusal in refused:
                     if self._is_free(entry):
                         group.create_task(self._guarded(entry, self._turns.refuse(entry, refusal)))
-                collected = await self._collect(ready, deadline, planned)
-                for number, ((entry, target), observations) in enumerate(zip(ready, collected, strict=True)):
-                    if number % _BATCH == _BATCH - 1:
-                        await asyncio.sleep(0)
-                    if self._unchanged(entry, target, observations):
-                        self._pass(entry, target, observations)
-                    elif self._is_free(entry):
-                        group.create_task(self._guarded(entry, self._turns.take(entry, target, observations)))
+                async with aclosing(self._collect(ready, deadline, planned)) as collected:
+                    async for portion in collected:
+                        for number, (entry, target, observations) in enumerate(portion):
+                            if number % _BATCH == _BATCH - 1:
+                                await asyncio.sleep(0)
+                            if self._unchanged(entry, target, observations):
+                                self._pass(entry, target, observations)
+                            elif self._is_free(entry):
+                                group.create_task(self._guarded(entry, self._turns.take(entry, target, observations)))
 
     async def write(self, entry: Entry, note: Note) -> None:
         """Write a policy's note down. Never raises but for cancellation."""
@@ -220,28 +222,33 @@ class Reconciler:
 
     async def _collect(
         self, ready: Sequence[tuple[Entry, TargetState]], deadline: Deadline, planned: bool
-    ) -> Iterator[dict[str, Observation]]:
-        requests: list[SignalRequest] = []
+    ) -> AsyncGenerator[Iterator[tuple[Entry, TargetState, dict[str, Observation]]], None]:
+        """What is observed, of those together whose answers are there."""
+        if not ready:
+            return
         for entry, target in ready:
             if entry.requests_for is not target.revisions:
                 owners = {r.owner: r.name for r in target.revisions if r.replicas > 0}
                 entry.requests, entry.requests_for = self._requests(entry, owners), target.revisions
-            requests += entry.requests
-        if not requests:
-            return (self._lost_zones(entry) for entry, _ in ready)
         within = min(entry.interval for entry, _ in ready)
-        with self._tracing.span("collect"):
-            measured = await self._collector.collect(
-                requests,
-                now=self._clock(),
-                deadline=deadline.within(max(within, COLLECT_AT_LEAST)),
-                max_age=min(1.0, within / 10) if planned else within / 2,
-                # Those with queries of their own are evaluated all the time; the crowd asks once in so many seconds.
-                shared_age=0.0 if ready[0][0].shared else min(within / 3, SHARED_INTERVAL),
-            )
-        return (
-            {signal.name: next(measured) for signal in entry.signals} | self._lost_zones(entry) for entry, _ in ready
+        portions = self._collector.collect(
+            [entry.requests for entry, _ in ready],
+            now=self._clock(),
+            deadline=deadline.within(max(within, COLLECT_AT_LEAST)),
+            max_age=min(1.0, within / 10) if planned else within / 2,
+            # Those with queries of their own are evaluated all the time; the crowd asks once in so many seconds.
+            shared_age=0.0 if ready[0][0].shared else min(within / 3, SHARED_INTERVAL),
         )
+        with self._tracing.span("collect"):
+            async with aclosing(portions):
+                async for portion in portions:
+                    yield (self._observed(*ready[number], measured) for number, measured in portion)
+
+    def _observed(
+        self, entry: Entry, target: TargetState, measured: Sequence[Observation]
+    ) -> tuple[Entry, TargetState, dict[str, Observation]]:
+        observations = dict(zip((signal.name for signal in entry.signals), measured, strict=True))
+        return entry, target, observations | self._lost_zones(entry)
 
     def _lost_zones(self, entry: Entry) -> dict[str, Observation]:
         """What the nodes tell, which no metric source is asked for."""

@@ -1,8 +1,7 @@
 """When each policy is evaluated: one heap, phased by the policies' beats, in batches.
 
-What is due together is handed on together, so that policies which read the same signals share the questions; those that
-ask something on their own account are handed on one by one, since none shall wait for another's query. A policy that is
-still being evaluated when it is due again is not queued twice: its next turn comes after it is done.
+What is due together is handed on together, so that policies which read the same signals share the questions. A policy
+that is still being evaluated when it is due again is not queued twice: its next turn comes after it is done.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -31,6 +31,9 @@ _KEEP_FAILURE_SECONDS = 1.0
 """A failure is shared by those who ask at about the same time, and no longer."""
 
 _SWEEP_SECONDS = 10.0
+
+_PATIENCE = 0.25
+"""Seconds that the replies which are there wait for others, so that they can be dealt with together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,11 @@ class Desk:
 
     async def ask(
         self, questions: Iterable[Question], *, deadline: Deadline, max_age: float, shared_age: float = 0.0
-    ) -> Mapping[Question, Reply]:
-        """A reply to each question, by the deadline. shared_age will do, if more, where one serves many."""
+    ) -> AsyncGenerator[Mapping[Question, Reply], None]:
+        """The replies so far, once all are there and now and then until; by the deadline there is one to each question.
+
+        shared_age will do, if more, where one serves many.
+        """
         replies: dict[Question, Reply] = {}
         flights: dict[Question, asyncio.Task[Reply]] = {}
         now = self._clock()
@@ -102,19 +108,20 @@ class Desk:
                 replies[question] = reply
             else:
                 flights[question] = self._join(question, deadline)
-        if not flights:
-            return replies
         try:
-            await asyncio.wait(flights.values(), timeout=deadline.remaining())
+            while flights and (left := deadline.remaining()) > 0:
+                await asyncio.wait(flights.values(), timeout=min(left, _PATIENCE))
+                landed = [question for question, task in flights.items() if task.done()]
+                for question in landed:
+                    task = flights.pop(question)
+                    self._leave(question, task)
+                    replies[question] = _late(question, now) if task.cancelled() else task.result()
+                if landed and flights:
+                    yield replies
         finally:
             for question, task in flights.items():
                 self._leave(question, task)
-        for question, task in flights.items():
-            if task.done() and not task.cancelled():
-                replies[question] = task.result()
-            else:
-                replies[question] = Reply(now, failure=_late(question.source))
-        return replies
+        yield replies | {question: _late(question, now) for question in flights}
 
     def _join(self, question: Question, deadline: Deadline) -> asyncio.Task[Reply]:
         task = self._flights.get(question)
@@ -194,5 +201,6 @@ def _acceptable(reply: Reply, max_age: float) -> float:
     return max_age if reply.failure is None else min(max_age, _KEEP_FAILURE_SECONDS)
 
 
-def _late(source: str) -> Failure:
-    return Failure(reasons.SOURCE_TIMED_OUT, f"metric source {source!r} did not answer in time")
+def _late(question: Question, asked: float) -> Reply:
+    source = question.source
+    return Reply(asked, failure=Failure(reasons.SOURCE_TIMED_OUT, f"metric source {source!r} did not answer in time"))

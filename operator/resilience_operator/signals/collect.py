@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -32,6 +34,8 @@ from resilience_operator.signals.promql import TemplateError, fill_custom, match
 from resilience_operator.signals.registry import Sources
 from resilience_operator.signals.scope import Scope
 from resilience_operator.signals.tenancy import enforce
+
+log = logging.getLogger(__name__)
 
 _OWNERS_PER_QUERY = 400
 _OWNERS_MEMORY_SECONDS = 120.0
@@ -120,29 +124,36 @@ class Collector:
 
     async def collect(
         self,
-        requests: Sequence[SignalRequest],
+        asked: Sequence[Sequence[SignalRequest]],
         *,
         now: float,
         deadline: Deadline,
         max_age: float = 0.0,
         shared_age: float = 0.0,
-    ) -> Iterator[Observation]:
-        """One observation for each request, in their order, made as it is taken. Never raises for a source.
+    ) -> AsyncGenerator[Iterator[tuple[int, list[Observation]]], None]:
+        """One observation for each request of each policy, when all of its replies are there: its number in `asked`,
+        and they. Those that are ready together come together. Never raises for a source.
 
         now: seconds since the epoch. deadline: when there must be an observation, if need be an unknown one.
         max_age: an answer asked for at most this many seconds ago is good enough. shared_age: the same, if it is more,
             for answers about many, which others ask for anyway.
         """
         started = self._clock()
-        self._cover(requests, started)
+        self._cover([request for requests in asked for request in requests], started)
         groups: _Groups = {}
-        plans = [self._plan(request, now, groups) for request in requests]
-        used = {id(plan[1]): plan[1] for plan in plans if not isinstance(plan, Observation)}.values()
-        questions = {question for group in used for question in group.questions.values()}
-        replies = await self._desk.ask(questions, deadline=deadline, max_age=max_age, shared_age=shared_age)
-        for group in used:
-            self._settle(group, replies, now, started)
-        return (plan if isinstance(plan, Observation) else _observe(*plan, now) for plan in plans)
+        plans = [[self._plan(request, now, groups) for request in requests] for requests in asked]
+        waiting = dict(enumerate(plans))
+        used = {id(p[1]): p[1] for one in plans for p in one if not isinstance(p, Observation)}
+        questions = {question for group in used.values() for question in group.questions.values()}
+        async with aclosing(
+            self._desk.ask(questions, deadline=deadline, max_age=max_age, shared_age=shared_age)
+        ) as answers:
+            async for replies in answers:
+                for key, group in [(k, g) for k, g in used.items() if replies.keys() >= set(g.questions.values())]:
+                    self._settle(group, replies, now, started)
+                    del used[key]
+                ready = [n for n, plan in waiting.items() if not used or not any(id(p[1]) in used for p in plan)]
+                yield ((n, [_observe(p, now) for p in waiting.pop(n)]) for n in ready)
 
     def _cover(self, requests: Sequence[SignalRequest], started: float) -> None:
         """Widen the scopes before any text is made, so that one batch asks one text."""
@@ -160,27 +171,35 @@ class Collector:
             self._owner_scope(source, family).add(owners, started)
 
     def _plan(self, request: SignalRequest, now: float, groups: _Groups) -> _Plan | Observation:
-        asked: _Asked | None = request.asked
-        if asked is None or asked.by is not self:
-            found = self._asked(request, now)
-            if isinstance(found, Observation):
-                return found
-            asked = found
-            request.keep(asked)
-        target, kind = asked.target, asked.kind
-        if kind is None:
-            return target, _Group(None, asked.questions or {})
-        if not target.parts:
-            return target.unknown(now, reasons.NO_DATA, f"{target} has no pods")
+        """Which questions answer a request. Whatever is wrong with one is that one's alone."""
+        try:
+            asked: _Asked | None = request.asked
+            if asked is None or asked.by is not self:
+                found = self._asked(request, now)
+                if isinstance(found, Observation):
+                    return found
+                asked = found
+                request.keep(asked)
+            target, kind = asked.target, asked.kind
+            if kind is None:
+                return target, _Group(None, asked.questions or {})
+            if not target.parts:
+                return target.unknown(now, reasons.NO_DATA, f"{target} has no pods")
+            return target, self._group(request, kind, groups, split=len(target.parts) > 1)
+        except Exception as error:
+            return _broken(request.signal.name, now, error)
+
+    def _group(self, request: SignalRequest, kind: _Kind, groups: _Groups, *, split: bool) -> _Group:
+        """The requests that a preset's questions answer together. split: by revision too."""
         chunk = kind.scope.chunk_of(request.namespace)
         key = (id(kind), chunk)
         group = groups.get(key)
         if group is None:
             text = kind.scope.text(kind.query, request.signal.window_seconds, chunk)
             group = groups[key] = _Group(kind.preset, {_ALL_PARTS: Question(request.source, text, kind.digest)})
-        if kind.buckets and len(target.parts) > 1:
-            group = _Group(kind.preset, {**group.questions, **self._bucket_questions(request, kind)})
-        return target, group
+        if kind.buckets and split:
+            return _Group(kind.preset, {**group.questions, **self._bucket_questions(request, kind)})
+        return group
 
     def _asked(self, request: SignalRequest, now: float) -> _Asked | Observation:
         """Work out what a request comes to, or why it cannot be asked."""
@@ -323,10 +342,20 @@ class Collector:
         return scope
 
 
-def _observe(target: join.Target, group: _Group, now: float) -> Observation:
+def _observe(plan: _Plan | Observation, now: float) -> Observation:
     """Join the replies to one target."""
+    if isinstance(plan, Observation):
+        return plan
+    target, group = plan
     if group.fault is not None:
         return target.unknown(now, *group.fault)
+    try:
+        return _joined(target, group)
+    except Exception as error:
+        return _broken(str(target), now, error)
+
+
+def _joined(target: join.Target, group: _Group) -> Observation:
     at, answers = group.at, group.answers
     match group.preset:
         case Ratio():
@@ -338,3 +367,8 @@ def _observe(target: join.Target, group: _Group, now: float) -> Observation:
             return join.quantiles(target, at, preset, answers["value"], answers["samples"], buckets)
         case None:
             return join.custom(target, at, answers["value"], answers.get("samples"))
+
+
+def _broken(what: str, now: float, error: Exception) -> Observation:
+    log.exception("%s could not be observed", what)
+    return Observation.unknown(now, reasons.INTERNAL_ERROR, f"{what}: {error!r}; this is a fault of the operator")

@@ -19,6 +19,7 @@ from resilience_operator.resilience.errors import Expired, GiveUp, TryAgain
 from resilience_operator.signals import failures, wire
 from resilience_operator.signals.config import SourceConfig
 from resilience_operator.signals.credentials import Credentials
+from resilience_operator.signals.handover import Handover
 from resilience_operator.signals.source import Answer
 from resilience_operator.signals.transport import Session
 
@@ -84,6 +85,7 @@ class PrometheusSource:
         self._threads = ThreadPoolExecutor(config.concurrency, thread_name_prefix=f"source-{config.name}")
         self._lock = threading.Lock()
         self._clients: dict[int, _Client] = {}
+        self._answers = Handover[Answer]()
         self._closed = False
 
     def __repr__(self) -> str:
@@ -115,12 +117,13 @@ class PrometheusSource:
             raise GiveUp("the source is closed", dependency=self._dependency, reason="closed")
         job = _Job(promql, at, deadline)
         most = self._config.connect_timeout_seconds + self._config.read_timeout_seconds
-        future = self._threads.submit(self._work, job)
+        answered = self._answers.begin()
+        work = self._threads.submit(self._work, job, answered)
         try:
             # A server that sends a byte now and then never runs into a socket's time-out: the whole is
             # bounded here.
             async with asyncio.timeout(deadline.timeout(most)):
-                return await asyncio.wrap_future(future)
+                return await answered
         except TimeoutError:
             if deadline.expired:
                 raise Expired(
@@ -130,13 +133,14 @@ class PrometheusSource:
                 f"no whole answer within {most:g} s", dependency=self._dependency, reason="timeout"
             ) from None
         finally:
-            future.cancel()
             self._abandon(job)
+            if work.cancel():
+                self._answers.give(answered, _unwanted(self._dependency))
 
     async def close(self) -> None:
         """Cut what is under way, and let the threads end."""
         self._closed = True
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.shutdown(wait=False)
         with self._lock:
             for client in self._clients.values():
                 client.sockets.cut()
@@ -149,13 +153,23 @@ class PrometheusSource:
             if job.client is not None:
                 job.client.sockets.cut()
 
-    def _work(self, job: _Job) -> Answer:
-        """In a thread of the pool: one query from begin to end."""
+    def _work(self, job: _Job, answered: asyncio.Future[Answer]) -> None:
+        """In a thread of the pool: one query from begin to end, whatever becomes of it."""
+        found: Answer | Exception
+        try:
+            found = self._ask(job)
+        except Exception as error:
+            found = error
+        self._answers.give(answered, found)
+
+    def _ask(self, job: _Job) -> Answer:
+        if self._closed:
+            raise _unwanted(self._dependency)
         try:
             client = self._client()
             with self._lock:
                 if job.abandoned or self._closed:
-                    raise Expired("nobody waits for the answer", dependency=self._dependency, reason="cancelled")
+                    raise _unwanted(self._dependency)
                 job.client = client
             try:
                 return client.ask(job)
@@ -183,3 +197,7 @@ class PrometheusSource:
             with self._lock:
                 self._clients[thread] = client
         return client
+
+
+def _unwanted(dependency: str) -> Expired:
+    return Expired("nobody waits for the answer", dependency=dependency, reason="cancelled")

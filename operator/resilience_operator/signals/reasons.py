@@ -55,3 +55,6 @@ NO_ZONES: Final = "NoZones"
 
 PARTIAL_ANSWER: Final = "PartialAnswer"
 """The backend said that a part of the data was missing (Thanos, Mimir, VictoriaMetrics)."""
+
+INTERNAL_ERROR: Final = "InternalError"
+"""The operator itself failed over this signal; its log has the trace."""
