@@ -239,10 +239,12 @@ class Reconciler:
             # Those with queries of their own are evaluated all the time; the crowd asks once in so many seconds.
             shared_age=0.0 if ready[0][0].shared else min(within / 3, SHARED_INTERVAL),
         )
-        with self._tracing.span("collect"):
-            async with aclosing(portions):
-                async for portion in portions:
-                    yield (self._observed(*ready[number], measured) for number, measured in portion)
+        async with aclosing(portions):
+            with self._tracing.span("collect"):
+                portion = await anext(portions, None)
+            while portion is not None:
+                yield (self._observed(*ready[number], measured) for number, measured in portion)
+                portion = await anext(portions, None)
 
     def _observed(
         self, entry: Entry, target: TargetState, measured: Sequence[Observation]

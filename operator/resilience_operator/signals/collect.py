@@ -1,95 +1,29 @@
-"""From a batch of signal requests to one observation each: groups, asks, joins."""
+"""From a batch of signal requests to one observation each: asks what is planned, and joins the replies."""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import ChainMap
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 from resilience_operator.decision.observation import Observation
 from resilience_operator.resilience.deadline import Clock, Deadline
 from resilience_operator.resilience.retry import Retry
-from resilience_operator.signals import digest, join, reasons
-from resilience_operator.signals.asking import Desk, Digest, Question, Reply
+from resilience_operator.signals import join, reasons
+from resilience_operator.signals.asking import Desk, Question, Reply
 from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.crowds import Crowds
 from resilience_operator.signals.model import SignalRequest
-from resilience_operator.signals.presets import (
-    Families,
-    Family,
-    Join,
-    PresetError,
-    Quantile,
-    Quotient,
-    Ratio,
-    load_families,
-    queries,
-    together,
-)
-from resilience_operator.signals.promql import TemplateError, fill_custom, matchers, pods
+from resilience_operator.signals.planning import ALL_PARTS, Group, Groups, Plan, Planner, broken
+from resilience_operator.signals.presets import Families, Quantile, Quotient, Ratio, load_families
 from resilience_operator.signals.registry import Sources
-from resilience_operator.signals.scope import Scope
-from resilience_operator.signals.tenancy import enforce
-
-log = logging.getLogger(__name__)
-
-_OWNERS_PER_QUERY = 400
-_OWNERS_MEMORY_SECONDS = 120.0
-_BY_POD = Join(by="owner", name="owner")
-"""How the series of a policy's own query are joined: by the owner of the pod in label `pod`."""
-
-_ALL_PARTS = "all"
-"""The question that answers all parts of a preset but the buckets."""
 
 _DEFAULT_SKEW_SECONDS = 60.0
 
 
-@dataclass(slots=True)
-class _Kind:
-    """What all requests of one source, family, signal and window have in common."""
-
-    family: Family
-    preset: Ratio | Quantile | Quotient
-    scope: Scope[str]
-    query: str
-    digest: Digest
-    buckets: str = ""
-
-
-@dataclass(slots=True)
-class _Group:
-    """Requests that the same questions answer. The last three are set when the replies are there."""
-
-    preset: Ratio | Quantile | Quotient | None
-    questions: Mapping[str, Question]
-    answers: dict[str, Any] = field(default_factory=dict)
-    at: float = 0.0
-    fault: tuple[str, str] | None = None
-
-
-class _Asked(NamedTuple):
-    """What a request comes to, whenever it is asked. kind: of a preset; questions: of a policy's own query."""
-
-    by: Collector
-    target: join.Target
-    kind: _Kind | None = None
-    questions: Mapping[str, Question] | None = None
-
-
-_Plan = tuple[join.Target, _Group]
-_Groups = dict[tuple[int, int], _Group]
-
-
 class Collector:
-    """Collects for a whole process.
-
-    What it remembers is which namespaces each family serves, and answers that are still fresh. crowds: who is asked
-    about together.
-    """
+    """Collects for a whole process, and remembers answers that are still fresh. crowds: who is asked about together."""
 
     def __init__(
         self,
@@ -102,25 +36,13 @@ class Collector:
         clock: Clock = time.monotonic,
     ) -> None:
         self._sources = sources
-        self._crowds = crowds or Crowds()
-        self._families = families or load_families()
         self._clock = clock
         self._desk = Desk(sources, retry=retry, breakers=breakers, clock=clock)
-        self._scopes: dict[tuple[str, str], Scope[str]] = {}
-        self._owners: dict[tuple[str, str], Scope[tuple[str, str]]] = {}
-        self._kinds: dict[tuple[str, str, str, float], _Kind] = {}
+        self._planner = Planner(sources, families or load_families(), crowds or Crowds())
 
     def expect(self, requests: Sequence[SignalRequest]) -> None:
         """Tell which requests will come, so that the first grouped query already covers them all. No I/O."""
-        now = self._clock()
-        wanted: dict[tuple[str, str], tuple[Family, set[str]]] = {}
-        for request in requests:
-            found = self._families.find(request.family, request.signal.preset)
-            if found is not None:
-                family = found[0]
-                wanted.setdefault((request.source, family.name), (family, set()))[1].add(request.namespace)
-        for (source, _), (family, namespaces) in wanted.items():
-            self._scope(source, family).add(namespaces, now)
+        self._planner.expect(requests, self._clock())
 
     async def collect(
         self,
@@ -139,143 +61,24 @@ class Collector:
             for answers about many, which others ask for anyway.
         """
         started = self._clock()
-        self._cover([request for requests in asked for request in requests], started)
-        groups: _Groups = {}
-        plans = [[self._plan(request, now, groups) for request in requests] for requests in asked]
+        self._planner.cover([request for requests in asked for request in requests], started)
+        groups: Groups = {}
+        plans = [[self._planner.plan(request, now, groups) for request in requests] for requests in asked]
         waiting = dict(enumerate(plans))
-        used = {id(p[1]): p[1] for one in plans for p in one if not isinstance(p, Observation)}
-        questions = {question for group in used.values() for question in group.questions.values()}
+        unanswered = {id(p[1]): p[1] for one in plans for p in one if not isinstance(p, Observation)}
+        questions = {question for group in unanswered.values() for question in group.questions.values()}
         async with aclosing(
             self._desk.ask(questions, deadline=deadline, max_age=max_age, shared_age=shared_age)
         ) as answers:
             async for replies in answers:
-                for key, group in [(k, g) for k, g in used.items() if replies.keys() >= set(g.questions.values())]:
-                    self._settle(group, replies, now, started)
-                    del used[key]
-                ready = [n for n, plan in waiting.items() if not used or not any(id(p[1]) in used for p in plan)]
+                for key, group in list(unanswered.items()):
+                    if replies.keys() >= set(group.questions.values()):
+                        self._settle(group, replies, now, started)
+                        del unanswered[key]
+                ready = [
+                    n for n, one in waiting.items() if not unanswered or not any(id(p[1]) in unanswered for p in one)
+                ]
                 yield ((n, [_observe(p, now) for p in waiting.pop(n)]) for n in ready)
-
-    def _cover(self, requests: Sequence[SignalRequest], started: float) -> None:
-        """Widen the scopes before any text is made, so that one batch asks one text."""
-        self.expect(requests)
-        wanted: dict[tuple[str, str], tuple[Family, set[tuple[str, str]]]] = {}
-        for request in requests:
-            if len(request.owners) < 2:
-                continue
-            found = self._families.find(request.family, request.signal.preset)
-            if found is not None and isinstance(found[1], Quantile) and found[1].buckets:
-                family = found[0]
-                owners = wanted.setdefault((request.source, family.name), (family, set()))[1]
-                owners.update((request.namespace, owner) for owner in request.owners)
-        for (source, _), (family, owners) in wanted.items():
-            self._owner_scope(source, family).add(owners, started)
-
-    def _plan(self, request: SignalRequest, now: float, groups: _Groups) -> _Plan | Observation:
-        """Which questions answer a request. Whatever is wrong with one is that one's alone."""
-        try:
-            asked: _Asked | None = request.asked
-            if asked is None or asked.by is not self:
-                found = self._asked(request, now)
-                if isinstance(found, Observation):
-                    return found
-                asked = found
-                request.keep(asked)
-            target, kind = asked.target, asked.kind
-            if kind is None:
-                return target, _Group(None, asked.questions or {})
-            if not target.parts:
-                return target.unknown(now, reasons.NO_DATA, f"{target} has no pods")
-            return target, self._group(request, kind, groups, split=len(target.parts) > 1)
-        except Exception as error:
-            return _broken(request.signal.name, now, error)
-
-    def _group(self, request: SignalRequest, kind: _Kind, groups: _Groups, *, split: bool) -> _Group:
-        """The requests that a preset's questions answer together. split: by revision too."""
-        chunk = kind.scope.chunk_of(request.namespace)
-        key = (id(kind), chunk)
-        group = groups.get(key)
-        if group is None:
-            text = kind.scope.text(kind.query, request.signal.window_seconds, chunk)
-            group = groups[key] = _Group(kind.preset, {_ALL_PARTS: Question(request.source, text, kind.digest)})
-        if kind.buckets and split:
-            return _Group(kind.preset, {**group.questions, **self._bucket_questions(request, kind)})
-        return group
-
-    def _asked(self, request: SignalRequest, now: float) -> _Asked | Observation:
-        """Work out what a request comes to, or why it cannot be asked."""
-        if self._sources.find(request.source) is None:
-            known = ", ".join(self._sources.names) or "none"
-            return Observation.unknown(
-                now,
-                reasons.SOURCE_NOT_FOUND,
-                f"metric source {request.source!r} is not configured; there are: {known}",
-            )
-        try:
-            if request.signal.query:
-                return _Asked(self, join.target(request, _BY_POD), questions=self._own_questions(request))
-            kind = self._kind(request)
-            if kind is None:
-                return Observation.unknown(now, reasons.PRESET_NOT_FOUND, self._no_preset(request))
-            return _Asked(self, join.target(request, kind.family.join), kind)
-        except (TemplateError, PresetError) as error:
-            return Observation.unknown(now, reasons.BAD_QUERY, f"{request.signal.name}: {error}")
-
-    def _own_questions(self, request: SignalRequest) -> Mapping[str, Question]:
-        texts = {"value": request.signal.query}
-        if request.signal.samples_query:
-            texts["samples"] = request.signal.samples_query
-        filled = {part: fill_custom(text, request) for part, text in texts.items()}
-        if label := self._tenant_label(request.source):
-            filled = {part: enforce(text, label, request.namespace) for part, text in filled.items()}
-        return {part: Question(request.source, text, digest.everything, own=True) for part, text in filled.items()}
-
-    def _tenant_label(self, source: str) -> str:
-        """What a source's own queries are held to; empty where they are not."""
-        return getattr(self._sources.find(source), "tenant_label", "")
-
-    def _kind(self, request: SignalRequest) -> _Kind | None:
-        """What a preset's request has in common with others; None where there is no such preset."""
-        signal = request.signal
-        known = self._kinds.get((request.source, request.family, signal.preset, signal.window_seconds))
-        if known is not None:
-            return known
-        found = self._families.find(request.family, signal.preset)
-        if found is None:
-            return None
-        family, preset = found
-        if family.join.joined and self._tenant_label(request.source):
-            raise PresetError(
-                f"the series of family {request.family!r} cannot be told apart by namespace, and metric source "
-                f"{request.source!r} keeps namespaces apart: use another family"
-            )
-        parts = queries(preset)
-        buckets = parts.pop("buckets", "")
-        kind = _Kind(
-            family,
-            preset,
-            self._scope(request.source, family),
-            together(parts),
-            digest.by_part(*digest.labels_of(family.join), tuple(parts)),
-            buckets,
-        )
-        self._kinds[request.source, request.family, signal.preset, signal.window_seconds] = kind
-        return kind
-
-    def _bucket_questions(self, request: SignalRequest, kind: _Kind) -> dict[str, Question]:
-        owners = self._owner_scope(request.source, kind.family)
-        made = digest.buckets_by_target(*digest.labels_of(kind.family.join))
-        window = request.signal.window_seconds
-        numbers = {owners.chunk_of((request.namespace, owner)) for owner in request.owners}
-        return {
-            f"buckets/{number}": Question(request.source, owners.text(kind.buckets, window, number), made)
-            for number in numbers
-        }
-
-    def _no_preset(self, request: SignalRequest) -> str:
-        if request.family not in self._families.names:
-            return f"there is no preset family {request.family!r}; there are: {', '.join(self._families.names)}"
-        known = ", ".join(self._families.signals(request.family))
-        return f"family {request.family!r} has no preset {request.signal.preset!r}; there are: {known}"
 
     def _fault(self, question: Question, reply: Reply, now: float, started: float) -> tuple[str, str] | None:
         """Why a reply serves nobody: a reason and a sentence."""
@@ -296,53 +99,20 @@ class Collector:
             "set the clocks right",
         )
 
-    def _settle(self, group: _Group, replies: Mapping[Question, Reply], now: float, started: float) -> None:
+    def _settle(self, group: Group, replies: Mapping[Question, Reply], now: float, started: float) -> None:
         """Work out once what the replies mean for all requests of a group."""
         group.at = now
         for part, question in group.questions.items():
             reply = replies[question]
             group.fault = group.fault or self._fault(question, reply, now, started)
             group.at = min(group.at, now if reply.at is None else reply.at)
-            if part == _ALL_PARTS:
+            if part == ALL_PARTS:
                 group.answers.update(reply.value or {})
             else:
                 group.answers[part] = reply.value
 
-    def _scope(self, source: str, family: Family) -> Scope[str]:
-        scope = self._scopes.get((source, family.name))
-        if scope is None:
-            label, fallback, suffix = family.scope.label, family.scope.fallback, family.scope.suffix
 
-            def narrow(namespaces: Sequence[str]) -> tuple[str, str]:
-                other = matchers(fallback, namespaces, suffix) if fallback else ""
-                return matchers(label, namespaces, suffix), other
-
-            scope = Scope(narrow, self._crowds, lambda namespace: namespace)
-            self._scopes[source, family.name] = scope
-        return scope
-
-    def _owner_scope(self, source: str, family: Family) -> Scope[tuple[str, str]]:
-        scope = self._owners.get((source, family.name))
-        if scope is None:
-            label, pod = family.scope.label, family.join.pod
-
-            def narrow(owners: Sequence[tuple[str, str]]) -> tuple[str, str]:
-                names = pods((owner for _, owner in owners), "")
-                return f'{matchers(label, (namespace for namespace, _ in owners))}, {pod}=~"{names}"', ""
-
-            scope = Scope(
-                narrow,
-                self._crowds,
-                lambda owner: owner[0],
-                chunk=_OWNERS_PER_QUERY,
-                unscoped_above=None,
-                memory=_OWNERS_MEMORY_SECONDS,
-            )
-            self._owners[source, family.name] = scope
-        return scope
-
-
-def _observe(plan: _Plan | Observation, now: float) -> Observation:
+def _observe(plan: Plan | Observation, now: float) -> Observation:
     """Join the replies to one target."""
     if isinstance(plan, Observation):
         return plan
@@ -352,10 +122,10 @@ def _observe(plan: _Plan | Observation, now: float) -> Observation:
     try:
         return _joined(target, group)
     except Exception as error:
-        return _broken(str(target), now, error)
+        return broken(str(target), now, error)
 
 
-def _joined(target: join.Target, group: _Group) -> Observation:
+def _joined(target: join.Target, group: Group) -> Observation:
     at, answers = group.at, group.answers
     match group.preset:
         case Ratio():
@@ -367,8 +137,3 @@ def _joined(target: join.Target, group: _Group) -> Observation:
             return join.quantiles(target, at, preset, answers["value"], answers["samples"], buckets)
         case None:
             return join.custom(target, at, answers["value"], answers.get("samples"))
-
-
-def _broken(what: str, now: float, error: Exception) -> Observation:
-    log.exception("%s could not be observed", what)
-    return Observation.unknown(now, reasons.INTERNAL_ERROR, f"{what}: {error!r}; this is a fault of the operator")

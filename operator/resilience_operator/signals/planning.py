@@ -1,0 +1,262 @@
+"""Which questions answer a request: grouped for presets, filled in for a policy's own query. No I/O."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from resilience_operator.decision.observation import Observation
+from resilience_operator.signals import digest, join, reasons
+from resilience_operator.signals.asking import Digest, Question
+from resilience_operator.signals.crowds import Crowds
+from resilience_operator.signals.model import SignalRequest
+from resilience_operator.signals.presets import (
+    Families,
+    Family,
+    Join,
+    PresetError,
+    Quantile,
+    Quotient,
+    Ratio,
+    queries,
+    together,
+)
+from resilience_operator.signals.promql import TemplateError, fill_custom, matchers, pods
+from resilience_operator.signals.registry import Sources
+from resilience_operator.signals.scope import Scope
+from resilience_operator.signals.tenancy import enforce
+
+log = logging.getLogger(__name__)
+
+_OWNERS_PER_QUERY = 400
+_OWNERS_MEMORY_SECONDS = 120.0
+_BY_POD = Join(by="owner", name="owner")
+"""How the series of a policy's own query are joined: by the owner of the pod in label `pod`."""
+
+ALL_PARTS = "all"
+"""The question that answers all parts of a preset but the buckets."""
+
+
+@dataclass(slots=True)
+class _Kind:
+    """What all requests of one source, family, signal and window have in common."""
+
+    family: Family
+    preset: Ratio | Quantile | Quotient
+    scope: Scope[str]
+    query: str
+    digest: Digest
+    buckets: str = ""
+
+
+@dataclass(slots=True)
+class Group:
+    """Requests that the same questions answer. The last three are set when the replies are there."""
+
+    preset: Ratio | Quantile | Quotient | None
+    questions: Mapping[str, Question]
+    answers: dict[str, Any] = field(default_factory=dict)
+    at: float = 0.0
+    fault: tuple[str, str] | None = None
+
+
+class _Asked(NamedTuple):
+    """What a request comes to, whenever it is asked. kind: of a preset; questions: of a policy's own query."""
+
+    by: Planner
+    target: join.Target
+    kind: _Kind | None = None
+    questions: Mapping[str, Question] | None = None
+
+
+Plan = tuple[join.Target, Group]
+"""Whom a request is about, and what answers it."""
+
+Groups = dict[tuple[int, int], Group]
+"""The presets' groups of one batch, by kind and chunk."""
+
+
+class Planner:
+    """Plans for a whole process. What it remembers is which namespaces each family serves."""
+
+    def __init__(self, sources: Sources, families: Families, crowds: Crowds) -> None:
+        self._sources = sources
+        self._families = families
+        self._crowds = crowds
+        self._scopes: dict[tuple[str, str], Scope[str]] = {}
+        self._owners: dict[tuple[str, str], Scope[tuple[str, str]]] = {}
+        self._kinds: dict[tuple[str, str, str, float], _Kind] = {}
+
+    def expect(self, requests: Sequence[SignalRequest], now: float) -> None:
+        """Widen the scopes for requests that will come. now: monotonic seconds."""
+        wanted: dict[tuple[str, str], tuple[Family, set[str]]] = {}
+        for request in requests:
+            found = self._families.find(request.family, request.signal.preset)
+            if found is not None:
+                family = found[0]
+                wanted.setdefault((request.source, family.name), (family, set()))[1].add(request.namespace)
+        for (source, _), (family, namespaces) in wanted.items():
+            self._scope(source, family).add(namespaces, now)
+
+    def cover(self, requests: Sequence[SignalRequest], started: float) -> None:
+        """Widen the scopes before any text is made, so that one batch asks one text. started: monotonic seconds."""
+        self.expect(requests, started)
+        wanted: dict[tuple[str, str], tuple[Family, set[tuple[str, str]]]] = {}
+        for request in requests:
+            if len(request.owners) < 2:
+                continue
+            found = self._families.find(request.family, request.signal.preset)
+            if found is not None and isinstance(found[1], Quantile) and found[1].buckets:
+                family = found[0]
+                owners = wanted.setdefault((request.source, family.name), (family, set()))[1]
+                owners.update((request.namespace, owner) for owner in request.owners)
+        for (source, _), (family, owners) in wanted.items():
+            self._owner_scope(source, family).add(owners, started)
+
+    def plan(self, request: SignalRequest, now: float, groups: Groups) -> Plan | Observation:
+        """Which questions answer a request. Whatever is wrong with one is that one's alone."""
+        try:
+            asked: _Asked | None = request.asked
+            if asked is None or asked.by is not self:
+                found = self._asked(request, now)
+                if isinstance(found, Observation):
+                    return found
+                asked = found
+                request.keep(asked)
+            target, kind = asked.target, asked.kind
+            if kind is None:
+                return target, Group(None, asked.questions or {})
+            if not target.parts:
+                return target.unknown(now, reasons.NO_DATA, f"{target} has no pods")
+            return target, self._group(request, kind, groups, split=len(target.parts) > 1)
+        except Exception as error:
+            return broken(request.signal.name, now, error)
+
+    def _group(self, request: SignalRequest, kind: _Kind, groups: Groups, *, split: bool) -> Group:
+        """The requests that a preset's questions answer together. split: by revision too."""
+        chunk = kind.scope.chunk_of(request.namespace)
+        key = (id(kind), chunk)
+        group = groups.get(key)
+        if group is None:
+            text = kind.scope.text(kind.query, request.signal.window_seconds, chunk)
+            group = groups[key] = Group(kind.preset, {ALL_PARTS: Question(request.source, text, kind.digest)})
+        if kind.buckets and split:
+            return Group(kind.preset, {**group.questions, **self._bucket_questions(request, kind)})
+        return group
+
+    def _asked(self, request: SignalRequest, now: float) -> _Asked | Observation:
+        """Work out what a request comes to, or why it cannot be asked."""
+        if self._sources.find(request.source) is None:
+            known = ", ".join(self._sources.names) or "none"
+            return Observation.unknown(
+                now,
+                reasons.SOURCE_NOT_FOUND,
+                f"metric source {request.source!r} is not configured; there are: {known}",
+            )
+        try:
+            if request.signal.query:
+                return _Asked(self, join.target(request, _BY_POD), questions=self._own_questions(request))
+            kind = self._kind(request)
+            if kind is None:
+                return Observation.unknown(now, reasons.PRESET_NOT_FOUND, self._no_preset(request))
+            return _Asked(self, join.target(request, kind.family.join), kind)
+        except (TemplateError, PresetError) as error:
+            return Observation.unknown(now, reasons.BAD_QUERY, f"{request.signal.name}: {error}")
+
+    def _own_questions(self, request: SignalRequest) -> Mapping[str, Question]:
+        texts = {"value": request.signal.query}
+        if request.signal.samples_query:
+            texts["samples"] = request.signal.samples_query
+        filled = {part: fill_custom(text, request) for part, text in texts.items()}
+        if label := self._tenant_label(request.source):
+            filled = {part: enforce(text, label, request.namespace) for part, text in filled.items()}
+        return {part: Question(request.source, text, digest.everything, own=True) for part, text in filled.items()}
+
+    def _tenant_label(self, source: str) -> str:
+        """What a source's own queries are held to; empty where they are not."""
+        return getattr(self._sources.find(source), "tenant_label", "")
+
+    def _kind(self, request: SignalRequest) -> _Kind | None:
+        """What a preset's request has in common with others; None where there is no such preset."""
+        signal = request.signal
+        known = self._kinds.get((request.source, request.family, signal.preset, signal.window_seconds))
+        if known is not None:
+            return known
+        found = self._families.find(request.family, signal.preset)
+        if found is None:
+            return None
+        family, preset = found
+        if family.join.joined and self._tenant_label(request.source):
+            raise PresetError(
+                f"the series of family {request.family!r} cannot be told apart by namespace, and metric source "
+                f"{request.source!r} keeps namespaces apart: use another family"
+            )
+        parts = queries(preset)
+        buckets = parts.pop("buckets", "")
+        kind = _Kind(
+            family,
+            preset,
+            self._scope(request.source, family),
+            together(parts),
+            digest.by_part(*digest.labels_of(family.join), tuple(parts)),
+            buckets,
+        )
+        self._kinds[request.source, request.family, signal.preset, signal.window_seconds] = kind
+        return kind
+
+    def _bucket_questions(self, request: SignalRequest, kind: _Kind) -> dict[str, Question]:
+        owners = self._owner_scope(request.source, kind.family)
+        made = digest.buckets_by_target(*digest.labels_of(kind.family.join))
+        window = request.signal.window_seconds
+        numbers = {owners.chunk_of((request.namespace, owner)) for owner in request.owners}
+        return {
+            f"buckets/{number}": Question(request.source, owners.text(kind.buckets, window, number), made)
+            for number in numbers
+        }
+
+    def _no_preset(self, request: SignalRequest) -> str:
+        if request.family not in self._families.names:
+            return f"there is no preset family {request.family!r}; there are: {', '.join(self._families.names)}"
+        known = ", ".join(self._families.signals(request.family))
+        return f"family {request.family!r} has no preset {request.signal.preset!r}; there are: {known}"
+
+    def _scope(self, source: str, family: Family) -> Scope[str]:
+        scope = self._scopes.get((source, family.name))
+        if scope is None:
+            label, fallback, suffix = family.scope.label, family.scope.fallback, family.scope.suffix
+
+            def narrow(namespaces: Sequence[str]) -> tuple[str, str]:
+                other = matchers(fallback, namespaces, suffix) if fallback else ""
+                return matchers(label, namespaces, suffix), other
+
+            scope = Scope(narrow, self._crowds, lambda namespace: namespace)
+            self._scopes[source, family.name] = scope
+        return scope
+
+    def _owner_scope(self, source: str, family: Family) -> Scope[tuple[str, str]]:
+        scope = self._owners.get((source, family.name))
+        if scope is None:
+            label, pod = family.scope.label, family.join.pod
+
+            def narrow(owners: Sequence[tuple[str, str]]) -> tuple[str, str]:
+                names = pods((owner for _, owner in owners), "")
+                return f'{matchers(label, (namespace for namespace, _ in owners))}, {pod}=~"{names}"', ""
+
+            scope = Scope(
+                narrow,
+                self._crowds,
+                lambda owner: owner[0],
+                chunk=_OWNERS_PER_QUERY,
+                unscoped_above=None,
+                memory=_OWNERS_MEMORY_SECONDS,
+            )
+            self._owners[source, family.name] = scope
+        return scope
+
+
+def broken(what: str, now: float, error: Exception) -> Observation:
+    """What a fault of ours over one request comes to. To be called where it is caught."""
+    log.exception("%s could not be observed", what)
+    return Observation.unknown(now, reasons.INTERNAL_ERROR, f"{what}: {error!r}; this is a fault of the operator")
