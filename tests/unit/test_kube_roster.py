@@ -244,6 +244,16 @@ TestSharing = Sharing.TestCase
 TestSharing.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 
 
+def test_one_that_joins_again_is_not_taken_for_the_one_that_was_silent() -> None:
+    """Found by the machine above: struck off before it heard that it had joined, `b` came back with the same beat."""
+    state = Sharing()
+    state.begin(rates=[1.0] * 5)
+    state.single_steps([(1, "decide"), (1, "arrive"), (0, "read"), (0, "decide"), (2, "read"), (2, "decide")])
+    state.the_answer_is_lost(2)
+    state.time_passes(12.0)
+    state.teardown()
+
+
 def shared(*names: str, shards: int = 4) -> list[Replica]:
     """Replicas on one Lease that have taken their shares."""
     server = Server()

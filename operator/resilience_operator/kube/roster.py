@@ -64,6 +64,7 @@ class Roster:
         self._members: Members = {}
         self._seen_at: dict[str, float] = {}
         self._joined = False
+        self._beat = 0
         self._renewed_at = -math.inf
         self._held: frozenset[int] = frozenset()
         self._giving: frozenset[int] = frozenset()
@@ -135,7 +136,10 @@ class Roster:
         roster = living | {self.identity: replace(me, shards=shards)}
         if roster == self._members and now - self._renewed_at < self.timing.retry:
             return None
-        return roster | {self.identity: Member(me.beat + 1, shards)}
+        # No two writes carry the same beat, whatever became of them: one that was struck off before it knew that it had
+        # joined, and joins again, would else be taken for the one that was silent since.
+        self._beat = max(self._beat, me.beat) + 1
+        return roster | {self.identity: Member(self._beat, shards)}
 
     def wrote(self, lease: Obj, sent_at: float) -> frozenset[int]:
         """`turn`'s answer was written; the shards that are held since. sent_at: the clock before it was sent."""
