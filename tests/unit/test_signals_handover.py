@@ -44,11 +44,9 @@ async def test_nothing_waits_for_one_that_never_ends() -> None:
     with ThreadPoolExecutor(1) as threads:
         threads.submit(answers.give, first, "first")
         assert await first == "first"
-        second = answers.begin()
+        second, third = answers.begin(), answers.begin()
         threads.submit(answers.give, second, "second")
-        assert await second == "second"
-        third = answers.begin()
-        await asyncio.sleep(0.05)  # it is known by now that the other one is slow
+        assert await second == "second"  # by now it is known that others are slow
         threads.submit(answers.give, third, "third")
         assert await third == "third"
         assert not never.done()

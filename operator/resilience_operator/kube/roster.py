@@ -138,7 +138,7 @@ class Roster:
             return None
         # No two writes carry the same beat, whatever became of them: one that was struck off before it knew that it had
         # joined, and joins again, would else be taken for the one that was silent since.
-        self._beat = max(self._beat, me.beat) + 1
+        self._beat += 1
         return roster | {self.identity: Member(self._beat, shards)}
 
     def wrote(self, lease: Obj, sent_at: float) -> frozenset[int]:

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_Observed = tuple[Entry, TargetState, dict[str, Observation]]
+
 COLLECT_TIME = 7.0
 """Seconds that metric sources have to answer, at most."""
 
@@ -124,13 +126,17 @@ class Reconciler:
                         group.create_task(self._guarded(entry, self._turns.refuse(entry, refusal)))
                 async with aclosing(self._collect(ready, deadline, planned)) as collected:
                     async for portion in collected:
-                        for number, (entry, target, observations) in enumerate(portion):
-                            if number % _BATCH == _BATCH - 1:
-                                await asyncio.sleep(0)
-                            if self._unchanged(entry, target, observations):
-                                self._pass(entry, target, observations)
-                            elif self._is_free(entry):
-                                group.create_task(self._guarded(entry, self._turns.take(entry, target, observations)))
+                        await self._hand_out(portion, group)
+
+    async def _hand_out(self, portion: Iterator[_Observed], group: asyncio.TaskGroup) -> None:
+        """Let those pass that are as they were; the others begin their turns."""
+        for number, (entry, target, observations) in enumerate(portion):
+            if number % _BATCH == _BATCH - 1:
+                await asyncio.sleep(0)
+            if self._unchanged(entry, target, observations):
+                self._pass(entry, target, observations)
+            elif self._is_free(entry):
+                group.create_task(self._guarded(entry, self._turns.take(entry, target, observations)))
 
     async def write(self, entry: Entry, note: Note) -> None:
         """Write a policy's note down. Never raises but for cancellation."""
@@ -222,7 +228,7 @@ class Reconciler:
 
     async def _collect(
         self, ready: Sequence[tuple[Entry, TargetState]], deadline: Deadline, planned: bool
-    ) -> AsyncGenerator[Iterator[tuple[Entry, TargetState, dict[str, Observation]]], None]:
+    ) -> AsyncGenerator[Iterator[_Observed], None]:
         """What is observed, of those together whose answers are there."""
         if not ready:
             return
@@ -246,9 +252,7 @@ class Reconciler:
                 yield (self._observed(*ready[number], measured) for number, measured in portion)
                 portion = await anext(portions, None)
 
-    def _observed(
-        self, entry: Entry, target: TargetState, measured: Sequence[Observation]
-    ) -> tuple[Entry, TargetState, dict[str, Observation]]:
+    def _observed(self, entry: Entry, target: TargetState, measured: Sequence[Observation]) -> _Observed:
         observations = dict(zip((signal.name for signal in entry.signals), measured, strict=True))
         return entry, target, observations | self._lost_zones(entry)
 

@@ -1,6 +1,6 @@
 """`python -m tests.bench.scale [--policies N] [--parts cpu,latency]`: see the package for what is measured.
 
-The whole takes about half an hour for 10,000 policies, and its result goes into docs/performance.md. Fewer policies, or
+The whole takes about forty minutes for 10,000 policies; its result goes into docs/performance.md. Fewer policies, or
 some of the parts, are printed only. PEER_PID names another process to sample meanwhile, such as a peer's.
 """
 
