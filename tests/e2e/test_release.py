@@ -176,6 +176,25 @@ def test_a_reapplied_bad_release_is_rolled_back_again_then_held(world: World, op
     assert world.actions().count("rollback") == 2
 
 
+def test_a_quarantine_survives_restarts(world: World, operator: Operator) -> None:
+    settle(world)
+    bad(world)
+    world.release("2.0")
+    world.until_phase("RolledBack")
+    operator.kill()
+    world.release("2.0")
+    operator.start()
+    world.until(lambda: world.actions().count("rollback") == 2, "rolled back again")
+    world.until_phase("RolledBack")
+    operator.kill()
+    world.release("2.0")
+    operator.start()
+    # An operator that had forgotten would roll it back for what it takes for the first time.
+    world.until(lambda: world.told("HeldPaused"), "held, and told")
+    throughout(world.paused, "it stays paused", until=after_evaluations(operator, 4))
+    assert world.actions().count("rollback") == 2
+
+
 def test_a_bad_release_under_a_load_spike_is_rolled_back_not_scaled_through(world: World, operator: Operator) -> None:
     settle(world, SIDE_BY_SIDE, rules=[
         {
