@@ -64,10 +64,7 @@ async def fail(call: object, times: int) -> int:
 
 
 async def settled(before: int) -> int:
-    """How many sockets there are once closed ones have had a moment to go.
-
-    A closed source's last ones, one a thread, hang in cycles of the HTTP library's objects.
-    """
+    """How many sockets there are once closed ones have had a moment to go."""
     for _ in range(100):
         gc.collect()
         if sockets() <= before:

@@ -201,6 +201,33 @@ async def test_through_the_proxy_that_the_environment_names(
     assert len(proxy.requests) == 2
 
 
+async def test_a_proxy_on_the_way_to_tls_is_told_its_own_secret_alone(
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    proxy, token = serve(http("", "403 Forbidden")), tmp_path / "token"
+    token.write_text("CANARY")
+    monkeypatch.setenv("https_proxy", f"http://operator:hush@127.0.0.1:{proxy.port}")
+    monkeypatch.setenv("no_proxy", "")
+    found = PrometheusSource(
+        SourceConfig(name="default", url="https://prometheus.invalid:9090", bearer_token_file=token)
+    )
+    with pytest.raises(CallError):
+        await found.query("up", deadline=Deadline.after(5))
+    await found.close()
+    assert proxy.requests[0].startswith(b"CONNECT prometheus.invalid:9090 HTTP/1.1\r\n")
+    assert b"\r\nProxy-Authorization: Basic " in proxy.requests[0]
+    assert not any(b"CANARY" in request for request in proxy.requests)
+
+
+async def test_a_configured_header_takes_the_place_of_ours(serve: Callable[..., Server]) -> None:
+    server = serve(http(VECTOR))
+    found = source(server.port, headers={"user-agent": "of the house"})
+    await found.query("up", deadline=Deadline.after(5))
+    await found.close()
+    assert server.requests[0].lower().count(b"user-agent:") == 1
+    assert b": of the house\r\n" in server.requests[0]
+
+
 async def test_no_netrc_and_no_cookie_is_sent(
     serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -358,13 +385,13 @@ async def test_an_answer_too_large_is_refused(serve: Callable[..., Server], body
 
 
 @pytest.mark.parametrize("reply", [hang, drip])
-async def test_the_deadline_ends_it_and_frees_the_thread(serve: Callable[..., Server], reply: object) -> None:
+async def test_the_deadline_ends_it_and_frees_the_connection(serve: Callable[..., Server], reply: object) -> None:
     server = serve(reply)
     found = source(server.port, concurrency=1)
     started = time.monotonic()
     with pytest.raises((Expired, TryAgain)):
         await found.query("up", deadline=Deadline.after(0.3))
-    # The only thread is free again, well before the server would have let go: after half a minute.
+    # The only connection may be used again, well before the server would have let go: after half a minute.
     server.reply = http(VECTOR)
     assert (await found.query("up", deadline=Deadline.after(15))).series
     assert time.monotonic() - started < 15
@@ -378,7 +405,7 @@ async def test_a_drip_is_cut_at_the_whole_time_out(serve: Callable[..., Server])
     assert time.monotonic() - started < 15, "it drips for half a minute"
 
 
-async def test_cancelling_frees_the_thread(serve: Callable[..., Server]) -> None:
+async def test_cancelling_frees_the_connection(serve: Callable[..., Server]) -> None:
     server = serve(hang)
     found = source(server.port, concurrency=1)
     task = asyncio.create_task(found.query("up", deadline=Deadline.after(20)))
@@ -429,14 +456,14 @@ def open_sockets() -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors through /proc")
 @pytest.mark.parametrize("reply", [http("x", "500 Internal Server Error"), half, reset, http("{"), http(b" " * 9000)])
-async def test_no_failure_leaks_a_socket_or_thread(serve: Callable[..., Server], reply: object) -> None:
+async def test_no_failure_leaks_a_socket_or_a_thread(serve: Callable[..., Server], reply: object) -> None:
     found = source(serve(reply).port, max_answer_bytes=4096)
 
     async def once() -> None:
         with pytest.raises(CallError):
             await found.query("up", deadline=Deadline.after(5))
 
-    # All threads are there, and each has a connection if it keeps one, before anything is counted.
+    # Each connection that is kept is there before anything is counted.
     for _ in range(10):
         await asyncio.gather(*(once() for _ in range(found.concurrency)))
     before, threads = open_sockets(), threading.active_count()
@@ -553,6 +580,18 @@ class TestTls:
         assert caught.value.reason == "tls_verify"
         authority.cert_pem.write_to_path(str(ca))
         await self.ask(server.port, ca_file=ca)
+
+    async def test_the_authorities_that_the_environment_names(
+        self,
+        serve: Callable[..., Server],
+        tmp_path: Path,
+        authority: trustme.CA,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        server, ca = self.server(serve, authority), tmp_path / "ca.pem"
+        authority.cert_pem.write_to_path(str(ca))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(ca))
+        await self.ask(server.port)
 
     async def test_a_client_certificate_is_read_again(
         self, serve: Callable[..., Server], tmp_path: Path, authority: trustme.CA

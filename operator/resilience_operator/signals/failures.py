@@ -5,9 +5,11 @@ Texts of exceptions are repeated only where they cannot hold a header's value.
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator, Mapping
 
+import aiohttp as a
 import urllib3.exceptions as u
 from requests import exceptions as r
 
@@ -47,6 +49,15 @@ def of_response(status: int, headers: Mapping[str, str], body: bytes, dependency
     )
 
 
+def too_large(most: int, dependency: str) -> CallError:
+    """An answer of more bytes than are read."""
+    return GiveUp(
+        f"the answer is larger than {most} bytes: narrow the query, or raise max_answer_bytes",
+        dependency=dependency,
+        reason="too_large",
+    )
+
+
 def _told(body: bytes) -> tuple[str, str]:
     """`errorType` and `error` of an error document; of any other text, its beginning."""
     try:
@@ -60,7 +71,7 @@ def _told(body: bytes) -> tuple[str, str]:
 
 
 def of_exception(error: Exception, dependency: str) -> CallError:
-    """The error that an exception of requests, urllib3 or the standard library stands for."""
+    """The error that an exception of aiohttp, requests, urllib3 or the standard library stands for."""
     if isinstance(error, CallError):
         return error
     causes = list(_causes(error))
@@ -81,7 +92,9 @@ def _known(cause: BaseException, dependency: str) -> CallError | None:
                 dependency=dependency,
                 reason="tls_verify",
             )
-        case r.ChunkedEncodingError() | r.ContentDecodingError() | u.IncompleteRead() | u.DecodeError():
+        case a.ClientPayloadError() | r.ChunkedEncodingError() | r.ContentDecodingError():
+            return wire.bad_answer("the answer broke off", dependency)
+        case u.IncompleteRead() | u.DecodeError():
             return wire.bad_answer("the answer broke off", dependency)
         case u.NameResolutionError():
             return TryAgain("the host's name cannot be resolved", dependency=dependency, reason="dns")
@@ -91,10 +104,17 @@ def _known(cause: BaseException, dependency: str) -> CallError | None:
                 dependency=dependency,
                 reason="credentials",
             )
-        case r.InvalidURL() | r.MissingSchema() | r.InvalidSchema() | u.LocationParseError():
+        case a.InvalidURL() | r.InvalidURL() | r.MissingSchema() | r.InvalidSchema() | u.LocationParseError():
             return GiveUp("the address cannot be used", dependency=dependency, reason="address")
-        case r.RequestException():
+        case a.ServerDisconnectedError():
+            return TryAgain("the server closed the connection", dependency=dependency, reason="reset")
+        case a.ClientResponseError():
+            return wire.bad_answer("the answer is not HTTP", dependency)
+        case r.RequestException() | a.ClientError():
             return None
+        case OSError(errno=int(number)) if number > 0 and not isinstance(cause, ssl.SSLError):
+            # Without the address, which asyncio puts into its texts: a status is read by whoever may read policies.
+            return from_exception(OSError(number, os.strerror(number)), dependency=dependency)
         case _:
             return from_exception(cause, dependency=dependency)
 

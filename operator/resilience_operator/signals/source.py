@@ -52,5 +52,5 @@ class MetricSource(Protocol):
         ...
 
     async def close(self) -> None:
-        """Free connections and threads. Queries under way end with an error."""
+        """Free the connections. Queries under way end with an error."""
         ...

@@ -1,235 +1,172 @@
-"""The HTTP beneath prometheus-api-client: a session that sends and reads by itself, and whose sockets can be cut.
-
-The client hides `warnings` and `resultType`, reads answers of any size, and puts queries into the address
-even of a POST. The session reads the body within bounds and parses it once; the client then finds the
-result ready. How an address is reached (proxy, certificates, authorities, prefix) is for requests to say,
-once; the queries then go to urllib3, since preparing each anew costs as much as sending it.
-"""
+"""The HTTP beneath a source: one address, asked over a few connections, its answers read within bounds."""
 
 from __future__ import annotations
 
-import contextlib
-import socket
+import ssl
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import urlencode
 
+import aiohttp
 import requests
-from requests.adapters import HTTPAdapter
-from requests.utils import check_header_validity
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, Timeout
-from urllib3.connection import HTTPConnection, HTTPSConnection
+from requests.auth import _basic_auth_str
+from requests.structures import CaseInsensitiveDict
+from requests.utils import (
+    DEFAULT_CA_BUNDLE_PATH,
+    check_header_validity,
+    get_auth_from_url,
+    select_proxy,
+    urldefragauth,
+)
 
 from resilience_operator import __version__
 from resilience_operator.resilience.errors import GiveUp
 from resilience_operator.signals import failures, wire
 from resilience_operator.signals.config import SourceConfig
-from resilience_operator.signals.credentials import Credentials
+from resilience_operator.signals.credentials import Credentials, Fingerprint
 
-_CHUNK = 256 * 1024
-_MOST_OF_AN_ERROR = 64 * 1024
+MOST_OF_AN_ERROR = 64 * 1024
+"""Bytes that are read of an answer that is none."""
 
+_BUFFER = 1 << 20
+"""Bytes of an answer that may lie unread."""
 
-class Sockets:
-    """The sockets of one client, so that another thread can end a read that would go on."""
-
-    def __init__(self) -> None:
-        self._open: set[socket.socket] = set()
-
-    def add(self, sock: socket.socket) -> None:
-        """Remember a new connection; forget those that are closed."""
-        self._open = {s for s in self._open if s.fileno() >= 0} | {sock}
-
-    def cut(self) -> None:
-        """End them all. A thread that waits in a read gets an end-of-file at once."""
-        for sock in list(self._open):
-            # Not SSLSocket.shutdown, which takes the TLS layer away under a reader.
-            with contextlib.suppress(OSError):
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+_KEEP_SECONDS = 50.0
+"""Seconds that a connection is kept unused: less than the minute after which load balancers cut it."""
 
 
 class Way(NamedTuple):
-    """How an address is reached. pool: urllib3's, of its connection. target: what stands in the request's first line.
-    headers: those of every request.
-    """
+    """How the environment lets an address be reached. proxy: with what it is told; authorities: a file or folder."""
 
-    pool: Any
-    target: str
-    headers: dict[str, str]
+    proxy: str | None
+    proxy_headers: Mapping[str, str]
+    authorities: str
 
-
-class Adapter(HTTPAdapter):
-    """An adapter of one connection, which tells of its sockets."""
-
-    def __init__(self, sockets: Sockets) -> None:
-        class Plain(HTTPConnection):
-            def connect(self) -> None:
-                super().connect()
-                if self.sock is not None:
-                    sockets.add(self.sock)
-
-        class Secure(HTTPSConnection):
-            def connect(self) -> None:
-                super().connect()
-                if self.sock is not None:
-                    sockets.add(self.sock)
-
-        class PlainPool(HTTPConnectionPool):
-            ConnectionCls = Plain
-
-        class SecurePool(HTTPSConnectionPool):
-            ConnectionCls = Secure
-
-        self._pools = {"http": PlainPool, "https": SecurePool}
-        super().__init__(pool_connections=1, pool_maxsize=1)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the pools with connections of ours."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """The same through a proxy."""
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = self._pools
-        return manager
-
-    def way(self, request: requests.PreparedRequest, *, proxies: Any, verify: Any, cert: Any, **_: Any) -> Way:
-        """How requests would send it."""
-        pool = self.get_connection_with_tls_context(request, verify, proxies=proxies, cert=cert)
-        self.cert_verify(pool, request.url or "", verify, cert)  # type: ignore[no-untyped-call]
-        return Way(pool, self.request_url(request, proxies), dict(request.headers))
+    @classmethod
+    def to(cls, url: str, authorities: str | None) -> Way:
+        """As requests would go, so that the whole operator heeds the same variables. authorities: instead of theirs."""
+        with requests.Session() as session:
+            found = session.merge_environment_settings(url, {}, None, authorities or True, None)
+        known = found["verify"] if isinstance(found["verify"], str) else DEFAULT_CA_BUNDLE_PATH
+        proxy = select_proxy(url, found["proxies"])
+        if proxy is None:
+            return cls(None, {}, known)
+        login = get_auth_from_url(proxy)
+        return cls(urldefragauth(proxy), {"Proxy-Authorization": _basic_auth_str(*login)} if any(login) else {}, known)
 
 
-class Read(NamedTuple):
-    """A response that was read, checked and parsed: as much of one as the client looks at."""
+class Transport:
+    """Asks one address. Everything that belongs to a request is made anew only when its files change."""
 
-    document: Any
-    status_code: int = 200
-
-    def json(self) -> Any:
-        """What was parsed, not parsed again."""
-        return self.document
-
-
-class Session(requests.Session):
-    """A session of one client. `warnings` are those of the answer read last, `seconds` is how long it was in coming."""
-
-    def __init__(self, config: SourceConfig, dependency: str, credentials: Credentials) -> None:
-        super().__init__()
-        self.sockets = Sockets()
-        self.warnings: tuple[str, ...] = ()
-        self.seconds = 0.0
+    def __init__(self, config: SourceConfig, dependency: str, credentials: Credentials, path: str) -> None:
+        self._config = config
         self._dependency = dependency
-        self._most = config.max_answer_bytes
         self._credentials = credentials
-        self._checked: Mapping[str, str] = {}
-        self._ways: dict[str, Way] = {}
-        self._adapter = Adapter(self.sockets)
-        self.verify = str(config.ca_file) if config.ca_file else True
-        if config.cert_file:
-            cert = str(config.cert_file)
-            self.cert = (cert, str(config.key_file)) if config.key_file else cert
-        self.headers["User-Agent"] = f"resilience-operator/{__version__}"
-        self.headers["Accept"] = "application/json"
-        if not config.compress:
-            self.headers["Accept-Encoding"] = "identity"
+        self._url = config.url + path
+        self._secure = self._url.startswith("https:")
+        self._way: Way | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._secrets: Mapping[str, str] | None = None
+        self._headers: dict[str, str] = {}
+        self._tls_of: Fingerprint | None = None
+        self._tls: ssl.SSLContext | bool = True
 
-    def request(  # type: ignore[override]
-        self, method: str, url: str, *, params: Mapping[str, str], timeout: tuple[float, float], **_: Any
-    ) -> Read:
-        """Ask. timeout: seconds to connect, and between two pieces of the answer. Raises errors of
-        `resilience.errors`, of requests and of urllib3; then the connection is closed.
+    async def ask(self, parameters: Mapping[str, str], connect: float, read: float) -> tuple[bytes, float]:
+        """The body of the answer, and seconds that it was in coming.
+
+        connect, read: seconds for the connection, and between two pieces of the answer. Raises errors of
+        `resilience.errors` and of aiohttp; the connection is then closed, as it is when the task is cancelled.
         """
-        way = self._ways.get(url)
-        if way is None:
-            way = self._ways[url] = self._way(method, url)
-        asked = urlencode(params)
+        session, way = self._opened()
+        asked = urlencode(parameters)
         # In the body a query may be as long as it must; addresses are cut or refused by proxies.
-        target, body = (way.target, asked) if method == "POST" else (f"{way.target}?{asked}", None)
+        url, body = (self._url, asked) if self._config.method == "POST" else (f"{self._url}?{asked}", None)
         begun = time.monotonic()
-        response = way.pool.urlopen(
-            method,
-            target,
-            body=body,
-            headers={**way.headers, **self._secrets()},
-            timeout=Timeout(*timeout),
-            retries=False,
-            redirect=False,
-            assert_same_host=False,
-            preload_content=False,
-        )
-        try:
-            whole = self._read(response)
-            self.seconds = time.monotonic() - begun
-            return self._document(whole)
-        except BaseException:
-            response.close()
-            raise
-        finally:
-            response.release_conn()
+        async with session.request(
+            self._config.method,
+            url,
+            data=body,
+            headers=self._with_secrets(way),
+            proxy=way.proxy,
+            proxy_headers=way.proxy_headers,
+            ssl=self._certificates(way),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read),
+            allow_redirects=False,
+        ) as response:
+            return await self._read(response), time.monotonic() - begun
 
-    def mount(self, prefix: str | bytes, adapter: Any) -> None:
-        """The client mounts an adapter of its own, which is not used."""
+    async def close(self) -> None:
+        """Close the connections; what is under way ends with an error."""
+        if self._session is not None:
+            await self._session.close()
 
-    def close(self) -> None:
-        """Close the connection."""
-        super().close()
-        self._adapter.close()
+    def _opened(self) -> tuple[aiohttp.ClientSession, Way]:
+        if self._way is None:
+            self._way = Way.to(self._config.url, str(self._config.ca_file) if self._config.ca_file else None)
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=self._config.concurrency, keepalive_timeout=_KEEP_SECONDS),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                read_bufsize=_BUFFER,
+            )
+        return self._session, self._way
 
-    def _way(self, method: str, url: str) -> Way:
-        # The secrets come with each request; without any `auth`, requests would look for a ~/.netrc.
-        prepared = self.prepare_request(requests.Request(method, url, auth=lambda request: request))
-        if method == "POST":
-            prepared.headers["Content-Type"] = "application/x-www-form-urlencoded"
-        prepared.headers.pop("Content-Length", None)
-        environment = self.merge_environment_settings(prepared.url, {}, True, self.verify, self.cert)
-        return self._adapter.way(prepared, **environment)
-
-    def _secrets(self) -> Mapping[str, str]:
+    def _with_secrets(self, way: Way) -> Mapping[str, str]:
+        """The headers of a request."""
         found = self._credentials.headers()
-        if found is not self._checked:
+        if found is not self._secrets:
             for header in found.items():
                 check_header_validity(header)
-            self._checked = found
-        return found
+                header[1].encode("ascii")
+            headers = CaseInsensitiveDict(way.proxy_headers if not self._secure else {})
+            headers["User-Agent"] = f"resilience-operator/{__version__}"
+            headers["Accept"] = "application/json"
+            headers["Accept-Encoding"] = "gzip, deflate" if self._config.compress else "identity"
+            if self._config.method == "POST":
+                headers["Content-Type"] = "application/x-www-form-urlencoded"
+            headers.update(found)
+            self._headers, self._secrets = dict(headers.items()), found
+        return self._headers
 
-    def _read(self, response: BaseHTTPResponse) -> bytes:
+    def _certificates(self, way: Way) -> ssl.SSLContext | bool:
+        """Whom to trust, and who we are. Only requests with the same of both share a connection."""
+        seen = self._credentials.tls_fingerprint()
+        if None in seen:
+            raise GiveUp(
+                "a certificate, key or authorities file cannot be read",
+                dependency=self._dependency,
+                reason="credentials",
+            )
+        if self._secure and seen != self._tls_of:
+            file, folder = (None, way.authorities) if Path(way.authorities).is_dir() else (way.authorities, None)
+            context = ssl.create_default_context(cafile=file, capath=folder)
+            if self._config.cert_file:
+                context.load_cert_chain(self._config.cert_file, self._config.key_file)
+            self._tls, self._tls_of = context, seen
+        return self._tls
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """The body of an answer."""
         if response.status != 200:
             # Before it is cut to the length of a message, which could leave half of a secret.
-            body = self._credentials.scrub(self._body(response, _MOST_OF_AN_ERROR, cut=True).decode("utf-8", "replace"))
-            raise failures.of_response(response.status, response.headers, body.encode(), self._dependency)
+            body = await self._body(response, MOST_OF_AN_ERROR, cut=True)
+            told = self._credentials.scrub(body.decode("utf-8", "replace")).encode()
+            raise failures.of_response(response.status, response.headers, told, self._dependency)
         kind = response.headers.get("Content-Type", "")
         if "json" not in kind:
             raise wire.bad_answer(f"the answer is {wire.cut(kind) or 'of no type'}, not JSON", self._dependency)
-        return self._body(response, self._most)
+        return await self._body(response, self._config.max_answer_bytes)
 
-    def _document(self, body: bytes) -> Read:
-        """What the client is to find in it."""
-        found = wire.document(body, self._dependency)
-        if told := found.get("warnings"):
-            told = told if isinstance(told, list) else [told]
-            found = {**found, "warnings": [self._credentials.scrub(str(warning)) for warning in told]}
-        self.warnings = wire.warnings(found)
-        return Read({"data": {"result": self._result(found)}})
-
-    def _result(self, found: Mapping[str, Any]) -> list[Any]:
-        return wire.result(found, self._dependency)
-
-    def _body(self, response: BaseHTTPResponse, most: int, *, cut: bool = False) -> bytes:
+    async def _body(self, response: aiohttp.ClientResponse, most: int, *, cut: bool = False) -> bytes:
         parts: list[bytes] = []
         size = 0
-        for part in response.stream(_CHUNK):
+        async for part in response.content.iter_any():
             size += len(part)
             parts.append(part)
             if size > most:
                 if cut:
                     break
-                raise GiveUp(
-                    f"the answer is larger than {most} bytes: narrow the query, or raise max_answer_bytes",
-                    dependency=self._dependency,
-                    reason="too_large",
-                )
+                raise failures.too_large(most, self._dependency)
         return b"".join(parts)

@@ -1,8 +1,7 @@
 """Reading what a Prometheus-compatible server sends: bytes → Answer, with every way to be wrong told apart.
 
 https://prometheus.io/docs/prometheus/latest/querying/api/#format-overview
-One place parses JSON, so that a faster parser is a change of one line. It runs in the thread that read the
-bytes.
+One place parses JSON, so that a faster parser is a change of one line.
 """
 
 from __future__ import annotations

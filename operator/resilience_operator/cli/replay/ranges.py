@@ -13,11 +13,11 @@ from urllib3.util.retry import Retry as NoRetry
 
 from resilience_operator.cli.replay.grid import Grid, Span
 from resilience_operator.cli.replay.recording import Track, Tracks
+from resilience_operator.cli.replay.session import Session
 from resilience_operator.resilience import CallError, Deadline, Retry, RetryPolicy
-from resilience_operator.signals import failures, wire
+from resilience_operator.signals import failures
 from resilience_operator.signals.config import SourceConfig
 from resilience_operator.signals.credentials import Credentials
-from resilience_operator.signals.transport import Session
 
 TIMEOUT = 60.0
 """Seconds that one range query may take: it reads as much as hundreds of instant ones."""
@@ -25,17 +25,6 @@ _CONCURRENCY = 4
 _LEAST_POINTS = 100
 _MUCH = "too many samples"
 """How Prometheus says that a query would read more than it is allowed to (promql/engine.go)."""
-
-
-class _RangeSession(Session):
-    """A session that reads matrices, where the operator's own accepts instant answers alone."""
-
-    def _result(self, found: Mapping[str, Any]) -> list[Any]:
-        data = found.get("data")
-        if found.get("status") != "success" or not isinstance(data, dict) or data.get("resultType") != "matrix":
-            raise wire.bad_answer("the answer is no range of samples", self._dependency)
-        result: list[Any] = data.get("result") or []
-        return result
 
 
 class RangeSource:
@@ -101,12 +90,12 @@ class RangeSource:
         except Exception as error:
             raise failures.of_exception(error, self._dependency) from None
 
-    def _client(self) -> tuple[_RangeSession, PrometheusConnect]:
+    def _client(self) -> tuple[Session, PrometheusConnect]:
         if not hasattr(self._local, "pair"):
-            session = _RangeSession(self._config, self._dependency, self._credentials)
+            session = Session(self._config, self._dependency, self._credentials)
             client = PrometheusConnect(
                 url=self._config.url, session=session, retry=NoRetry(0), method=self._config.method
             )
             self._local.pair = session, client
-        pair: tuple[_RangeSession, PrometheusConnect] = self._local.pair
+        pair: tuple[Session, PrometheusConnect] = self._local.pair
         return pair

@@ -1,0 +1,81 @@
+"""The session that prometheus-api-client sends range queries by: bounded, parsed once, with its warnings kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import requests
+
+from resilience_operator import __version__
+from resilience_operator.signals import failures, wire
+from resilience_operator.signals.config import SourceConfig
+from resilience_operator.signals.credentials import Credentials
+from resilience_operator.signals.transport import MOST_OF_AN_ERROR
+
+_CHUNK = 1 << 20
+
+
+class Read(NamedTuple):
+    """A response that was read, checked and parsed: as much of one as the client looks at."""
+
+    document: Any
+    status_code: int = 200
+
+    def json(self) -> Any:
+        """What was parsed, not parsed again."""
+        return self.document
+
+
+class Session(requests.Session):
+    """Reads matrices. `warnings` are those of the answer read last."""
+
+    def __init__(self, config: SourceConfig, dependency: str, credentials: Credentials) -> None:
+        super().__init__()
+        self.warnings: tuple[str, ...] = ()
+        self._dependency = dependency
+        self._most = config.max_answer_bytes
+        self._credentials = credentials
+        self.auth = credentials
+        self.verify = str(config.ca_file) if config.ca_file else True
+        if config.cert_file:
+            cert = str(config.cert_file)
+            self.cert = (cert, str(config.key_file)) if config.key_file else cert
+        self.headers["User-Agent"] = f"resilience-operator/{__version__}"
+        self.headers["Accept"] = "application/json"
+        if not config.compress:
+            self.headers["Accept-Encoding"] = "identity"
+
+    def request(  # type: ignore[override]
+        self, method: str, url: str, *, params: Mapping[str, str], timeout: tuple[float, float], **_: Any
+    ) -> Read:
+        """Ask. timeout: seconds to connect, and between two pieces of the answer. Raises errors of
+        `resilience.errors` and of requests; then the connection is closed.
+        """
+        # In the body a query may be as long as it must; addresses are cut or refused by proxies.
+        address, form = (None, params) if method == "POST" else (params, None)
+        with super().request(
+            method, url, params=address, data=form, timeout=timeout, stream=True, allow_redirects=False
+        ) as response:
+            if response.status_code != 200:
+                told = self._credentials.scrub(self._body(response, MOST_OF_AN_ERROR).decode("utf-8", "replace"))
+                raise failures.of_response(response.status_code, response.headers, told.encode(), self._dependency)
+            body = self._body(response, self._most)
+            if len(body) > self._most:
+                raise failures.too_large(self._most, self._dependency)
+        found = wire.document(body, self._dependency)
+        data = found.get("data")
+        if found.get("status") != "success" or not isinstance(data, dict) or data.get("resultType") != "matrix":
+            raise wire.bad_answer("the answer is no range of samples", self._dependency)
+        self.warnings = tuple(self._credentials.scrub(warning) for warning in wire.warnings(found))
+        return Read({"data": {"result": data.get("result") or []}})
+
+    @staticmethod
+    def _body(response: requests.Response, most: int) -> bytes:
+        """The body, or its beginning where it is longer than `most`."""
+        body = bytearray()
+        for part in response.iter_content(_CHUNK):
+            body += part
+            if len(body) > most:
+                break
+        return bytes(body)
