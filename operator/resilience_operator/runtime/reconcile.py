@@ -50,7 +50,7 @@ SCALE_LABEL = "resilience-operator.io/aggregate-to-scale"
 
 _EVALUATED = EVALUATIONS.labels("evaluated")
 
-_BATCH = 100
+_BATCH = 25
 """Policies that are looked at before others get their turn on the event loop, and those that changed theirs."""
 
 BEHIND_TIMEOUT = 120.0
@@ -129,14 +129,19 @@ class Reconciler:
                         await self._hand_out(portion, group)
 
     async def _hand_out(self, portion: Iterator[_Observed], group: asyncio.TaskGroup) -> None:
-        """Let those pass that are as they were; the others begin their turns."""
-        for number, (entry, target, observations) in enumerate(portion):
-            if number % _BATCH == _BATCH - 1:
-                await asyncio.sleep(0)
+        """Those for whom something changed begin their turns; then the others pass, who are in no hurry."""
+        unchanged: list[_Observed] = []
+        for number, (entry, target, observations) in enumerate(portion, 1):
             if self._unchanged(entry, target, observations):
-                self._pass(entry, target, observations)
+                unchanged.append((entry, target, observations))
             elif self._is_free(entry):
                 group.create_task(self._guarded(entry, self._turns.take(entry, target, observations)))
+            if number % _BATCH == 0:
+                await asyncio.sleep(0)
+        for number, (entry, target, observations) in enumerate(unchanged, 1):
+            self._pass(entry, target, observations)
+            if number % _BATCH == 0:
+                await asyncio.sleep(0)
 
     async def write(self, entry: Entry, note: Note) -> None:
         """Write a policy's note down. Never raises but for cancellation."""
@@ -165,11 +170,13 @@ class Reconciler:
 
     def _pass(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> None:
         """Let one pass that is as it was, even where that is still to be written."""
+        if entry.deleted or entry.steady is None:  # since it was looked at
+            self._scheduler.done(entry)
+            return
         now = self._clock()
         if entry.track is not None:
             entry.track.again(now, observations)
-        if entry.steady is not None:
-            self._scheduler.next_turn(entry, entry.steady.until - now)
+        self._scheduler.next_turn(entry, entry.steady.until - now)
         self._scheduler.done(entry)
         _EVALUATED.inc()
         if entry.gist is None:
@@ -241,7 +248,8 @@ class Reconciler:
             [entry.requests for entry, _ in ready],
             now=self._clock(),
             deadline=deadline.within(max(within, COLLECT_AT_LEAST)),
-            max_age=min(1.0, within / 10) if planned else within / 2,
+            # What happened is told apart by the target and the spec; of the metrics, the last beat's will do.
+            max_age=min(1.0, within / 10) if planned else min(within, max(within / 2, SHARED_INTERVAL)),
             # Those with queries of their own are evaluated all the time; the crowd asks once in so many seconds.
             shared_age=0.0 if ready[0][0].shared else min(within / 3, SHARED_INTERVAL),
         )

@@ -74,7 +74,7 @@ class Scheduler:
         # What was gathered early has had the beat that is just to come.
         beat = (math.floor((now + GATHER - offset) / interval) + 1) * interval + offset
         at = beat if wake_in is None else min(beat, now + max(wake_in, SPACING))
-        again = self._again.pop(entry.uid, math.inf)
+        again = self._asked_again(entry)
         self._push(entry, min(at, again), planned=at <= again)
 
     async def run(self, evaluate: Evaluate, stop: asyncio.Event) -> None:
@@ -121,8 +121,12 @@ class Scheduler:
         due = self._due.get(entry.uid)
         if due is None:
             self.next_turn(entry, None)
-        elif (again := self._again.pop(entry.uid, math.inf)) < due:
+        elif (again := self._asked_again(entry)) < due:
             self._push(entry, again)
+
+    def _asked_again(self, entry: Entry) -> float:
+        """When a policy is due that was poked while it was evaluated: once that is over. Infinite if it was not."""
+        return max(_now(), self._again.pop(entry.uid, math.inf))
 
     async def _run(self, evaluate: Evaluate, batch: list[Entry], planned: bool) -> None:
         number = batch[0].evaluating
