@@ -17,11 +17,11 @@ from aiohttp import web
 
 from tests.bench.scale.crowd import CALM, Member, asking, members
 
-PARTS = 20
+PARTS = 50
 """Pages of each kind, which Prometheus reads at moments of their own: a page of all pods would be a quarter of a second
-old by the time it is read, where that of one pod takes no time."""
+old by the time it is read; that of one pod takes no time."""
 
-GROUPS = 10
+GROUPS = 4
 """In each part."""
 
 RATE = 60.0
