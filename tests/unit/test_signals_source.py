@@ -184,11 +184,12 @@ async def test_get_where_it_is_configured(serve: Callable[..., Server]) -> None:
     assert server.requests[0].startswith(b"GET /api/v1/query?query=up&timeout=")
 
 
+@pytest.mark.parametrize("login", ["http://operator:hush@", ""])
 async def test_through_the_proxy_that_the_environment_names(
-    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, login: str
 ) -> None:
     proxy = serve(http(VECTOR))
-    monkeypatch.setenv("http_proxy", f"http://operator:hush@127.0.0.1:{proxy.port}")
+    monkeypatch.setenv("http_proxy", f"{login}127.0.0.1:{proxy.port}")
     monkeypatch.setenv("no_proxy", "")
     found = PrometheusSource(SourceConfig(name="default", url="http://prometheus.invalid:9090/prefix"))
     for _ in range(2):
@@ -196,9 +197,19 @@ async def test_through_the_proxy_that_the_environment_names(
     await found.close()
     for request in proxy.requests:
         assert request.startswith(b"POST http://prometheus.invalid:9090/prefix/api/v1/query HTTP/1.1\r\n")
-        assert b"\r\nProxy-Authorization: Basic " in request
+        assert (b"\r\nProxy-Authorization: Basic " in request) == bool(login)
         assert request.count(b"query=up") == 1
     assert len(proxy.requests) == 2
+
+
+async def test_a_proxy_that_speaks_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("all_proxy", "socks5://operator:CANARY@127.0.0.1:1")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.delenv("http_proxy", raising=False)
+    monkeypatch.delenv("HTTP_PROXY", raising=False)
+    found = await failure(1)
+    assert isinstance(found, GiveUp) and found.reason == "address"
+    assert "CANARY" not in str(found)
 
 
 async def test_a_proxy_on_the_way_to_tls_is_told_its_own_secret_alone(

@@ -6,26 +6,18 @@ import ssl
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlencode
 
 import aiohttp
-import requests
-from requests.auth import _basic_auth_str
 from requests.structures import CaseInsensitiveDict
-from requests.utils import (
-    DEFAULT_CA_BUNDLE_PATH,
-    check_header_validity,
-    get_auth_from_url,
-    select_proxy,
-    urldefragauth,
-)
+from requests.utils import check_header_validity
 
 from resilience_operator import __version__
 from resilience_operator.resilience.errors import GiveUp
 from resilience_operator.signals import failures, wire
 from resilience_operator.signals.config import SourceConfig
 from resilience_operator.signals.credentials import Credentials, Fingerprint
+from resilience_operator.signals.way import Way
 
 MOST_OF_AN_ERROR = 64 * 1024
 """Bytes that are read of an answer that is none."""
@@ -35,26 +27,6 @@ _BUFFER = 1 << 20
 
 _KEEP_SECONDS = 50.0
 """Seconds that a connection is kept unused: less than the minute after which load balancers cut it."""
-
-
-class Way(NamedTuple):
-    """How the environment lets an address be reached. proxy: with what it is told; authorities: a file or folder."""
-
-    proxy: str | None
-    proxy_headers: Mapping[str, str]
-    authorities: str
-
-    @classmethod
-    def to(cls, url: str, authorities: str | None) -> Way:
-        """As requests would go, so that the whole operator heeds the same variables. authorities: instead of theirs."""
-        with requests.Session() as session:
-            found = session.merge_environment_settings(url, {}, None, authorities or True, None)
-        known = found["verify"] if isinstance(found["verify"], str) else DEFAULT_CA_BUNDLE_PATH
-        proxy = select_proxy(url, found["proxies"])
-        if proxy is None:
-            return cls(None, {}, known)
-        login = get_auth_from_url(proxy)
-        return cls(urldefragauth(proxy), {"Proxy-Authorization": _basic_auth_str(*login)} if any(login) else {}, known)
 
 
 class Transport:
@@ -104,7 +76,8 @@ class Transport:
 
     def _opened(self) -> tuple[aiohttp.ClientSession, Way]:
         if self._way is None:
-            self._way = Way.to(self._config.url, str(self._config.ca_file) if self._config.ca_file else None)
+            authorities = str(self._config.ca_file) if self._config.ca_file else None
+            self._way = Way.to(self._config.url, authorities, self._dependency)
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=self._config.concurrency, keepalive_timeout=_KEEP_SECONDS),
