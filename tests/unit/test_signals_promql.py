@@ -156,7 +156,7 @@ class TestFamilies:
         found = FAMILIES.find(family, signal)
         assert found
         for query in queries(found[1]).values():
-            selectors = re.findall(r"[a-z_]+\{[^{}]*?(?:\{\{\w+\}\})?\}", query)
+            selectors = re.findall(r"[a-z_]+\{[^{}]*?(?:\{\{\w+\}\} ?)?\}", query)
             assert selectors and all("{{scope}}" in s or "{{fallback}}" in s for s in selectors)
             assert re.findall(r"\[([^\]]*)\](?!\+)", query.replace("[^-]", "")) == ["{{window}}"] * query.count("[{{")
             assert "{{" not in render(query, 'namespace="a"', 'namespace="a"', 60)
