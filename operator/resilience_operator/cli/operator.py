@@ -13,6 +13,7 @@ import yaml
 
 from resilience_operator import __version__
 from resilience_operator.kube.credentials import NoCluster
+from resilience_operator.resilience.idle import loop_that_counts
 from resilience_operator.runtime.config import BadConfig, Config, load, show
 from resilience_operator.runtime.logs import set_up
 
@@ -108,7 +109,8 @@ def run(
     loaded = _load(flags, config)
     set_up(loaded.log_format, loaded.log_level)
     try:
-        asyncio.run(run_app(loaded))
+        with asyncio.Runner(loop_factory=loop_that_counts) as runner:
+            runner.run(run_app(loaded))
     except NoCluster as error:
         typer.echo(f"resilience-operator: {error}", err=True)
         raise typer.Exit(EXIT_CONFIG) from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ssl
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlencode
@@ -14,6 +13,7 @@ from requests.utils import check_header_validity
 
 from resilience_operator import __version__
 from resilience_operator.resilience.errors import GiveUp
+from resilience_operator.resilience.idle import idle_seconds
 from resilience_operator.signals import failures, wire
 from resilience_operator.signals.config import SourceConfig
 from resilience_operator.signals.credentials import Credentials, Fingerprint
@@ -46,7 +46,7 @@ class Transport:
         self._tls: ssl.SSLContext | bool = True
 
     async def ask(self, parameters: Mapping[str, str], connect: float, read: float) -> tuple[bytes, float]:
-        """The body of the answer, and seconds that it was in coming.
+        """The body of the answer, and seconds that it was in coming: those in which this process only waited.
 
         connect, read: seconds for the connection, and between two pieces of the answer. Raises errors of
         `resilience.errors` and of aiohttp; the connection is then closed, as it is when the task is cancelled.
@@ -55,7 +55,7 @@ class Transport:
         asked = urlencode(parameters)
         # In the body a query may be as long as it must; addresses are cut or refused by proxies.
         url, body = (self._url, asked) if self._config.method == "POST" else (f"{self._url}?{asked}", None)
-        begun = time.monotonic()
+        begun = idle_seconds()
         async with session.request(
             self._config.method,
             url,
@@ -67,7 +67,7 @@ class Transport:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=connect, sock_read=read),
             allow_redirects=False,
         ) as response:
-            return await self._read(response), time.monotonic() - begun
+            return await self._read(response), idle_seconds() - begun
 
     async def close(self) -> None:
         """Close the connections; what is under way ends with an error."""
