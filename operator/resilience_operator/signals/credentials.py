@@ -11,6 +11,7 @@ from typing import Protocol
 import requests
 from pydantic import SecretStr
 from requests.auth import AuthBase, _basic_auth_str
+from requests.utils import check_header_validity
 
 from resilience_operator.resilience.errors import GiveUp
 
@@ -66,7 +67,9 @@ class Credentials(AuthBase):
         return r
 
     def headers(self) -> dict[str, str]:
-        """The headers as the files are now. Raises GiveUp, naming the file, when one cannot be read."""
+        """The headers as the files are now. Raises GiveUp, naming the file, when one cannot be read, and requests'
+        InvalidHeader for what no header can hold.
+        """
         c = self._config
         files = [c.bearer_token_file, c.username_file, c.password_file, *c.header_files.values()]
         seen = fingerprint(path for path in files if path)
@@ -100,6 +103,8 @@ class Credentials(AuthBase):
             user, password = _secret(c.username_file, c.name), _secret(c.password_file, c.name)
             found["Authorization"] = _basic_auth_str(user.encode(), password.encode())
             secrets += [password, found["Authorization"].removeprefix("Basic ")]
+        for header in found.items():
+            check_header_validity(header)
         forms = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1])}
         # Those before this reading stay: an answer to a request with them may still come.
         known = {*self._secrets[:_KEPT], *(form for form in forms if len(form) >= SHORTEST_SECRET)}

@@ -13,6 +13,7 @@ from resilience_operator.resilience.errors import Expired, GiveUp, TryAgain
 from resilience_operator.signals import failures, wire
 from resilience_operator.signals.config import SourceConfig
 from resilience_operator.signals.credentials import Credentials
+from resilience_operator.signals.reading import Reader
 from resilience_operator.signals.source import Answer
 from resilience_operator.signals.transport import Transport
 
@@ -27,7 +28,8 @@ class PrometheusSource:
         self._config = config
         self._dependency = f"prometheus/{config.name}"
         self._credentials = Credentials(config)
-        self._transport = Transport(config, self._dependency, self._credentials, "/api/v1/query")
+        self._reader = Reader(self._dependency, self._credentials)
+        self._transport = Transport(config, self._dependency, self._credentials, self._reader, "/api/v1/query")
         self._closed = False
 
     def __repr__(self) -> str:
@@ -99,8 +101,5 @@ class PrometheusSource:
             raise found from None
 
     def _answer(self, body: bytes, seconds: float) -> Answer:
-        found = wire.document(body, self._dependency)
-        if told := found.get("warnings"):
-            told = told if isinstance(told, list) else [told]
-            found = {**found, "warnings": [self._credentials.scrub(str(warning)) for warning in told]}
+        found = self._reader.document(body)
         return replace(wire.answer(found, self._dependency), seconds=seconds)

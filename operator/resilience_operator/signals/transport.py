@@ -9,18 +9,15 @@ from urllib.parse import urlencode
 
 import aiohttp
 from requests.structures import CaseInsensitiveDict
-from requests.utils import check_header_validity
 
 from resilience_operator import __version__
 from resilience_operator.resilience.errors import GiveUp
 from resilience_operator.resilience.idle import idle_seconds
-from resilience_operator.signals import failures, wire
+from resilience_operator.signals import failures
 from resilience_operator.signals.config import SourceConfig
 from resilience_operator.signals.credentials import Credentials, Fingerprint
+from resilience_operator.signals.reading import MOST_OF_A_REFUSAL, Reader
 from resilience_operator.signals.way import Way
-
-MOST_OF_AN_ERROR = 64 * 1024
-"""Bytes that are read of an answer that is none."""
 
 _BUFFER = 1 << 20
 """Bytes of an answer that may lie unread."""
@@ -29,13 +26,25 @@ _KEEP_SECONDS = 50.0
 """Seconds that a connection is kept unused: less than the minute after which load balancers cut it."""
 
 
+def usual_headers(config: SourceConfig) -> dict[str, str]:
+    """What stands in every request to a source."""
+    return {
+        "User-Agent": f"resilience-operator/{__version__}",
+        "Accept": "application/json",
+        "Accept-Encoding": "gzip, deflate" if config.compress else "identity",
+    }
+
+
 class Transport:
     """Asks one address. Everything that belongs to a request is made anew only when its files change."""
 
-    def __init__(self, config: SourceConfig, dependency: str, credentials: Credentials, path: str) -> None:
+    def __init__(
+        self, config: SourceConfig, dependency: str, credentials: Credentials, reader: Reader, path: str
+    ) -> None:
         self._config = config
         self._dependency = dependency
         self._credentials = credentials
+        self._reader = reader
         self._url = config.url + path
         self._secure = self._url.startswith("https:")
         self._way: Way | None = None
@@ -90,13 +99,9 @@ class Transport:
         """The headers of a request."""
         found = self._credentials.headers()
         if found is not self._secrets:
-            for header in found.items():
-                check_header_validity(header)
-                header[1].encode("ascii")
+            "".join(found.values()).encode("ascii")
             headers = CaseInsensitiveDict(way.proxy_headers if not self._secure else {})
-            headers["User-Agent"] = f"resilience-operator/{__version__}"
-            headers["Accept"] = "application/json"
-            headers["Accept-Encoding"] = "gzip, deflate" if self._config.compress else "identity"
+            headers.update(usual_headers(self._config))
             if self._config.method == "POST":
                 headers["Content-Type"] = "application/x-www-form-urlencoded"
             headers.update(found)
@@ -123,13 +128,9 @@ class Transport:
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         """The body of an answer."""
         if response.status != 200:
-            # Before it is cut to the length of a message, which could leave half of a secret.
-            body = await self._body(response, MOST_OF_AN_ERROR, cut=True)
-            told = self._credentials.scrub(body.decode("utf-8", "replace")).encode()
-            raise failures.of_response(response.status, response.headers, told, self._dependency)
-        kind = response.headers.get("Content-Type", "")
-        if "json" not in kind:
-            raise wire.bad_answer(f"the answer is {wire.cut(kind) or 'of no type'}, not JSON", self._dependency)
+            body = await self._body(response, MOST_OF_A_REFUSAL, cut=True)
+            raise self._reader.refusal(response.status, response.headers, body)
+        self._reader.check_kind(response.headers)
         return await self._body(response, self._config.max_answer_bytes)
 
     async def _body(self, response: aiohttp.ClientResponse, most: int, *, cut: bool = False) -> bytes:

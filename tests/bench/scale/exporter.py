@@ -18,8 +18,8 @@ from aiohttp import web
 from tests.bench.scale.crowd import CALM, Member, asking, members
 
 PARTS = 50
-"""Pages of each kind, which Prometheus reads at moments of their own: a page of all pods would be a quarter of a second
-old by the time it is read; that of one pod takes no time."""
+"""Pages of each kind, which Prometheus reads at moments of their own. Small, as those of single pods are: the larger a
+page, the longer it is on its way while its samples are of the moment at which it was asked for."""
 
 GROUPS = 4
 """In each part."""

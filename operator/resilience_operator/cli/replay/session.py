@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 import requests
 
-from resilience_operator import __version__
 from resilience_operator.signals import failures, wire
 from resilience_operator.signals.config import SourceConfig
 from resilience_operator.signals.credentials import Credentials
-from resilience_operator.signals.transport import MOST_OF_AN_ERROR
+from resilience_operator.signals.reading import MOST_OF_A_REFUSAL, Reader
+from resilience_operator.signals.transport import usual_headers
 
 _CHUNK = 1 << 20
 
@@ -35,16 +35,13 @@ class Session(requests.Session):
         self.warnings: tuple[str, ...] = ()
         self._dependency = dependency
         self._most = config.max_answer_bytes
-        self._credentials = credentials
+        self._reader = Reader(dependency, credentials)
         self.auth = credentials
         self.verify = str(config.ca_file) if config.ca_file else True
         if config.cert_file:
             cert = str(config.cert_file)
             self.cert = (cert, str(config.key_file)) if config.key_file else cert
-        self.headers["User-Agent"] = f"resilience-operator/{__version__}"
-        self.headers["Accept"] = "application/json"
-        if not config.compress:
-            self.headers["Accept-Encoding"] = "identity"
+        self.headers.update(usual_headers(config))
 
     def request(  # type: ignore[override]
         self, method: str, url: str, *, params: Mapping[str, str], timeout: tuple[float, float], **_: Any
@@ -58,16 +55,17 @@ class Session(requests.Session):
             method, url, params=address, data=form, timeout=timeout, stream=True, allow_redirects=False
         ) as response:
             if response.status_code != 200:
-                told = self._credentials.scrub(self._body(response, MOST_OF_AN_ERROR).decode("utf-8", "replace"))
-                raise failures.of_response(response.status_code, response.headers, told.encode(), self._dependency)
+                body = self._body(response, MOST_OF_A_REFUSAL)
+                raise self._reader.refusal(response.status_code, response.headers, body)
+            self._reader.check_kind(response.headers)
             body = self._body(response, self._most)
             if len(body) > self._most:
                 raise failures.too_large(self._most, self._dependency)
-        found = wire.document(body, self._dependency)
+        found = self._reader.document(body)
         data = found.get("data")
         if found.get("status") != "success" or not isinstance(data, dict) or data.get("resultType") != "matrix":
             raise wire.bad_answer("the answer is no range of samples", self._dependency)
-        self.warnings = tuple(self._credentials.scrub(warning) for warning in wire.warnings(found))
+        self.warnings = wire.warnings(found)
         return Read({"data": {"result": data.get("result") or []}})
 
     @staticmethod
