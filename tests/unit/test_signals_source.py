@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 import trustme
 
+from resilience_operator.cli.replay.grid import Grid
+from resilience_operator.cli.replay.ranges import RangeSource
 from resilience_operator.decision.observation import Observation
 from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.resilience.errors import CallError, Expired, GiveUp, LoginAgain, TryAgain
@@ -559,6 +561,49 @@ class TestCredentials:
     def test_a_wrong_configuration_is_refused(self, wrong: dict[str, object]) -> None:
         with pytest.raises(ValueError) as caught:
             SourceConfig(name="x", **wrong)  # type: ignore[arg-type]
+        assert "CANARY" not in str(caught.value)
+
+
+class TestRanges:
+    """Replay's client, of prometheus-api-client, reads as the operator's own does."""
+
+    @staticmethod
+    async def ask(port: int, **config: object) -> RangeSource:
+        found = RangeSource(SourceConfig(name="x", url=f"http://127.0.0.1:{port}", **config))  # type: ignore[arg-type]
+        grid = Grid(T0, 1.0, 2)
+        await found.ask("up", grid, (0, 2), Deadline.after(5))
+        return found
+
+    @pytest.mark.parametrize("spaces", range(280, 300))
+    async def test_no_half_of_a_secret_is_left_in_a_warning(
+        self, serve: Callable[..., Server], tmp_path: Path, spaces: int
+    ) -> None:
+        token = tmp_path / "token"
+        token.write_text("CANARY-CANARY-CANARY")
+        told = {**vector("matrix", []), "warnings": ["x" * spaces + "CANARY-CANARY-CANARY is not welcome"]}
+        found = await self.ask(serve(http(told)).port, bearer_token_file=token)
+        assert found.warnings and not any("CA" in warning for warning in found.warnings)
+
+    @pytest.mark.parametrize(
+        ("reply", "reason", "says"),
+        [
+            (http(vector("matrix", []), kind="text/html"), "bad_answer", "text/html"),
+            (http(vector("vector", [])), "bad_answer", "no range"),
+            (http(error("bad_data", "1:5: parse error"), "400 Bad Request"), "bad_query", "parse error"),
+        ],
+    )
+    async def test_failures_are_told_apart(
+        self, serve: Callable[..., Server], reply: bytes, reason: str, says: str
+    ) -> None:
+        with pytest.raises(CallError) as caught:
+            await self.ask(serve(reply).port)
+        assert caught.value.reason == reason
+        assert says in caught.value.message
+
+    async def test_a_header_that_none_can_be(self, serve: Callable[..., Server]) -> None:
+        with pytest.raises(GiveUp) as caught:
+            await self.ask(serve(http(VECTOR)).port, headers={"X-Tenant": "CANARY\r\nX-Other: 1"})
+        assert caught.value.reason == "credentials"
         assert "CANARY" not in str(caught.value)
 
 
