@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
-from tests.e2e.test_scaling import CPU_RULE, after_evaluations
+from tests.e2e.test_scaling import CPU_RULE, after_evaluations, evaluations
 from tests.support.operator import Operator
 from tests.support.waiting import throughout
 from tests.support.world import World
@@ -20,6 +21,11 @@ def shown(world: World) -> str:
 def writes(operator: Operator) -> float:
     """Of statuses, on whatever account."""
     return sum(operator.metric("resilience_status_writes_total", why=why) for why in ("verdict", "refresh", "decision"))
+
+
+def questions(operator: Operator) -> float:
+    """Asked of the metric source."""
+    return operator.metric("resilience_call_duration_seconds_count", dependency="prometheus/default")
 
 
 def test_a_steady_policy_is_not_written_and_a_verdict_is_at_once(
@@ -51,3 +57,23 @@ def test_shown_values_follow_within_the_budget(world: World, new_operator: Calla
     world.load.workload(world.namespace, "checkout", cpu_utilisation=0.5)
     world.until(lambda: shown(world) == "50%", "the value is shown")
     assert operator.metric("resilience_status_writes_total", why="refresh") > 0
+
+
+def test_what_happens_out_of_turn_is_served_by_what_the_last_beat_was_answered(
+    world: World, operator: Operator
+) -> None:
+    world.deployment()
+    world.load.workload(world.namespace, "checkout", cpu_utilisation=0.2)
+    world.policy(interval="2s", release={"bake": "0s"})
+    world.until_verdict("cpu", "Ok")
+    world.until(lambda: world.status()["target"]["phase"] == "Stable", "the release is through")
+    began, asked, evaluated = time.monotonic(), questions(operator), evaluations(operator)
+    changes = 40
+    for more in range(changes):
+        world.change_policy(replicas={"max": 21 + more})
+        generation = world.read_policy()["metadata"]["generation"]
+        world.until(lambda: world.status()["observedGeneration"] == generation, "the change is evaluated")
+    beats = (time.monotonic() - began) // 2 + 1
+    assert evaluations(operator) - evaluated >= changes
+    # Of a beat that is late, what comes before it may ask once more; asking at half an interval's age would be twice.
+    assert questions(operator) - asked <= 1.5 * 3 * beats

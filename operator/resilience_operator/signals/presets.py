@@ -19,10 +19,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from resilience_operator.signals.promql import TemplateError, duration, fill, placeholders
 
 SHARED = "pods"
+"""The family whose signals every family has."""
 
 PART = "part"
 """The label that tells of which part of a preset a series is, where all are asked for in one query."""
-"""The family whose signals every family has."""
 
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 
