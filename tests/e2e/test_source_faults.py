@@ -132,6 +132,7 @@ def test_every_way_to_fail_changes_nothing_and_harms_nobody_else(world: World, s
         right = {*reason.split(" or "), "CircuitOpen"}
         world.until(lambda n=name, r=right: reasons(world, n) & r, f"{name} is told: {reason}", name)
     assert operator.metric("resilience_evaluations_total", result="error") == 0
+    assert operator.metric("resilience_evaluations_skipped_total") > 0, "a source that hangs lets evaluations be missed"
     for name in sources.proxies:
         world.load.image(world.image("2.0", name), error_ratio=0.5)
         world.release("2.0", name)

@@ -9,6 +9,7 @@ from functools import partial
 
 from resilience_operator.runtime.backlog import OF_A_NAMESPACE, Backlog, Note
 from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.pace import Pace
 from resilience_operator.runtime.places import Places, Rank
 
 
@@ -19,9 +20,10 @@ def an_entry(name: str, namespace: str = "a") -> Entry:
 class Desk:
     """A backlog, and what it wrote. go: nothing is written to the end before it is set."""
 
-    def __init__(self, places: Places | None = None) -> None:
+    def __init__(self, places: Places | None = None, pace: Pace | None = None) -> None:
         self.places = places or Places()
-        self.backlog = Backlog(self.places)
+        self.pace = pace or Pace()
+        self.backlog = Backlog(self.places, self.pace)
         self.begun: list[str] = []
         self.go = asyncio.Event()
 
@@ -31,6 +33,7 @@ class Desk:
     async def _note(self, text: str) -> None:
         self.begun.append(text)
         await self.go.wait()
+        self.pace.written()
 
     async def _write(self, entry: Entry, note: Note) -> None:
         assert entry.busy
@@ -126,3 +129,17 @@ async def test_who_acts_goes_first_and_a_note_waits_until_its_turn_without_holdi
             assert (desk.begun, entry.busy) == ([], False)
         await turns()
         assert desk.begun == ["one"]
+
+
+async def test_notes_that_are_in_the_way_are_written_few_at_a_time() -> None:
+    pace = Pace()
+    pace.slow_down()
+    desk = Desk(pace=pace)
+    desk.go.set()
+    async with desk.working():
+        for number in range(7):
+            desk.put(an_entry(str(number)))
+        await turns()
+        assert len(desk.begun) == OF_A_NAMESPACE
+        while len(desk.begun) < 7:
+            await asyncio.sleep(0.01)

@@ -350,6 +350,12 @@ async def test_a_partial_answer_of_each_server_proves_nothing(
         (lambda c: None, TryAgain, "reset", ""),
         (http(error("bad_data", "1:5: parse error"), "400 Bad Request"), GiveUp, "bad_query", "parse error"),
         (http(error("execution", "many-to-many"), "422 Unprocessable Entity"), GiveUp, "bad_query", "many-to-many"),
+        (
+            http(error("execution", "expanding series: context deadline exceeded"), "422 Unprocessable Entity"),
+            TryAgain,
+            "timeout",
+            "deadline exceeded",
+        ),
         (http(error("timeout", "query timed out"), "503 Service Unavailable"), TryAgain, "timeout", "timed out"),
         (http("x" * 5000, "500 Internal Server Error", "text/plain"), TryAgain, "status_500", "HTTP 500"),
         (http("busy", "503 Service Unavailable", "text/plain"), TryAgain, "status_503", "busy"),

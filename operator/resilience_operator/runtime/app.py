@@ -39,6 +39,7 @@ from resilience_operator.runtime.metrics import (
     expect_breakers,
     tell_breaker,
 )
+from resilience_operator.runtime.pace import Pace
 from resilience_operator.runtime.places import Places
 from resilience_operator.runtime.plugged import Plugged, plug_in
 from resilience_operator.runtime.reconcile import Reconciler
@@ -83,16 +84,20 @@ class App:
         self._store = PolicyStore(dry_run=config.dry_run, sources=plugged.book, crowds=crowds)
         self._targets = Targets(kube, config.namespaces, self._target_changed)
         self._zones = Zones(kube, watch=config.watches_nodes, on_change=self._zones_changed)
+        pace = Pace()
         self._recorder = Recorder(
-            kube, refresh=config.refresh_seconds, writes_per_second=config.refresh_writes_per_second
+            kube,
+            refresh=config.refresh_seconds,
+            writes_per_second=config.refresh_writes_per_second,
+            pace=pace,
         )
         self._announcer = Announcer(kube)
         self._cleanup = Cleanup(kube, self._store, self._targets, dry_run=config.dry_run)
         self._notifiers = plugged.notifiers
         self._errands = Errands(plugged.actions, self._errand_done)
-        self._scheduler = Scheduler(Beats(crowds))
+        self._scheduler = Scheduler(Beats(crowds), on_missed=pace.slow_down)
         places = Places()
-        self._backlog = backlog = Backlog(places)
+        self._backlog = backlog = Backlog(places, pace)
         turns = Turns(
             scheduler=self._scheduler,
             places=places,

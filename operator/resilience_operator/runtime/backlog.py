@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 
 from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.pace import Pace
 from resilience_operator.runtime.places import Places, Rank
 
 AT_ONCE = 4
@@ -28,10 +29,11 @@ Write = Callable[[Entry, Note], Awaitable[None]]
 
 
 class Backlog:
-    """Notes that wait, only the newest of each policy. The namespaces take turns."""
+    """Notes that wait, only the newest of each policy. The namespaces take turns. pace: whether to write."""
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, pace: Pace | None = None) -> None:
         self._places = places
+        self._pace = pace or Pace()
         self._waiting: dict[str, dict[str, tuple[Entry, Note]]] = {}
         self._placing: Counter[str] = Counter()
         self._under_way: Counter[str] = Counter()
@@ -58,7 +60,9 @@ class Backlog:
                 self._changed.clear()
                 self._begin(write)
                 changed = asyncio.create_task(self._changed.wait())
-                await asyncio.wait((changed, stopped), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    (changed, stopped), timeout=self._pace.wait or None, return_when=asyncio.FIRST_COMPLETED
+                )
                 changed.cancel()
         finally:
             stopped.cancel()
@@ -67,7 +71,7 @@ class Backlog:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _begin(self, write: Write) -> None:
-        while len(self._tasks) < AT_ONCE:
+        while len(self._tasks) < AT_ONCE and not self._pace.wait:
             namespace = next(filter(self._has_work, self._waiting), None)
             if namespace is None:
                 return

@@ -38,7 +38,8 @@ class Entry:
     gist: of the last decision, when it was written and nothing had to be done. steady: where that one was at rest;
     without a gist it is still to be written.
     refusal: why it was not evaluated, when that was written last.
-    evaluating: the number of the batch in which it is being evaluated, or 0. busy: it has its turn, or is written down.
+    evaluating: the number of the batch in which it is being evaluated, or 0. began: when that one, or the last one,
+    began (monotonic seconds). busy: it has its turn, or is written down.
     shared: no query is asked on its account alone, so that its beat is that of all who share the answers.
     behind: (kind, name, resourceVersion) of what the last actions wrote: until the watch shows it, what is in
     memory of the target is older than what the operator did, and nothing is decided on it.
@@ -78,6 +79,7 @@ class Entry:
     behind_lists: int = 0
     pause: Pause | None = None
     evaluating: int = 0
+    began: float = 0.0
     busy: bool = False
     deleted: bool = False
     phase: float = 0.0

@@ -34,7 +34,8 @@ CALL_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 EVALUATIONS_SKIPPED = Counter(
-    "resilience_evaluations_skipped_total", "Evaluations that were due while the last one was still under way."
+    "resilience_evaluations_skipped_total",
+    "Evaluations that were missed, since the last one took longer than an interval.",
 )
 ACTIONS = Counter("resilience_actions_total", "Commands, by what became of them.", ["action", "result"])
 for _verb in Verb:

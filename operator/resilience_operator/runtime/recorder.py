@@ -19,6 +19,7 @@ from resilience_operator.resilience import Deadline
 from resilience_operator.runtime.budget import Budget
 from resilience_operator.runtime.entry import Entry, headline, packed
 from resilience_operator.runtime.metrics import STATUS_WRITES
+from resilience_operator.runtime.pace import Pace
 from resilience_operator.status.render import Rendered, essence_of
 
 
@@ -26,11 +27,12 @@ class Recorder:
     """Writes what evaluations come to.
 
     refresh: the least seconds between two writes of a policy's values that are only shown. writes_per_second: of such
-    writes, by all policies together. 0 of either: never.
+    writes, by all policies together. 0 of either: never. pace: is told of each write.
     """
 
-    def __init__(self, kube: Kube, *, refresh: float, writes_per_second: float) -> None:
+    def __init__(self, kube: Kube, *, refresh: float, writes_per_second: float, pace: Pace | None = None) -> None:
         self._kube = kube
+        self._pace = pace or Pace()
         self._refresh = refresh
         self._budget = Budget(writes_per_second if refresh else 0.0, time.monotonic)
         self._written: dict[str, float] = {}
@@ -84,6 +86,7 @@ class Recorder:
                 resource_version=entry.resource_version,
             )
             STATUS_WRITES.labels(why).inc()
+            self._pace.written()
             entry.resource_version = str(written["metadata"]["resourceVersion"])
             entry.raw_status = packed(written.get("status") or {})
         self._is_written(entry, rendered, essence, now if why == "refresh" else self._own_turn(entry, now))

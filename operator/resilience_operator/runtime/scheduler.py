@@ -1,7 +1,8 @@
 """When each policy is evaluated: one heap, phased by the policies' beats, in batches.
 
 What is due together is handed on together, so that policies which read the same signals share the questions. A policy
-that is still being evaluated when it is due again is not queued twice: its next turn comes after it is done.
+that is still being evaluated when it is due again is not queued twice: its next turn comes after it is done, and what
+it missed is counted.
 """
 
 from __future__ import annotations
@@ -34,10 +35,15 @@ Evaluate = Callable[[Sequence[Entry], bool], Awaitable[None]]
 
 
 class Scheduler:
-    """Evaluates entries when they are due. Times are those of the event loop's clock, seconds."""
+    """Evaluates entries when they are due. Times are those of the event loop's clock, seconds.
 
-    def __init__(self, beats: Beats) -> None:
+    on_missed: called when an evaluation took so long that the next one was missed, where no query of an author's
+    choosing can be why.
+    """
+
+    def __init__(self, beats: Beats, on_missed: Callable[[], None] = lambda: None) -> None:
         self._beats = beats
+        self._on_missed = on_missed
         self._heap: list[tuple[float, int, Entry]] = []
         self._planned: set[str] = set()
         self._due: dict[str, float] = {}
@@ -105,9 +111,8 @@ class Scheduler:
                 continue
             del self._due[entry.uid]
             if entry.evaluating:
-                EVALUATIONS_SKIPPED.inc()
                 continue
-            entry.evaluating = number
+            entry.evaluating, entry.began = number, now
             EVALUATION_LAG.observe(max(0.0, now - due))
             groups.setdefault((self._beats.group(entry), entry.uid in self._planned), []).append(entry)
         return [(batch, planned) for (_, planned), batch in groups.items()]
@@ -117,7 +122,11 @@ class Scheduler:
         entry.evaluating = 0
         if entry.deleted:
             return
-        self._last[entry.uid] = _now()
+        self._last[entry.uid] = now = _now()
+        if missed := (now - entry.began) // entry.interval:
+            EVALUATIONS_SKIPPED.inc(missed)
+            if entry.shared:
+                self._on_missed()
         due = self._due.get(entry.uid)
         if due is None:
             self.next_turn(entry, None)

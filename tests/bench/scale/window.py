@@ -48,7 +48,7 @@ class Window:
     def missed(self) -> float:
         """Evaluations that were due and did not happen; a window's edges may cut one in half."""
         due = self.policies * (self.seconds / self.interval - 1)
-        return self.skipped + max(0.0, due - self.evaluations)
+        return max(self.skipped, due - self.evaluations)
 
 
 async def measure(stage: Stage, seconds: float, interval: float, policies: int, peer: int | None = None) -> Window:
