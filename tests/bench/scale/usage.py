@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,11 +36,12 @@ def of(pids: Iterable[int]) -> Usage:
 
 
 def machine() -> str:
-    """What this machine is, in a few words."""
+    """What this machine is, and what runs Python here, in a few words."""
     names = (
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()
         if "model name" in line
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores ({next(names, 'unknown')}), {memory:.0f} GiB"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{os.cpu_count()} cores ({next(names, 'unknown')}), {memory:.0f} GiB, {python}"
