@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import cProfile
-import gc
 import json
 import pstats
 import random
@@ -224,7 +223,7 @@ async def measure(policies: int, rounds: int, profile: str | None) -> tuple[list
     reconciler, backlog, store, writes, source = await put_together(policies)
     entries: Sequence[Entry] = tuple(store)
     costs: list[float] = []
-    gc.set_threshold(heap.YOUNG, 20, 20)
+    heap.expect_many()
     profiler = cProfile.Profile()
     stop = asyncio.Event()
     writing = asyncio.create_task(backlog.run(reconciler.write, stop))

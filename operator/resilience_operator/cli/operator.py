@@ -92,6 +92,7 @@ def run(
     Exit codes: 0 stopped as told, 1 failed, 2 the configuration or the call is wrong.
     """
     from resilience_operator.runtime.app import run as run_app
+    from resilience_operator.runtime.heap import expect_many
 
     flags = {
         "kubeconfig": kubeconfig,
@@ -108,6 +109,7 @@ def run(
     }
     loaded = _load(flags, config)
     set_up(loaded.log_format, loaded.log_level)
+    expect_many()
     try:
         with asyncio.Runner(loop_factory=loop_that_counts) as runner:
             runner.run(run_app(loaded))

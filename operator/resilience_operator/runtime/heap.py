@@ -22,6 +22,11 @@ AGAIN_EVERY = 1800.0
 with ten thousand policies."""
 
 
+def expect_many() -> None:
+    """Look through objects less often, from the start on: what a start makes stays, and is not to be found again."""
+    gc.set_threshold(YOUNG, 20, 20)
+
+
 def set_aside() -> None:
     """Look through the whole heap once, and leave what is left out of all collections to come."""
     gc.unfreeze()
@@ -31,7 +36,6 @@ def set_aside() -> None:
 
 async def keep_set_aside() -> None:
     """Do so for as long as this is not cancelled."""
-    gc.set_threshold(YOUNG, 20, 20)
     await asyncio.sleep(FIRST_AFTER)
     while True:
         set_aside()
