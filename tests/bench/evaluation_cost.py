@@ -36,6 +36,7 @@ from resilience_operator.runtime.backlog import Backlog
 from resilience_operator.runtime.beats import Beats
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.errands import Errands
+from resilience_operator.runtime.pace import Pace
 from resilience_operator.runtime.places import Places
 from resilience_operator.runtime.reconcile import Reconciler
 from resilience_operator.runtime.recorder import Recorder
@@ -175,12 +176,13 @@ async def put_together(policies: int) -> tuple[Reconciler, Backlog, PolicyStore,
         targets._workloads["Deployment"]._accept(deployment(n))
         targets._revisions[REPLICA_SETS]._accept(replica_set(n))
     assert targets._workloads["Deployment"].resource is DEPLOYMENTS
-    scheduler = Scheduler(Beats(Crowds()))
-    recorder = Recorder(kube, refresh=0, writes_per_second=0)
+    pace = Pace()
+    scheduler = Scheduler(Beats(Crowds()), pace.slow_down)
+    recorder = Recorder(kube, refresh=0, writes_per_second=0, pace=pace)
     announcer, errands = Announcer(kube), Errands(Actions(), lambda _: None)
     leadership, tracing = Everything(), Tracing()
     places = Places()
-    backlog = Backlog(places)
+    backlog = Backlog(places, pace)
     turns = Turns(
         scheduler=scheduler,
         places=places,

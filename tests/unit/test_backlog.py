@@ -141,5 +141,6 @@ async def test_notes_that_are_in_the_way_are_written_few_at_a_time() -> None:
             desk.put(an_entry(str(number)))
         await turns()
         assert len(desk.begun) == OF_A_NAMESPACE
-        while len(desk.begun) < 7:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(30):
+            while len(desk.begun) < 7:
+                await asyncio.sleep(0.01)

@@ -29,11 +29,11 @@ Write = Callable[[Entry, Note], Awaitable[None]]
 
 
 class Backlog:
-    """Notes that wait, only the newest of each policy. The namespaces take turns. pace: whether to write."""
+    """Notes that wait, only the newest of each policy. The namespaces take turns. pace: when to write the next."""
 
-    def __init__(self, places: Places, pace: Pace | None = None) -> None:
+    def __init__(self, places: Places, pace: Pace) -> None:
         self._places = places
-        self._pace = pace or Pace()
+        self._pace = pace
         self._waiting: dict[str, dict[str, tuple[Entry, Note]]] = {}
         self._placing: Counter[str] = Counter()
         self._under_way: Counter[str] = Counter()

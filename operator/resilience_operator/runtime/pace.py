@@ -58,5 +58,5 @@ class Pace:
         self._rate, self._slowed = max(SLOWEST, min(self._rate_at(now), seen) / 2), now
 
     def _rate_at(self, now: float) -> float:
-        rate = self._rate + RISE * (now - self._slowed) if self._slowed > -math.inf else math.inf
+        rate = self._rate + RISE * (now - self._slowed)
         return rate if rate < FREE else math.inf

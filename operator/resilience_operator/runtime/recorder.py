@@ -30,9 +30,9 @@ class Recorder:
     writes, by all policies together. 0 of either: never. pace: is told of each write.
     """
 
-    def __init__(self, kube: Kube, *, refresh: float, writes_per_second: float, pace: Pace | None = None) -> None:
+    def __init__(self, kube: Kube, *, refresh: float, writes_per_second: float, pace: Pace) -> None:
         self._kube = kube
-        self._pace = pace or Pace()
+        self._pace = pace
         self._refresh = refresh
         self._budget = Budget(writes_per_second if refresh else 0.0, time.monotonic)
         self._written: dict[str, float] = {}

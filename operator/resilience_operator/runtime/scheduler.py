@@ -41,7 +41,7 @@ class Scheduler:
     choosing can be why.
     """
 
-    def __init__(self, beats: Beats, on_missed: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, beats: Beats, on_missed: Callable[[], None]) -> None:
         self._beats = beats
         self._on_missed = on_missed
         self._heap: list[tuple[float, int, Entry]] = []

@@ -36,12 +36,12 @@ def of_response(status: int, headers: Mapping[str, str], body: bytes, dependency
     kind, text = _told(body)
     if kind == "execution" and text.endswith("context deadline exceeded"):
         kind = "timeout"  # in the storage: Prometheus tells it so, as HTTP 422
-    if status in (400, 422) and kind and kind != "timeout":
-        return GiveUp(f"{kind}: {text}", dependency=dependency, reason="bad_query", status=status, detail=kind)
     if kind == "timeout":
         return TryAgain(
             f"the query took too long: {text}", dependency=dependency, reason="timeout", status=status, detail=kind
         )
+    if status in (400, 422) and kind:
+        return GiveUp(f"{kind}: {text}", dependency=dependency, reason="bad_query", status=status, detail=kind)
     return from_status(
         status,
         dependency=dependency,
