@@ -14,5 +14,5 @@ async def observed(collector: Collector, requests: Sequence[SignalRequest], **ho
     """One observation for each request, once all are there."""
     found: dict[int, list[Observation]] = {}
     async for portion in collector.collect([requests], **how):
-        found.update(portion)
+        found |= {number: findings.observations() for number, findings in portion}
     return found[0]

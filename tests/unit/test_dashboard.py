@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from resilience_operator.decision.decide import decide
 from resilience_operator.decision.memory import Memory, Verdict
-from resilience_operator.decision.observation import Measured, Observation
+from resilience_operator.decision.observation import Measured
 from resilience_operator.decision.policy import Mode
 from resilience_operator.runtime.dashboard.fleet import PAGE, Fleet, Search
 from resilience_operator.runtime.dashboard.routes import STATIC
@@ -167,7 +167,7 @@ def test_an_evaluation_that_only_found_other_values_is_a_point_like_any_other() 
     quick = track_of(decision(0.0, cpu=0.4))
     names = [s.name for s in STEADY.signals]
     for n in range(1, 20):
-        quick.again(T0 + 5.0 * n, {name: Observation(T0 + 5.0 * n, Measured(0.4 + n / 100)) for name in names})
+        quick.again(T0 + 5.0 * n, dict.fromkeys(names, Measured(0.4 + n / 100)))
     assert quick.points() == whole.points()
     assert quick.newest == whole.newest
     unknown = track_of(decision(0.0, cpu=None))

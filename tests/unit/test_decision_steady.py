@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import pytest
@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from resilience_operator.decision.commands import Outcome, Result
 from resilience_operator.decision.decide import Decision, decide
+from resilience_operator.decision.limits import Number, limits_of, within
 from resilience_operator.decision.memory import Memory
 from resilience_operator.decision.observation import Measured, Observation
-from resilience_operator.decision.policy import Mode, Policy
+from resilience_operator.decision.policy import Condition, Mode, Policy, Signal
 from resilience_operator.decision.remember import remember
 from resilience_operator.decision.steady import Steady, gist, steady_after
 from resilience_operator.decision.target import Revision, TargetState
@@ -46,8 +47,17 @@ STORIES = st.lists(
 CALM = TargetState("Deployment", "ns", "t", "u", "1", 3, 3, True, "a", (Revision("a", "t-a", 1, T0 - 1e6, 3, 3),))
 
 
+def bare(found: Mapping[str, Observation]) -> dict[str, Number]:
+    """What of observations is a number and nothing else."""
+    return {
+        name: Number(o.at, o.measured.value, o.measured.samples)
+        for name, o in found.items()
+        if o.measured is not None and o.multiple is None
+    }
+
+
 def told(policy: Policy, story: Sequence[Step]) -> int:
-    """Tell a story to both paths. Returns how often the fast one served."""
+    """Tell a story to all paths. Returns how often the fast one served."""
     memory, now, served = Memory(), T0, 0
     target: TargetState | None = None
     found: dict[str, Observation] = {}
@@ -60,7 +70,9 @@ def told(policy: Policy, story: Sequence[Step]) -> int:
             continue
         fresh = {name: o._replace(at=now + o.at) for name, o in found.items()}
         decision = decide(policy, fresh, target, memory, now)
-        if rest is not None and rest.holds(policy, fresh, target, memory, now):
+        holds = rest is not None and rest.holds(policy, fresh, target, memory, now)
+        assert holds or rest is None or not rest.holds_within(policy, bare(fresh), target, memory, now)
+        if holds:
             served += 1
             assert decision.memory == memory
             assert decision.commands == ()
@@ -135,3 +147,63 @@ def test_not_for_another_target_or_another_policy() -> None:
     assert not rest.holds(replace(POLICY), asked, CALM, decision.memory, T0 + 15)
     assert not rest.holds(POLICY, asked, CALM, replace(decision.memory), T0 + 15)
     assert not rest.holds(POLICY, asked, CALM, decision.memory, T0 - 15)
+
+
+def at_rest(target: TargetState = CALM) -> Steady:
+    decision = decide(POLICY, observed(T0), target, Memory(), T0)
+    rest = steady_after(
+        decide(POLICY, observed(T0), target, decision.memory, T0), observed(T0), target, decision.memory
+    )
+    assert rest is not None
+    return rest
+
+
+@pytest.mark.parametrize(
+    ("found", "serves"),
+    [
+        (observed(15.0), True),
+        (observed(15.0, cpu=0.7), True),
+        (observed(15.0, cpu=0.7000001), False),
+        (observed(15.0, cpu=float("nan")), False),
+        (observed(15.0, cpu=float("-inf")), False),
+        (observed(15.0, errors=300.0), False),
+        ({**observed(15.0), "error-rate": Observation(15.0, Measured(0.0, 1.0, 0.0))}, False),
+        ({**observed(15.0), "error-rate": Observation(15.0, Measured(0.0, float("nan"), 0.0))}, False),
+        ({**observed(15.0), "cpu": Observation(-1000.0, Measured(0.4))}, False),
+        ({**observed(15.0), "error-rate": Observation.unknown(15.0, "NoTraffic", "")}, False),
+        ({}, False),
+    ],
+)
+def test_numbers_serve_as_long_as_all_are_within_their_limits(found: dict[str, Observation], serves: bool) -> None:
+    rest = at_rest()
+    fresh = {name: o._replace(at=T0 + o.at) for name, o in found.items()}
+    assert rest.holds_within(POLICY, bare(fresh), CALM, rest.memory, T0 + 15) is serves
+    assert rest.holds(POLICY, fresh, CALM, rest.memory, T0 + 15) is serves
+
+
+def test_numbers_do_not_serve_a_release_that_is_watched_or_a_target_without_traffic() -> None:
+    assert at_rest(replace(CALM, revisions=(Revision("a", "t-a", 1, T0, 3, 3),))).limits is None
+    idle = {**observed(T0), "error-rate": Observation.unknown(T0, "NoTraffic", "")}
+    memory = at_rest().memory
+    decision = decide(POLICY, idle, CALM, memory, T0 + 15)
+    again = decide(POLICY, idle, CALM, decision.memory, T0 + 15)
+    rest = steady_after(again, idle, CALM, decision.memory)
+    assert rest is not None and rest.limits is None
+
+
+def test_numbers_do_not_serve_what_the_nodes_tell() -> None:
+    zones = Signal("lost-zones", metered=False)
+    assert limits_of(replace(POLICY, signals={**POLICY.signals, "lost-zones": zones})) is None
+
+
+def test_the_strictest_condition_of_a_signal_counts_on_either_side() -> None:
+    rule = POLICY.rules[0]
+    conditions = (
+        Condition("cpu", 0.9), Condition("cpu", 0.8), Condition("cpu", 0.1, above=False),
+        Condition("cpu", 0.2, above=False),
+    )  # fmt: skip
+    policy = replace(POLICY, rules=(replace(rule, conditions=conditions),), signals={"cpu": Signal("cpu")})
+    limits = limits_of(policy)
+    assert limits is not None
+    served = [within(limits, {"cpu": Number(T0, value, None)}, T0) for value in (0.19, 0.2, 0.5, 0.8, 0.81)]
+    assert served == [False, True, True, True, False]

@@ -273,9 +273,9 @@ async def test_nobody_waits_for_an_answer_to_others() -> None:
     ]
     order: list[int] = []
     async for portion in found.collect(asked, now=NOW, deadline=Deadline.after(60)):
-        for number, observations in portion:
+        for number, findings in portion:
             order.append(number)
-            assert [o.measured.value for o in observations if o.measured] == [
+            assert [o.measured.value for o in findings.observations() if o.measured] == [
                 len(request.signal.query) for request in asked[number]
             ]
         released.set()

@@ -3,7 +3,8 @@
 Nearly every evaluation finds every signal on the same side of its threshold, the same target, and no timer due. Then
 `decide` gives back the memory that it was given, with nothing to do and nothing to tell. `steady_after` knows when a
 decision was such a point of rest, and until when at most; `Steady.holds` compares what was measured since. It judges
-with the very same functions as `decide`, and leaves out all that follows from a judgement.
+with the very same functions as `decide`, and leaves out all that follows from a judgement. Where all was within bounds
+and no release is watched, `Steady.holds_within` need not even judge: it compares numbers with limits.
 
 Only what is at rest is taken: whatever is crossed, paused, rehearsed, under way or about to give pods back is decided
 in full each time. `tests/unit/test_decision_steady.py` holds the two paths together.
@@ -18,11 +19,15 @@ from math import inf
 from resilience_operator.decision import scaling
 from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.evidence import Trial, judge_all, judge_release
+from resilience_operator.decision.limits import Limit, Number, limits_of, within
 from resilience_operator.decision.memory import Memory, Phase, RuleMemory
 from resilience_operator.decision.observation import Observation, views
 from resilience_operator.decision.policy import Policy
 from resilience_operator.decision.target import TargetState
 from resilience_operator.decision.verdicts import PATIENCE
+
+_WITHIN_BOUNDS = ("WithinBounds", False, False)
+"""What `_judgements` tells of a condition that is not crossed."""
 
 ROUNDING = 0.01
 """Seconds before a timer is due from which it is decided in full: sums of moments are rounded."""
@@ -33,6 +38,7 @@ class Steady:
     """A decision at rest: what it was made from, and what its judgements were.
 
     since, until: between these moments (seconds since the epoch) no timer is due. until may be infinite.
+    limits: where every condition was within its bounds, and it is enough that every number still is.
     """
 
     policy: Policy
@@ -41,6 +47,15 @@ class Steady:
     judgements: tuple[object, ...]
     since: float
     until: float
+    limits: tuple[Limit, ...] | None
+
+    def holds_within(
+        self, policy: Policy, numbers: Mapping[str, Number], target: TargetState, memory: Memory, now: float
+    ) -> bool:
+        """Whether it holds, as far as bare numbers can tell: if so, `holds` says the same of their observations."""
+        return (
+            self.limits is not None and self._applies(policy, target, memory, now) and within(self.limits, numbers, now)
+        )
 
     def holds(
         self,
@@ -52,11 +67,17 @@ class Steady:
     ) -> bool:
         """Whether `decide` would come to the same: this very memory, no command, no notice, the same verdicts."""
         return (
+            self._applies(policy, target, memory, now)
+            and _judgements(policy, observations, memory, now) == self.judgements
+        )
+
+    def _applies(self, policy: Policy, target: TargetState, memory: Memory, now: float) -> bool:
+        """Whether it is about these, and no timer is due."""
+        return (
             policy is self.policy
             and memory is self.memory
             and self.since <= now < self.until - ROUNDING
             and (target is self.target or target == self.target)
-            and _judgements(policy, observations, memory, now) == self.judgements
         )
 
 
@@ -79,7 +100,8 @@ def steady_after(
     judgements = _judgements(policy, observations, before, decision.at)
     if judgements is None:
         return None
-    return Steady(policy, target, before, judgements, decision.at, until)
+    all_within = release.phase is Phase.STABLE and judgements == _WITHIN_BOUNDS * (len(judgements) // 3)
+    return Steady(policy, target, before, judgements, decision.at, until, limits_of(policy) if all_within else None)
 
 
 def gist(decision: Decision) -> tuple[object, ...]:

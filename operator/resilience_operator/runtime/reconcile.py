@@ -28,16 +28,18 @@ from resilience_operator.runtime.scheduler import Scheduler
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.targets import Targets
 from resilience_operator.runtime.tracing import Tracing
+from resilience_operator.runtime.track import Values
 from resilience_operator.runtime.turns import Turns
 from resilience_operator.runtime.zones import Zones
 from resilience_operator.signals.collect import Collector
+from resilience_operator.signals.findings import Findings
 from resilience_operator.signals.model import SignalRequest
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_Observed = tuple[Entry, TargetState, dict[str, Observation]]
+_Found = tuple[Entry, TargetState, Findings]
 
 COLLECT_TIME = 7.0
 """Seconds that metric sources have to answer, at most."""
@@ -128,20 +130,21 @@ class Reconciler:
                     async for portion in collected:
                         await self._hand_out(portion, group)
 
-    async def _hand_out(self, portion: Iterator[_Observed], group: asyncio.TaskGroup) -> None:
+    async def _hand_out(self, portion: Iterator[_Found], group: asyncio.TaskGroup) -> None:
         """Those for whom something changed begin their turns; then the others pass, who are in no hurry."""
-        unchanged: list[_Observed] = []
-        for number, (entry, target, observations) in enumerate(portion, 1):
-            if self._unchanged(entry, target, observations):
-                unchanged.append((entry, target, observations))
+        unchanged: list[tuple[Entry, TargetState, Findings, Values]] = []
+        for number, (entry, target, findings) in enumerate(portion, 1):
+            values = self._same(entry, target, findings)
+            if values is not None:
+                unchanged.append((entry, target, findings, values))
             elif self._is_free(entry):
+                observations = self._observations(entry, findings)
                 group.create_task(self._guarded(entry, self._turns.take(entry, target, observations)))
             if number % _BATCH == 0:
                 await asyncio.sleep(0)
-        for number, (entry, target, observations) in enumerate(unchanged, 1):
-            self._pass(entry, target, observations)
-            if number % _BATCH == 0:
-                await asyncio.sleep(0)
+        for first in range(0, len(unchanged), _BATCH):
+            _EVALUATED.inc(sum([self._pass(*one) for one in unchanged[first : first + _BATCH]]))
+            await asyncio.sleep(0)
 
     async def write(self, entry: Entry, note: Note) -> None:
         """Write a policy's note down. Never raises but for cancellation."""
@@ -157,30 +160,41 @@ class Reconciler:
         entry.busy = True
         return True
 
-    def _unchanged(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> bool:
-        """Whether deciding would come to nothing new, and there is nothing to tell or to refresh."""
-        return (
-            entry.steady is not None
-            and entry.policy is not None
-            and not self._errands.waits(entry.uid)
-            and not self._announcer.waits(entry.uid)
-            and not self._recorder.refresh_due(entry)
-            and entry.steady.holds(entry.policy, observations, target, entry.memory, self._clock())
-        )
+    def _same(self, entry: Entry, target: TargetState, findings: Findings) -> Values | None:
+        """What was measured, where deciding would come to nothing new, and there is nothing to tell or to refresh."""
+        steady, policy = entry.steady, entry.policy
+        if (
+            steady is None
+            or policy is None
+            or self._errands.waits(entry.uid)
+            or self._announcer.waits(entry.uid)
+            or self._recorder.refresh_due(entry)
+        ):
+            return None
+        now = self._clock()
+        if steady.limits is not None:
+            numbers = findings.numbers()
+            if numbers is not None and steady.holds_within(policy, numbers, target, entry.memory, now):
+                return numbers
+        observations = self._observations(entry, findings)
+        if steady.holds(policy, observations, target, entry.memory, now):
+            return {name: o.measured for name, o in observations.items() if o.measured is not None}
+        return None
 
-    def _pass(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> None:
-        """Let one pass that is as it was, even where that is still to be written."""
-        if entry.deleted or entry.steady is None:  # since it was looked at
+    def _pass(self, entry: Entry, target: TargetState, findings: Findings, values: Values) -> bool:
+        """Let one pass that is as it was, even where that is still to be written. False if it changed since."""
+        if entry.deleted or entry.steady is None:
             self._scheduler.done(entry)
-            return
+            return False
         now = self._clock()
         if entry.track is not None:
-            entry.track.again(now, observations)
+            entry.track.again(now, values)
         self._scheduler.next_turn(entry, entry.steady.until - now)
         self._scheduler.done(entry)
-        _EVALUATED.inc()
         if entry.gist is None:
+            observations = self._observations(entry, findings)
             self._backlog.put(entry, partial(self._turns.write_up, entry, target, observations))
+        return True
 
     def expect(self, entry: Entry) -> None:
         """Tell the collector what a policy will ask for, so that shared questions cover it from the first."""
@@ -235,8 +249,8 @@ class Reconciler:
 
     async def _collect(
         self, ready: Sequence[tuple[Entry, TargetState]], deadline: Deadline, planned: bool
-    ) -> AsyncGenerator[Iterator[_Observed], None]:
-        """What is observed, of those together whose answers are there."""
+    ) -> AsyncGenerator[Iterator[_Found], None]:
+        """What is found, of those together whose answers are there."""
         if not ready:
             return
         for entry, target in ready:
@@ -257,12 +271,12 @@ class Reconciler:
             with self._tracing.span("collect"):
                 portion = await anext(portions, None)
             while portion is not None:
-                yield (self._observed(*ready[number], measured) for number, measured in portion)
+                yield ((*ready[number], findings) for number, findings in portion)
                 portion = await anext(portions, None)
 
-    def _observed(self, entry: Entry, target: TargetState, measured: Sequence[Observation]) -> _Observed:
-        observations = dict(zip((signal.name for signal in entry.signals), measured, strict=True))
-        return entry, target, observations | self._lost_zones(entry)
+    def _observations(self, entry: Entry, findings: Findings) -> dict[str, Observation]:
+        observations = dict(zip((signal.name for signal in entry.signals), findings.observations(), strict=True))
+        return observations | self._lost_zones(entry)
 
     def _lost_zones(self, entry: Entry) -> dict[str, Observation]:
         """What the nodes tell, which no metric source is asked for."""

@@ -12,8 +12,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from resilience_operator.decision.decide import Decision
+from resilience_operator.decision.limits import Number
 from resilience_operator.decision.memory import Phase, Verdict
-from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.observation import Measured
 from resilience_operator.decision.policy import Mode
 from resilience_operator.decision.target import TargetState
 
@@ -27,6 +28,9 @@ MOST = 300
 """Points of one policy, however much changes."""
 
 MOST_MARKS = 40
+
+Values = Mapping[str, Measured | Number]
+"""Signal → what was measured of it."""
 
 _FIRST_VALUE = 4
 """Of the numbers behind a point's moment, the first that is a signal's value."""
@@ -105,16 +109,19 @@ class Track:
         self._push(at, packed)
         self._mark(at, target.revision, decision.policy.generation)
 
-    def again(self, at: float, observations: Mapping[str, Observation]) -> None:
-        """Take in an evaluation that found other values at most: the last point was of the same target and verdicts."""
+    def again(self, at: float, values: Values) -> None:
+        """Take in an evaluation that found other values at most: the last point was of the same target and verdicts.
+
+        values: of the signals that were measured.
+        """
         if not self._packed:
             return
         _, *same = self._form.unpack_from(self._packed, len(self._packed) - self._form.size)
         for number, name in enumerate(self.names):
             place = _FIRST_VALUE + 2 * number
-            measured = observations[name].measured if name in observations else None
-            if measured is not None and not math.isnan(same[place]):
-                same[place] = _packable(measured.value)
+            found = values.get(name)
+            if found is not None and not math.isnan(same[place]):
+                same[place] = _packable(found.value)
         self._push(at, self._form.pack(at, *same))
 
     def _push(self, at: float, packed: bytes) -> None:

@@ -1,22 +1,22 @@
-"""From a batch of signal requests to one observation each: asks what is planned, and joins the replies."""
+"""From a batch of signal requests to what is found of each: asks what is planned, and hands the replies on."""
 
 from __future__ import annotations
 
 import time
-from collections import ChainMap
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 
 from resilience_operator.decision.observation import Observation
 from resilience_operator.resilience.deadline import Clock, Deadline
 from resilience_operator.resilience.retry import Retry
-from resilience_operator.signals import join, reasons
+from resilience_operator.signals import reasons
 from resilience_operator.signals.asking import Desk, Question, Reply
 from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.crowds import Crowds
+from resilience_operator.signals.findings import Findings
 from resilience_operator.signals.model import SignalRequest
-from resilience_operator.signals.planning import ALL_PARTS, Group, Groups, Plan, Planner, broken
-from resilience_operator.signals.presets import Families, Quantile, Quotient, Ratio, load_families
+from resilience_operator.signals.planning import ALL_PARTS, Group, Groups, Planner
+from resilience_operator.signals.presets import Families, load_families
 from resilience_operator.signals.registry import Sources
 
 _DEFAULT_SKEW_SECONDS = 60.0
@@ -52,9 +52,9 @@ class Collector:
         deadline: Deadline,
         max_age: float = 0.0,
         shared_age: float = 0.0,
-    ) -> AsyncGenerator[Iterator[tuple[int, list[Observation]]], None]:
-        """One observation for each request of each policy, when all of its replies are there: its number in `asked`,
-        and they. Those that are ready together come together. Never raises for a source.
+    ) -> AsyncGenerator[Iterator[tuple[int, Findings]], None]:
+        """What is found of each policy, when all of its replies are there, with its number in `asked`. Those that are
+        ready together come together. Never raises for a source.
 
         now: seconds since the epoch. deadline: when there must be an observation, if need be an unknown one.
         max_age: an answer asked for at most this many seconds ago is good enough. shared_age: the same, if it is more,
@@ -78,7 +78,7 @@ class Collector:
                 ready = [
                     n for n, one in waiting.items() if not unanswered or not any(id(p[1]) in unanswered for p in one)
                 ]
-                yield ((n, [_observe(p, now) for p in waiting.pop(n)]) for n in ready)
+                yield ((n, Findings(waiting.pop(n), now)) for n in ready)
 
     def _fault(self, question: Question, reply: Reply, now: float, started: float) -> tuple[str, str] | None:
         """Why a reply serves nobody: a reason and a sentence."""
@@ -110,30 +110,3 @@ class Collector:
                 group.answers.update(reply.value or {})
             else:
                 group.answers[part] = reply.value
-
-
-def _observe(plan: Plan | Observation, now: float) -> Observation:
-    """Join the replies to one target."""
-    if isinstance(plan, Observation):
-        return plan
-    target, group = plan
-    if group.fault is not None:
-        return target.unknown(now, *group.fault)
-    try:
-        return _joined(target, group)
-    except Exception as error:
-        return broken(str(target), now, error)
-
-
-def _joined(target: join.Target, group: Group) -> Observation:
-    at, answers = group.at, group.answers
-    match group.preset:
-        case Ratio():
-            return join.ratio(target, at, answers["events"], answers["samples"])
-        case Quotient() as preset:
-            return join.quotient(target, at, preset, answers["numerator"], answers["denominator"])
-        case Quantile() as preset:
-            buckets = ChainMap(*(found for part, found in answers.items() if part.startswith("buckets/")))
-            return join.quantiles(target, at, preset, answers["value"], answers["samples"], buckets)
-        case None:
-            return join.custom(target, at, answers["value"], answers.get("samples"))

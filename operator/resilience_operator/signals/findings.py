@@ -1,0 +1,114 @@
+"""What the answers tell of one policy's signals: as observations, or as bare numbers where nothing else is to be told.
+
+Nearly every evaluation finds one revision with traffic and finite numbers. To make an observation of each of them would
+be most of the work of letting a policy pass that is as it was.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from math import inf, isfinite
+from typing import Any
+
+from resilience_operator.decision.limits import Number
+from resilience_operator.decision.observation import Observation
+from resilience_operator.signals import join
+from resilience_operator.signals.digest import Key
+from resilience_operator.signals.planning import Group, Plan, broken
+from resilience_operator.signals.presets import Quantile, Quotient, Ratio
+
+
+class Findings:
+    """Of one policy, once the groups of its plans are answered. now: seconds since the epoch."""
+
+    __slots__ = ("_now", "_plans")
+
+    def __init__(self, plans: Sequence[Plan | Observation], now: float) -> None:
+        self._plans, self._now = plans, now
+
+    def observations(self) -> list[Observation]:
+        """One for each request, in their order. Whatever is wrong with one is that one's alone."""
+        return [_observe(plan, self._now) for plan in self._plans]
+
+    def numbers(self) -> dict[str, Number] | None:
+        """Signal → what `observations` would tell as measured; None where they would tell anything else."""
+        found: dict[str, Number] = {}
+        for plan in self._plans:
+            if isinstance(plan, Observation):
+                return None
+            target, group = plan
+            of = _NUMBER.get(type(group.preset))
+            if of is None or group.fault is not None or len(target.parts) != 1:
+                return None
+            try:
+                number = of(group, target.parts[0][0], group.preset)
+            except Exception:  # told as an observation of that one
+                return None
+            if number is None:
+                return None
+            found[target.request.signal.name] = number
+        return found
+
+
+def _of_quotient(group: Group, key: Key, preset: Quotient) -> Number | None:
+    upper, lower = group.answers["numerator"].get(key), group.answers["denominator"].get(key)
+    if upper is None or not lower:
+        return None
+    value = upper / lower
+    return _a_number((group.at, value, None)) if isfinite(value) else None
+
+
+def _of_ratio(group: Group, key: Key, preset: Ratio) -> Number | None:
+    samples = group.answers["samples"].get(key)
+    if samples is None or not 0 < samples < inf:
+        return None
+    value = min(group.answers["events"].get(key, 0.0), samples) / samples
+    return _a_number((group.at, value, samples)) if isfinite(value) else None
+
+
+def _of_quantile(group: Group, key: Key, preset: Quantile) -> Number | None:
+    samples, found = group.answers["samples"].get(key), group.answers["value"].get(key)
+    if samples is None or found is None or not 0 < samples < inf:
+        return None
+    value = found * preset.scale
+    return _a_number((group.at, value, samples)) if isfinite(value) else None
+
+
+_NUMBER: Mapping[type, Callable[[Group, Key, Any], Number | None]] = {
+    Quotient: _of_quotient,
+    Ratio: _of_ratio,
+    Quantile: _of_quantile,
+}
+"""The number of the only part there is: what `join` makes of it where nothing is missing, empty or not finite."""
+
+_a_number: Callable[[tuple[float, float, float | None]], Number] = partial(tuple.__new__, Number)
+"""A Number of its fields, without a call of Python's for each of tens of thousands."""
+
+
+def _observe(plan: Plan | Observation, now: float) -> Observation:
+    """Join the replies to one target."""
+    if isinstance(plan, Observation):
+        return plan
+    target, group = plan
+    if group.fault is not None:
+        return target.unknown(now, *group.fault)
+    try:
+        return _joined(target, group)
+    except Exception as error:
+        return broken(str(target), now, error)
+
+
+def _joined(target: join.Target, group: Group) -> Observation:
+    at, answers = group.at, group.answers
+    match group.preset:
+        case Ratio():
+            return join.ratio(target, at, answers["events"], answers["samples"])
+        case Quotient() as preset:
+            return join.quotient(target, at, preset, answers["numerator"], answers["denominator"])
+        case Quantile() as preset:
+            buckets = ChainMap(*(found for part, found in answers.items() if part.startswith("buckets/")))
+            return join.quantiles(target, at, preset, answers["value"], answers["samples"], buckets)
+        case None:
+            return join.custom(target, at, answers["value"], answers.get("samples"))
