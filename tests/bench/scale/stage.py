@@ -168,7 +168,7 @@ class Stage:
         found = (self.cluster.running(part) for part in (APISERVER, ETCD))
         return of(process.pid for process in found if process is not None)
 
-    async def until_calm(self, patience: float = 300.0) -> None:
+    async def until_calm(self, patience: float = 600.0) -> None:
         """Return when the operator has written no verdict for a while: what follows is a steady state."""
         last: float = -1
         for _ in range(int(patience / 5)):
