@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_Found = tuple[Entry, TargetState, Findings]
+_Answered = tuple[Entry, TargetState, Findings]
 
 COLLECT_TIME = 7.0
 """Seconds that metric sources have to answer, at most."""
@@ -130,7 +130,7 @@ class Reconciler:
                     async for portion in collected:
                         await self._hand_out(portion, group)
 
-    async def _hand_out(self, portion: Iterator[_Found], group: asyncio.TaskGroup) -> None:
+    async def _hand_out(self, portion: Iterator[_Answered], group: asyncio.TaskGroup) -> None:
         """Those for whom something changed begin their turns; then the others pass, who are in no hurry."""
         unchanged: list[tuple[Entry, TargetState, Findings, Values]] = []
         for number, (entry, target, findings) in enumerate(portion, 1):
@@ -249,7 +249,7 @@ class Reconciler:
 
     async def _collect(
         self, ready: Sequence[tuple[Entry, TargetState]], deadline: Deadline, planned: bool
-    ) -> AsyncGenerator[Iterator[_Found], None]:
+    ) -> AsyncGenerator[Iterator[_Answered], None]:
         """What is found, of those together whose answers are there."""
         if not ready:
             return

@@ -44,7 +44,7 @@ class Findings:
                 return None
             try:
                 number = of(group, target.parts[0][0], group.preset)
-            except Exception:  # told as an observation of that one
+            except Exception:  # `observations` tells it of that one alone
                 return None
             if number is None:
                 return None
