@@ -169,10 +169,9 @@ def test_answers_that_end_in_the_middle(world: World, operator: Operator, proxy:
 
 
 def test_watches_that_are_cut_every_two_seconds(world: World, operator: Operator, proxy: Proxy) -> None:
-    # First, so that kopf has begun to watch: cut while it reads which resources there are, it ends the process.
-    settle(world)
     cuts = proxy.add(faults.cut_stream(2.0), where=lambda asked: asked.watch)
     proxy.cut_all()
+    settle(world)
     bad(world)
     world.release("2.0")
     world.until(lambda: world.running() == "1.0" and not world.paused(), "the good template is back")
@@ -214,10 +213,10 @@ def test_an_api_server_that_is_away(world: World, operator: Operator, proxy: Pro
 
 def test_a_watch_that_has_gone_mute_is_not_believed(world: World, operator: Operator, proxy: Proxy) -> None:
     """What was just written and is not seen yet is no person's doing, however long it is not seen."""
-    settle(world, rules=guard({"pauseRollout": {}}, {"rollback": {"after": "20s"}}))
     pause = proxy.add(faults.delay(0), "PATCH", TARGET)
     proxy.add(faults.mute_stream(lambda: pause.used > 0), path="/deployments$", where=lambda asked: asked.watch)
     proxy.cut_all()
+    settle(world, rules=guard({"pauseRollout": {}}, {"rollback": {"after": "20s"}}))
     bad(world)
     world.release("2.0")
     world.until_phase("RolledBack")

@@ -101,12 +101,11 @@ def judge(condition: Condition, signal: Signal, measured: Measured, z: float = C
     if not isfinite(value):
         return Judgement(None, "NotANumber", f"{signal.name} is {value}, which is no measurement")
     # Written so that a count which is no number is too few.
-    if samples is not None and not samples >= max(signal.min_samples, 1.0):
+    if samples is not None and not samples >= signal.least_samples:
         return Judgement(
             None,
             "TooFewSamples",
-            f"{signal.name}: {samples:.0f} requests in {signal.window:.0f} s, "
-            f"{max(signal.min_samples, 1.0):.0f} are needed",
+            f"{signal.name}: {samples:.0f} requests in {signal.window:.0f} s, {signal.least_samples:.0f} are needed",
             value,
         )
     over = value > condition.threshold if condition.above else value < condition.threshold
@@ -196,7 +195,7 @@ def _others(condition: Condition, signal: Signal, observation: Observation, tria
     split = observation.by_revision.items()
     parts = [m for name, m in split if name != trial.revision and name not in trial.quarantined]
     old = _merge([m for m in parts if isfinite(m.value)], condition.above)
-    if old is None or (old.samples is not None and not old.samples >= max(signal.min_samples, 1.0)):
+    if old is None or (old.samples is not None and not old.samples >= signal.least_samples):
         return None
     return old
 
@@ -227,7 +226,7 @@ def _since_began(signal: Signal, at: float, trial: Trial, old: Measured) -> Meas
     if not 0 < left < 1:
         return None
     samples = old.samples - before.samples * left
-    if samples < max(signal.min_samples, 1.0):
+    if samples < signal.least_samples:
         return None
     events = min(samples, max(0.0, old.events - before.events * left))
     return Measured(events / samples, samples, events)

@@ -63,5 +63,5 @@ def _limits(
                 high = min(high, condition.threshold)
             elif condition.signal == name:
                 low = max(low, condition.threshold)
-        found.append(Limit(name, low, high, max(signal.min_samples, 1.0), max(signal.window, patience)))
+        found.append(Limit(name, low, high, signal.least_samples, signal.oldest(patience)))
     return tuple(found)

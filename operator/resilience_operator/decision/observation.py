@@ -71,7 +71,7 @@ def views(policy: Policy, observations: Mapping[str, Observation], now: float, p
         seen = observations.get(name)
         if seen is None:
             seen = Observation.unknown(now, "NotObserved", f"{name} was not asked for")
-        elif now - seen.at > max(signal.window, patience):
+        elif now - seen.at > signal.oldest(patience):
             message = f"{name}: the newest sample is {format_duration(now - seen.at)} old"
             seen = Observation.unknown(seen.at, "Stale", message)
         found[name] = View(signal, seen)

@@ -26,8 +26,8 @@ from resilience_operator.decision.policy import Policy
 from resilience_operator.decision.target import TargetState
 from resilience_operator.decision.verdicts import PATIENCE
 
-_WITHIN_BOUNDS = ("WithinBounds", False, False)
-"""What `_judgements` tells of a condition that is not crossed."""
+_WITHIN_BOUNDS = {"WithinBounds", False}
+"""All that `_judgements` tells where no condition is crossed and none is unknown."""
 
 ROUNDING = 0.01
 """Seconds before a timer is due from which it is decided in full: sums of moments are rounded."""
@@ -100,7 +100,7 @@ def steady_after(
     judgements = _judgements(policy, observations, before, decision.at)
     if judgements is None:
         return None
-    all_within = release.phase is Phase.STABLE and judgements == _WITHIN_BOUNDS * (len(judgements) // 3)
+    all_within = release.phase is Phase.STABLE and _WITHIN_BOUNDS.issuperset(judgements)
     return Steady(policy, target, before, judgements, decision.at, until, limits_of(policy) if all_within else None)
 
 

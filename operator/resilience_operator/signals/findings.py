@@ -23,14 +23,17 @@ from resilience_operator.signals.presets import Quantile, Quotient, Ratio
 class Findings:
     """Of one policy, once the groups of its plans are answered. now: seconds since the epoch."""
 
-    __slots__ = ("_now", "_plans")
+    __slots__ = ("_now", "_observations", "_plans")
 
     def __init__(self, plans: Sequence[Plan | Observation], now: float) -> None:
         self._plans, self._now = plans, now
+        self._observations: list[Observation] | None = None
 
     def observations(self) -> list[Observation]:
-        """One for each request, in their order. Whatever is wrong with one is that one's alone."""
-        return [_observe(plan, self._now) for plan in self._plans]
+        """One for each request, in their order, made once. Whatever is wrong with one is that one's alone."""
+        if self._observations is None:
+            self._observations = [_observe(plan, self._now) for plan in self._plans]
+        return self._observations
 
     def numbers(self) -> dict[str, Number] | None:
         """Signal → what `observations` would tell as measured; None where they would tell anything else."""
