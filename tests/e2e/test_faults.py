@@ -39,9 +39,16 @@ def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[Proxy]:
 
 @pytest.fixture
 def operator(new_operator: Callable[..., Operator], proxy: Proxy, operator_identity: Path, tmp_path: Path) -> Operator:
-    """A running operator that reaches the API server through the proxy alone."""
+    """A running operator that reaches the API server through the proxy alone, and watches already.
+
+    Cut before, while kopf reads which resources there are, the process ends (docs/adr/0003-kopf-embedded.md).
+    """
     kubeconfig = kubeconfig_through(proxy, operator_identity, tmp_path)
-    return new_operator(kubeconfig=kubeconfig, environment={"RESILIENCE_RELIST_SECONDS": "10"}).start()
+    watch = proxy.add(faults.delay(0), path="/resiliencepolicies$", where=lambda asked: asked.watch)
+    found = new_operator(kubeconfig=kubeconfig, environment={"RESILIENCE_RELIST_SECONDS": "10"}).start()
+    eventually(lambda: watch.used > 0, "kopf watches the policies")
+    proxy.remove(watch)
+    return found
 
 
 def calm(world: World) -> None:
