@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,17 +11,33 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.support.install import ROOT
 from tests.support.waiting import eventually
 
+_PORTS = range(11_000, 25_000)
+"""Of no cluster of the tests, and below those that Linux gives to connections that go out: one of them could take a
+port between its choice and its use."""
+
 
 def free_port() -> int:
     """A port of loopback that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    chance = random.SystemRandom()
+    while True:
+        with socket.socket() as sock, suppress(OSError):
+            sock.bind(("127.0.0.1", port := chance.choice(_PORTS)))
+            return port
+
+
+def total(page: str, name: str, **labels: str) -> float:
+    """The sum of a metric's series that carry these labels, on a page of /metrics."""
+    found = 0.0
+    for line in page.splitlines():
+        if line.startswith((f"{name} ", f"{name}{{")) and all(f'{k}="{v}"' in line for k, v in labels.items()):
+            found += float(line.rsplit(" ", 1)[1])
+    return found
 
 
 class Operator:
@@ -74,11 +91,7 @@ class Operator:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's series that carry these labels."""
-        total = 0.0
-        for line in self.get("/metrics")[1].splitlines():
-            if line.startswith((f"{name} ", f"{name}{{")) and all(f'{k}="{v}"' in line for k, v in labels.items()):
-                total += float(line.rsplit(" ", 1)[1])
-        return total
+        return total(self.get("/metrics")[1], name, **labels)
 
     def kill(self) -> None:
         """SIGKILL: no chance to tidy up."""
