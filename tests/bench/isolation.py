@@ -69,7 +69,7 @@ class Part:
 async def measure(stage: Stage, policies: int, members: list[Member]) -> Part:
     """Let members' loads jump, one after the other."""
     before = await stage.page()
-    reactions = await one_by_one(stage, members, pause=1.0)
+    reactions = await one_by_one(stage, members, INTERVAL)
     after = await stage.page()
     lags = before.buckets(LAG), after.buckets(LAG)
     return Part(

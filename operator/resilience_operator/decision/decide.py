@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from resilience_operator.api.spec import Mode
 from resilience_operator.decision import errands, judging, lifecycle, scaling
@@ -20,7 +21,7 @@ from resilience_operator.decision.memory import (
 )
 from resilience_operator.decision.observation import Observation, views
 from resilience_operator.decision.overlay import in_earnest, overlay, still_holds
-from resilience_operator.decision.policy import Policy, Rule, Signal
+from resilience_operator.decision.policy import Policy, Rule
 from resilience_operator.decision.report import RuleReport, SignalReport, signal_reports, tell, with_notes
 from resilience_operator.decision.target import TargetState
 from resilience_operator.decision.trial import convicted, measured_from, share, suppress, turned_by, unjudged
@@ -92,10 +93,9 @@ def decide(
     accused: set[str] = set()
     for rule in policy.rules:
         before = _before(memory, rule, same_release=same)
-        readings = read(rule, before.timers, lambda c: judge_all(c, *signals[c.signal]), now, patience)
+        readings = read(rule, before.timers, signals, judge_all, now, patience)
         verdict = verdict_of(rule, readings)
         breach = breach_since(before.breach, verdict, readings, now)
-        sentence = tell(rule, readings, policy.signals)
         base = scaling.base_of(before, breach, readings, seen)
         timers = tuple([r.timer for r in readings])
         # The same object when nothing changed, which is nearly always.
@@ -105,13 +105,8 @@ def decide(
         blame: Verdict | None = None
         if rule.guards_release and watched:
             turned = turned_by(release, rule)
-            against = read(
-                rule,
-                before.blame,
-                lambda c, ok=turned: judge_release(c, *signals[c.signal], trial, ok_before=ok),  # type: ignore[misc]
-                now,
-                patience,
-            )
+            on_trial = partial(judge_release, trial=trial, ok_before=turned)
+            against = read(rule, before.blame, signals, on_trial, now, patience)
             blame = verdict_of(rule, against)
             guilty = breach_since(before.guilty, blame, against, now)
             release = share(release, rule, verdict, against)
@@ -129,7 +124,7 @@ def decide(
                     rule,
                     blame,
                     guilty,
-                    tell(rule, against, policy.signals),
+                    tell(rule, against),
                     ok_since=max(r.timer.since for r in against) if blame is Verdict.OK else None,
                     unknown_since=_unknown_since(against) if blame is Verdict.UNKNOWN else None,
                 )
@@ -138,12 +133,12 @@ def decide(
             after = replace(after, blame=(), guilty=None)
         rules[rule.name] = after
         if rule.scale_up is not None:
-            demands.append(scaling.Demand(rule, rule.scale_up, verdict, readings, sentence, base=base))
+            demands.append(scaling.Demand(rule, rule.scale_up, verdict, readings, base=base))
         if rule.plugins:
-            calls += errands.calls(policy, rule, after, sentence, rehearsed=policy.mode is Mode.DRY_RUN)
+            calls += errands.calls(policy, rule, after, tell(rule, readings), rehearsed=policy.mode is Mode.DRY_RUN)
         if rule.alert and breach is not None:
-            notices.append(Notice(f"alert/{rule.name}", "Alert", f"{rule.name}: {sentence}", warning=True))
-        reports.append(RuleReport(rule, verdict, readings, sentence, blame))
+            notices.append(Notice(f"alert/{rule.name}", "Alert", f"{rule.name}: {tell(rule, readings)}", warning=True))
+        reports.append(RuleReport(rule, verdict, readings, blame))
 
     release = lifecycle.bake(
         release,
@@ -164,7 +159,7 @@ def decide(
         notices.append(left_alone)
     if trial.revision is not None:
         demands = [suppress(d, signals, trial, accused) for d in demands]
-    metrics_gone = _metrics_gone(memory.metrics_gone, reports, policy.signals, now)
+    metrics_gone = _metrics_gone(memory.metrics_gone, reports, now)
     sized = scaling.plan(policy, hands, seen, demands, rules, release, metrics_gone, now, notices)
 
     commands = (*judged.commands, *((sized.command,) if sized.command is not None else ()), *calls)
@@ -190,7 +185,7 @@ def decide(
         commands=commands,
         notices=fresh,
         rules=tuple(with_notes(reports, sized.notes)),
-        signals=signal_reports(reports, policy.signals),
+        signals=signal_reports(reports),
         wake=_next_wake(policy, rules, release, (judged.wake, sized.wake), now),
         active=active,
     )
@@ -237,14 +232,12 @@ def _told(before: frozenset[str], active: Mapping[str, Notice], release: Release
     return before if told == before else frozenset(told)
 
 
-def _metrics_gone(
-    before: float | None, reports: list[RuleReport], signals: Mapping[str, Signal], now: float
-) -> float | None:
+def _metrics_gone(before: float | None, reports: list[RuleReport], now: float) -> float | None:
     """Since when every rule that scales (every rule at all, where none does) has been without a measurement.
 
     What the API server tells is no measurement: it is there when the metrics are gone.
     """
-    measured = [(r, x) for r in reports for x in r.readings if signals[x.condition.signal].metered]
+    measured = [(r, x) for r in reports for x in r.readings if x.signal.metered]
     asked = [(r, x) for r, x in measured if r.rule.scale_up is not None] or measured
     if not asked or any(reading.judgement.value is not None for _, reading in asked):
         return None

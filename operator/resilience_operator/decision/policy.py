@@ -140,7 +140,10 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One ResiliencePolicy. min_replicas is None where the author left it to the replicas first found."""
+    """One ResiliencePolicy. min_replicas is None where the author left it to the replicas first found.
+
+    window: the longest look-back of its signals, seconds.
+    """
 
     uid: str
     namespace: str
@@ -155,8 +158,7 @@ class Policy:
     scale_down: ScaleDown = ScaleDown()
     release: Release = Release()
     fallback: Fallback = Fallback()
+    window: float = field(init=False, repr=False, compare=False, default=0.0)
 
-    @property
-    def window(self) -> float:
-        """The longest look-back of its signals, seconds."""
-        return max((s.window for s in self.signals.values()), default=0.0)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "window", max((s.window for s in self.signals.values()), default=0.0))

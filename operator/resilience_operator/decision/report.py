@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.memory import Verdict
-from resilience_operator.decision.policy import Condition, Rule, Signal
+from resilience_operator.decision.policy import Condition, Rule
 from resilience_operator.decision.verdicts import Reading
 
 
@@ -19,7 +19,6 @@ class RuleReport:
     rule: Rule
     verdict: Verdict
     readings: tuple[Reading, ...]
-    sentence: str
     blame: Verdict | None = None
     note: str = ""
 
@@ -27,6 +26,11 @@ class RuleReport:
     def since(self) -> float:
         """When the last of its conditions became what it is, seconds since the epoch."""
         return max(r.timer.since for r in self.readings)
+
+    @property
+    def sentence(self) -> str:
+        """Its numbers."""
+        return tell(self.rule, self.readings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,16 +46,13 @@ class SignalReport:
     message: str
 
 
-def tell(rule: Rule, readings: tuple[Reading, ...], signals: Mapping[str, Signal]) -> str:
+def tell(rule: Rule, readings: Sequence[Reading]) -> str:
     """One sentence with the numbers: `cpu is 85% (above 70% for 2m)`."""
-    if len(readings) == 1:
-        return _tell_one(readings[0], signals[readings[0].condition.signal].unit)
-    joint = " or " if rule.any_of else " and "
-    return joint.join(_tell_one(r, signals[r.condition.signal].unit) for r in readings)
+    return (" or " if rule.any_of else " and ").join(map(_tell_one, readings))
 
 
-def _tell_one(reading: Reading, unit: str) -> str:
-    condition, judgement = reading.condition, reading.judgement
+def _tell_one(reading: Reading) -> str:
+    condition, judgement, unit = reading.condition, reading.judgement, reading.signal.unit
     bound, hold = _bound(condition, unit)
     if judgement.value is None or judgement.crossed is None:
         return judgement.message or f"{condition.signal} is unknown ({judgement.reason})"
@@ -78,7 +79,7 @@ def with_notes(reports: Sequence[RuleReport], notes: Mapping[str, str]) -> Seque
 _STRENGTH = {Verdict.BREACH: 3, Verdict.UNKNOWN: 2, Verdict.PENDING: 1, Verdict.OK: 0}
 
 
-def signal_reports(reports: Sequence[RuleReport], signals: Mapping[str, Signal]) -> tuple[SignalReport, ...]:
+def signal_reports(reports: Sequence[RuleReport]) -> tuple[SignalReport, ...]:
     """Each signal with the strongest verdict that rests on it."""
     best: dict[str, Reading] = {}
     for report in reports:
@@ -86,15 +87,17 @@ def signal_reports(reports: Sequence[RuleReport], signals: Mapping[str, Signal])
             name = reading.condition.signal
             if name not in best or _STRENGTH[reading.timer.verdict] > _STRENGTH[best[name].timer.verdict]:
                 best[name] = reading
-    return tuple(
-        SignalReport(
-            name,
-            signals[name].unit,
-            r.judgement.value,
-            r.timer.verdict,
-            r.timer.since,
-            r.judgement.reason,
-            r.judgement.message,
-        )
-        for name, r in best.items()
+    return tuple([_signal_report(reading) for reading in best.values()])
+
+
+def _signal_report(reading: Reading) -> SignalReport:
+    signal, judgement, timer = reading.signal, reading.judgement, reading.timer
+    return SignalReport(
+        signal.name,
+        signal.unit,
+        judgement.value,
+        timer.verdict,
+        timer.since,
+        judgement.reason,
+        judgement.message,
     )

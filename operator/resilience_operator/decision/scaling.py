@@ -16,6 +16,7 @@ from resilience_operator.decision.commands import Command, Notice, Verb
 from resilience_operator.decision.memory import Phase, ReleaseMemory, RuleMemory, ScalingMemory, Verdict
 from resilience_operator.decision.people import manager_name
 from resilience_operator.decision.policy import Policy, Rule, ScaleUp
+from resilience_operator.decision.report import tell
 from resilience_operator.decision.target import MANAGER, TargetState
 from resilience_operator.decision.verdicts import Reading
 
@@ -36,7 +37,7 @@ that rises slowly is followed by steps up and down in turn (`tests/bench/scaling
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """One rule that may scale: its verdict, its readings, and the sentence that tells its numbers.
+    """One rule that may scale: its verdict and its readings.
 
     suppressed: the release is to blame for the breach, so it is no reason to scale.
     base: replicas when the breach began, for a signal that tells how many times as many are needed.
@@ -46,9 +47,13 @@ class Demand:
     scale_up: ScaleUp
     verdict: Verdict
     readings: Sequence[Reading]
-    sentence: str
     suppressed: bool = False
     base: int | None = None
+
+    @property
+    def sentence(self) -> str:
+        """Its numbers."""
+        return tell(self.rule, self.readings)
 
 
 @dataclass(frozen=True, slots=True)

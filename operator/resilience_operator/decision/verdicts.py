@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from resilience_operator.decision.evidence import Judgement
 from resilience_operator.decision.memory import Timer, Verdict
-from resilience_operator.decision.policy import Condition, Rule
+from resilience_operator.decision.observation import Observation, View
+from resilience_operator.decision.policy import Condition, Rule, Signal
 
 PATIENCE = 3.0
 """Intervals that Unknown may last before it ends a Pending or a Breach."""
@@ -15,9 +16,10 @@ PATIENCE = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One condition now: its judgement, and its timer after it."""
+    """One condition on its signal now: its judgement, and its timer after it."""
 
     condition: Condition
+    signal: Signal
     judgement: Judgement
     timer: Timer
 
@@ -42,8 +44,10 @@ def advance(timer: Timer, judgement: Judgement, hold: float, now: float, patienc
         verdict = Verdict.BREACH if now - since_crossed >= hold else Verdict.PENDING
     else:
         verdict = Verdict.OK
-    after = Timer(verdict, timer.since if verdict is timer.verdict else now, since_crossed, unknown, last)
-    return timer if after == timer else after
+    same = verdict is timer.verdict
+    if same and since_crossed == timer.crossed and unknown == timer.unknown and last is timer.last:
+        return timer
+    return Timer(verdict, timer.since if same else now, since_crossed, unknown, last)
 
 
 def last_known(timer: Timer, since: float) -> Verdict:
@@ -54,16 +58,19 @@ def last_known(timer: Timer, since: float) -> Verdict:
 def read(
     rule: Rule,
     timers: Sequence[Timer],
-    judged: Callable[[Condition], Judgement],
+    views: Mapping[str, View],
+    judged: Callable[[Condition, Signal, Observation], Judgement],
     now: float,
     patience: float,
 ) -> tuple[Reading, ...]:
     """All conditions of a rule now. `timers` may be shorter than the conditions when the rule has grown."""
     readings = []
     for index, condition in enumerate(rule.conditions):
-        judgement = judged(condition)
+        signal, observation = views[condition.signal]
+        judgement = judged(condition, signal, observation)
         timer = timers[index] if index < len(timers) else Timer(since=now)
-        readings.append(Reading(condition, judgement, advance(timer, judgement, condition.hold, now, patience)))
+        timer = advance(timer, judgement, condition.hold, now, patience)
+        readings.append(Reading(condition, signal, judgement, timer))
     return tuple(readings)
 
 

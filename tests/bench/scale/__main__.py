@@ -1,7 +1,7 @@
 """`python -m tests.bench.scale [--policies N] [--parts cpu,latency]`: see the package for what is measured.
 
-The whole takes about forty minutes for 10,000 policies; its result goes into docs/performance.md. Fewer policies, or
-some of the parts, are printed only. PEER_PID names another process to sample meanwhile, such as a peer's.
+The whole takes about three quarters of an hour for 10,000 policies; its result goes into docs/performance.md. Fewer
+policies, or some of the parts, are printed only. PEER_PID names another process to sample meanwhile, such as a peer's.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--parts", default=",".join(PARTS), metavar="P,…", help="some of: %(default)s")
     made.add_argument("--window", type=float, default=60.0, help="seconds of a measurement (default: %(default)g)")
     made.add_argument("--soak", type=float, default=600.0, help="the same, at the main interval (default: %(default)g)")
-    made.add_argument("--steps", type=int, default=100, help="policies that cross, one by one (default: %(default)s)")
+    made.add_argument("--steps", type=int, default=200, help="policies that cross, one by one (default: %(default)s)")
     made.add_argument("--crossing", type=int, default=500, help="that cross at once (default: %(default)s)")
     made.add_argument("--asking", type=int, default=500, help="with queries of their own (default: %(default)s)")
     made.add_argument("--scrape", type=float, default=1.0, help="seconds between two scrapes (default: %(default)g)")

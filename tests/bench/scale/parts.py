@@ -161,7 +161,7 @@ class Experiment:
         plan = self._plan
         await self._running(plan.policies)
         say(f"{plan.steps} policies of {plan.policies} cross, one by one, at {interval:g} s …")
-        found = await reaction.one_by_one(self._stage, self._sample.take(plan.steps), 1.0)
+        found = await reaction.one_by_one(self._stage, self._sample.take(plan.steps), interval)
         self.results.reactions[interval] = found
         say(f"  p50 {found.quantile(0.5):.2f} s, p99 {found.quantile(0.99):.2f} s, {found.missing} never")
 

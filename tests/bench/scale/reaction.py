@@ -45,9 +45,23 @@ class Sample:
         return taken
 
 
-async def one_by_one(stage: Stage, members: list[Member], pause: float) -> Reactions:
-    """Let one after the other cross its threshold, at times that follow no beat; calm again once it was scaled."""
-    chance = random.Random(len(members))
+def stride(interval: float, least: float = 0.75) -> float:
+    """Seconds between two steps, `least` or more, with which they fall evenly over intervals of 2 s and more.
+
+    When in its interval a step falls is most of a reaction's time; left to chance, the median of a hundred steps at 5 s
+    would be good to a quarter of a second. Strides of a golden section, or of a power of it, leave no part of an
+    interval out (Knuth, The Art of Computer Programming, volume 3, section 6.4, theorem S).
+    """
+    golden = (math.sqrt(5) - 1) / 2
+    found = interval
+    while found * golden >= least:
+        found *= golden
+    return found
+
+
+async def one_by_one(stage: Stage, members: list[Member], interval: float) -> Reactions:
+    """Let one after the other cross its threshold, evenly over the interval; calm again once it was scaled."""
+    between = stride(interval)
     steps: dict[int, float] = {}
     calming: set[asyncio.Task[None]] = set()
 
@@ -55,10 +69,11 @@ async def one_by_one(stage: Stage, members: list[Member], pause: float) -> React
         await stage.controller.until_scaled({member.number}, PATIENCE)
         await stage.pace([member], CALM)
 
-    for member in members:
+    began = time.monotonic()
+    for place, member in enumerate(members):
+        await asyncio.sleep(max(0.0, began + place * between - time.monotonic()))
         steps[member.number] = await stage.pace([member], CRAZY)
         calming.add(asyncio.create_task(calm(member)))
-        await asyncio.sleep(chance.uniform(0.5, 1.5) * pause)
     await asyncio.gather(*calming)
     return _reactions(stage, steps)
 
