@@ -356,6 +356,12 @@ async def test_a_partial_answer_of_each_server_proves_nothing(
             "timeout",
             "deadline exceeded",
         ),
+        (
+            http(error("bad_data", 'invalid parameter "query": context deadline exceeded'), "400 Bad Request"),
+            TryAgain,
+            "timeout",
+            "deadline exceeded",
+        ),
         (http(error("timeout", "query timed out"), "503 Service Unavailable"), TryAgain, "timeout", "timed out"),
         (http("x" * 5000, "500 Internal Server Error", "text/plain"), TryAgain, "status_500", "HTTP 500"),
         (http("busy", "503 Service Unavailable", "text/plain"), TryAgain, "status_503", "busy"),

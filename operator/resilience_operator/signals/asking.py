@@ -1,7 +1,8 @@
 """Asking sources: equal questions once, few at a time, within the deadline, and never an exception.
 
 Policies are evaluated at their own times, spread over the interval; what they ask is often the same. A
-question under way is shared by all who ask it (single flight), an answer by all who accept its age.
+question under way is shared by all who ask it (single flight), an answer by all who accept its age. A policy's own
+query that takes too long time after time is left alone for a while (`heavy`).
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from resilience_operator.api.quantities import format_duration
 from resilience_operator.resilience.deadline import Clock, Deadline
+from resilience_operator.resilience.errors import Expired, TryAgain
 from resilience_operator.resilience.retry import Retry, RetryPolicy
-from resilience_operator.signals import reasons
+from resilience_operator.signals import heavy, reasons
 from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.registry import Sources
 from resilience_operator.signals.source import Answer, MetricSource
@@ -51,13 +54,16 @@ class Reply:
     """What came of a question.
 
     asked: monotonic seconds. at: seconds since the epoch by the source's clock, None when no series came.
-    value: what the digest made, None after a failure.
+    value: what the digest made, None after a failure. late: how many times it was too heavy to be answered since it
+    last was. stands: seconds from `asked` for which, after a failure, it is left alone.
     """
 
     asked: float
     value: Any = None
     at: float | None = None
     failure: Failure | None = None
+    late: int = 0
+    stands: float = 0.0
 
 
 class _Places(NamedTuple):
@@ -154,10 +160,33 @@ class Desk:
             else:
                 at = answer.series[0].at if answer.series else None
                 reply = Reply(asked, question.digest(answer), at)
+        except asyncio.CancelledError:
+            if question.own and deadline.expired:
+                self._replies[question] = self._failed(question, asked, _overdue(question))
+            raise
         except Exception as error:
-            reply = Reply(asked, failure=failure_of(error, question.source))
+            reply = self._failed(question, asked, failure_of(error, question.source))
         self._replies[question] = reply
         return reply
+
+    def _failed(self, question: Question, asked: float, failure: Failure) -> Reply:
+        """The reply after a failure; a query that is too heavy again and again is given a rest."""
+        before = self._replies.get(question)
+        times = before.late if before is not None else 0
+        if not (question.own and failure.reason == reasons.SOURCE_TIMED_OUT and self._answers(question.source)):
+            return Reply(asked, failure=failure, late=times)
+        times += 1
+        rest = heavy.rest(times)
+        if not rest:
+            return Reply(asked, failure=failure, late=times)
+        told = f"{failure.message}: {times} times in a row, so it is not asked again for {format_duration(rest)}"
+        stands = self._clock() - asked + rest
+        return Reply(asked, failure=Failure(failure.reason, told), late=times, stands=stands)
+
+    def _answers(self, source: str) -> bool:
+        """Whether the source has answered somebody of late, so that a time-out speaks of what was asked."""
+        since = self._clock() - heavy.ANSWERED_SECONDS
+        return self._breakers is not None and self._breakers.answered(source, since)
 
     async def _answer(self, question: Question, deadline: Deadline) -> Answer:
         source = self._sources.find(question.source)
@@ -179,7 +208,15 @@ class Desk:
                 attempts += 1
                 if self._breakers is None:
                     return await ask()
-                return await self._breakers.call(question.source, ask, deadline, own=question.own, again=attempts > 1)
+                try:
+                    return await self._breakers.call(
+                        question.source, ask, deadline, own=question.own, again=attempts > 1
+                    )
+                except TryAgain as error:
+                    if question.own and error.reason == "timeout" and self._answers(question.source):
+                        # Too heavy: at once again would be as much once more.
+                        raise Expired(error.message, dependency=error.dependency, reason=error.reason) from None
+                    raise
 
         return await self._retry.call(attempt, deadline=deadline, dependency=f"prometheus/{question.source}")
 
@@ -194,13 +231,16 @@ class Desk:
     def _sweep(self, now: float) -> None:
         if now - self._swept >= _SWEEP_SECONDS:
             self._swept = now
-            self._replies = {q: r for q, r in self._replies.items() if now - r.asked < _KEEP_SECONDS}
+            self._replies = {q: r for q, r in self._replies.items() if now - r.asked < _KEEP_SECONDS + r.stands}
 
 
 def _acceptable(reply: Reply, max_age: float) -> float:
-    return max_age if reply.failure is None else min(max_age, _KEEP_FAILURE_SECONDS)
+    return max_age if reply.failure is None else max(reply.stands, min(max_age, _KEEP_FAILURE_SECONDS))
 
 
 def _late(question: Question, asked: float) -> Reply:
-    source = question.source
-    return Reply(asked, failure=Failure(reasons.SOURCE_TIMED_OUT, f"metric source {source!r} did not answer in time"))
+    return Reply(asked, failure=_overdue(question))
+
+
+def _overdue(question: Question) -> Failure:
+    return Failure(reasons.SOURCE_TIMED_OUT, f"metric source {question.source!r} did not answer in time")

@@ -69,7 +69,8 @@ class Breakers:
         def settle(*, ok: bool, late: bool = False, why: str = "", took: float | None = None) -> None:
             # An answer knows it better: our own work beside it is not the source's slowness.
             took = self._clock() - started if took is None else took
-            heavy = own and (late or took > breaker.settings.slow_call) and self._answers(source, started)
+            slow = late or took > breaker.settings.slow_call
+            heavy = own and slow and self.answered(source, started - ANSWERED_SECONDS)
             if again or heavy:
                 breaker.cancel()
             else:
@@ -92,9 +93,9 @@ class Breakers:
         settle(ok=True, took=answer.seconds)
         return answer
 
-    def _answers(self, source: str, started: float) -> bool:
-        """Whether the source answered anybody of late, so that it does not hang."""
-        return self._answered.get(source, -math.inf) > started - ANSWERED_SECONDS
+    def answered(self, source: str, since: float) -> bool:
+        """Whether the source has answered anybody after `since`, monotonic seconds."""
+        return self._answered.get(source, -math.inf) > since
 
     def _breaker(self, source: str) -> Breaker:
         found = self._breakers.get(source)

@@ -34,8 +34,8 @@ def of_response(status: int, headers: Mapping[str, str], body: bytes, dependency
             status=status,
         )
     kind, text = _told(body)
-    if kind == "execution" and text.endswith("context deadline exceeded"):
-        kind = "timeout"  # in the storage: Prometheus tells it so, as HTTP 422
+    if kind in ("execution", "bad_data") and text.endswith("context deadline exceeded"):
+        kind = "timeout"  # Prometheus tells one in its storage as HTTP 422, and one in its queue as HTTP 400
     if kind == "timeout":
         return TryAgain(
             f"the query took too long: {text}", dependency=dependency, reason="timeout", status=status, detail=kind
