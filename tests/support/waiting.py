@@ -41,11 +41,18 @@ def eventually(
         time.sleep(every)
 
 
-def throughout(look: Callable[[], bool], what: str, *, until: Callable[[], bool], patience: float = PATIENCE) -> None:
-    """`look()` stays true until `until()` is."""
+def throughout(
+    look: Callable[[], bool],
+    what: str,
+    *,
+    until: Callable[[], bool],
+    patience: float = PATIENCE,
+    last: Callable[[], object] = str,
+) -> None:
+    """`look()` stays true until `until()` is. A failure tells `last()`."""
     ends = time.monotonic() + patience
     while not until():
-        assert look(), f"did not stay so: {what}"
+        assert look(), f"did not stay so: {what}. {last()}"
         assert time.monotonic() < ends, f"the end of the watch over «{what}» never came"
         time.sleep(0.1)
-    assert look(), f"did not stay so: {what}"
+    assert look(), f"did not stay so: {what}. {last()}"
