@@ -38,7 +38,7 @@ def test_cpu_over_its_threshold_for_long_enough_adds_two_pods_once(world: World,
     # A rate of real scrapes: some per mille off where a scrape came late.
     told = re.search(r"cpu is ([\d.]+)% \(above 70% for 10s\)", decision["message"])
     assert told, decision["message"]
-    assert abs(float(told[1]) - 85) < 3, decision["message"]
+    assert abs(float(told[1]) - 85) < 1, decision["message"]
     assert decision["dryRun"] is False
     throughout(lambda: world.replicas() == 5, "the cooldown holds", until=after_evaluations(operator, 3))
     assert [e["type"] for e in world.told("ScaledUp")] == ["Normal"]

@@ -172,16 +172,13 @@ class Desk:
     def _failed(self, question: Question, asked: float, failure: Failure) -> Reply:
         """The reply after a failure; a query that is too heavy again and again is given a rest."""
         before = self._replies.get(question)
-        times = before.late if before is not None else 0
-        if not (question.own and failure.reason == reasons.SOURCE_TIMED_OUT and self._answers(question.source)):
-            return Reply(asked, failure=failure, late=times)
-        times += 1
-        rest = heavy.rest(times)
-        if not rest:
-            return Reply(asked, failure=failure, late=times)
-        told = f"{failure.message}: {times} times in a row, so it is not asked again for {format_duration(rest)}"
-        stands = self._clock() - asked + rest
-        return Reply(asked, failure=Failure(failure.reason, told), late=times, stands=stands)
+        late, stands = before.late if before is not None else 0, 0.0
+        if question.own and failure.reason == reasons.SOURCE_TIMED_OUT and self._answers(question.source):
+            late += 1
+            if rest := heavy.rest(late):
+                told = f"{failure.message}: {late} times in a row, so it is not asked again for {format_duration(rest)}"
+                failure, stands = Failure(failure.reason, told), self._clock() - asked + rest
+        return Reply(asked, failure=failure, late=late, stands=stands)
 
     def _answers(self, source: str) -> bool:
         """Whether the source has answered somebody of late, so that a time-out speaks of what was asked."""
