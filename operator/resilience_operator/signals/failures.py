@@ -112,6 +112,8 @@ def _known(cause: BaseException, dependency: str) -> CallError | None:
             return TryAgain("the server closed the connection", dependency=dependency, reason="reset")
         case a.ClientResponseError():
             return wire.bad_answer("the answer is not HTTP", dependency)
+        case a.ServerTimeoutError():
+            return TryAgain("no answer in time", dependency=dependency, reason="timeout")
         case r.RequestException() | a.ClientError():
             return None
         case OSError(errno=int(number)) if number > 0 and not isinstance(cause, ssl.SSLError):
