@@ -394,6 +394,13 @@ async def test_nobody_listens() -> None:
     assert found.reason == "refused"
 
 
+async def test_one_who_says_nothing_is_late(serve: Callable[..., Server]) -> None:
+    """Not unreachable: what is late may be the query's doing, and does not speak against the source."""
+    found = await failure(serve(hang).port, 20, connect_timeout_seconds=5, read_timeout_seconds=0.3)
+    assert isinstance(found, TryAgain)
+    assert (found.reason, found.message) == ("timeout", "no answer in time")
+
+
 async def test_a_name_that_does_not_resolve() -> None:
     found = PrometheusSource(SourceConfig(name="default", url="http://no-such-host.invalid:1"))
     with pytest.raises(TryAgain) as caught:
