@@ -81,7 +81,7 @@ def of_exception(error: Exception, dependency: str) -> CallError:
     for cause in reversed(causes):
         if (known := _known(cause, dependency)) is not None:
             return known
-    if any(isinstance(cause, r.Timeout | u.TimeoutError) for cause in causes):
+    if any(isinstance(cause, a.SocketTimeoutError | r.Timeout | u.TimeoutError) for cause in causes):
         return TryAgain("no answer in time", dependency=dependency, reason="timeout")
     return TryAgain(type(error).__name__, dependency=dependency, reason="network")
 
@@ -112,8 +112,6 @@ def _known(cause: BaseException, dependency: str) -> CallError | None:
             return TryAgain("the server closed the connection", dependency=dependency, reason="reset")
         case a.ClientResponseError():
             return wire.bad_answer("the answer is not HTTP", dependency)
-        case a.ServerTimeoutError():
-            return TryAgain("no answer in time", dependency=dependency, reason="timeout")
         case r.RequestException() | a.ClientError():
             return None
         case OSError(errno=int(number)) if number > 0 and not isinstance(cause, ssl.SSLError):
