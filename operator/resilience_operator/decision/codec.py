@@ -8,6 +8,7 @@ defaults. What cannot be read at all is told, never guessed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import Field
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -22,6 +23,11 @@ class UnreadableMemory(ValueError):  # noqa: N818 - says what is so, like Invali
 
 def _json_name(python_name: str) -> str:
     return to_camel(python_name.rstrip("_"))
+
+
+def stored_name(entry: Field[Any]) -> str:
+    """The key under which a field of the memory is stored."""
+    return str(entry.metadata.get("alias", _json_name(entry.name)))
 
 
 class _Document(BaseModel):

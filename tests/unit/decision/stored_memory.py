@@ -1,0 +1,84 @@
+"""Builds a `Memory` with a value in every field, by reflection, so that no new field can be left out of the tests.
+
+A value depends on where it is stored: on the path of its names in the JSON. Renaming a field in Python changes nothing.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import Field, fields, is_dataclass
+from enum import Enum
+from typing import Any, Union, get_args, get_origin, get_type_hints
+from zlib import crc32
+
+from resilience_operator.decision.codec import stored_name
+
+Path = tuple[str, ...]
+MAP_KEY = "a_name"
+"""The key of every mapping: a name that a person chose."""
+
+
+def filled(kind: Any, wanted: Callable[[Path], bool] = lambda path: True, path: Path = ()) -> Any:
+    """A value of the type `kind` with no field at its default. Fields at a path that is not `wanted` are left out."""
+    if is_dataclass(kind):
+        hints = get_type_hints(kind, include_extras=False)
+        given: dict[str, Any] = {}
+        for entry in fields(kind):
+            at = (*path, stored_name(entry))
+            if entry.init and wanted(at):
+                given[entry.name] = filled(hints[entry.name], wanted, at)
+                if given[entry.name] == entry.default:
+                    raise AssertionError(f"{'.'.join(at)}: the sample is the default, so it proves nothing")
+        return kind(**given)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, types.UnionType):
+        return filled(next(a for a in arguments if a is not type(None)), wanted, path)
+    if origin in (tuple, frozenset):
+        return origin((filled(arguments[0], wanted, (*path, "0")),))
+    if origin is not None and issubclass(origin, Mapping):
+        return {MAP_KEY: filled(arguments[1], wanted, (*path, MAP_KEY))}
+    return _scalar(kind, path)
+
+
+def _scalar(kind: Any, path: Path) -> Any:
+    number = crc32(".".join(path).encode())
+    if kind is bool:
+        return True
+    if kind is int:
+        return 2 + number % 100_000
+    if kind is float:
+        return float(1_000_000 + number % 1_000_000) + 0.25
+    if kind is str or kind is object:
+        # Two names, for the fields that store rule names joined.
+        return f"{path[-1]}-{number:x}, other-{number:x}"
+    if issubclass(kind, Enum):
+        return list(kind)[number % (len(kind) - 1)]
+    raise TypeError(f"no sample of {kind} for {'.'.join(path)}: add one")
+
+
+def paths(document: Any, path: Path = ()) -> set[Path]:
+    """The paths of all keys and list entries of a JSON document."""
+    found: set[Path] = set()
+    entries = (
+        document.items() if isinstance(document, dict) else enumerate(document if isinstance(document, list) else ())
+    )
+    for key, value in entries:
+        at = (*path, str(key))
+        found |= {at} | paths(value, at)
+    return found
+
+
+def every_field(kind: Any) -> dict[str, Field[Any]]:
+    """`Class.field` of every dataclass that `kind` is made of."""
+    found: dict[str, Field[Any]] = {}
+    todo, seen = [kind], set()
+    while todo:
+        now = todo.pop()
+        if not is_dataclass(now):
+            todo += get_args(now)
+        elif now not in seen:
+            seen.add(now)
+            found |= {f"{now.__name__}.{entry.name}": entry for entry in fields(now)}
+            todo += get_type_hints(now).values()
+    return found
