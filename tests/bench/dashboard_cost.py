@@ -17,12 +17,12 @@ from dataclasses import replace
 from time import thread_time
 
 from resilience_operator.decision.decide import decide
-from resilience_operator.decision.memory import Memory
-from resilience_operator.decision.workload import running
+from resilience_operator.decision.model.memory import Memory
 from resilience_operator.runtime.dashboard import fleet as fleets
 from resilience_operator.runtime.dashboard.fleet import Fleet, Search
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.track import Track, tracked
+from resilience_operator.simulation.workload import steady_workload
 from tests.bench.decide_speed import POLICY, observed
 from tests.unit.test_dashboard import accepted, body
 
@@ -33,7 +33,7 @@ BOUND_SAME, BOUND_ALL, BOUND_STRETCH = 50.0, 1000.0, 100.0
 
 def of_points() -> tuple[float, int]:
     """Microseconds a point, and bytes an hour."""
-    target = running(4, "a", 1e9).state(1e9)
+    target = steady_workload(4, "a", 1e9).state(1e9)
     decision = decide(POLICY, observed(1e9), target, Memory(), 1e9)
     decisions = [replace(decision, at=1e9 + 15 * n) for n in range(480)]
     gc.collect()

@@ -16,12 +16,12 @@ from dataclasses import replace
 from time import perf_counter
 
 from resilience_operator.decision.decide import decide
-from resilience_operator.decision.memory import Memory
-from resilience_operator.decision.observation import Measured, Observation
-from resilience_operator.decision.policy import Condition, Policy, Rollback, Rule, ScaleUp, Signal
-from resilience_operator.decision.rehearsal import Step, replay
-from resilience_operator.decision.target import TargetState
-from resilience_operator.decision.workload import running
+from resilience_operator.decision.model.memory import Memory
+from resilience_operator.decision.model.observation import Measured, Observation
+from resilience_operator.decision.model.policy import Condition, Policy, Rollback, Rule, ScaleUp, Signal
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.simulation.engine import Sample, replay
+from resilience_operator.simulation.workload import steady_workload
 
 BOUND_MICROSECONDS = 50.0
 BOUND_WEEK_SECONDS = 10.0
@@ -81,11 +81,11 @@ def microseconds_a_decision(policy: Policy, target: TargetState, *, rounds: int 
 def seconds_a_week(policy: Policy, target: TargetState) -> tuple[float, int]:
     """Replays a week with a busy hour each day: seconds it took, and commands that were rehearsed."""
 
-    def steps() -> Iterator[Step]:
+    def steps() -> Iterator[Sample]:
         for i in range(WEEK_STEPS):
             at = 1e9 + 15 * i
             busy = at % 86400 < 3600
-            yield Step(at, observed(at, cpu=0.85 if busy else 0.4, latency=1.4 if busy else 0.2), target)
+            yield Sample(at, observed(at, cpu=0.85 if busy else 0.4, latency=1.4 if busy else 0.2), target)
 
     begun = perf_counter()
     commands = sum(len(turn.outcomes) for turn in replay(policy, steps()))
@@ -95,7 +95,7 @@ def seconds_a_week(policy: Policy, target: TargetState) -> tuple[float, int]:
 def main() -> int:
     """Prints the figures; 1 when a bound is broken."""
     argparse.ArgumentParser(prog="python -m tests.bench.decide_speed", description=__doc__).parse_args()
-    stable = running(4, "a", 1e9).state(1e9)
+    stable = steady_workload(4, "a", 1e9).state(1e9)
     baking = replace(stable, revisions=tuple(replace(r, created=1e9) for r in stable.revisions))
     gc.disable()
     quiet = microseconds_a_decision(POLICY, stable)

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from resilience_operator.actions.executor import LiveExecutor, RehearsalExecutor
+from resilience_operator.actions.executor import DryRunExecutor, LiveExecutor
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
 from resilience_operator.kube.paths import DEPLOYMENTS, REPLICA_SETS
 from resilience_operator.plugins.actions import Actions
@@ -189,7 +189,7 @@ async def put_together(policies: int) -> tuple[Reconciler, Backlog, PolicyStore,
         places=places,
         backlog=backlog,
         live=LiveExecutor(kube),
-        rehearsal=RehearsalExecutor(),
+        rehearsal=DryRunExecutor(),
         recorder=recorder,
         announcer=announcer,
         errands=errands,

@@ -22,10 +22,10 @@ from dataclasses import dataclass
 from math import exp
 from time import perf_counter
 
-from resilience_operator.decision.evidence import Trial, judge_all, judge_release
-from resilience_operator.decision.memory import Tally
-from resilience_operator.decision.observation import Measured, Observation
-from resilience_operator.decision.policy import Condition, Signal
+from resilience_operator.decision.analysis.evidence import CanaryContext, judge_all, judge_release
+from resilience_operator.decision.model.memory import RequestCounts
+from resilience_operator.decision.model.observation import Measured, Observation
+from resilience_operator.decision.model.policy import Condition, Signal
 
 SIGNAL = Signal("error-rate", window=120.0, min_samples=20.0, unit="ratio")
 CONDITION = Condition("error-rate", 0.01)
@@ -116,7 +116,7 @@ class Window:
         return Measured(self.failures / self.requests, float(self.requests), float(self.failures))
 
 
-def look(at: float, new: Window, old: Window | None, trial: Trial, *, ok_before: bool) -> bool:
+def look(at: float, new: Window, old: Window | None, trial: CanaryContext, *, ok_before: bool) -> bool:
     """Whether the decision holds what is seen against the release."""
     measured = new.measured()
     if measured is None or measured.value <= CONDITION.threshold:
@@ -134,7 +134,9 @@ def release(rng: random.Random, setting: Setting, new_error_rate: float | None =
     new, old = Window(interval), Window(interval)
     for _ in range(round(SIGNAL.window / interval)):
         old.add(rng, rate * interval, setting.base)
-    trial = Trial("new", before={SIGNAL.name: Tally(old.requests, old.failures)} if old.requests else {}, began=0.0)
+    trial = CanaryContext(
+        "new", before={SIGNAL.name: RequestCounts(old.requests, old.failures)} if old.requests else {}, began=0.0
+    )
     everything = old.measured()
     whole = Observation(0.0, everything) if everything else Observation.unknown(0.0, "NoTraffic", "")
     ok_before = judge_all(CONDITION, SIGNAL, whole).crossed is False
@@ -170,7 +172,7 @@ def caught(share: float, interval: float, runs: int, seed: int, *, within: float
         new, old = Window(interval), Window(interval)
         for _ in range(round(SIGNAL.window / interval)):
             old.add(rng, rate * interval, 0.001)
-        trial = Trial("new", before={SIGNAL.name: Tally(old.requests, old.failures)}, began=0.0)
+        trial = CanaryContext("new", before={SIGNAL.name: RequestCounts(old.requests, old.failures)}, began=0.0)
         for i in range(1, round(within / interval) + 1):
             new.add(rng, rate * interval * share, 0.05)
             old.add(rng, rate * interval * (1 - share), 0.001)

@@ -2,7 +2,7 @@
 
     python -m tests.bench.scaling_stability [--hours N] [--seed N]
 
-The policy runs in `simulate`, so `decide` and `remember` are the live loop's. The service: each pod carries 100
+The policy runs in `simulate`, so `decide` and `apply_outcomes` are the live loop's. The service: each pod carries 100
 requests/s at 100 % CPU; CPU is what the load asks of the pods that are ready, averaged over the last minute as
 `rate(…[1m])` does, with 5 % of noise on the load at every look. A pod takes 30 s to be ready.
 
@@ -22,11 +22,11 @@ from dataclasses import dataclass, replace
 from math import pi, sin
 from time import perf_counter
 
-from resilience_operator.decision.commands import Verb
-from resilience_operator.decision.observation import Measured, Observation
-from resilience_operator.decision.policy import Condition, Policy, Rule, ScaleDown, ScaleUp, Signal
-from resilience_operator.decision.rehearsal import simulate
-from resilience_operator.decision.workload import Workload, running
+from resilience_operator.decision.model.commands import Verb
+from resilience_operator.decision.model.observation import Measured, Observation
+from resilience_operator.decision.model.policy import Condition, Policy, Rule, ScaleDown, ScaleUp, Signal
+from resilience_operator.simulation.engine import simulate
+from resilience_operator.simulation.workload import Workload, steady_workload
 
 BOUND_CHANGES = 2.0
 CAPACITY = 100.0
@@ -103,7 +103,7 @@ def run(policy: Policy, load: Load, hours: float, seed: int) -> Figures:
         return workload, {"cpu": Observation(now, Measured(min(1.0, sum(recent) / len(recent))))}
 
     direction, changes, ups, downs = 0, 0, 0, 0
-    workload = running(round(load.low / CAPACITY / 0.6), "a", start)
+    workload = steady_workload(round(load.low / CAPACITY / 0.6), "a", start)
     sizes = [workload.replicas]
     for judged, turn in simulate(policy, workload, scene, start, start + hours * 3600):
         sizes.append(judged.replicas)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from resilience_operator.decision.target import MANAGER, TargetState
+from resilience_operator.decision.model.target import MANAGER, TargetState
 from resilience_operator.kube import events, hpa, mutations, policies
 from resilience_operator.kube.autoscalers import Autoscaler, trim_autoscaler
 from resilience_operator.kube.client import Kube, PatchKind

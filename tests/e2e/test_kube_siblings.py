@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resilience_operator.decision.target import MANAGER, TargetState
+from resilience_operator.decision.model.target import MANAGER, TargetState
 from resilience_operator.kube import mutations
 from resilience_operator.kube.client import Kube, PatchKind
 from resilience_operator.kube.controller_revisions import trim_controller_revision

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.model.observation import Observation
 from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.signals import Collector, Signal, SignalRequest, SourceConfig, Sources
 from resilience_operator.signals.presets import load_families, queries, render

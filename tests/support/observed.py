@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.model.observation import Observation
 from resilience_operator.signals.collect import Collector
 from resilience_operator.signals.model import SignalRequest
 

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from resilience_operator.api.conditions import ConditionStatus
 from resilience_operator.api.status import Condition, DecisionStatus, PolicyStatus
-from resilience_operator.decision.policy import Mode, Policy
+from resilience_operator.decision.model.policy import Mode, Policy
 from resilience_operator.runtime.census import MOST_LISTED, RECENT_SECONDS, Census
 from resilience_operator.runtime.entry import Entry
-from resilience_operator.status.render import Journal
-from tests.unit.decision_builders import policy
+from resilience_operator.status.render import DecisionHistory
+from tests.unit.decision.builders import policy
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -82,5 +82,5 @@ def test_a_rollback_is_listed_for_an_hour() -> None:
         "dry": (decided("rollback", 60, dry_run=True),),
         "none": (decided("scaleUp", 60),),
     }
-    found = series(ROLLED_BACK, *(replace(entry(n), journal=Journal(journal)) for n, journal in cases.items()))
+    found = series(ROLLED_BACK, *(replace(entry(n), journal=DecisionHistory(journal)) for n, journal in cases.items()))
     assert found == {("shop", "recent"): NOW.timestamp() - 60}

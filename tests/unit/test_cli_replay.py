@@ -28,7 +28,7 @@ from resilience_operator.cli.replay.ranges import RangeSource
 from resilience_operator.cli.replay.recording import Recording, Track, Tracks
 from resilience_operator.cli.replay.run import rehearse
 from resilience_operator.cli.story.story import Kind, Story
-from resilience_operator.decision.commands import Verb
+from resilience_operator.decision.model.commands import Verb
 from resilience_operator.resilience import CallError, Deadline
 from resilience_operator.signals.config import SourceConfig
 from tests.bench.replay_speed import server

@@ -16,7 +16,7 @@ from resilience_operator.cli.simulation.run import play, unmet
 from resilience_operator.cli.simulation.scenario import Point, Scenario
 from resilience_operator.cli.simulation.service import Behaviour, Fleet
 from resilience_operator.cli.story.story import Kind, Story
-from resilience_operator.decision.workload import running
+from resilience_operator.simulation.workload import steady_workload
 from tests.unit.cli_support import policy
 
 SCENARIOS = Path(__file__).resolve().parents[2] / "docs" / "scenarios"
@@ -80,7 +80,7 @@ def test_courses(points: list[dict[str, object]], time: float, expected: float |
 def test_a_service_under_load(
     pods: int, rate: float, limit: float, cpu: float, errors: float | None, slow: bool
 ) -> None:
-    workload = running(pods, "v1", 1e9)
+    workload = steady_workload(pods, "v1", 1e9)
     fleet = Fleet(100.0, limit, random.Random(1), {"v1": Behaviour(0.0, 0.1)}, 120.0)
     for number in range(8):
         fleet.serve(workload, rate, 1e9 + 15 * number, 15.0)

@@ -19,14 +19,14 @@ from resilience_operator.cli.kubectl import app
 from resilience_operator.cli.loaded import load
 from resilience_operator.cli.views import history, overview
 from resilience_operator.cli.views.explained import explain, paper
-from resilience_operator.decision.commands import Outcome, Result
-from resilience_operator.decision.observation import Measured, Observation
-from resilience_operator.decision.rehearsal import simulate
-from resilience_operator.decision.target import HorizontalPodAutoscaler, TargetState
-from resilience_operator.decision.workload import Workload, running
+from resilience_operator.decision.model.commands import Outcome, Result
+from resilience_operator.decision.model.observation import Measured, Observation
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
 from resilience_operator.explain.explain import document
-from resilience_operator.status.records import record
-from resilience_operator.status.render import Journal, render
+from resilience_operator.simulation.engine import simulate
+from resilience_operator.simulation.workload import Workload, steady_workload
+from resilience_operator.status.history import history_entry
+from resilience_operator.status.render import DecisionHistory, render
 from tests.unit.cli_support import START, policy
 
 Scene = Callable[[float, Workload], tuple[Workload, dict[str, Observation]]]
@@ -58,12 +58,12 @@ def after(
     """The policy as the operator would have left it after so many seconds, its target, and the time."""
     body = policy(**(spec or {}))
     _, compiled = load(body)
-    journal, end = Journal(), START
-    workload = workload or running(4, "v1", START)
+    journal, end = DecisionHistory(), START
+    workload = workload or steady_workload(4, "v1", START)
     for judged, turn in simulate(compiled, workload, scene, START, START + seconds + 1):
         rehearsed = body["spec"].get("mode") == "DryRun"
         result = Result.REHEARSED if rehearsed else Result.DONE
-        journal = journal.add([record(Outcome(o.command, result), turn.at, "4bf92f35") for o in turn.outcomes])
+        journal = journal.add([history_entry(Outcome(o.command, result), turn.at, "4bf92f35") for o in turn.outcomes])
         rendered = render(turn.decision, judged.state(turn.at), turn.memory, journal, ())
         workload, end = judged, turn.at
         for outcome in turn.outcomes if not rehearsed else ():

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience_operator.decision.decide import decide
-from resilience_operator.decision.memory import Memory, Verdict
-from resilience_operator.decision.observation import Measured
-from resilience_operator.decision.policy import Mode
+from resilience_operator.decision.model.memory import Memory, Verdict
+from resilience_operator.decision.model.observation import Measured
+from resilience_operator.decision.model.policy import Mode
 from resilience_operator.runtime.dashboard.fleet import PAGE, Fleet, Search
 from resilience_operator.runtime.dashboard.routes import STATIC
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.track import MOST, SPACING, SPAN, Mark, Track, tracked
-from tests.unit.decision_builders import T0, policy, target
+from tests.unit.decision.builders import T0, policy, target
 from tests.unit.test_policy_store import SPEC
 
 STEADY = decide(policy(), {}, target(), Memory(), T0)

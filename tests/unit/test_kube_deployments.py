@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from resilience_operator.decision.target import HorizontalPodAutoscaler, TargetState
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
 from resilience_operator.kube.autoscalers import ORIGINAL_MIN, trim_autoscaler
 from resilience_operator.kube.deployments import deployment_state, trim_deployment, trim_replica_set
 from resilience_operator.kube.workloads import bare_template, epoch, number, template_digest, writers_of

@@ -7,8 +7,16 @@ from dataclasses import replace
 import pytest
 
 from resilience_operator.api.pause import BY, REASON, UNTIL, Pause, moment_text, read_pause
-from resilience_operator.decision.memory import Memory, Phase, ReleaseMemory, RuleMemory, ScalingMemory, Timer, Verdict
-from resilience_operator.decision.resting import rest
+from resilience_operator.decision.model.memory import (
+    Memory,
+    Phase,
+    ReleaseMemory,
+    RuleMemory,
+    ScalingMemory,
+    Timer,
+    Verdict,
+)
+from resilience_operator.decision.suspension import freeze_timers
 
 NOON = 1_769_860_800.0  # 2026-01-31T12:00:00Z
 
@@ -59,9 +67,9 @@ def test_what_was_seen_before_a_pause_proves_nothing_after_it() -> None:
         release=ReleaseMemory(Phase.BAKING, since=0.0, revision="b", good="a", ready=15.0),
         told=frozenset({"manual"}),
     )
-    rested = rest(memory, now=40.0)
+    rested = freeze_timers(memory, now=40.0)
     assert rested.rules["cpu"] == RuleMemory(scaled=5.0, of="cpu>0.7")
     assert rested.scaling == ScalingMemory(baseline=3, seen=5, held=4)
     assert rested.release is not None and (rested.release.ready, rested.release.unmeasured) == (15.0, 40.0)
     assert rested.told == memory.told
-    assert rest(rested, now=90.0) is rested
+    assert freeze_timers(rested, now=90.0) is rested

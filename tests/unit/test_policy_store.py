@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
-from resilience_operator.decision.codec import dump_memory
 from resilience_operator.decision.decide import decide
-from resilience_operator.decision.memory import Memory, Verdict
-from resilience_operator.decision.observation import Measured, Observation
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.memory import Memory, Verdict
+from resilience_operator.decision.model.memory_codec import dump_memory
+from resilience_operator.decision.model.observation import Measured, Observation
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.runtime.store import PolicyStore
 
 SPEC: dict[str, Any] = {

@@ -15,15 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from resilience_operator.api.v1alpha1 import InvalidPolicy, ResiliencePolicy, parse_policy
-from resilience_operator.decision.codec import dump_memory, load_memory
-from resilience_operator.decision.commands import Outcome, Result
-from resilience_operator.decision.compile import compile_policy, signals_of
 from resilience_operator.decision.decide import decide
-from resilience_operator.decision.memory import Memory
-from resilience_operator.decision.observation import Observation
-from resilience_operator.decision.remember import remember
-from resilience_operator.decision.target import TargetState
-from tests.unit.test_decision_properties import REVISIONS, T0, measurements, targets
+from resilience_operator.decision.model.commands import Outcome, Result
+from resilience_operator.decision.model.compile import compile_policy, signals_of
+from resilience_operator.decision.model.memory import Memory
+from resilience_operator.decision.model.memory_codec import dump_memory, load_memory
+from resilience_operator.decision.model.observation import Observation
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.outcomes import apply_outcomes
+from tests.unit.decision.test_properties import REVISIONS, T0, measurements, targets
 
 Document = dict[str, Any]
 
@@ -244,7 +244,7 @@ def test_what_is_accepted_can_be_decided_on(document: Document, data: st.DataObj
         now += later
         fresh = {name: observation._replace(at=now) for name, observation in seen.items()}
         decision = decide(policy, fresh, target, memory, now)
-        memory = remember(decision.memory, [Outcome(c, result) for c in decision.commands], target, now)
+        memory = apply_outcomes(decision.memory, [Outcome(c, result) for c in decision.commands], target, now)
         assert load_memory(json.loads(json.dumps(dump_memory(memory)))) == memory
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.model.observation import Observation
 from resilience_operator.resilience.breaker import BreakerSettings, State
 from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.resilience.errors import Expired, GiveUp, LoginAgain, TryAgain

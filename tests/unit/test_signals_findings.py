@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.model.observation import Observation
 from resilience_operator.signals import join
 from resilience_operator.signals.findings import Findings
 from resilience_operator.signals.model import Signal, SignalRequest

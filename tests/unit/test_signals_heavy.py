@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.model.observation import Observation
 from resilience_operator.resilience.breaker import BreakerSettings
 from resilience_operator.resilience.errors import TryAgain
 from resilience_operator.resilience.retry import Retry, RetryPolicy

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from resilience_operator.decision.observation import Measured, Observation
+from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.signals import digest, join
 from resilience_operator.signals.histogram import merged, quantile
 from resilience_operator.signals.model import Signal, SignalRequest

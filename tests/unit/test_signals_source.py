@@ -17,7 +17,7 @@ import trustme
 
 from resilience_operator.cli.replay.grid import Grid
 from resilience_operator.cli.replay.ranges import RangeSource
-from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.model.observation import Observation
 from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.resilience.errors import CallError, Expired, GiveUp, LoginAgain, TryAgain
 from resilience_operator.signals.collect import Collector
@@ -27,7 +27,7 @@ from resilience_operator.signals.model import SignalRequest
 from resilience_operator.signals.prometheus import PrometheusSource
 from resilience_operator.signals.registry import Sources
 from tests.support.observed import observed
-from tests.unit.decision_builders import T0, Run, policy, releasing, target, verbs
+from tests.unit.decision.builders import T0, Run, policy, releasing, target, verbs
 
 VECTOR = {
     "status": "success",

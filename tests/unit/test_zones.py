@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from resilience_operator.decision.commands import Outcome, Result, Verb
 from resilience_operator.decision.decide import Decision, decide
-from resilience_operator.decision.memory import Memory
-from resilience_operator.decision.observation import Measured, Observation
-from resilience_operator.decision.policy import Condition, Policy, Rule, ScaleDown, ScaleUp, Signal
-from resilience_operator.decision.remember import remember
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.commands import Outcome, Result, Verb
+from resilience_operator.decision.model.memory import Memory
+from resilience_operator.decision.model.observation import Measured, Observation
+from resilience_operator.decision.model.policy import Condition, Policy, Rule, ScaleDown, ScaleUp, Signal
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.outcomes import apply_outcomes
 from resilience_operator.kube.nodes import ANYWHERE, ZONE, Node, Placement, allows, placement_of, trim_node
 from resilience_operator.signals.zones import lost_zones, observe
-from tests.unit.decision_builders import T0, target
+from tests.unit.decision.builders import T0, target
 
 
 def node(name: str, zone: str = "a", *, ready: bool = True, **labels: str) -> Node:
@@ -138,7 +138,7 @@ class Course:
             seen["cpu"] = Observation(self.now, Measured(cpu))
         decision = decide(self.policy, seen, self.target, self.memory, self.now)
         outcomes = [Outcome(command, Result.DONE) for command in decision.commands]
-        self.memory = remember(decision.memory, outcomes, self.target, self.now)
+        self.memory = apply_outcomes(decision.memory, outcomes, self.target, self.now)
         for command in decision.commands:
             if command.verb in (Verb.SCALE_UP, Verb.SCALE_DOWN):
                 self.resize(int(command.to or 0))

@@ -9,24 +9,24 @@ from http import HTTPStatus
 from typing import Protocol
 
 from resilience_operator.actions import rollout
+from resilience_operator.actions.protocol import ActionHandler
 from resilience_operator.actions.scale import scale
-from resilience_operator.actions.verbs import Act
-from resilience_operator.decision.commands import Command, Outcome, Result, Verb
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.mutations import Change
 from resilience_operator.resilience import CallError, Clock, Deadline, NotFound, ReadAgain
 
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
-PASSING = 10.0
+FORBIDDEN_GRACE = 10.0
 """Seconds for which a refusal may be that of an API server that starts: it refuses everything until it has read the
 accounts and roles."""
 
-FORGOTTEN = 900.0
+FORBIDDEN_RESET = 900.0
 """Seconds after which a refusal is no longer the same one: more than the longest interval."""
 
-VERBS: Mapping[Verb, Act] = {
+VERBS: Mapping[Verb, ActionHandler] = {
     Verb.SCALE_UP: scale,
     Verb.SCALE_DOWN: scale,
     Verb.PAUSE: rollout.pause,
@@ -36,7 +36,7 @@ VERBS: Mapping[Verb, Act] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Executed:
+class ExecutionResult:
     """Outcomes in the order of the commands. versions: resourceVersions of what was written, by kind and name."""
 
     outcomes: tuple[Outcome, ...]
@@ -51,7 +51,7 @@ class Executor(Protocol):
         """Whether what it does is real, so that an intent must be written down first."""
         ...
 
-    async def carry_out(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> Executed:
+    async def carry_out(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> ExecutionResult:
         """One outcome for each command; never raises but for cancellation."""
         ...
 
@@ -66,7 +66,7 @@ class LiveExecutor:
         self._clock = clock
         self._refusals: dict[tuple[str, Verb], tuple[float, float]] = {}
 
-    async def carry_out(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> Executed:
+    async def carry_out(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> ExecutionResult:
         """Each command is independent of the others' success: a rollback does not wait for a scale-up."""
         outcomes: list[Outcome] = []
         changes: list[Change] = []
@@ -84,23 +84,25 @@ class LiveExecutor:
                 outcomes.append(Outcome(command, Result.DONE))
                 if change is not None:
                     changes.append(change)
-        return Executed(tuple(outcomes), tuple(changes))
+        return ExecutionResult(tuple(outcomes), tuple(changes))
 
     def _may_pass(self, key: tuple[str, Verb]) -> bool:
         """Whether an action was refused only just now. Keeps when that was first so, and when last."""
         now = self._clock()
-        self._refusals = {k: (first, last) for k, (first, last) in self._refusals.items() if now - last < FORGOTTEN}
+        self._refusals = {
+            k: (first, last) for k, (first, last) in self._refusals.items() if now - last < FORBIDDEN_RESET
+        }
         first, _ = self._refusals.get(key, (now, now))
         self._refusals[key] = (first, now)
-        return now - first < PASSING
+        return now - first < FORBIDDEN_GRACE
 
 
-class RehearsalExecutor:
+class DryRunExecutor:
     """Changes nothing; says that it would have."""
 
     changes_cluster = False
 
-    async def carry_out(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> Executed:
+    async def carry_out(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> ExecutionResult:
         """Every command is Rehearsed."""
         del target, deadline
-        return Executed(tuple(Outcome(command, Result.REHEARSED) for command in commands))
+        return ExecutionResult(tuple(Outcome(command, Result.REHEARSED) for command in commands))

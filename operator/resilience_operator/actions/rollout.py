@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from resilience_operator.decision.commands import Command
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.commands import Command
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube import mutations
 from resilience_operator.kube.client import Kube
 from resilience_operator.resilience import Deadline

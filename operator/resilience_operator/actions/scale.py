@@ -5,8 +5,8 @@ There is never a second writer of `replicas`: where an HPA is, only its lower bo
 
 from __future__ import annotations
 
-from resilience_operator.decision.commands import Command
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.commands import Command
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube import hpa, mutations, scales
 from resilience_operator.kube.client import Kube
 from resilience_operator.resilience import Deadline

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import yaml
 
 from resilience_operator.cli.console import Failed
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.autoscalers import trim_autoscaler
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.deployments import deployment_state, trim_deployment, trim_replica_set

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from resilience_operator.decision.policy import Policy
+from resilience_operator.decision.model.policy import Policy
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.store import PolicyStore
 

@@ -7,32 +7,48 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from resilience_operator.api.spec import Mode
-from resilience_operator.decision import errands, judging, lifecycle, scaling
-from resilience_operator.decision.commands import Command, Notice
-from resilience_operator.decision.evidence import Trial, judge_all, judge_release
-from resilience_operator.decision.memory import (
+from resilience_operator.decision import plugin_calls, scaling
+from resilience_operator.decision.analysis.evidence import CanaryContext, judge_all, judge_release
+from resilience_operator.decision.analysis.verdicts import (
+    MAX_UNKNOWN_INTERVALS,
+    ConditionResult,
+    breach_since,
+    combine,
+    evaluate_conditions,
+    last_known,
+    verdict_of,
+)
+from resilience_operator.decision.dry_run import apply_overlay, leave_dry_run, prune
+from resilience_operator.decision.model.commands import Command, Notice
+from resilience_operator.decision.model.memory import (
+    DryRunOverlay,
     Memory,
     Phase,
     ReleaseMemory,
     RuleMemory,
     ScalingMemory,
-    Shadow,
     Verdict,
 )
-from resilience_operator.decision.observation import Observation, views
-from resilience_operator.decision.overlay import in_earnest, overlay, still_holds
-from resilience_operator.decision.policy import Policy, Rule
-from resilience_operator.decision.report import RuleReport, SignalReport, signal_reports, tell, with_notes
-from resilience_operator.decision.target import TargetState
-from resilience_operator.decision.trial import convicted, measured_from, share, suppress, turned_by, unjudged
-from resilience_operator.decision.verdicts import PATIENCE, Reading, breach_since, combine, last_known, read, verdict_of
+from resilience_operator.decision.model.observation import Observation, signal_views
+from resilience_operator.decision.model.policy import Policy, Rule
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.release import lifecycle, remediation
+from resilience_operator.decision.release.attribution import (
+    inconclusive_notice,
+    mark_attributed,
+    mark_shared,
+    regressed_since_release,
+    suppress,
+    update_baseline,
+)
+from resilience_operator.decision.report import RuleReport, SignalReport, describe, signal_reports, with_notes
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What to do and why, and what to remember if it is done.
 
-    memory holds everything but the effect of the commands, which `remember.remember` adds when they happened.
+    memory holds everything but the effect of the commands, which `outcomes.apply_outcomes` adds when they happened.
     target is the state that was judged (with rehearsed changes laid over it). wake: when a timer is due, or None.
     """
 
@@ -66,34 +82,36 @@ def decide(
         # Another object under the same name: what was remembered of the old one is not true of it.
         memory = Memory(target_uid=target.uid)
     if policy.mode is not Mode.DRY_RUN:
-        memory = in_earnest(memory, target, now)
+        memory = leave_dry_run(memory, target, now)
     notices: list[Notice] = []
-    patience = PATIENCE * policy.interval
-    signals = views(policy, observations, now, patience)
-    shadow = still_holds(memory.shadow, target)
-    seen = overlay(target, shadow)
+    patience = MAX_UNKNOWN_INTERVALS * policy.interval
+    signals = signal_views(policy, observations, now, patience)
+    shadow = prune(memory.shadow, target)
+    seen = apply_overlay(target, shadow)
     quarantined = {q.revision: q for q in memory.quarantined}
     lookback = max(patience, policy.window)
     ok_rules = _ok_rules(policy, memory, now - lookback)
-    release = lifecycle.follow(memory.release, policy, seen, quarantined, ok_rules, now, notices)
-    hands = scaling.watch_hands(_as_really_seen(memory, shadow), seen, notices)
-    watched = release.phase in lifecycle.UNDER_WATCH
+    release = lifecycle.advance(memory.release, policy, seen, quarantined, ok_rules, now, notices)
+    hands = scaling.detect_manual_scaling(_as_really_seen(memory, shadow), seen, notices)
+    watched = release.phase in lifecycle.ANALYSED_PHASES
     # What was held against one revision is not held against the next.
     same = memory.release is not None and memory.release.revision == release.revision
     if watched:
-        release = measured_from(release, policy, signals, now, anew=not same)
-    trial = Trial(release.revision if watched else release.rolled_from, quarantined, release.before, release.began)
+        release = update_baseline(release, policy, signals, now, anew=not same)
+    trial = CanaryContext(
+        release.revision if watched else release.rolled_from, quarantined, release.before, release.began
+    )
 
     rules: dict[str, RuleMemory] = {}
     reports: list[RuleReport] = []
-    charges: list[judging.Charge] = []
-    demands: list[scaling.Demand] = []
+    charges: list[remediation.ReleaseFinding] = []
+    demands: list[scaling.Recommendation] = []
     calls: list[Command] = []
     measured = clean = True
     accused: set[str] = set()
     for rule in policy.rules:
         before = _before(memory, rule, same_release=same)
-        readings = read(rule, before.timers, signals, judge_all, now, patience)
+        readings = evaluate_conditions(rule, before.timers, signals, judge_all, now, patience)
         verdict = verdict_of(rule, readings)
         breach = breach_since(before.breach, verdict, readings, now)
         base = scaling.base_of(before, breach, readings, seen)
@@ -104,14 +122,14 @@ def decide(
             after = replace(before, timers=timers, breach=breach, base=base)
         blame: Verdict | None = None
         if rule.guards_release and watched:
-            turned = turned_by(release, rule)
+            turned = regressed_since_release(release, rule)
             on_trial = partial(judge_release, trial=trial, ok_before=turned)
-            against = read(rule, before.blame, signals, on_trial, now, patience)
+            against = evaluate_conditions(rule, before.blame, signals, on_trial, now, patience)
             blame = verdict_of(rule, against)
             guilty = breach_since(before.guilty, blame, against, now)
-            release = share(release, rule, verdict, against)
+            release = mark_shared(release, rule, verdict, against)
             if guilty is not None:
-                release = convicted(release, rule)
+                release = mark_attributed(release, rule)
             blamed = tuple([r.timer for r in against])
             if blamed != before.blame or guilty != before.guilty:
                 after = replace(after, blame=blamed, guilty=guilty)
@@ -120,11 +138,11 @@ def decide(
             if blame in (Verdict.PENDING, Verdict.BREACH):
                 accused.update(r.condition.signal for r in against if r.judgement.crossed)
             charges.append(
-                judging.Charge(
+                remediation.ReleaseFinding(
                     rule,
                     blame,
                     guilty,
-                    tell(rule, against),
+                    describe(rule, against),
                     ok_since=max(r.timer.since for r in against) if blame is Verdict.OK else None,
                     unknown_since=_unknown_since(against) if blame is Verdict.UNKNOWN else None,
                 )
@@ -133,14 +151,18 @@ def decide(
             after = replace(after, blame=(), guilty=None)
         rules[rule.name] = after
         if rule.scale_up is not None:
-            demands.append(scaling.Demand(rule, rule.scale_up, verdict, readings, base=base))
+            demands.append(scaling.Recommendation(rule, rule.scale_up, verdict, readings, base=base))
         if rule.plugins:
-            calls += errands.calls(policy, rule, after, tell(rule, readings), rehearsed=policy.mode is Mode.DRY_RUN)
+            calls += plugin_calls.pending_calls(
+                policy, rule, after, describe(rule, readings), rehearsed=policy.mode is Mode.DRY_RUN
+            )
         if rule.alert and breach is not None:
-            notices.append(Notice(f"alert/{rule.name}", "Alert", f"{rule.name}: {tell(rule, readings)}", warning=True))
+            notices.append(
+                Notice(f"alert/{rule.name}", "Alert", f"{rule.name}: {describe(rule, readings)}", warning=True)
+            )
         reports.append(RuleReport(rule, verdict, readings, blame))
 
-    release = lifecycle.bake(
+    release = lifecycle.advance_bake(
         release,
         policy,
         measured=measured,
@@ -153,9 +175,9 @@ def decide(
     if release.good in quarantined and release.good != (memory.release.good if memory.release else None):
         # People insisted on it, and it got through its bake.
         quarantined_after = tuple(q for q in quarantined_after if q.revision != release.good)
-    judged = judging.act(release, policy, seen, charges, quarantined, now, notices)
+    judged = remediation.plan_remediation(release, policy, seen, charges, quarantined, now, notices)
     release = judged.release
-    if not measured and (left_alone := unjudged(release, seen, charges, now - lookback)):
+    if not measured and (left_alone := inconclusive_notice(release, seen, charges, now - lookback)):
         notices.append(left_alone)
     if trial.revision is not None:
         demands = [suppress(d, signals, trial, accused) for d in demands]
@@ -191,7 +213,7 @@ def decide(
     )
 
 
-def _unknown_since(readings: Iterable[Reading]) -> float | None:
+def _unknown_since(readings: Iterable[ConditionResult]) -> float | None:
     return min((r.timer.unknown for r in readings if r.timer.unknown is not None), default=None)
 
 
@@ -216,7 +238,7 @@ def _before(memory: Memory, rule: Rule, *, same_release: bool) -> RuleMemory:
     return before
 
 
-def _as_really_seen(memory: Memory, shadow: Shadow | None) -> ScalingMemory:
+def _as_really_seen(memory: Memory, shadow: DryRunOverlay | None) -> ScalingMemory:
     """Once a rehearsed size was overtaken by a real change, the change is one from the real size."""
     was = memory.shadow
     if was is None or was.replicas is None or (shadow is not None and shadow.replicas is not None):
@@ -227,7 +249,7 @@ def _as_really_seen(memory: Memory, shadow: Shadow | None) -> ScalingMemory:
 def _told(before: frozenset[str], active: Mapping[str, Notice], release: ReleaseMemory) -> frozenset[str]:
     """What need not be told again: all that holds, and what was told of this release while it is watched."""
     told = {key for key, notice in active.items() if not notice.passing}
-    if release.phase in lifecycle.UNDER_WATCH:
+    if release.phase in lifecycle.ANALYSED_PHASES:
         told.update(key for key in before if key.endswith(f"/{release.revision}") and not key.startswith("alert/"))
     return before if told == before else frozenset(told)
 

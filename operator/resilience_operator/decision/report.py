@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from resilience_operator.api.quantities import format_duration, format_value
-from resilience_operator.decision.memory import Verdict
-from resilience_operator.decision.policy import Condition, Rule
-from resilience_operator.decision.verdicts import Reading
+from resilience_operator.decision.analysis.verdicts import ConditionResult
+from resilience_operator.decision.model.memory import Verdict
+from resilience_operator.decision.model.policy import Condition, Rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class RuleReport:
 
     rule: Rule
     verdict: Verdict
-    readings: tuple[Reading, ...]
+    readings: tuple[ConditionResult, ...]
     blame: Verdict | None = None
     note: str = ""
 
@@ -30,7 +30,7 @@ class RuleReport:
     @property
     def sentence(self) -> str:
         """Its numbers."""
-        return tell(self.rule, self.readings)
+        return describe(self.rule, self.readings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class SignalReport:
     message: str
 
 
-def tell(rule: Rule, readings: Sequence[Reading]) -> str:
+def describe(rule: Rule, readings: Sequence[ConditionResult]) -> str:
     """One sentence with the numbers: `cpu is 85% (above 70% for 2m)`."""
-    return (" or " if rule.any_of else " and ").join(map(_tell_one, readings))
+    return (" or " if rule.any_of else " and ").join(map(_describe_one, readings))
 
 
-def _tell_one(reading: Reading) -> str:
+def _describe_one(reading: ConditionResult) -> str:
     condition, judgement, unit = reading.condition, reading.judgement, reading.signal.unit
     bound, hold = _bound(condition, unit)
     if judgement.value is None or judgement.crossed is None:
@@ -81,7 +81,7 @@ _STRENGTH = {Verdict.BREACH: 3, Verdict.UNKNOWN: 2, Verdict.PENDING: 1, Verdict.
 
 def signal_reports(reports: Sequence[RuleReport]) -> tuple[SignalReport, ...]:
     """Each signal with the strongest verdict that rests on it."""
-    best: dict[str, Reading] = {}
+    best: dict[str, ConditionResult] = {}
     for report in reports:
         for reading in report.readings:
             name = reading.condition.signal
@@ -90,7 +90,7 @@ def signal_reports(reports: Sequence[RuleReport]) -> tuple[SignalReport, ...]:
     return tuple([_signal_report(reading) for reading in best.values()])
 
 
-def _signal_report(reading: Reading) -> SignalReport:
+def _signal_report(reading: ConditionResult) -> SignalReport:
     signal, judgement, timer = reading.signal, reading.judgement, reading.timer
     return SignalReport(
         signal.name,

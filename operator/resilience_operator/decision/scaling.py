@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 from resilience_operator.api.quantities import format_duration
-from resilience_operator.decision.commands import Command, Notice, Verb
-from resilience_operator.decision.memory import Phase, ReleaseMemory, RuleMemory, ScalingMemory, Verdict
-from resilience_operator.decision.people import manager_name
-from resilience_operator.decision.policy import Policy, Rule, ScaleUp
-from resilience_operator.decision.report import tell
-from resilience_operator.decision.target import MANAGER, TargetState
-from resilience_operator.decision.verdicts import Reading
+from resilience_operator.decision.analysis.verdicts import ConditionResult
+from resilience_operator.decision.field_managers import display_name
+from resilience_operator.decision.model.commands import Command, Notice, Verb
+from resilience_operator.decision.model.memory import Phase, ReleaseMemory, RuleMemory, ScalingMemory, Verdict
+from resilience_operator.decision.model.policy import Policy, Rule, ScaleUp
+from resilience_operator.decision.model.target import MANAGER, TargetState
+from resilience_operator.decision.report import describe
 
 TOLERANCE = 0.1
 """`toTarget` leaves the target alone within ±10 % of it, as the HorizontalPodAutoscaler does by default
@@ -30,13 +30,13 @@ AT_MAXIMUM = "at-maximum"
 HEADROOM = 0.9
 """A step down must leave every signal below this share of its threshold, by proportion."""
 
-RELIEF = 0.9
+SCALE_DOWN_HYSTERESIS = 0.9
 """Nothing is given back before the load has fallen to this share of what it was when pods were last added. Else a load
 that rises slowly is followed by steps up and down in turn (`tests/bench/scaling_stability.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Demand:
+class Recommendation:
     """One rule that may scale: its verdict and its readings.
 
     suppressed: the release is to blame for the breach, so it is no reason to scale.
@@ -46,18 +46,18 @@ class Demand:
     rule: Rule
     scale_up: ScaleUp
     verdict: Verdict
-    readings: Sequence[Reading]
+    readings: Sequence[ConditionResult]
     suppressed: bool = False
     base: int | None = None
 
     @property
     def sentence(self) -> str:
         """Its numbers."""
-        return tell(self.rule, self.readings)
+        return describe(self.rule, self.readings)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ScalingPlan:
     """Scaling memory after planning, what to do, why a breached rule did not scale, and when to look again."""
 
     scaling: ScalingMemory
@@ -66,7 +66,7 @@ class Plan:
     wake: float | None = None
 
 
-def watch_hands(scaling: ScalingMemory, target: TargetState, notices: list[Notice]) -> ScalingMemory:
+def detect_manual_scaling(scaling: ScalingMemory, target: TargetState, notices: list[Notice]) -> ScalingMemory:
     """Notice that somebody else scaled the target; their number is respected as a floor from then on."""
     if scaling.baseline is None:
         return replace(scaling, baseline=target.replicas, seen=target.replicas)
@@ -79,7 +79,7 @@ def watch_hands(scaling: ScalingMemory, target: TargetState, notices: list[Notic
         Notice(
             f"manual-scale/{target.replicas}",
             "ManualScale",
-            f"{manager_name(target.scaled_by)} scaled {target.kind} {target.name} from {scaling.seen} to "
+            f"{display_name(target.scaled_by)} scaled {target.kind} {target.name} from {scaling.seen} to "
             f"{target.replicas}; the operator will not give back below that",
             passing=True,
         )
@@ -91,20 +91,20 @@ def plan(
     policy: Policy,
     scaling: ScalingMemory,
     target: TargetState,
-    demands: Sequence[Demand],
+    demands: Sequence[Recommendation],
     memories: Mapping[str, RuleMemory],
     release: ReleaseMemory,
     metrics_gone: float | None,
     now: float,
     notices: list[Notice],
-) -> Plan:
+) -> ScalingPlan:
     """Plan one step up, or one step down, or none."""
     notes: dict[str, str] = {}
     if target.replicas == 0:
         for demand in demands:
             if demand.verdict is Verdict.BREACH:
                 notes[demand.rule.name] = "the target is scaled to zero"
-        return Plan(_no_calm(scaling), None, notes)
+        return ScalingPlan(_reset_stabilization(scaling), None, notes)
     command, wake = _up(policy, target, demands, memories, now, notices, notes)
     if command is not None:
         if any(d.base is None for d in demands if d.rule.name in command.rules):
@@ -113,11 +113,13 @@ def plan(
         fallback, fallback_wake = _fallback(policy, target, metrics_gone, now)
         command, wake = fallback, _earliest(wake, fallback_wake)
     if command is not None:
-        return Plan(_no_calm(scaling), command, notes, wake)
+        return ScalingPlan(_reset_stabilization(scaling), command, notes, wake)
     return _down(policy, scaling, target, demands, release, now, notes, wake)
 
 
-def base_of(before: RuleMemory, breach: float | None, readings: Sequence[Reading], target: TargetState) -> int | None:
+def base_of(
+    before: RuleMemory, breach: float | None, readings: Sequence[ConditionResult], target: TargetState
+) -> int | None:
     """Replicas when the breach began, where a signal tells how many times as many are needed; else None."""
     if breach is None:
         return None
@@ -132,10 +134,10 @@ def current_size(target: TargetState) -> int:
     return target.replicas if target.hpa is None else max(target.replicas, target.hpa.min_replicas)
 
 
-def may_give_back(policy: Policy, scaling: ScalingMemory, target: TargetState) -> bool:
+def can_scale_down(policy: Policy, scaling: ScalingMemory, target: TargetState) -> bool:
     """Whether there is anything that a calm could give back."""
     scales = any(rule.scale_up is not None for rule in policy.rules)
-    return scales and policy.scale_down.enabled and _given_size(target) > _floor(policy, scaling, target)
+    return scales and policy.scale_down.enabled and _scale_down_size(target) > _floor(policy, scaling, target)
 
 
 def ceiling(policy: Policy, target: TargetState) -> int:
@@ -153,7 +155,7 @@ def _bounded(replicas: int, policy: Policy, target: TargetState) -> int:
 def _up(
     policy: Policy,
     target: TargetState,
-    demands: Sequence[Demand],
+    demands: Sequence[Recommendation],
     memories: Mapping[str, RuleMemory],
     now: float,
     notices: list[Notice],
@@ -161,7 +163,7 @@ def _up(
 ) -> tuple[Command | None, float | None]:
     wake: float | None = None
     size, limit = current_size(target), ceiling(policy, target)
-    asks: list[tuple[int, Demand]] = []
+    asks: list[tuple[int, Recommendation]] = []
     for demand in demands:
         name = demand.rule.name
         memory = memories.get(name) or RuleMemory()
@@ -202,12 +204,12 @@ def _up(
     return command, wake
 
 
-def _at_maximum(demand: Demand, target: TargetState, limit: int) -> Notice:
+def _at_maximum(demand: Recommendation, target: TargetState, limit: int) -> Notice:
     message = f"{demand.sentence}, but {target.name} has its maximum of {limit} pods already"
     return Notice(AT_MAXIMUM, "AtMaximum", message, warning=True)
 
 
-def _wanted(demand: Demand, target: TargetState) -> int:
+def _wanted(demand: Recommendation, target: TargetState) -> int:
     """What one rule asks for. Steps count from the pods that carry load now, not from those still starting."""
     serving = _serving(target)
     scale_up = demand.scale_up
@@ -255,12 +257,12 @@ def _down(
     policy: Policy,
     scaling: ScalingMemory,
     target: TargetState,
-    demands: Sequence[Demand],
+    demands: Sequence[Recommendation],
     release: ReleaseMemory,
     now: float,
     notes: dict[str, str],
     wake: float | None,
-) -> Plan:
+) -> ScalingPlan:
     """One step back, when calm for long enough. Calm: every scaling rule is Ok, and no release is under way."""
     calm = (
         policy.scale_down.enabled
@@ -269,29 +271,29 @@ def _down(
         and not _releasing(policy, release, now)
     )
     if not calm:
-        return Plan(_no_calm(scaling), None, notes, wake)
+        return ScalingPlan(_reset_stabilization(scaling), None, notes, wake)
     floor = _floor(policy, scaling, target)
-    size = _given_size(target)
+    size = _scale_down_size(target)
     need = _need(demands, target.replicas)
     least = ceil(round((need or 0.0) / HEADROOM, 6))
-    relieved = need is None or scaling.need is None or need <= RELIEF * scaling.need
+    relieved = need is None or scaling.need is None or need <= SCALE_DOWN_HYSTERESIS * scaling.need
     # All of the calm must have been so low, not just its last look.
     if size <= floor or least >= size or not relieved:
-        return Plan(_no_calm(scaling), None, notes, wake)
+        return ScalingPlan(_reset_stabilization(scaling), None, notes, wake)
     if scaling.calm is None:
         scaling = replace(scaling, calm=now)
     assert scaling.calm is not None
     # After an outage, and after the last step, the look-back has to fill again before a low value means anything.
     due = scaling.calm + max(policy.scale_down.after, policy.window)
     if now < due:
-        return Plan(scaling, None, notes, _earliest(wake, due))
+        return ScalingPlan(scaling, None, notes, _earliest(wake, due))
     to = max(floor, size - _step(policy, size), least)
     message = f"calm for {format_duration(round(now - scaling.calm))}: {size} → {to} pods (floor {floor})"
     command = Command(Verb.SCALE_DOWN, "Calm", message, from_=size, to=to, via=_via(target))
-    return Plan(scaling, command, notes, wake)
+    return ScalingPlan(scaling, command, notes, wake)
 
 
-def _no_calm(scaling: ScalingMemory) -> ScalingMemory:
+def _reset_stabilization(scaling: ScalingMemory) -> ScalingMemory:
     return replace(scaling, calm=None) if scaling.calm is not None else scaling
 
 
@@ -309,7 +311,7 @@ def _floor(policy: Policy, scaling: ScalingMemory, target: TargetState) -> int:
     return max(lowest or 0, scaling.held or 0, 1)
 
 
-def _given_size(target: TargetState) -> int:
+def _scale_down_size(target: TargetState) -> int:
     """The number that a step down moves."""
     return target.replicas if target.hpa is None else target.hpa.min_replicas
 
@@ -320,7 +322,7 @@ def _step(policy: Policy, size: int) -> int:
     return policy.scale_down.pods or 1
 
 
-def _need(demands: Sequence[Demand], pods: int) -> float | None:
+def _need(demands: Sequence[Recommendation], pods: int) -> float | None:
     """Pods at which the strongest signal would stand right at its threshold, the load of `pods` being shared.
 
     None where no signal tells: only what grows with the load does, so conditions with `below` do not.

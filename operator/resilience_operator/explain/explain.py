@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from resilience_operator.explain.facts import Facts
+from resilience_operator.explain.blockers import blockers, describe_target, scale_down
+from resilience_operator.explain.context import ExplainContext
+from resilience_operator.explain.health import PolicyHealth, health_of
 from resilience_operator.explain.rules import RuleExplained, explain_rule
-from resilience_operator.explain.state import State, state_of
-from resilience_operator.explain.surroundings import giving_back, in_the_way, the_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Explanation:
 
     name: str
     mode: str
-    state: State
+    state: PolicyHealth
     target: tuple[str, ...]
     in_the_way: tuple[str, ...]
     rules: tuple[RuleExplained, ...]
@@ -25,7 +25,7 @@ class Explanation:
     last: str
 
 
-def explain(facts: Facts, unread: str = "") -> Explanation:
+def explain(facts: ExplainContext, unread: str = "") -> Explanation:
     """Explain a policy. unread: why its target could not be read, where it could not."""
     last = facts.status.last_decision
     told = ""
@@ -36,11 +36,11 @@ def explain(facts: Facts, unread: str = "") -> Explanation:
     return Explanation(
         f"{policy.namespace}/{policy.name}",
         policy.mode.value,
-        state_of(facts.status, policy.generation),
-        tuple(the_target(facts)),
-        tuple(in_the_way(facts, unread)),
+        health_of(facts.status, policy.generation),
+        tuple(describe_target(facts)),
+        tuple(blockers(facts, unread)),
         tuple(explain_rule(rule, facts) for rule in policy.rules),
-        tuple(giving_back(facts)),
+        tuple(scale_down(facts)),
         told,
     )
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from resilience_operator.api.base import format_timestamp
 from resilience_operator.api.status import DecisionStatus, PolicyStatus
-from resilience_operator.explain.state import State
+from resilience_operator.explain.health import PolicyHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Row:
     name: str
     mode: str
     target: str
-    state: State
+    state: PolicyHealth
     status: PolicyStatus
 
     @property

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from resilience_operator.api.conditions import REASONS, ConditionType
 from resilience_operator.api.quantities import format_duration
-from resilience_operator.decision.judging import refuse_rollback
-from resilience_operator.decision.memory import ReleaseMemory, RuleMemory, Timer, Verdict
-from resilience_operator.decision.people import manager_name
-from resilience_operator.decision.policy import Condition, Mode, Rule, ScaleUp
+from resilience_operator.decision.analysis.verdicts import MAX_UNKNOWN_INTERVALS, combine
+from resilience_operator.decision.field_managers import display_name
+from resilience_operator.decision.model.memory import ReleaseMemory, RuleMemory, Timer, Verdict
+from resilience_operator.decision.model.policy import Condition, Mode, Rule, ScaleUp
+from resilience_operator.decision.release.remediation import rollback_blocked
 from resilience_operator.decision.scaling import ceiling, current_size
-from resilience_operator.decision.verdicts import PATIENCE, combine
-from resilience_operator.explain.facts import Facts
-from resilience_operator.explain.words import adds, bound, does, needed, pods
+from resilience_operator.explain.context import ExplainContext
+from resilience_operator.explain.formatting import adds, bound, does, needed, pods
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class RuleExplained:
     then: tuple[str, ...]
 
 
-def explain_rule(rule: Rule, facts: Facts) -> RuleExplained:
+def explain_rule(rule: Rule, facts: ExplainContext) -> RuleExplained:
     """One rule."""
     memory = facts.rule(rule)
     wanted = needed(rule, facts.policy)
@@ -44,7 +44,7 @@ def explain_rule(rule: Rule, facts: Facts) -> RuleExplained:
     )
 
 
-def _reading(condition: Condition, timer: Timer, facts: Facts) -> str:
+def _reading(condition: Condition, timer: Timer, facts: ExplainContext) -> str:
     unit = facts.policy.signals[condition.signal].unit
     signal, limit = facts.signal(condition.signal), bound(condition, unit)
     value = f"{condition.signal} is {signal.value}" if signal and signal.value else f"{condition.signal} has no value"
@@ -69,7 +69,9 @@ def _meaning(reason: str) -> str:
     return known[0].lower() + known[1:].rstrip(".")
 
 
-def _then(rule: Rule, memory: RuleMemory, timers: list[Timer], verdict: Verdict, facts: Facts) -> Iterator[str]:
+def _then(
+    rule: Rule, memory: RuleMemory, timers: list[Timer], verdict: Verdict, facts: ExplainContext
+) -> Iterator[str]:
     if verdict is not Verdict.BREACH and rule.guards_release and facts.watched and memory.guilty is not None:
         # What one revision does need not show in the whole.
         yield from _releasing(rule, memory, facts)
@@ -85,7 +87,7 @@ def _then(rule: Rule, memory: RuleMemory, timers: list[Timer], verdict: Verdict,
         yield "it does not act: nothing is done on what is not known"
         for timer in kept:
             assert timer.unknown is not None and timer.crossed is not None
-            ends = timer.unknown + PATIENCE * facts.policy.interval
+            ends = timer.unknown + MAX_UNKNOWN_INTERVALS * facts.policy.interval
             seen = facts.ago(timer.crossed)
             yield f"the crossing seen {seen} ago is forgotten {facts.until(ends)}, if it stays unknown"
         return
@@ -102,7 +104,7 @@ def _then(rule: Rule, memory: RuleMemory, timers: list[Timer], verdict: Verdict,
         yield from _releasing(rule, memory, facts)
 
 
-def _scaling(rule: Rule, scale_up: ScaleUp, memory: RuleMemory, facts: Facts) -> str:
+def _scaling(rule: Rule, scale_up: ScaleUp, memory: RuleMemory, facts: ExplainContext) -> str:
     target, release = facts.target, facts.release
     if target is not None:
         limit, size = ceiling(facts.policy, target), current_size(target)
@@ -123,7 +125,7 @@ def _scaling(rule: Rule, scale_up: ScaleUp, memory: RuleMemory, facts: Facts) ->
     return f"it {adds(scale_up)} at the next look"
 
 
-def _blamed(rule: Rule, facts: Facts) -> bool:
+def _blamed(rule: Rule, facts: ExplainContext) -> bool:
     """Whether a rule on the same signals holds the release guilty."""
     signals = {c.signal for c in rule.conditions}
     for other in facts.policy.rules:
@@ -133,7 +135,7 @@ def _blamed(rule: Rule, facts: Facts) -> bool:
     return False
 
 
-def _releasing(rule: Rule, memory: RuleMemory, facts: Facts) -> Iterator[str]:
+def _releasing(rule: Rule, memory: RuleMemory, facts: ExplainContext) -> Iterator[str]:
     release = facts.release
     if release is None or not facts.watched:
         phase = release.phase.value if release is not None else "not known yet"
@@ -143,7 +145,7 @@ def _releasing(rule: Rule, memory: RuleMemory, facts: Facts) -> Iterator[str]:
         yield f"it leaves revision {release.revision} alone: the operator was overruled by hand on it"
         return
     if facts.target is not None and facts.target.paused and release.paused is None:
-        who = manager_name(facts.target.paused_by)
+        who = display_name(facts.target.paused_by)
         yield f"it leaves the release alone: {who} paused the rollout, which is respected"
         return
     blame = combine(rule, [t.verdict for t in memory.blame]) if memory.blame else Verdict.UNKNOWN
@@ -158,14 +160,14 @@ def _releasing(rule: Rule, memory: RuleMemory, facts: Facts) -> Iterator[str]:
         yield from _guilty(rule, memory.guilty, release, facts)
 
 
-def _guilty(rule: Rule, guilty: float, release: ReleaseMemory, facts: Facts) -> Iterator[str]:
+def _guilty(rule: Rule, guilty: float, release: ReleaseMemory, facts: ExplainContext) -> Iterator[str]:
     yield f"revision {release.revision} is to blame, for {facts.ago(guilty)}"
     if rule.pause:
         yield "the rollout is paused on that account" if release.paused is not None else "it is paused at the next look"
     if rule.rollback is None:
         return
     if facts.target is not None:
-        refusal = refuse_rollback(release, facts.target, {q.revision: q for q in facts.memory.quarantined})
+        refusal = rollback_blocked(release, facts.target, {q.revision: q for q in facts.memory.quarantined})
         if refusal is not None:
             yield f"it cannot be rolled back: {refusal.message} ({refusal.reason})"
             return

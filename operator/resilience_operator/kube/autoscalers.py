@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-from resilience_operator.decision.target import HorizontalPodAutoscaler
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler
 from resilience_operator.kube.workloads import Obj
 
 ORIGINAL_MIN = "resilience-operator.io/original-min-replicas"

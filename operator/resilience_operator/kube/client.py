@@ -23,7 +23,7 @@ from kubernetes.aio.client import ApiClient
 from requests.utils import get_environ_proxies, select_proxy
 
 from resilience_operator import __version__
-from resilience_operator.decision.target import MANAGER
+from resilience_operator.decision.model.target import MANAGER
 from resilience_operator.kube.credentials import Credentials
 from resilience_operator.kube.errors import DEPENDENCY, from_answer, from_client, from_status_object
 from resilience_operator.kube.paths import namespace_of

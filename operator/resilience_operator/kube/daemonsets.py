@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from resilience_operator.decision.target import Revision, TargetState
+from resilience_operator.decision.model.target import Revision, TargetState
 from resilience_operator.kube.controller_revisions import current_of, owned_by
 from resilience_operator.kube.workloads import (
     Obj,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from resilience_operator.decision.target import HorizontalPodAutoscaler, Revision, TargetState
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler, Revision, TargetState
 from resilience_operator.kube.workloads import (
     POD_TEMPLATE_HASH,
     Obj,

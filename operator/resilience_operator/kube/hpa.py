@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from resilience_operator.decision.target import HorizontalPodAutoscaler, TargetState
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
 from resilience_operator.kube.autoscalers import ORIGINAL_MIN, min_replicas, original_min
 from resilience_operator.kube.client import Kube, Obj, PatchKind
 from resilience_operator.kube.errors import DEPENDENCY

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from resilience_operator.decision.target import Revision, TargetState
+from resilience_operator.decision.model.target import Revision, TargetState
 from resilience_operator.kube.client import Kube, Obj, PatchKind
 from resilience_operator.kube.controller_revisions import template_of
 from resilience_operator.kube.errors import DEPENDENCY

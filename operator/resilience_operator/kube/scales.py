@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from resilience_operator.decision.target import HorizontalPodAutoscaler, Revision, TargetState
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler, Revision, TargetState
 from resilience_operator.kube.client import Kube, Obj, PatchKind
 from resilience_operator.kube.errors import DEPENDENCY
 from resilience_operator.kube.mutations import Change

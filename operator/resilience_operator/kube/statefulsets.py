@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from resilience_operator.decision.target import HorizontalPodAutoscaler, Revision, TargetState
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler, Revision, TargetState
 from resilience_operator.kube.controller_revisions import current_of, owned_by
 from resilience_operator.kube.pausing import is_paused
 from resilience_operator.kube.workloads import (

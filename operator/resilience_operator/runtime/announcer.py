@@ -15,9 +15,9 @@ from typing import Literal
 
 from resilience_operator.api.pause import Pause
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
-from resilience_operator.decision.commands import Outcome, Result, Verb
 from resilience_operator.decision.decide import Decision
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.commands import Outcome, Result, Verb
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube import events
 from resilience_operator.kube.client import Kube
 from resilience_operator.resilience import Breaker, BreakerSettings, CallError, Deadline, GiveUp, Unprocessable

@@ -14,7 +14,7 @@ import kopf
 from prometheus_client import REGISTRY
 
 from resilience_operator import __version__
-from resilience_operator.actions.executor import LiveExecutor, RehearsalExecutor
+from resilience_operator.actions.executor import DryRunExecutor, LiveExecutor
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.policies import policy_pages
 from resilience_operator.resilience import CallError, Deadline
@@ -103,7 +103,7 @@ class App:
             places=places,
             backlog=backlog,
             live=LiveExecutor(kube),
-            rehearsal=RehearsalExecutor(),
+            rehearsal=DryRunExecutor(),
             recorder=self._recorder,
             announcer=self._announcer,
             errands=self._errands,

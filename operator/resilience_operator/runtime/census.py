@@ -16,8 +16,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from resilience_operator.api.conditions import ConditionType
-from resilience_operator.decision.commands import Verb
-from resilience_operator.decision.policy import Mode
+from resilience_operator.decision.model.commands import Verb
+from resilience_operator.decision.model.policy import Mode
 from resilience_operator.runtime.entry import Entry
 
 MOST_LISTED = 500

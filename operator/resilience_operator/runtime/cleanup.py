@@ -11,7 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Collection
 
-from resilience_operator.decision.target import MANAGER, TargetState
+from resilience_operator.decision.model.target import MANAGER, TargetState
 from resilience_operator.kube import events, hpa, mutations
 from resilience_operator.kube.client import Kube
 from resilience_operator.resilience import CallError, Deadline, NotFound, ReadAgain

@@ -13,14 +13,14 @@ import orjson
 from resilience_operator.api.pause import Pause
 from resilience_operator.api.status import Condition, PolicyStatus, TargetStatus
 from resilience_operator.api.v1alpha1 import InvalidPolicy
-from resilience_operator.decision.memory import Memory
-from resilience_operator.decision.policy import Policy
-from resilience_operator.decision.steady import Steady
-from resilience_operator.decision.target import Revision
+from resilience_operator.decision.fast_path import SteadyState
+from resilience_operator.decision.model.memory import Memory
+from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.target import Revision
 from resilience_operator.runtime.sources import Problem
 from resilience_operator.runtime.track import Track
 from resilience_operator.signals.model import Signal, SignalRequest
-from resilience_operator.status.render import Journal
+from resilience_operator.status.render import DecisionHistory
 
 TargetKey = tuple[str, str, str]
 """kind, namespace, name."""
@@ -64,14 +64,14 @@ class Entry:
     source_problem: Problem | None = None
     family: str = "http-generic"
     memory: Memory = field(default_factory=Memory)
-    journal: Journal = field(default_factory=Journal)
+    journal: DecisionHistory = field(default_factory=DecisionHistory)
     status: PolicyStatus = field(default_factory=PolicyStatus)
     raw_status: bytes = b"{}"
     essence: bytes | None = None
     requests: tuple[SignalRequest, ...] = ()
     requests_for: tuple[Revision, ...] | None = None
     gist: tuple[object, ...] | None = None
-    steady: Steady | None = None
+    steady: SteadyState | None = None
     refusal: object = None
     shared: bool = False
     behind: tuple[tuple[str, str, int], ...] = ()

@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from resilience_operator.decision.commands import Command, Outcome, Result
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.commands import Command, Outcome, Result
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.plugins.actions import RUN_SECONDS, Actions
 from resilience_operator.plugins.failures import PluginFailed
 from resilience_operator.plugins.protocols import ActionCall

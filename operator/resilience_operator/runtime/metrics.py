@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from prometheus_client import Counter, Gauge, Histogram, Info
 
 from resilience_operator import __version__
-from resilience_operator.decision.commands import Result, Verb
+from resilience_operator.decision.model.commands import Result, Verb
 from resilience_operator.plugins.failures import Kind
 from resilience_operator.resilience.breaker import State
 

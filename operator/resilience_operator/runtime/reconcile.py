@@ -11,9 +11,9 @@ from http import HTTPStatus
 from typing import TypeVar
 
 from resilience_operator.api.spec import SHARED_INTERVAL
-from resilience_operator.decision.observation import Observation
-from resilience_operator.decision.policy import Mode
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.observation import Observation
+from resilience_operator.decision.model.policy import Mode
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.resilience import CallError, Deadline, NotFound, ReadAgain
 from resilience_operator.runtime.announcer import Announcer
 from resilience_operator.runtime.backlog import Backlog, Note
@@ -174,10 +174,10 @@ class Reconciler:
         now = self._clock()
         if steady.limits is not None:
             numbers = findings.numbers()
-            if numbers is not None and steady.holds_within(policy, numbers, target, entry.memory, now):
+            if numbers is not None and steady.still_valid_for(policy, numbers, target, entry.memory, now):
                 return numbers
         observations = self._observations(entry, findings)
-        if steady.holds(policy, observations, target, entry.memory, now):
+        if steady.still_valid(policy, observations, target, entry.memory, now):
             return {name: o.measured for name, o in observations.items() if o.measured is not None}
         return None
 

@@ -20,7 +20,7 @@ from resilience_operator.runtime.budget import Budget
 from resilience_operator.runtime.entry import Entry, headline, packed
 from resilience_operator.runtime.metrics import STATUS_WRITES
 from resilience_operator.runtime.pace import Pace
-from resilience_operator.status.render import Rendered, essence_of
+from resilience_operator.status.render import Rendered, significant_of
 
 
 class Recorder:
@@ -62,7 +62,7 @@ class Recorder:
         essence = _digest(rendered.essence)
         known: dict[str, Any] = orjson.loads(entry.raw_status)
         now = time.monotonic()
-        if entry.essence is None and essence == _digest(essence_of(known)):
+        if entry.essence is None and essence == _digest(significant_of(known)):
             # As an earlier process left it.
             self._is_written(entry, rendered, essence, self._own_turn(entry, now))
             return

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from resilience_operator.api.conditions import ConditionStatus, ConditionType, find_condition
 from resilience_operator.api.pause import IN_FORCE, UNREADABLE, Pause
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.runtime.entry import Entry
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.scales import Scales
 from resilience_operator.resilience import CallError, Deadline, NotFound

@@ -13,15 +13,15 @@ from resilience_operator.api.pause import read_pause
 from resilience_operator.api.spec import asks_itself
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.api.v1alpha1 import InvalidPolicy, Problem, parse_policy
-from resilience_operator.decision.codec import UnreadableMemory, load_memory
-from resilience_operator.decision.compile import compile_policy, signals_of
-from resilience_operator.decision.memory import Memory
+from resilience_operator.decision.model.compile import compile_policy, signals_of
+from resilience_operator.decision.model.memory import Memory
+from resilience_operator.decision.model.memory_codec import UnreadableMemory, load_memory
 from resilience_operator.kube.workloads import epoch
 from resilience_operator.runtime.entry import Entry, TargetKey, headline, packed, phase_of
 from resilience_operator.runtime.sources import SourceBook
 from resilience_operator.signals.crowds import Crowds
 from resilience_operator.signals.model import Signal
-from resilience_operator.status.render import Journal
+from resilience_operator.status.render import DecisionHistory
 
 log = logging.getLogger(__name__)
 
@@ -148,7 +148,7 @@ class PolicyStore:
         try:
             status = PolicyStatus.model_validate(orjson.loads(entry.raw_status))
             entry.memory = load_memory(status.memory) if status.memory is not None else Memory()
-            entry.status, entry.journal = headline(status), Journal(status.history)
+            entry.status, entry.journal = headline(status), DecisionHistory(status.history)
             entry.essence = entry.gist = entry.steady = entry.refusal = None
         except (ValueError, UnreadableMemory) as error:
             log.warning("policy %s/%s: its status cannot be read, it starts afresh: %s", *entry.key, error)

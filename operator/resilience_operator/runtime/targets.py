@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from resilience_operator.decision.target import MANAGER, HorizontalPodAutoscaler, TargetState
+from resilience_operator.decision.model.target import MANAGER, HorizontalPodAutoscaler, TargetState
 from resilience_operator.kube.autoscalers import Autoscaler, trim_autoscaler
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.controller_revisions import trim_controller_revision

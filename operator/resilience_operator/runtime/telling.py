@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resilience_operator.decision.commands import Notice, Outcome, Result
 from resilience_operator.decision.decide import Decision
-from resilience_operator.decision.policy import Mode
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.commands import Notice, Outcome, Result
+from resilience_operator.decision.model.policy import Mode
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.plugins.protocols import Notification
 from resilience_operator.runtime.entry import Entry

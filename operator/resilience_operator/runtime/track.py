@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from resilience_operator.decision.decide import Decision
-from resilience_operator.decision.limits import Number
-from resilience_operator.decision.memory import Phase, Verdict
-from resilience_operator.decision.observation import Measured
-from resilience_operator.decision.policy import Mode
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.fast_path_bounds import ScalarSample
+from resilience_operator.decision.model.memory import Phase, Verdict
+from resilience_operator.decision.model.observation import Measured
+from resilience_operator.decision.model.policy import Mode
+from resilience_operator.decision.model.target import TargetState
 
 SPAN = 3600.0
 """Seconds that are kept."""
@@ -29,7 +29,7 @@ MOST = 300
 
 MOST_MARKS = 40
 
-Values = Mapping[str, Measured | Number]
+Values = Mapping[str, Measured | ScalarSample]
 """Signal → what was measured of it."""
 
 _FIRST_VALUE = 4

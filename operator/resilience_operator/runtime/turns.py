@@ -21,15 +21,15 @@ import orjson
 from resilience_operator.actions.executor import Executor
 from resilience_operator.api.conditions import ConditionType, condition
 from resilience_operator.api.status import PolicyStatus
-from resilience_operator.decision.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.decide import Decision, decide
-from resilience_operator.decision.memory import Intent, Memory
-from resilience_operator.decision.observation import Observation
-from resilience_operator.decision.policy import Mode
-from resilience_operator.decision.remember import remember, settle
-from resilience_operator.decision.resting import rest
-from resilience_operator.decision.steady import gist, steady_after
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.fast_path import detect_steady_state, report_fingerprint
+from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
+from resilience_operator.decision.model.memory import Intent, Memory
+from resilience_operator.decision.model.observation import Observation
+from resilience_operator.decision.model.policy import Mode
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.outcomes import apply_outcomes, recover_intent
+from resilience_operator.decision.suspension import freeze_timers
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.resilience import CallError, Deadline
 from resilience_operator.runtime import telling
@@ -46,8 +46,8 @@ from resilience_operator.runtime.scheduler import Scheduler
 from resilience_operator.runtime.sources import Problem
 from resilience_operator.runtime.tracing import Tracing
 from resilience_operator.runtime.track import tracked
-from resilience_operator.status.records import moment, record
-from resilience_operator.status.render import render, render_refusal
+from resilience_operator.status.history import history_entry, to_datetime
+from resilience_operator.status.render import render, render_skipped
 
 log = logging.getLogger(__name__)
 
@@ -116,14 +116,14 @@ class Turns:
         EVALUATIONS.labels("evaluated").inc()
         if self._tracks:
             entry.track = tracked(entry.track, decision, target)
-        found = gist(decision)
+        found = report_fingerprint(decision)
         if news or decision.commands or decision.notices or self._announcer.waits(entry.uid):
             await self._tell(entry, target, decision)
             return None
         if decision.memory != before:
             entry.memory = decision.memory
         else:
-            entry.steady = steady_after(decision, observations, target, before)
+            entry.steady = detect_steady_state(decision, observations, target, before)
             if found == was and not self._recorder.refresh_due(entry):
                 entry.gist = found
         self._plan(entry, decision, (), now)
@@ -144,7 +144,7 @@ class Turns:
         if entry.policy is decision.policy:
             await self._write(entry, decision, target, entry.memory, Deadline.after(ACT_TIME), why="verdict")
         if entry.policy is decision.policy:
-            entry.gist = gist(decision)
+            entry.gist = report_fingerprint(decision)
 
     async def _tell(self, entry: Entry, target: TargetState, decision: Decision) -> None:
         """Act, tell and record, each when it has a place: whoever acts goes first."""
@@ -179,8 +179,8 @@ class Turns:
         entry.behind = tuple((c.kind, c.name, int(c.resource_version)) for c in executed.changes)
         entry.behind_since = asyncio.get_running_loop().time()
         entry.behind_lists = 0
-        entry.memory = after = remember(after, outcomes, target, now)
-        entry.journal = entry.journal.add([record(o, now, trace_id) for o in outcomes if o.happened])
+        entry.memory = after = apply_outcomes(after, outcomes, target, now)
+        entry.journal = entry.journal.add([history_entry(o, now, trace_id) for o in outcomes if o.happened])
         for outcome in outcomes:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
             _log_outcome(entry, outcome, trace_id)
@@ -214,8 +214,8 @@ class Turns:
         intent = entry.memory.intent
         if intent is None:
             return entry.memory
-        memory, done = settle(entry.memory, target)
-        entry.journal = entry.journal.add([record(o, intent.at, intent.trace_id) for o in done])
+        memory, done = recover_intent(entry.memory, target)
+        entry.journal = entry.journal.add([history_entry(o, intent.at, intent.trace_id) for o in done])
         await self._announcer.tell_outcomes(entry, target, done, intent.at, deadline, intent.trace_id)
         telling.tell_outcomes(self._notifiers, entry, target, done, intent.at, intent.trace_id)
         for outcome in done:
@@ -231,8 +231,8 @@ class Turns:
         if not outcomes:
             return memory
         trace_id = self._tracing.trace_id()
-        entry.memory = memory = remember(memory, outcomes, target, now)
-        entry.journal = entry.journal.add([record(o, now, trace_id) for o in outcomes])
+        entry.memory = memory = apply_outcomes(memory, outcomes, target, now)
+        entry.journal = entry.journal.add([history_entry(o, now, trace_id) for o in outcomes])
         for outcome in outcomes:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
             _log_outcome(entry, outcome, trace_id)
@@ -292,7 +292,7 @@ class Turns:
         deadline = Deadline.after(ACT_TIME)
         if refusal.pause is not None and refusal.target is not None:
             now = self._clock()
-            entry.memory = rest(entry.memory, now)
+            entry.memory = freeze_timers(entry.memory, now)
             if not was_paused(entry):
                 await self._announcer.tell_pause(entry, refusal.target, refusal.pause, now, deadline)
             if refusal.pause.until is not None:
@@ -306,12 +306,12 @@ class Turns:
             refusal.status,
             refusal.reason,
             refusal.message,
-            now=moment(self._clock()),
+            now=to_datetime(self._clock()),
             generation=entry.generation,
         )
         memory = entry.memory if refusal.pause is not None else None
         known = PolicyStatus.model_validate(orjson.loads(entry.raw_status))
-        await self._recorder.write_status(entry, render_refusal(known, ready, memory), deadline, why="refusal")
+        await self._recorder.write_status(entry, render_skipped(known, ready, memory), deadline, why="refusal")
         if refusal.pause is None:
             entry.refusal = refusal
 

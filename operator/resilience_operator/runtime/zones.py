@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.model.observation import Observation
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.nodes import Node, Placement, trim_node
 from resilience_operator.kube.paths import NODES

@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing
 
-from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.model.observation import Observation
 from resilience_operator.resilience.deadline import Clock, Deadline
 from resilience_operator.resilience.retry import Retry
 from resilience_operator.signals import reasons

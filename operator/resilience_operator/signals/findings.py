@@ -12,8 +12,8 @@ from functools import partial
 from math import inf, isfinite
 from typing import Any
 
-from resilience_operator.decision.limits import Number
-from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.fast_path_bounds import ScalarSample
+from resilience_operator.decision.model.observation import Observation
 from resilience_operator.signals import join
 from resilience_operator.signals.digest import Key
 from resilience_operator.signals.planning import Group, Plan, broken
@@ -35,9 +35,9 @@ class Findings:
             self._observations = [_observe(plan, self._now) for plan in self._plans]
         return self._observations
 
-    def numbers(self) -> dict[str, Number] | None:
+    def numbers(self) -> dict[str, ScalarSample] | None:
         """Signal → what `observations` would tell as measured; None where they would tell anything else."""
-        found: dict[str, Number] = {}
+        found: dict[str, ScalarSample] = {}
         for plan in self._plans:
             if isinstance(plan, Observation):
                 return None
@@ -55,7 +55,7 @@ class Findings:
         return found
 
 
-def _of_quotient(group: Group, key: Key, preset: Quotient) -> Number | None:
+def _of_quotient(group: Group, key: Key, preset: Quotient) -> ScalarSample | None:
     upper, lower = group.answers["numerator"].get(key), group.answers["denominator"].get(key)
     if upper is None or not lower:
         return None
@@ -63,7 +63,7 @@ def _of_quotient(group: Group, key: Key, preset: Quotient) -> Number | None:
     return _a_number((group.at, value, None)) if isfinite(value) else None
 
 
-def _of_ratio(group: Group, key: Key, preset: Ratio) -> Number | None:
+def _of_ratio(group: Group, key: Key, preset: Ratio) -> ScalarSample | None:
     samples = group.answers["samples"].get(key)
     if samples is None or not 0 < samples < inf:
         return None
@@ -71,7 +71,7 @@ def _of_ratio(group: Group, key: Key, preset: Ratio) -> Number | None:
     return _a_number((group.at, value, samples)) if isfinite(value) else None
 
 
-def _of_quantile(group: Group, key: Key, preset: Quantile) -> Number | None:
+def _of_quantile(group: Group, key: Key, preset: Quantile) -> ScalarSample | None:
     samples, found = group.answers["samples"].get(key), group.answers["value"].get(key)
     if samples is None or found is None or not 0 < samples < inf:
         return None
@@ -79,14 +79,14 @@ def _of_quantile(group: Group, key: Key, preset: Quantile) -> Number | None:
     return _a_number((group.at, value, samples)) if isfinite(value) else None
 
 
-_NUMBER: Mapping[type, Callable[[Group, Key, Any], Number | None]] = {
+_NUMBER: Mapping[type, Callable[[Group, Key, Any], ScalarSample | None]] = {
     Quotient: _of_quotient,
     Ratio: _of_ratio,
     Quantile: _of_quantile,
 }
 """The number of the only part there is: what `join` makes of it where nothing is missing, empty or not finite."""
 
-_a_number: Callable[[tuple[float, float, float | None]], Number] = partial(tuple.__new__, Number)
+_a_number: Callable[[tuple[float, float, float | None]], ScalarSample] = partial(tuple.__new__, ScalarSample)
 """A Number of its fields, without a call of Python's for each of tens of thousands."""
 
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from resilience_operator.decision.observation import Measured, Observation
+from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.signals import reasons
 from resilience_operator.signals.digest import BucketIndex, Index, Key
 from resilience_operator.signals.histogram import merged, quantile

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from resilience_operator.decision.observation import Observation
+from resilience_operator.decision.model.observation import Observation
 from resilience_operator.signals import digest, join, reasons
 from resilience_operator.signals.asking import Digest, Question
 from resilience_operator.signals.crowds import Crowds

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from resilience_operator.decision.observation import Measured, Observation
+from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.kube.nodes import Node, Placement, allows
 from resilience_operator.signals import reasons
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from resilience_operator.api.conditions import ConditionStatus, ConditionType, condition
 from resilience_operator.api.status import Condition
 from resilience_operator.decision.decide import Decision
-from resilience_operator.decision.memory import Memory, Phase, Verdict
-from resilience_operator.decision.policy import Mode
-from resilience_operator.status.records import moment
+from resilience_operator.decision.model.memory import Memory, Phase, Verdict
+from resilience_operator.decision.model.policy import Mode
+from resilience_operator.status.history import to_datetime
 
 State = tuple[ConditionStatus, str, str]
 """Status, reason, message."""
@@ -25,7 +25,7 @@ def conditions_of(
 
     failures: actions that were refused. problem: reason and message of what the policy names and is not there.
     """
-    now, generation = moment(decision.at), decision.policy.generation
+    now, generation = to_datetime(decision.at), decision.policy.generation
     verdicts = {
         ConditionType.READY: _ready(decision, failures, problem),
         ConditionType.METRICS_AVAILABLE: _metrics(decision),

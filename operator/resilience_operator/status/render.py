@@ -17,26 +17,26 @@ from resilience_operator.api.status import (
     SignalStatus,
     TargetStatus,
 )
-from resilience_operator.decision.codec import dump_memory
 from resilience_operator.decision.decide import Decision
-from resilience_operator.decision.memory import Memory
-from resilience_operator.decision.policy import Mode
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.memory import Memory
+from resilience_operator.decision.model.memory_codec import dump_memory
+from resilience_operator.decision.model.policy import Mode
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.status.conditions import conditions_of
-from resilience_operator.status.records import HISTORY_LENGTH, moment
+from resilience_operator.status.history import HISTORY_LENGTH, to_datetime
 
 Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Journal:
+class DecisionHistory:
     """Decisions that were carried out, newest first."""
 
     entries: tuple[DecisionStatus, ...] = ()
 
-    def add(self, entries: Sequence[DecisionStatus]) -> Journal:
+    def add(self, entries: Sequence[DecisionStatus]) -> DecisionHistory:
         """The journal with further entries, given in the order in which they happened."""
-        return Journal((*reversed(entries), *self.entries)[:HISTORY_LENGTH]) if entries else self
+        return DecisionHistory((*reversed(entries), *self.entries)[:HISTORY_LENGTH]) if entries else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def render(
     decision: Decision,
     target: TargetState,
     memory: Memory,
-    journal: Journal,
+    journal: DecisionHistory,
     before: Sequence[Condition],
     *,
     failures: Sequence[str] = (),
@@ -82,7 +82,7 @@ def render(
             name=s.name,
             value=None if s.value is None else format_value(s.value, s.unit),
             verdict=s.verdict,
-            since=moment(s.since),
+            since=to_datetime(s.since),
             reason=s.reason if s.verdict == "Unknown" else None,
         )
         for s in decision.signals
@@ -95,7 +95,7 @@ def render(
         last_decision=journal.entries[0] if journal.entries else None,
         history=journal.entries,
         quarantined=tuple(
-            QuarantinedRevision(revision=q.revision, at=moment(q.at), rule=q.rule, rollbacks=q.rollbacks)
+            QuarantinedRevision(revision=q.revision, at=to_datetime(q.at), rule=q.rule, rollbacks=q.rollbacks)
             for q in reversed(memory.quarantined)
         ),
         memory=dump_memory(memory),
@@ -103,7 +103,7 @@ def render(
     return _rendered(status)
 
 
-def render_refusal(status: PolicyStatus, refusal: Condition, memory: Memory | None = None) -> Rendered:
+def render_skipped(status: PolicyStatus, refusal: Condition, memory: Memory | None = None) -> Rendered:
     """The status of a policy that is not evaluated: what it was, and the condition that says why not.
 
     memory: what is remembered from now on, where that changed. What the refusal says is of weight.
@@ -118,7 +118,7 @@ def render_refusal(status: PolicyStatus, refusal: Condition, memory: Memory | No
     return replace(rendered, essence={**rendered.essence, "refusal": refusal.message})
 
 
-def essence_of(body: Json) -> Json:
+def significant_of(body: Json) -> Json:
     """What of a status, as JSON, is worth a write of its own."""
     return {
         **body,
@@ -129,4 +129,4 @@ def essence_of(body: Json) -> Json:
 
 def _rendered(status: PolicyStatus) -> Rendered:
     body = status.model_dump(mode="json", exclude_none=True)
-    return Rendered(body, essence_of(body))
+    return Rendered(body, significant_of(body))

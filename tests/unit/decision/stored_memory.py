@@ -12,7 +12,7 @@ from enum import Enum
 from typing import Any, Union, get_args, get_origin, get_type_hints
 from zlib import crc32
 
-from resilience_operator.decision.codec import stored_name
+from resilience_operator.decision.model.memory_codec import stored_name
 
 Path = tuple[str, ...]
 MAP_KEY = "a_name"

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from resilience_operator.decision.codec import dump_memory, load_memory, stored_name
-from resilience_operator.decision.memory import Memory
+from resilience_operator.decision.model.memory import Memory
+from resilience_operator.decision.model.memory_codec import dump_memory, load_memory, stored_name
 from tests.unit.decision.stored_memory import every_field, filled, paths
 
 RECORDED = Path(__file__).parents[1] / "fixtures" / "memory-099ff85.json"

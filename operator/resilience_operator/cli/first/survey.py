@@ -16,8 +16,8 @@ from resilience_operator.cli.replay.measured import Measure, Owners, plan
 from resilience_operator.cli.replay.past import Subject, look_back
 from resilience_operator.cli.replay.ranges import RangeSource
 from resilience_operator.cli.replay.recording import Recording
-from resilience_operator.decision.compile import DEFAULT_MIN_SAMPLES
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.compile import DEFAULT_MIN_SAMPLES
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.autoscalers import trim_autoscaler
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.paths import AUTOSCALERS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS

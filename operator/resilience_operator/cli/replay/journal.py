@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resilience_operator.api.status import HISTORY_LENGTH, DecisionStatus
-from resilience_operator.decision.commands import Verb
-from resilience_operator.decision.policy import Mode, Policy
-from resilience_operator.decision.target import MANAGER
+from resilience_operator.decision.model.commands import Verb
+from resilience_operator.decision.model.policy import Mode, Policy
+from resilience_operator.decision.model.target import MANAGER
 
 _LAG = 90.0
 """Seconds by which a recorded change may follow the decision that made it: scrapes, and the controller."""

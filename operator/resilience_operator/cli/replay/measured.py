@@ -12,8 +12,8 @@ from typing import Any
 from resilience_operator.cli.replay.archive import Archive
 from resilience_operator.cli.replay.grid import Span
 from resilience_operator.cli.replay.recording import Tracks
-from resilience_operator.decision.observation import Observation
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.observation import Observation
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.signals import digest, join, reasons
 from resilience_operator.signals.model import Signal, SignalRequest
 from resilience_operator.signals.presets import (

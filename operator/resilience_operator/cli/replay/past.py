@@ -17,8 +17,8 @@ from resilience_operator.cli.replay.journal import NO_JOURNAL, Journal
 from resilience_operator.cli.replay.measured import Owners
 from resilience_operator.cli.replay.questions import target_queries
 from resilience_operator.cli.replay.recording import Tracks, Values
-from resilience_operator.decision.commands import Verb
-from resilience_operator.decision.target import HorizontalPodAutoscaler, Revision, TargetState
+from resilience_operator.decision.model.commands import Verb
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler, Revision, TargetState
 
 _HASH = re.compile(r"[bcdfghjklmnpqrstvwxz2456789]{6,10}")
 """A `pod-template-hash`: k8s.io/apimachinery/pkg/util/rand.SafeEncodeString uses these letters alone."""

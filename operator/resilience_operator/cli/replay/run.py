@@ -19,14 +19,14 @@ from resilience_operator.cli.replay.measured import Measure, Owners, plan
 from resilience_operator.cli.replay.past import Past, Subject, look_back
 from resilience_operator.cli.replay.undone import Undone, undone
 from resilience_operator.cli.story.story import Happening, Kind, Story, Teller
-from resilience_operator.decision.memory import Shadow
-from resilience_operator.decision.observation import Observation
-from resilience_operator.decision.overlay import overlay, still_holds
-from resilience_operator.decision.policy import Policy
-from resilience_operator.decision.rehearsal import Step, replay
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.dry_run import apply_overlay, prune
+from resilience_operator.decision.model.memory import DryRunOverlay
+from resilience_operator.decision.model.observation import Observation
+from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.signals.presets import load_families
+from resilience_operator.simulation.engine import Sample, replay
 
 DAY = 86400.0
 
@@ -92,18 +92,18 @@ def _weighty(state: TargetState) -> tuple[object, ...]:
 class Rehearsed:
     """What was rehearsed up to the last look, and the signals that were converted on its account."""
 
-    shadow: Shadow | None = None
+    shadow: DryRunOverlay | None = None
     converted: set[str] = field(default_factory=set)
 
     def share(self, really: TargetState, seen: TargetState) -> float:
         """The pods that there were, over those that there would have been."""
-        wanted = seen if self.shadow is None else overlay(seen, still_holds(self.shadow, seen))
+        wanted = seen if self.shadow is None else apply_overlay(seen, prune(self.shadow, seen))
         return really.replicas / wanted.replicas if wanted.replicas and really.replicas else 1.0
 
 
 def _steps(
     grid: Grid, numbers: Sequence[int], past: Past, seen: Undone, measures: list[Measure], rehearsed: Rehearsed | None
-) -> Iterator[Step]:
+) -> Iterator[Sample]:
     owners: Owners = ()
     of: TargetState | None = None
     for number in numbers:
@@ -118,7 +118,7 @@ def _steps(
                     name = measure.request.signal.name
                     observations[name] = _shared(observations[name], share)
                     rehearsed.converted.add(name)
-        yield Step(at, observations, state)
+        yield Sample(at, observations, state)
 
 
 def _shared(observation: Observation, share: float) -> Observation:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from math import ceil
 
 from resilience_operator.cli.replay.past import Past
-from resilience_operator.decision.target import MANAGER, TargetState
+from resilience_operator.decision.model.target import MANAGER, TargetState
 
 GRACE = 2
 """Intervals."""

@@ -12,12 +12,12 @@ from resilience_operator.cli.simulation.course import value_at
 from resilience_operator.cli.simulation.scenario import Event, Expectation, MetricsGone, ReleaseEvent, Scenario
 from resilience_operator.cli.simulation.service import Behaviour, Fleet
 from resilience_operator.cli.story.story import Happening, Kind, Story, Teller
-from resilience_operator.decision.observation import Measured, Observation
-from resilience_operator.decision.people import manager_name
-from resilience_operator.decision.rehearsal import simulate
-from resilience_operator.decision.workload import Workload, running
+from resilience_operator.decision.field_managers import display_name
+from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.signals import reasons
 from resilience_operator.signals.model import Signal
+from resilience_operator.simulation.engine import simulate
+from resilience_operator.simulation.workload import Workload, steady_workload
 
 START = 1_767_225_600.0
 """A scenario's clock begins here (2026-01-01, UTC). It means nothing, and is the same every time."""
@@ -88,15 +88,15 @@ class Stage:
             self._fleet.behaviours[release.revision] = self._behaviour(release)
             broken = workload.broken - {release.revision} if release.ready else workload.broken | {release.revision}
             workload = replace(workload, broken=broken).release(release.revision, release.by, now)
-            return workload, f"{manager_name(release.by)} applies revision {release.revision}"
+            return workload, f"{display_name(release.by)} applies revision {release.revision}"
         if (scale := event.scale) is not None:
             before = workload.replicas
             return (
                 workload.scale(scale.to, scale.by, now),
-                f"{manager_name(scale.by)} scales from {before} to {scale.to} pods",
+                f"{display_name(scale.by)} scales from {before} to {scale.to} pods",
             )
         if (pause := event.pause) is not None:
-            return workload.pause(pause.by), f"{manager_name(pause.by)} pauses the rollout"
+            return workload.pause(pause.by), f"{display_name(pause.by)} pauses the rollout"
         if event.resume is not None:
             return workload.resume(now), "somebody resumes the rollout"
         assert event.metrics_gone is not None, "an event is one of these"
@@ -119,7 +119,7 @@ def play(scenario: Scenario, document: Mapping[str, object], title: str) -> Stor
     entry, policy = load(document)
     service = scenario.workload
     workload = replace(
-        running(
+        steady_workload(
             service.replicas, service.revision, START, age=max(DAY, 2 * policy.release.bake), startup=service.startup
         ),
         name=entry.target[2],

@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import exp
 
-from resilience_operator.decision.observation import Measured, Observation
-from resilience_operator.decision.workload import Workload
+from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.signals import reasons
+from resilience_operator.simulation.workload import Workload
 
 TIMEOUT = 10.0
 """Seconds after which callers give up; no response takes longer."""

@@ -18,7 +18,7 @@ from resilience_operator.cli.console import Wrong
 from resilience_operator.cli.story.page import page
 from resilience_operator.cli.story.story import Happening, Kind, Story
 from resilience_operator.cli.story.telling import summary
-from resilience_operator.decision.memory import Phase, Verdict
+from resilience_operator.decision.model.memory import Phase, Verdict
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from resilience_operator.decision.commands import Notice, Outcome, Verb
-from resilience_operator.decision.memory import Phase, Verdict
-from resilience_operator.decision.policy import Policy
-from resilience_operator.decision.rehearsal import Turn
+from resilience_operator.decision.model.commands import Notice, Outcome, Verb
+from resilience_operator.decision.model.memory import Phase, Verdict
+from resilience_operator.decision.model.policy import Policy
+from resilience_operator.simulation.engine import EvaluationStep
 
 
 class Kind(StrEnum):
@@ -93,7 +93,7 @@ class Teller:
     looks: list[Look] = field(default_factory=list)
     happenings: list[Happening] = field(default_factory=list)
 
-    def hear(self, turn: Turn, replicas: int) -> None:
+    def hear(self, turn: EvaluationStep, replicas: int) -> None:
         """One more evaluation. replicas: as they really are."""
         decision = turn.decision
         reports = {report.name: report for report in decision.signals}

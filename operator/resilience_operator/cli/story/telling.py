@@ -10,7 +10,7 @@ from resilience_operator.api.base import format_timestamp
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.cli.console import Cell
 from resilience_operator.cli.story.story import Happening, Kind, Story
-from resilience_operator.decision.memory import Verdict
+from resilience_operator.decision.model.memory import Verdict
 
 HEADERS = ("WHEN", "WHAT", "CHANGE", "RULE", "WHY")
 _STYLES = {Kind.DECISION: "bold", Kind.NOTICE: "", Kind.EVENT: "cyan"}

@@ -10,11 +10,11 @@ from rich.text import Text
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.cli.loaded import load
 from resilience_operator.cli.views.overview import STYLES
-from resilience_operator.decision.memory import Verdict
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.memory import Verdict
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.explain.context import ExplainContext
 from resilience_operator.explain.explain import Explanation
 from resilience_operator.explain.explain import explain as explain_facts
-from resilience_operator.explain.facts import Facts
 
 _STYLES = {Verdict.OK: "green", Verdict.PENDING: "yellow", Verdict.BREACH: "bold red", Verdict.UNKNOWN: "magenta"}
 
@@ -24,7 +24,9 @@ def explain(body: Mapping[str, Any], target: TargetState | str, now: float) -> E
     entry, policy = load(body)
     live, unread = (target, "") if isinstance(target, TargetState) else (None, target)
     status = PolicyStatus.model_validate(body.get("status") or {})
-    return explain_facts(Facts(policy, status, entry.memory, live, now, entry.target[0], entry.target[2]), unread)
+    return explain_facts(
+        ExplainContext(policy, status, entry.memory, live, now, entry.target[0], entry.target[2]), unread
+    )
 
 
 def paper(e: Explanation) -> Text:

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from resilience_operator.api.status import DecisionStatus, PolicyStatus, SignalStatus, VerdictName
 from resilience_operator.cli.console import Cell
 from resilience_operator.cli.period import age
+from resilience_operator.explain.health import Level, PolicyHealth, health_of
 from resilience_operator.explain.overview import Row, worst_first
-from resilience_operator.explain.state import Level, State, state_of
 
 HEADERS = ("NAME", "STATE", "TARGET", "PODS", "RELEASE", "SIGNALS", "LAST DECISION", "WHY")
 
@@ -39,9 +39,9 @@ def _row(body: Mapping[str, Any]) -> Row:
     reference = spec.get("targetRef") or {}
     status = read_status(body)
     state = (
-        State("Unreadable", "its status was written by another version of the operator", 100)
+        PolicyHealth("Unreadable", "its status was written by another version of the operator", 100)
         if status is None
-        else state_of(status, int(meta.get("generation") or 0))
+        else health_of(status, int(meta.get("generation") or 0))
     )
     return Row(
         meta["namespace"],

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pydantic import ValidationError
 
 from resilience_operator.api.status import PolicyStatus
+from resilience_operator.explain.health import PolicyHealth, health_of
 from resilience_operator.explain.overview import Row
-from resilience_operator.explain.state import State, state_of
 from resilience_operator.runtime.entry import Entry
 
 Owns = Callable[[str], bool]
@@ -36,9 +36,9 @@ class Known:
         kind, namespace, name = entry.kind, entry.namespace, entry.target[2]
         mode = entry.policy.mode.value if entry.policy is not None else ""
         state = (
-            State("Unreadable", "its status was written by another version of the operator", 100)
+            PolicyHealth("Unreadable", "its status was written by another version of the operator", 100)
             if status is None
-            else state_of(status, entry.generation)
+            else health_of(status, entry.generation)
         )
         row = Row(namespace, entry.name, mode, f"{kind}/{name}", state, status or PolicyStatus())
         text = f"{namespace}/{entry.name} {row.target} {state.word} {mode}".lower()

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from resilience_operator.api.quantities import format_duration, format_value
-from resilience_operator.decision.policy import Policy
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.explain.context import ExplainContext
 from resilience_operator.explain.explain import document as explained
 from resilience_operator.explain.explain import explain
-from resilience_operator.explain.facts import Facts
 from resilience_operator.explain.overview import document
 from resilience_operator.explain.overview import entry as decided
 from resilience_operator.runtime.dashboard.known import Known, Owns
@@ -57,7 +57,7 @@ class Looker:
         if entry.policy is None:
             return found
         live = self.target(entry.target)
-        facts = Facts(entry.policy, row.status, entry.memory, live, now, entry.target[0], entry.target[2])
+        facts = ExplainContext(entry.policy, row.status, entry.memory, live, now, entry.target[0], entry.target[2])
         found["interval"] = entry.policy.interval
         found["explanation"] = explained(explain(facts))
         found["signals"] = _signals(entry.policy, row.status.model_dump(mode="json")["signals"])

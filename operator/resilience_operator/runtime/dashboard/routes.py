@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from resilience_operator.decision.target import TargetState
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.runtime.dashboard.fleet import Fleet, Search
 from resilience_operator.runtime.dashboard.known import Owns
 from resilience_operator.runtime.dashboard.live import Changed, Live

@@ -1,0 +1,19 @@
+"""What a verb is to the executor: a coroutine that makes one change and says what the API server answered."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from resilience_operator.decision.model.commands import Command
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.kube.client import Kube
+from resilience_operator.kube.mutations import Change
+from resilience_operator.resilience import Deadline
+
+
+class ActionHandler(Protocol):
+    """Makes a command's change, or finds it made (then None). Raises `CallError`s."""
+
+    async def __call__(self, kube: Kube, target: TargetState, command: Command, *, deadline: Deadline) -> Change | None:
+        """Carry `command` out on `target`."""
+        ...

@@ -1,0 +1,116 @@
+"""The target as it would be, had rehearsed commands been real.
+
+Dry-run goes through the very same decision as the live loop. What it only rehearsed is laid over what the API server
+tells, until the real thing changes: so a rehearsed pause is not rehearsed again every interval, and a rehearsed
+rollback is followed by a rehearsed recovery. When the policy begins to act in earnest, all of it is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from resilience_operator.decision.model.commands import Command, Verb
+from resilience_operator.decision.model.memory import DryRunOverlay, Memory, Phase, ReleaseMemory
+from resilience_operator.decision.model.target import MANAGER, TargetState
+
+
+def apply_overlay(target: TargetState, shadow: DryRunOverlay | None) -> TargetState:
+    """`target` with the rehearsed changes laid over it; `target` itself when there are none."""
+    if shadow is None:
+        return target
+    if shadow.replicas is not None:
+        target = _with_replicas(target, shadow.replicas)
+    if shadow.minimum is not None and target.hpa is not None:
+        target = replace(target, hpa=replace(target.hpa, min_replicas=shadow.minimum))
+        if target.replicas < shadow.minimum:
+            target = _with_replicas(target, shadow.minimum)
+    if shadow.paused is not None:
+        target = replace(target, paused=shadow.paused, paused_by=MANAGER if shadow.paused else "")
+    if shadow.revision is not None:
+        target = replace(target, revision=shadow.revision, rolled_out=True, progress_deadline_exceeded=False)
+    return target
+
+
+def _with_replicas(target: TargetState, replicas: int) -> TargetState:
+    """With that many pods, those that it has more or less being ready."""
+    return replace(target, replicas=replicas, ready=max(0, target.ready + replicas - target.replicas))
+
+
+def prune(shadow: DryRunOverlay | None, target: TargetState) -> DryRunOverlay | None:
+    """What is left of a rehearsal, given the real target: what was really changed since is dropped."""
+    if shadow is None:
+        return None
+    if shadow.replicas is not None and target.replicas != shadow.real_replicas:
+        shadow = replace(shadow, replicas=None, real_replicas=None)
+    if shadow.minimum is not None and (target.hpa is None or target.hpa.min_replicas != shadow.real_minimum):
+        shadow = replace(shadow, minimum=None, real_minimum=None)
+    if shadow.real_revision is not None and target.revision not in (None, shadow.real_revision):
+        shadow = replace(shadow, paused=None, revision=None, real_revision=None)
+    if shadow.paused is False and not target.paused:
+        shadow = replace(shadow, paused=None)
+    return _unless_empty(shadow)
+
+
+def add_command(shadow: DryRunOverlay | None, command: Command, target: TargetState) -> DryRunOverlay | None:
+    """The rehearsal after one more command; `target` is the real one."""
+    shadow = shadow or DryRunOverlay()
+    match command.verb:
+        case Verb.SCALE_UP | Verb.SCALE_DOWN if command.via:
+            real = target.hpa.min_replicas if target.hpa is not None else None
+            minimum = None if command.to == real else _as_int(command.to)
+            shadow = replace(shadow, minimum=minimum, real_minimum=None if minimum is None else real)
+        case Verb.SCALE_UP | Verb.SCALE_DOWN:
+            replicas = None if command.to == target.replicas else _as_int(command.to)
+            real = None if replicas is None else target.replicas
+            shadow = replace(shadow, replicas=replicas, real_replicas=real)
+        case Verb.PAUSE:
+            shadow = replace(shadow, paused=True, real_revision=target.revision)
+        case Verb.RESUME:
+            paused = False if target.paused else None
+            over = paused is None and shadow.revision is None
+            shadow = replace(shadow, paused=paused, real_revision=None if over else target.revision)
+        case Verb.ROLLBACK:
+            paused = False if target.paused else None
+            shadow = replace(shadow, paused=paused, revision=str(command.to), real_revision=target.revision)
+        case _:
+            pass
+    return _unless_empty(shadow)
+
+
+def leave_dry_run(memory: Memory, target: TargetState, now: float) -> Memory:
+    """The memory of a policy that only rehearsed so far and now acts: what was never done is forgotten.
+
+    A release that was paused or rolled back in the rehearsal really runs on. It is watched again from the start of
+    its bake, so that it is neither taken for good nor rolled back for what nobody measured in earnest.
+    """
+    if memory.shadow is None and not any(q.rehearsed for q in memory.quarantined):
+        return memory
+    shadow, release, scaling = memory.shadow or DryRunOverlay(), memory.release, memory.scaling
+    if shadow.replicas is not None:
+        scaling = replace(scaling, seen=shadow.real_replicas)
+    if release is not None and (shadow.paused is not None or shadow.revision is not None):
+        release = ReleaseMemory(
+            Phase.PROGRESSING,
+            now,
+            target.revision,
+            good=release.good,
+            ok_before=release.ok_before,
+            before=release.before,
+        )
+    return replace(
+        memory,
+        shadow=None,
+        quarantined=tuple(q for q in memory.quarantined if not q.rehearsed),
+        scaling=scaling,
+        release=release,
+    )
+
+
+def _unless_empty(shadow: DryRunOverlay) -> DryRunOverlay | None:
+    nothing = shadow.replicas is None and shadow.minimum is None and shadow.paused is None and shadow.revision is None
+    return None if nothing else shadow
+
+
+def _as_int(value: int | str | None) -> int:
+    assert isinstance(value, int)
+    return value

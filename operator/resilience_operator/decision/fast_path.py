@@ -1,0 +1,163 @@
+"""The fast path: whether `decide` would return again what it returned last.
+
+At nearly every evaluation each signal is on the same side of its threshold, the target is the same and no timer is
+due. `decide` then returns the memory that it was given, without commands or notices. `detect_steady_state` recognizes
+such a decision and how long it may be reused. `SteadyState.still_valid` compares the judgements made since, with the
+functions that `decide` uses. `SteadyState.still_valid_for` only compares numbers with bounds; it applies when all
+conditions were within bounds and no release is analysed.
+
+Anything crossed, paused, simulated by a dry run, in progress or about to scale down is always decided in full.
+`tests/unit/decision/test_fast_path.py` holds the two paths together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+
+from resilience_operator.decision import scaling
+from resilience_operator.decision.analysis.evidence import CanaryContext, judge_all, judge_release
+from resilience_operator.decision.analysis.verdicts import MAX_UNKNOWN_INTERVALS
+from resilience_operator.decision.decide import Decision
+from resilience_operator.decision.fast_path_bounds import Bounds, ScalarSample, bounds_of, within
+from resilience_operator.decision.model.memory import Memory, Phase, RuleMemory
+from resilience_operator.decision.model.observation import Observation, signal_views
+from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.target import TargetState
+
+_WITHIN_BOUNDS = {"WithinBounds", False}
+"""All that `_judgements` tells where no condition is crossed and none is unknown."""
+
+ROUNDING = 0.01
+"""Seconds before a timer is due from which it is decided in full: sums of moments are rounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class SteadyState:
+    """A decision at rest: what it was made from, and what its judgements were.
+
+    since, until: between these moments (seconds since the epoch) no timer is due. until may be infinite.
+    limits: where every condition was within its bounds, and it is enough that every number still is.
+    """
+
+    policy: Policy
+    target: TargetState
+    memory: Memory
+    judgements: tuple[object, ...]
+    since: float
+    until: float
+    limits: tuple[Bounds, ...] | None
+
+    def still_valid_for(
+        self, policy: Policy, numbers: Mapping[str, ScalarSample], target: TargetState, memory: Memory, now: float
+    ) -> bool:
+        """Return whether bare numbers suffice to call it valid; `still_valid` then agrees for their observations."""
+        return (
+            self.limits is not None and self._applies(policy, target, memory, now) and within(self.limits, numbers, now)
+        )
+
+    def still_valid(
+        self,
+        policy: Policy,
+        observations: Mapping[str, Observation],
+        target: TargetState,
+        memory: Memory,
+        now: float,
+    ) -> bool:
+        """Whether `decide` would come to the same: this very memory, no command, no notice, the same verdicts."""
+        return (
+            self._applies(policy, target, memory, now)
+            and _judgements(policy, observations, memory, now) == self.judgements
+        )
+
+    def _applies(self, policy: Policy, target: TargetState, memory: Memory, now: float) -> bool:
+        """Whether it is about these, and no timer is due."""
+        return (
+            policy is self.policy
+            and memory is self.memory
+            and self.since <= now < self.until - ROUNDING
+            and (target is self.target or target == self.target)
+        )
+
+
+def detect_steady_state(
+    decision: Decision, observations: Mapping[str, Observation], target: TargetState, before: Memory
+) -> SteadyState | None:
+    """The point of rest that `decision` is; None where it is none. `before`, `target`: what it was made from."""
+    policy, memory = decision.policy, decision.memory
+    if decision.commands or decision.notices or memory != before or not _at_rest(memory, target):
+        return None
+    release = memory.release
+    assert release is not None
+    until = inf if decision.wake is None else decision.wake
+    if scaling.can_scale_down(policy, memory.scaling, target):
+        # Only a release holds the pods, for as long as its bake is meant to last.
+        held_until = release.since + policy.release.bake
+        if release.phase is not Phase.BAKING or decision.at >= held_until:
+            return None
+        until = min(until, held_until)
+    judgements = _judgements(policy, observations, before, decision.at)
+    if judgements is None:
+        return None
+    all_within = release.phase is Phase.STABLE and _WITHIN_BOUNDS.issuperset(judgements)
+    return SteadyState(
+        policy, target, before, judgements, decision.at, until, bounds_of(policy) if all_within else None
+    )
+
+
+def report_fingerprint(decision: Decision) -> tuple[object, ...]:
+    """What of a decision is worth a write, beside its memory."""
+    return (
+        decision.target,
+        tuple([(s.name, s.verdict, s.since, s.reason) for s in decision.signals]),
+        tuple([r.blame for r in decision.rules]),
+    )
+
+
+def _at_rest(memory: Memory, target: TargetState) -> bool:
+    """Whether nothing in the memory waits for anything but a measurement or the target to change."""
+    release = memory.release
+    if release is None or release.phase not in (Phase.STABLE, Phase.BAKING):
+        return False
+    if target.paused or target.progress_deadline_exceeded or target.revision != release.revision:
+        return False
+    if release.paused is not None or release.unmeasured is not None or (release.before and release.began is None):
+        return False
+    if memory.shadow is not None or any(q.revision == release.revision for q in memory.quarantined):
+        return False
+    return not any(_has_running_timers(rule) for rule in memory.rules.values())
+
+
+def _has_running_timers(rule: RuleMemory) -> bool:
+    timers = (*rule.timers, *rule.blame)
+    return rule.breach is not None or rule.guilty is not None or any(t.crossed is not None for t in timers)
+
+
+def _judgements(
+    policy: Policy, observations: Mapping[str, Observation], memory: Memory, now: float
+) -> tuple[object, ...] | None:
+    """What the judgements of all conditions are, without their numbers; None where one of them is no rest.
+
+    Unknown is a rest for the whole target, and none for a release that is watched: its bake does not go on.
+    """
+    signals = signal_views(policy, observations, now, MAX_UNKNOWN_INTERVALS * policy.interval)
+    release = memory.release
+    assert release is not None
+    trial = None
+    if release.phase is Phase.BAKING:
+        trial = CanaryContext(release.revision, (), release.before, release.began)
+    found: list[object] = []
+    for rule in policy.rules:
+        guards = trial is not None and rule.guards_release
+        for condition in rule.conditions:
+            view = signals[condition.signal]
+            judged = judge_all(condition, *view)
+            if judged.crossed:
+                return None
+            found += (judged.reason, judged.crossed, judged.value is None)
+            if guards and trial is not None:
+                against = judge_release(condition, *view, trial, ok_before=True)
+                if against.crossed is not False:
+                    return None
+    return tuple(found)

@@ -1,0 +1,1 @@
+"""The values that the decision works on: policy, target, observations, commands and memory."""

@@ -1,0 +1,113 @@
+"""From a policy as written to a policy as decided on."""
+
+from __future__ import annotations
+
+from resilience_operator.api.quantities import Unit
+from resilience_operator.api.rules import Action
+from resilience_operator.api.rules import Condition as ConditionSpec
+from resilience_operator.api.rules import Rule as RuleSpec
+from resilience_operator.api.signals import BUILT_IN_SIGNALS, ZONE_LOST
+from resilience_operator.api.signals import Signal as SignalSpec
+from resilience_operator.api.spec import Mode, PolicySpec, interval_of
+from resilience_operator.decision.model.policy import (
+    Condition,
+    Fallback,
+    Plugin,
+    Policy,
+    Release,
+    Rollback,
+    Rule,
+    ScaleDown,
+    ScaleUp,
+    Signal,
+)
+
+DEFAULT_MIN_SAMPLES = {"error-rate": 20, "latency-p99": 100}
+"""Requests within the window below which a preset proves nothing. Below 100 requests the 99th percentile is just the
+slowest one; below 20 a single failure is 5 %."""
+
+
+def compile_policy(
+    spec: PolicySpec, *, uid: str, namespace: str, name: str, generation: int, dry_run: bool = False
+) -> Policy:
+    """The policy in base units. dry_run: the operator as a whole only rehearses."""
+    signals = {s.name: s for s in signals_of(spec)}
+    rules = tuple(_rule(rule) for rule in spec.rules)
+    read = {c.signal for rule in rules for c in rule.conditions}
+    mode = spec.mode
+    if dry_run and mode is Mode.ENFORCE:
+        mode = Mode.DRY_RUN
+    down, fallback = spec.scale_down, spec.fallback
+    return Policy(
+        uid=uid,
+        namespace=namespace,
+        name=name,
+        generation=generation,
+        rules=rules,
+        signals={n: _signal(signals[n]) for n in sorted(read)},
+        mode=mode,
+        interval=interval_of(spec),
+        min_replicas=spec.replicas.min if spec.replicas else None,
+        max_replicas=spec.replicas.max if spec.replicas else None,
+        scale_down=ScaleDown(
+            enabled=down.enabled,
+            after=down.after,
+            pods=None if down.percent is not None else (down.pods or 1),
+            percent=down.percent,
+        ),
+        release=Release(
+            bake=spec.release.bake,
+            fail_on_progress_deadline=spec.release.fail_on_progress_deadline,
+            resume=spec.release.resume,
+        ),
+        fallback=Fallback(after=fallback.after, replicas=fallback.replicas),
+    )
+
+
+def signals_of(spec: PolicySpec) -> tuple[SignalSpec, ...]:
+    """The declared signals, and the built-in ones that are not declared anew."""
+    declared = {s.name for s in spec.signals}
+    built_in = (
+        SignalSpec.model_construct(name=name, preset=name, unit=unit)
+        for name, unit in BUILT_IN_SIGNALS.items()
+        if name not in declared
+    )
+    return (*spec.signals, *built_in)
+
+
+def _rule(rule: RuleSpec) -> Rule:
+    actions: tuple[Action, ...] = rule.then
+    scale = next((a.scale_up for a in actions if a.scale_up is not None), None)
+    rollback = next((a.rollback for a in actions if a.rollback is not None), None)
+    return Rule(
+        name=rule.name,
+        conditions=tuple(map(_condition, rule.when.conditions)),
+        any_of=rule.when.any is not None,
+        scale_up=None if scale is None else ScaleUp(scale.pods, scale.percent, bool(scale.to_target), scale.cooldown),
+        alert=any(a.alert is not None for a in actions),
+        pause=any(a.pause_rollout is not None for a in actions),
+        rollback=None if rollback is None else Rollback(rollback.after, rollback.limit),
+        plugins=tuple(Plugin(a.plugin.name, a.plugin.with_) for a in actions if a.plugin is not None),
+    )
+
+
+def _condition(condition: ConditionSpec) -> Condition:
+    threshold = condition.above if condition.above is not None else condition.below
+    assert threshold is not None, "checked when the policy was parsed"
+    return Condition(condition.signal, threshold.value, condition.above is not None, condition.for_)
+
+
+def _unit(signal: SignalSpec) -> Unit:
+    if signal.unit is not None:
+        return signal.unit
+    return BUILT_IN_SIGNALS.get(signal.preset or "", Unit.NUMBER)
+
+
+def _signal(signal: SignalSpec) -> Signal:
+    if signal.preset == ZONE_LOST:
+        # The API server tells how it is now: there is no look-back.
+        return Signal(signal.name, 0.0, unit=_unit(signal).value, metered=False)
+    least = signal.min_samples
+    if least is None:
+        least = DEFAULT_MIN_SAMPLES.get(signal.preset or "", 0)
+    return Signal(signal.name, signal.window, float(least), _unit(signal).value)

@@ -1,0 +1,67 @@
+"""Memory to and from JSON, as it stands in the policy's `status.memory`.
+
+Compact: what has its default is left out, so a quiet policy takes a few hundred bytes. Tolerant: another version of
+the operator may have written it, so keys that are not known are ignored and those that are missing have their
+defaults. What cannot be read at all is told, never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic.alias_generators import to_camel
+
+from resilience_operator.decision.model.memory import Memory
+
+
+class UnreadableMemory(ValueError):  # noqa: N818 - says what is so, like InvalidPolicy
+    """What stands in the status is not a memory. The text names the places, for people."""
+
+
+def _json_name(python_name: str) -> str:
+    return to_camel(python_name.rstrip("_"))
+
+
+def stored_name(entry: Field[Any]) -> str:
+    """The key under which a field of the memory is stored."""
+    return str(entry.metadata.get("alias", _json_name(entry.name)))
+
+
+class _Document(BaseModel):
+    """Lends its configuration to the plain data classes within: pydantic passes it on to them."""
+
+    model_config = ConfigDict(
+        alias_generator=_json_name,
+        validate_by_name=False,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        allow_inf_nan=False,
+        extra="ignore",
+        frozen=True,
+    )
+
+    memory: Memory
+
+
+def dump_memory(memory: Memory) -> dict[str, Any]:
+    """`memory` as JSON-able values, equal for equal memories."""
+    document: dict[str, Any] = _Document.model_construct(memory=memory).model_dump(mode="json", exclude_defaults=True)
+    dumped: dict[str, Any] = document["memory"]
+    if "told" in dumped:
+        # A set has no order of its own, and a status that only changes its order would be written anew.
+        dumped["told"].sort()
+    return dumped
+
+
+def load_memory(dumped: object) -> Memory:
+    """The memory that `dump_memory` made `dumped` from. Raises UnreadableMemory."""
+    if not isinstance(dumped, Mapping):
+        raise UnreadableMemory(f"the memory is a {type(dumped).__name__}, not an object")
+    try:
+        return _Document.model_validate({"memory": dict(dumped)}).memory
+    except ValidationError as error:
+        places = (f"{'.'.join(map(str, e['loc'][1:])) or 'memory'}: {e['msg']}" for e in error.errors()[:5])
+        raise UnreadableMemory("; ".join(places)) from None

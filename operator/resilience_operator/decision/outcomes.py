@@ -1,0 +1,133 @@
+"""What a command's outcome adds to the memory, and what a crash or a lost answer left done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from resilience_operator.decision.dry_run import add_command
+from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
+from resilience_operator.decision.model.memory import Intent, Memory, Phase, Quarantine, RuleMemory
+from resilience_operator.decision.model.target import MANAGER, TargetState
+from resilience_operator.decision.plugin_calls import mark_called
+
+MAX_QUARANTINED = 10
+
+
+def apply_outcomes(memory: Memory, outcomes: Iterable[Outcome], target: TargetState, now: float) -> Memory:
+    """The memory after commands were carried out, or rehearsed, at `now`. `target` is the real one before them.
+
+    A command that failed may have worked all the same (the answer was lost), so it stays behind as an intent, which
+    `recover_intent` resolves with the target's next state. Else its effect would be taken for a person's doing.
+    """
+    failed: tuple[Command, ...] = ()
+    for outcome in outcomes:
+        if outcome.command.verb is Verb.PLUGIN:
+            memory = mark_called(memory, outcome)
+            continue
+        if outcome.result in (Result.FAILED, Result.POSTPONED):
+            failed += (outcome.command,)
+        if not outcome.happened:
+            continue
+        if outcome.result is Result.REHEARSED:
+            memory = replace(memory, shadow=add_command(memory.shadow, outcome.command, target))
+        memory = _effect(memory, outcome.command, now, rehearsed=outcome.result is Result.REHEARSED)
+    return replace(memory, intent=Intent(now, failed)) if failed else memory
+
+
+def _effect(memory: Memory, command: Command, now: float, *, rehearsed: bool) -> Memory:
+    release = memory.release
+    assert release is not None
+    match command.verb:
+        case Verb.SCALE_UP:
+            rules = dict(memory.rules)
+            for name in command.rules:
+                rules[name] = replace(rules.get(name) or RuleMemory(), scaled=now)
+            seen = memory.scaling.seen if command.via else int(command.to or 0)
+            return replace(memory, rules=rules, scaling=replace(memory.scaling, seen=seen, calm=None))
+        case Verb.SCALE_DOWN:
+            seen = memory.scaling.seen if command.via else int(command.to or 0)
+            return replace(memory, scaling=replace(memory.scaling, seen=seen, calm=now))
+        case Verb.PAUSE:
+            paused = replace(release, phase=Phase.PAUSED, since=now, paused=now, paused_rule=command.rule)
+            return replace(memory, release=paused)
+        case Verb.RESUME:
+            resumed = replace(release, phase=Phase.PROGRESSING, since=now, paused=None, paused_rule="")
+            return replace(memory, release=resumed)
+        case Verb.ROLLBACK:
+            return _rolled_back(memory, command, now, rehearsed=rehearsed)
+        case _:
+            return memory
+
+
+def _rolled_back(memory: Memory, command: Command, now: float, *, rehearsed: bool) -> Memory:
+    release = memory.release
+    assert release is not None
+    left, to = str(command.from_), str(command.to)
+    before = next((q for q in memory.quarantined if q.revision == left), None)
+    entry = Quarantine(
+        left,
+        now,
+        command.rule if before is None else before.rule,
+        command.message.partition(": revision ")[0] if before is None else before.message,
+        1 if before is None else before.rollbacks + 1,
+        rehearsed and (before is None or before.rehearsed),
+    )
+    others = tuple(q for q in memory.quarantined if q.revision != left)
+    return replace(
+        memory,
+        quarantined=(*others, entry)[-MAX_QUARANTINED:],
+        release=replace(
+            release,
+            phase=Phase.ROLLING_BACK,
+            since=now,
+            revision=to,
+            ready=None,
+            unmeasured=None,
+            paused=None,
+            paused_rule="",
+            held=False,
+            rolled_from=left,
+        ),
+    )
+
+
+def is_applied(command: Command, target: TargetState) -> bool:
+    """Whether the target shows a command's effect. Asked after a crash between writing an intent and its end."""
+    match command.verb:
+        case Verb.SCALE_UP | Verb.SCALE_DOWN if command.via:
+            return target.hpa is not None and target.hpa.min_replicas == command.to
+        case Verb.SCALE_UP | Verb.SCALE_DOWN:
+            return target.replicas == command.to
+        case Verb.PAUSE:
+            return target.paused and target.paused_by == MANAGER
+        case Verb.RESUME:
+            return not target.paused
+        case Verb.ROLLBACK:
+            return _rollback_is_applied(command, target)
+        case _:
+            return False
+
+
+def _rollback_is_applied(command: Command, target: TargetState) -> bool:
+    """Whether the target runs the restored revision, or did before yet another one was released.
+
+    A controller gives a revision that comes back the next number; before a rollback the failing one has the highest.
+    """
+    if target.revision in (command.from_, command.to):
+        return target.revision == command.to and not target.paused
+    left, restored = target.find(str(command.from_)), target.find(str(command.to))
+    return left is not None and restored is not None and restored.number > left.number
+
+
+def recover_intent(memory: Memory, target: TargetState) -> tuple[Memory, tuple[Outcome, ...]]:
+    """Take up an intent that is left: what the target shows counts as done at the time it was decided.
+
+    What it does not show was not done; its timers are still in the memory, so the next decision asks for it again.
+    """
+    intent = memory.intent
+    if intent is None:
+        return memory, ()
+    memory = replace(memory, intent=None)
+    done = tuple(Outcome(c, Result.DONE) for c in intent.commands if is_applied(c, target))
+    return apply_outcomes(memory, done, target, intent.at), done

@@ -1,0 +1,217 @@
+"""Where a release stands: followed from the target's state, without judging it.
+
+Stable → Progressing → Baking → Stable, with Paused in between when somebody paused it, and
+RollingBack → RolledBack → Stable after a rollback. A change of scale is no release, and neither is a new template
+before its controller has made a revision of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable
+from dataclasses import replace
+
+from resilience_operator.decision.field_managers import display_name, is_manual
+from resilience_operator.decision.model.commands import Notice
+from resilience_operator.decision.model.memory import Phase, ReleaseMemory
+from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.target import MANAGER, TargetState
+
+ANALYSED_PHASES = (Phase.PROGRESSING, Phase.PAUSED, Phase.BAKING)
+"""Phases in which a breach counts against the release."""
+
+
+def advance(
+    release: ReleaseMemory | None,
+    policy: Policy,
+    target: TargetState,
+    quarantined: Container[str],
+    ok_rules: Iterable[str],
+    now: float,
+    notices: list[Notice],
+) -> ReleaseMemory:
+    """The release after looking at the target; the same object when nothing moved.
+
+    ok_rules: rules that were Ok at the last evaluation. What people are to be told is added to `notices`.
+    """
+    if release is None:
+        release = _initial_state(policy, target, now)
+    elif target.revision not in (None, release.revision):
+        release = _new_revision(release, target, quarantined, ok_rules, now)
+    release = _follow_pause(release, target, now)
+    release = _follow_rollout(release, policy, target, now)
+    _notices(release, policy, target, now, notices)
+    return release
+
+
+def _initial_state(policy: Policy, target: TargetState, now: float) -> ReleaseMemory:
+    """A target that is fully rolled out starts in its bake, unless its revision is older than that."""
+    current = target.find(target.revision)
+    if target.rolled_out and current is not None:
+        if now - current.created >= policy.release.bake:
+            return ReleaseMemory(Phase.STABLE, now, current.name, good=current.name)
+        return ReleaseMemory(Phase.BAKING, now, current.name, ready=now)
+    return ReleaseMemory(Phase.PROGRESSING, now, target.revision)
+
+
+def _new_revision(
+    release: ReleaseMemory,
+    target: TargetState,
+    quarantined: Container[str],
+    ok_rules: Iterable[str],
+    now: float,
+) -> ReleaseMemory:
+    if release.paused is not None and target.paused:
+        # The template changed under the operator's own pause. It is lifted by `remediation`, which needs to see
+        # for which revision it was made; the new release begins then.
+        return release
+    begun = release.phase in (Phase.PROGRESSING, Phase.PAUSED) and release.revision is None
+    return replace(
+        release,
+        phase=Phase.PROGRESSING,
+        since=release.since if begun else now,
+        revision=target.revision,
+        ready=None,
+        unmeasured=None,
+        ok_before=release.ok_before if begun else tuple(sorted(ok_rules)),
+        before=release.before if begun else {},
+        began=None,
+        shared=(),
+        paused=None,
+        paused_rule="",
+        held=False,
+        hands_off=target.revision in quarantined and is_manual(target.template_by),
+        rolled_from=None,
+    )
+
+
+def _follow_pause(release: ReleaseMemory, target: TargetState, now: float) -> ReleaseMemory:
+    if not target.paused:
+        if release.phase is not Phase.PAUSED:
+            return release
+        overruled = release.paused is not None
+        return replace(
+            release,
+            phase=Phase.PROGRESSING,
+            since=now,
+            paused=None,
+            paused_rule="",
+            held=False,
+            hands_off=release.hands_off or overruled,
+        )
+    if target.paused_by == MANAGER:
+        if release.paused is not None:
+            return release
+        # A pause of the operator's own that is not remembered: `remediation` lifts it unless it is needed still.
+        return replace(release, phase=Phase.PAUSED, since=now, paused=now, paused_rule="", ready=None, unmeasured=None)
+    if release.phase in (Phase.PROGRESSING, Phase.BAKING):
+        return replace(release, phase=Phase.PAUSED, since=now, paused=None, ready=None, unmeasured=None)
+    if release.paused is not None and target.paused_by:
+        # Somebody resumed it and paused it again: now it is theirs.
+        return replace(release, paused=None, paused_rule="", held=False)
+    return release
+
+
+def _follow_rollout(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> ReleaseMemory:
+    complete = target.rolled_out and target.revision == release.revision
+    match release.phase:
+        case Phase.PROGRESSING if complete:
+            return replace(release, phase=Phase.BAKING, since=now, ready=now)
+        case Phase.ROLLING_BACK if complete:
+            return replace(release, phase=Phase.ROLLED_BACK, since=now)
+        case Phase.ROLLED_BACK if now - release.since >= policy.release.bake:
+            return replace(release, phase=Phase.STABLE, since=now)
+        case _:
+            return release
+
+
+def _notices(release: ReleaseMemory, policy: Policy, target: TargetState, now: float, notices: list[Notice]) -> None:
+    if target.paused and release.paused is None:
+        notices.append(
+            Notice(
+                f"manual-pause/{release.revision}",
+                "ManualPause",
+                f"{display_name(target.paused_by)} paused the rollout of {target.kind} {target.name}; the operator "
+                "will neither resume it nor roll it back",
+            )
+        )
+    if release.hands_off and release.phase in ANALYSED_PHASES:
+        notices.append(
+            Notice(
+                f"hands-off/{release.revision}",
+                "HandsOff",
+                f"the operator was overruled by hand on revision {release.revision}: it is watched, and no longer "
+                "paused or rolled back",
+            )
+        )
+    # The condition may be the failed release's for a moment, so it counts from the second look on.
+    late = target.progress_deadline_exceeded and now - release.since >= policy.interval
+    if release.phase is Phase.ROLLING_BACK and late:
+        notices.append(
+            Notice(
+                f"rollback-stuck/{release.revision}",
+                "RollbackStuck",
+                f"revision {release.revision} was restored, but its pods do not become ready before the progress "
+                "deadline: look at the pods",
+                warning=True,
+            )
+        )
+
+
+def advance_bake(
+    release: ReleaseMemory,
+    policy: Policy,
+    *,
+    measured: bool,
+    clean: bool,
+    now: float,
+    patience: float,
+    notices: list[Notice],
+) -> ReleaseMemory:
+    """The bake after one more evaluation. What could not be measured does not count as watched.
+
+    measured: every rule that guards releases had a verdict. clean: none of them is crossed, on whatever account.
+    patience: seconds without measurement that are not worth telling.
+    """
+    if release.phase is not Phase.BAKING or release.ready is None:
+        return release
+    ready = release.ready
+    if not measured:
+        if release.unmeasured is None:
+            release = replace(release, unmeasured=now)
+    elif release.unmeasured is not None:
+        ready += now - release.unmeasured
+        release = replace(release, ready=ready, unmeasured=None)
+    if now - ready < policy.release.bake:
+        return release
+    if release.unmeasured is not None:
+        if now - release.unmeasured >= patience:
+            notices.append(
+                Notice(
+                    f"unmeasured/{release.revision}",
+                    "BakeUnmeasured",
+                    f"revision {release.revision} cannot be called good: its signals were not measured for a whole "
+                    "bake",
+                    warning=True,
+                )
+            )
+        return release
+    if not clean:
+        notices.append(
+            Notice(
+                f"unclean/{release.revision}",
+                "BakeUnclean",
+                f"revision {release.revision} is not called good at the end of its bake: a rule that guards releases "
+                "is over its threshold",
+                warning=True,
+            )
+        )
+        return release
+    notices.append(
+        Notice(
+            f"good/{release.revision}",
+            "ReleaseGood",
+            f"revision {release.revision} was watched for its bake and is the last known good one",
+            passing=True,
+        )
+    )
+    return replace(release, phase=Phase.STABLE, since=now, good=release.revision, unmeasured=None)

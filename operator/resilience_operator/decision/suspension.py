@@ -1,0 +1,24 @@
+"""What a policy remembers through a time in which nobody looks: what was seen before proves nothing about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from resilience_operator.decision.model.memory import Memory, Phase, RuleMemory
+
+
+def freeze_timers(memory: Memory, now: float) -> Memory:
+    """The memory at the beginning of a pause; the same when it rests already.
+
+    A crossing that was seen before does not count as having lasted, nor does calm; a bake stands still, as it does
+    while nothing can be measured. Cooldowns, calls that were made, the release and the quarantine are kept.
+    """
+    rules = {
+        name: RuleMemory(scaled=rule.scaled, of=rule.of, called=rule.called, rehearsed=rule.rehearsed)
+        for name, rule in memory.rules.items()
+    }
+    release = memory.release
+    if release is not None and release.phase is Phase.BAKING and release.unmeasured is None:
+        release = replace(release, unmeasured=now)
+    after = replace(memory, rules=rules, scaling=replace(memory.scaling, calm=None), release=release, metrics_gone=None)
+    return memory if after == memory else after

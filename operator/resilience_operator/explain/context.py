@@ -1,0 +1,77 @@
+"""What `explain` knows: the policy, its status, its memory, and the target where it could be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from resilience_operator.api.conditions import ConditionType, find_condition
+from resilience_operator.api.pause import IN_FORCE, UNREADABLE
+from resilience_operator.api.quantities import format_duration
+from resilience_operator.api.status import PolicyStatus, SignalStatus
+from resilience_operator.decision.dry_run import apply_overlay, prune
+from resilience_operator.decision.model.memory import Memory, ReleaseMemory, RuleMemory
+from resilience_operator.decision.model.policy import Policy, Rule
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
+
+
+@dataclass(frozen=True)
+class ExplainContext:
+    """All as of `now` (seconds since the epoch). live: the target as it is, None where it could not be read."""
+
+    policy: Policy
+    status: PolicyStatus
+    memory: Memory
+    live: TargetState | None
+    now: float
+    target_kind: str = "Deployment"
+    target_name: str = ""
+
+    @cached_property
+    def target(self) -> TargetState | None:
+        """The target as decisions see it: with what was only rehearsed laid over it."""
+        if self.live is None:
+            return None
+        return apply_overlay(self.live, prune(self.memory.shadow, self.live))
+
+    @property
+    def paused_by_hand(self) -> bool:
+        """Whether somebody paused the policy, and the operator keeps to it."""
+        ready = find_condition(self.status.conditions, ConditionType.READY)
+        return ready is not None and ready.reason in (IN_FORCE, UNREADABLE)
+
+    @property
+    def release(self) -> ReleaseMemory | None:
+        """Where the release stands."""
+        return self.memory.release
+
+    @property
+    def watched(self) -> bool:
+        """Whether a release is under way, paused, or in its bake."""
+        return self.release is not None and self.release.phase in ANALYSED_PHASES
+
+    def rule(self, rule: Rule) -> RuleMemory | None:
+        """What is remembered of a rule; None when that is about other conditions."""
+        found = self.memory.rules.get(rule.name)
+        return found if found is not None and found.of == rule.signature and found.timers else None
+
+    def signal(self, name: str) -> SignalStatus | None:
+        """A signal as it was last measured."""
+        return next((s for s in self.status.signals if s.name == name), None)
+
+    @property
+    def replicas(self) -> int | None:
+        """Pods asked for."""
+        if self.target is not None:
+            return self.target.replicas
+        return self.status.target.replicas if self.status.target is not None else None
+
+    def ago(self, at: float) -> str:
+        """`3m20s` since a moment."""
+        return format_duration(max(0, round(self.now - at)))
+
+    def until(self, at: float) -> str:
+        """`in 40s`, or `at the next look` where it is over."""
+        left = round(at - self.now)
+        return f"in {format_duration(left)}" if left > 0 else "at the next look"

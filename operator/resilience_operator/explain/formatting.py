@@ -1,0 +1,49 @@
+"""Conditions, actions and values in the words of `explain`."""
+
+from __future__ import annotations
+
+from resilience_operator.api.quantities import format_duration, format_value
+from resilience_operator.decision.model.policy import Condition, Policy, Rule, ScaleUp
+
+
+def bound(condition: Condition, unit: str) -> str:
+    """`above 70%`."""
+    return f"{'above' if condition.above else 'below'} {format_value(condition.threshold, unit)}"
+
+
+def needed(rule: Rule, policy: Policy) -> str:
+    """What it takes: `cpu above 70% for 2m`."""
+    joint = " or " if rule.any_of else " and "
+    return joint.join(
+        f"{c.signal} {bound(c, policy.signals[c.signal].unit)}" + (f" for {format_duration(c.hold)}" if c.hold else "")
+        for c in rule.conditions
+    )
+
+
+def does(rule: Rule) -> str:
+    """What the rule does: `adds 2 pods; tells people`."""
+    parts = []
+    if rule.scale_up is not None:
+        parts.append(adds(rule.scale_up))
+    if rule.pause:
+        parts.append("pauses the rollout of a release that is to blame")
+    if rule.rollback is not None:
+        parts.append(f"rolls such a release back after {format_duration(rule.rollback.after)}")
+    if rule.alert:
+        parts.append("tells people")
+    parts += (f"runs the plugin {plugin.name}" for plugin in rule.plugins)
+    return "; ".join(parts)
+
+
+def adds(scale_up: ScaleUp) -> str:
+    """`adds 2 pods`."""
+    if scale_up.pods is not None:
+        return f"adds {pods(scale_up.pods)}"
+    if scale_up.percent is not None:
+        return f"adds {scale_up.percent:g} % more pods"
+    return "adds as many pods as bring the signal back to its threshold"
+
+
+def pods(count: int) -> str:
+    """`1 pod`, `2 pods`."""
+    return f"{count} pod" if count == 1 else f"{count} pods"
