@@ -1,22 +1,23 @@
-# The base is to be replaced by any image with Python 3.11 or later, `venv` and `pip`: BASE=localhost/python:3.13 for
-# one of your own. Behind a package mirror, hand in its settings as a secret, which no layer keeps:
-#   --secret id=pip.conf,src=$HOME/.config/pip/pip.conf
-ARG BASE=python:3.13-slim
+# The base: the official Python image, pinned by the digest of its multi-arch index. The tag is for readers; only the
+# digest counts. Renovate updates both (.github/renovate.json). Any image with Python 3.11 or later, `venv` and `pip`
+# can replace it: --build-arg BASE=localhost/python:3.13. Behind a package mirror, pass its settings as a secret, which
+# is not stored in any layer: --secret id=pip.conf,src=$HOME/.config/pip/pip.conf
+ARG BASE=docker.io/library/python:3.13.15-slim-trixie@sha256:881d80734ee05dca6f7f42dcb080975652a53c7eda9ba1f03bb8da31aa6a6ec2
 
-# The wheel. Its build tools come pinned and hashed with the developers' tools, and stay in this stage; nothing is
-# fetched behind pip's back, as an isolated build would.
+# Builds the wheel. The build backend and its dependencies are pinned and hashed in a file of their own, and stay in
+# this stage. hatchling runs without build isolation, so pip fetches nothing that is not in that file.
 FROM ${BASE} AS wheel
 WORKDIR /src
-COPY requirements/dev.txt requirements/dev.txt
+COPY requirements/build.txt requirements/build.txt
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     python3 -m venv /opt/tools \
- && /opt/tools/bin/python -m pip install --quiet --no-cache-dir --require-hashes --only-binary=:all: -r requirements/dev.txt
+ && /opt/tools/bin/python -m pip install --quiet --no-cache-dir --require-hashes --only-binary=:all: -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY operator operator
 RUN /opt/tools/bin/hatchling build -t wheel -d /dist
 
-# What runs: the pinned requirements and the wheel, in an environment without pip. Compiled now, since nothing can be
-# written later; by content's hash, unchecked, so that a layer's time stamps are of no matter.
+# What runs: the pinned requirements and the wheel, in an environment without pip. Byte code is compiled here because
+# the container cannot write it later. It is checked by hash, so file times do not change the layer.
 FROM ${BASE} AS environment
 COPY requirements/runtime.txt /tmp/runtime.txt
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
@@ -30,22 +31,24 @@ RUN python3 -m pip --python /opt/resilience-operator/bin/python install --quiet 
       /opt/resilience-operator/lib
 
 FROM ${BASE}
+ARG BASE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="resilience-operator" \
       org.opencontainers.image.description="Scales Kubernetes workloads before users notice, pauses and rolls back releases that hurt them." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.revision="${REVISION}" \
+      org.opencontainers.image.base.name="${BASE}"
 COPY --from=environment /opt/resilience-operator /opt/resilience-operator
-# HOME and LOGNAME: the user is in no passwd file, be it ours or one that the platform chose, and libraries ask for them:
-# the client's for its kubeconfig, kopf for its identity.
+# The user has no passwd entry, whether it is this one or one that the platform assigns. The Kubernetes client needs HOME
+# to look for a kubeconfig, and kopf needs LOGNAME for its identity.
 ENV PATH=/opt/resilience-operator/bin:$PATH \
     HOME=/ \
     LOGNAME=resilience-operator \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
-# A number, so that runAsNonRoot can be checked before the image is started. It owns no file.
+# Numeric, so that the kubelet can check runAsNonRoot before the container starts. This user owns no file.
 USER 65532:65532
 WORKDIR /
 EXPOSE 8080

@@ -8,6 +8,10 @@ NODE ?= simulated
 VENV := .venv
 BIN := $(VENV)/bin
 DOCS := .local/docs
+AUDIT := .local/audit
+RUNTIME := .local/runtime
+SBOM := .local/sbom/resilience-operator.cdx.json
+LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header
 CHART_FILES := manifests/helm/resilience-operator/files
 CHART_COPIES := crds/resilience-operator.io_resiliencepolicies.yaml manifests/base/rbac.yaml manifests/base/rbac-people.yaml
 export PYTHONPATH := operator
@@ -82,6 +86,29 @@ docs: venv ## Build the documentation's site into .local/site, strictly
 image-test: venv ## Build the image with buildah and run it as the cluster would (root, minutes; BASE=IMAGE for a base)
 	$(BIN)/pytest tests/image -rs $(PYTEST_ARGS)
 
+.PHONY: dist
+dist: venv ## Build the wheel and the source distribution into dist/
+	$(BIN)/hatchling build --clean -d dist
+
+$(AUDIT)/.stamp: requirements/audit.txt | $(VENV)/.stamp
+	@test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	$(BIN)/uv pip sync --quiet --python $(AUDIT)/bin/python --require-hashes requirements/audit.txt
+	@touch $@
+
+.PHONY: sbom
+sbom: venv $(AUDIT)/.stamp ## Write the SBOM (CycloneDX) of the Python packages in the image
+	@test -x $(RUNTIME)/bin/python || $(PYTHON) -m venv --without-pip $(RUNTIME)
+	$(BIN)/uv pip sync --quiet --python $(RUNTIME)/bin/python --require-hashes requirements/runtime.txt
+	@mkdir -p $(dir $(SBOM))
+	@sed "s/^dynamic = .*/version = \"$$($(BIN)/hatchling version)\"/" pyproject.toml > $(dir $(SBOM))pyproject.toml
+	$(AUDIT)/bin/cyclonedx-py environment $(RUNTIME)/bin/python --pyproject $(dir $(SBOM))pyproject.toml \
+	  --spec-version 1.6 --output-reproducible --validate --output-file $(SBOM)
+	@echo $(SBOM)
+
+.PHONY: audit
+audit: venv $(AUDIT)/.stamp ## Check the pinned requirements for known vulnerabilities (asks pypi.org)
+	$(AUDIT)/bin/python tests/advisories.py requirements/*.txt
+
 .PHONY: bench
 bench: venv ## The benchmarks
 	$(BIN)/python -m tests.bench
@@ -98,11 +125,13 @@ cluster-down: ## Stop it; nothing survives
 	$(BIN)/python -m tests.cluster down
 
 .PHONY: lock
-lock: ## Compile the pinned requirements anew
-	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header pyproject.toml -o requirements/runtime.txt
-	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header --group dev pyproject.toml requirements/build.in -c requirements/runtime.txt -o requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header requirements/uv.in -o requirements/uv.txt
-	$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header requirements/docs.in -o requirements/docs.txt
+lock: ## Compile the pinned requirements (LOCK_ARGS=--upgrade for newer versions)
+	$(LOCK) $(LOCK_ARGS) pyproject.toml -o requirements/runtime.txt
+	$(LOCK) $(LOCK_ARGS) --group dev pyproject.toml requirements/dev.in -c requirements/runtime.txt -o requirements/dev.txt
+	$(LOCK) $(LOCK_ARGS) requirements/build.in -c requirements/dev.txt -o requirements/build.txt
+	$(LOCK) $(LOCK_ARGS) requirements/uv.in -o requirements/uv.txt
+	$(LOCK) $(LOCK_ARGS) requirements/docs.in -o requirements/docs.txt
+	$(LOCK) $(LOCK_ARGS) requirements/audit.in -o requirements/audit.txt
 
 .PHONY: clean
 clean: ## Remove what was set up (stops the cluster first)

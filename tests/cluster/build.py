@@ -86,6 +86,7 @@ def _state_metrics_version(version: str) -> dict[str, str]:
 
 
 _PROMETHEUS = "github.com/prometheus/prometheus"
+_ACTIONLINT = "github.com/rhysd/actionlint"
 _STATE_METRICS = "k8s.io/kube-state-metrics/v2"
 _NO_DISCOVERY = "remove_all_sd"
 """Leaves out the clouds' clients, which are most of Prometheus' build time; files and static targets stay."""
@@ -140,6 +141,14 @@ SOURCES = {
             _state_metrics_version,
         ),
         Source("clients", "helm, kubectl", MODULES / "clients", ".", "k8s.io/kubectl", _staging_version),
+        Source(
+            "actionlint",
+            "actionlint, which checks the workflows of GitHub Actions",
+            MODULES / "actionlint",
+            f"{_ACTIONLINT}/cmd/actionlint",
+            _ACTIONLINT,
+            lambda _: {},
+        ),
     )
 }
 CLUSTER = ("controlplane", "kwok", "prometheus")
