@@ -91,6 +91,7 @@ def _apiserver(settings: Settings, layout: Layout, binary: Path) -> Component:
             f"--client-ca-file={pki.ca}",
             "--anonymous-auth=false",
             "--authorization-mode=RBAC",
+            "--allow-privileged=true",  # As in any cluster that people install: tests ask who may make such pods.
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-signing-key-file={pki.service_account_key}",
             f"--service-account-key-file={pki.service_account_key}",

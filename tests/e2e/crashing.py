@@ -184,7 +184,9 @@ def _writes(proxy: Proxy, world: World, name: str) -> list[str]:
         p.asked.path
         for p in proxy.seen(lambda p: p.asked.method == "PATCH" and p.reached == 200)
         if where in p.asked.path
-        and p.asked.path.endswith((f"/deployments/{name}", f"/horizontalpodautoscalers/{name}"))
+        and p.asked.path.endswith(
+            (f"/deployments/{name}", f"/deployments/{name}/scale", f"/horizontalpodautoscalers/{name}")
+        )
     ]
 
 

@@ -23,10 +23,10 @@ from tests.support.install import ROOT
 from tests.support.world import World
 
 CRD = "resiliencepolicies.resilience-operator.io"
-REFUSED = "helm template resilience-operator manifests/helm/resilience-operator --set dryrun=true"
-"""Shown for how it is refused."""
+REFUSED = ("helm template resilience-operator manifests/helm/resilience-operator --set dryrun=true", "kubectl scale ")
+"""How the commands begin that are shown for how they are refused."""
 BY_KUBECTL, BY_HELM = "kubectl apply --server-side -k manifests/base", "helm install "
-KUBECTL_UNINSTALLS = "kubectl delete clusterroles,clusterrolebindings "
+KUBECTL_UNINSTALLS = "kubectl delete clusterroles,clusterrolebindings,"
 HELM_UNINSTALLS = "helm uninstall resilience-operator --namespace "
 PLACEHOLDERS = {"NAMESPACE": "shop", "NAME": "checkout"}
 
@@ -71,8 +71,9 @@ class Reader:
         if self.way and self.way != way:
             if self.way == BY_HELM:
                 self.types("helm uninstall resilience-operator -n resilience-system", page="between")
-            roles = "clusterroles,clusterrolebindings -l app.kubernetes.io/part-of=resilience-operator"
-            for what in ("namespace resilience-system", roles, f"crd {CRD}"):
+            kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
+            labelled = f"{kinds} -l app.kubernetes.io/part-of=resilience-operator"
+            for what in ("namespace resilience-system", labelled, f"crd {CRD}"):
                 self.types(f"kubectl delete --ignore-not-found {what}", page="between")
         self.way = way
 
@@ -104,7 +105,7 @@ def test_do_what_the_pages_say(tmp_path: Path) -> None:
                             reader.begins_anew(way)
                     for placeholder, value in PLACEHOLDERS.items():
                         line = re.sub(rf"\b{placeholder}\b", value, line)
-                    reader.types(line, page=command.page, fails=line == REFUSED)
+                    reader.types(line, page=command.page, fails=line.startswith(REFUSED))
                     for begin, check in after.items():
                         if line.startswith(begin):
                             check()

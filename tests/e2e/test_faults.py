@@ -28,6 +28,7 @@ BUSY = {
 }
 STATUS = "/resiliencepolicies/checkout/status$"
 TARGET = "/deployments/checkout$"
+SCALE = "/deployments/checkout/scale$"
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def scaled_once(world: World, proxy: Proxy, operator: Operator) -> None:
     assert world.actions() == ["scaleUp"]
     assert len(world.told("ScaledUp")) == 1
     assert len(world.told("ScaledUp", "Deployment")) == 1
-    assert len(proxy.seen(lambda p: _wrote(p, TARGET) and p.reached == 200)) == 1
+    assert len(proxy.seen(lambda p: _wrote(p, SCALE) and p.reached == 200)) == 1
 
 
 def _wrote(passed: Passed, path: str) -> bool:
@@ -92,10 +93,10 @@ def test_half_of_all_answers_are_errors(world: World, operator: Operator, proxy:
 
 def test_retry_after_is_honoured(world: World, operator: Operator, proxy: Proxy) -> None:
     calm(world)
-    proxy.add(faults.answer(429, retry_after=2), "PATCH", TARGET, times=2)
+    proxy.add(faults.answer(429, retry_after=2), "PATCH", SCALE, times=2)
     busy(world)
     scaled_once(world, proxy, operator)
-    tries = proxy.seen(lambda p: _wrote(p, TARGET))
+    tries = proxy.seen(lambda p: _wrote(p, SCALE))
     assert [p.status for p in tries] == [429, 429, 200]
     gaps = [later.at - earlier.at for earlier, later in pairwise(tries)]
     assert min(gaps) >= 2.0, gaps
@@ -105,11 +106,11 @@ def test_retry_after_is_honoured(world: World, operator: Operator, proxy: Proxy)
 def test_being_forbidden_for_a_moment_is_no_failure(world: World, operator: Operator, proxy: Proxy) -> None:
     """An API server that starts forbids everything until it has read the roles. What stays forbidden is told, once."""
     calm(world)
-    proxy.add(faults.answer(403), "PATCH", TARGET, times=3)
+    proxy.add(faults.answer(403), "PATCH", SCALE, times=3)
     busy(world)
     scaled_once(world, proxy, operator)
     assert not world.told("ActionFailed")
-    forbidden = proxy.add(faults.answer(403), "PATCH", TARGET)
+    forbidden = proxy.add(faults.answer(403), "PATCH", SCALE)
     world.change_policy(rules=[{**BUSY, "then": [{"scaleUp": {"pods": 2, "cooldown": "0s"}}]}])
     for kind in ("ResiliencePolicy", "Deployment"):
         world.until(lambda k=kind: world.told("ActionFailed", k), f"the {kind} tells of it")
@@ -123,18 +124,18 @@ def test_nothing_is_done_before_the_intent_is_written_down(world: World, operato
     storm = proxy.add(faults.answer(409), "PATCH", STATUS)
     busy(world)
     throughout(lambda: world.replicas() == 3, "it is not scaled", until=lambda: storm.used >= 10)
-    assert not proxy.seen(lambda p: _wrote(p, TARGET))
+    assert not proxy.seen(lambda p: _wrote(p, SCALE))
     proxy.remove(storm)
     scaled_once(world, proxy, operator)
 
 
-@pytest.mark.parametrize("path", [STATUS, TARGET, "/events$"], ids=["status", "target", "event"])
+@pytest.mark.parametrize("path", [STATUS, SCALE, "/events$"], ids=["status", "scale", "event"])
 def test_an_answer_that_is_lost(world: World, operator: Operator, proxy: Proxy, path: str) -> None:
     calm(world)
     lost = proxy.add(faults.reset(after=True), path=path, where=lambda asked: asked.mutating, times=2)
     busy(world)
     scaled_once(world, proxy, operator)
-    world.until(lambda: lost.used == 2 or path == TARGET, "answers were lost")
+    world.until(lambda: lost.used == 2 or path == SCALE, "answers were lost")
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["goes-on", "restarted"])

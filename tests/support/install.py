@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 from kubernetes import client, dynamic
+from kubernetes.client.exceptions import ApiException
 from kubernetes.config import new_client_from_config
 
 from tests.cluster import Cluster, write_kubeconfig
@@ -18,8 +20,16 @@ BASE = ROOT / "manifests" / "base"
 NAMESPACE = "resilience-system"
 SERVICE_ACCOUNT = "resilience-operator"
 TOKEN_SECONDS = 12 * 3600
+AUTHORS, LIMITS = "resilience-operator-authors", "resilience-operator-limits"
+"""The admission policies."""
 
-_INSTALLED = ("CustomResourceDefinition", "Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding")
+KINDS = {"Fleet.example.com": "fleets"}
+"""Kinds that the tests' administrator adds to those that the admission policy knows."""
+
+_INSTALLED = (
+    "CustomResourceDefinition", "Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding",
+    "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+)  # fmt: skip
 _NAMESPACED = ("ServiceAccount", "Role", "RoleBinding")
 
 
@@ -40,6 +50,8 @@ def install(cluster: Cluster) -> None:
         kind = document["kind"]
         if kind not in (*_INSTALLED, "Role", "RoleBinding"):
             continue
+        if document["metadata"]["name"] == AUTHORS and kind == "ValidatingAdmissionPolicy":
+            add_kinds(document, KINDS)
         resource = api.resources.get(api_version=document["apiVersion"], kind=kind)
         where = {"namespace": document["metadata"].get("namespace", NAMESPACE)} if kind in _NAMESPACED else {}
         if where:
@@ -61,6 +73,33 @@ def install(cluster: Cluster) -> None:
         ),
         "the CRD is established",
     )
+    eventually(lambda: _limited(cluster), "the admission policies are in force")
+
+
+def add_kinds(policy: dict[str, Any], kinds: Mapping[str, str]) -> None:
+    """Add resource names by kind to the admission policy for authors, as an administrator would."""
+    (variable,) = (v for v in policy["spec"]["variables"] if v["name"] == "kinds")
+    added = ", ".join(f"'{kind}': '{plural}'" for kind, plural in kinds.items())
+    variable["expression"] = variable["expression"].removesuffix("}") + f", {added}}}"
+
+
+def _limited(cluster: Cluster) -> bool:
+    """Whether both admission policies are in force: the API server needs a moment to read them."""
+    api = new_client_from_config(str(cluster.kubeconfig))
+    rule = {"name": "tried", "when": {"signal": "cpu", "above": "70%"}, "then": [{"alert": {}}]}
+    policy = {
+        "apiVersion": "resilience-operator.io/v1alpha1",
+        "kind": "ResiliencePolicy",
+        "metadata": {"name": "tried"},
+        "spec": {"targetRef": {"apiVersion": "example.com/v1", "kind": "Unknown", "name": "tried"}, "rules": [rule]},
+    }
+    custom = client.CustomObjectsApi(api)
+    with suppress(ApiException):
+        custom.create_namespaced_custom_object(
+            "resilience-operator.io", "v1alpha1", "default", "resiliencepolicies", policy, dry_run="All"
+        )
+        return False
+    return True
 
 
 def operator_kubeconfig(cluster: Cluster, path: Path) -> Path:

@@ -33,8 +33,10 @@ RIGHTS: dict[tuple[str, str], set[str]] = {
     ("resilience-operator.io", "resiliencepolicies"): READ,
     ("resilience-operator.io", "resiliencepolicies/status"): {"get", "patch"},
     ("apps", "deployments"): READ | {"patch"},
+    ("apps", "deployments/scale"): {"patch"},
     ("apps", "replicasets"): READ,
     ("apps", "statefulsets"): READ | {"patch"},
+    ("apps", "statefulsets/scale"): {"patch"},
     ("apps", "daemonsets"): READ | {"patch"},
     ("apps", "controllerrevisions"): READ,
     ("autoscaling", "horizontalpodautoscalers"): READ | {"patch"},
@@ -176,15 +178,20 @@ class TestRights:
                     {"kind": "ServiceAccount", "name": ACCOUNT, "namespace": NAMESPACE},
                 ], document["metadata"]["name"]
 
-    def test_to_act_are_a_role_of_their_own(self) -> None:
-        """Leaving that role out is what the dry-run overlay does."""
+    def test_to_act_are_two_roles_of_their_own(self) -> None:
+        """The dry-run overlay leaves out both. The one to scale has no right to patch a workload as a whole."""
         writing = {
-            role["metadata"]["name"]
+            (role["metadata"]["name"], resource)
             for role in all_roles()
             for rule in role["rules"]
+            for resource in rule["resources"]
             if {"apps", "autoscaling"} & set(rule["apiGroups"]) and set(rule["verbs"]) - READ
         }
-        assert writing == {"resilience-operator-act"}
+        scaling = {"deployments/scale", "statefulsets/scale", "horizontalpodautoscalers"}
+        releasing = {"deployments", "statefulsets", "daemonsets"}
+        assert writing == {("resilience-operator-act-scale", resource) for resource in scaling} | {
+            ("resilience-operator-act-release", resource) for resource in releasing
+        }
 
     def test_on_the_lease_are_for_one_name(self) -> None:
         name = load({}, BASE / "config.yaml").lease_name
@@ -200,6 +207,36 @@ class TestRights:
         }
         assert aggregated["view"] == READ
         assert set(aggregated) == {"admin", "edit", "view"}
+
+
+class TestAdmission:
+    """How the policies work is tried in tests/e2e/test_admission.py."""
+
+    @pytest.mark.parametrize("name", ["authors", "limits"])
+    def test_policy_is_bound_and_fails_closed(self, name: str) -> None:
+        policy = base("ValidatingAdmissionPolicy", f"resilience-operator-{name}")["spec"]
+        binding = base("ValidatingAdmissionPolicyBinding", f"resilience-operator-{name}")["spec"]
+        assert policy["failurePolicy"] == "Fail"
+        assert binding == {"policyName": f"resilience-operator-{name}", "validationActions": ["Deny"]}
+
+    def test_limits_are_on_all_that_the_account_may_change(self) -> None:
+        policy = base("ValidatingAdmissionPolicy", "resilience-operator-limits")["spec"]
+        limited = {
+            (group, resource)
+            for rule in policy["matchConstraints"]["resourceRules"]
+            for group in rule["apiGroups"]
+            for resource in rule["resources"]
+        }
+        for (group, resource), verbs in RIGHTS.items():
+            if group in ("apps", "autoscaling") and verbs - READ:
+                assert {(group, resource), ("*", f"*/{resource.partition('/')[2]}")} & limited, resource
+
+    def test_limits_are_on_the_account_and_nobody_else(self) -> None:
+        """An expression on who asks: what others change is not even looked at."""
+        policy = base("ValidatingAdmissionPolicy", "resilience-operator-limits")["spec"]
+        (condition,) = policy["matchConditions"]
+        assert condition["name"] == "operator"
+        assert condition["expression"].split("'")[1::2] == [NAMESPACE, ACCOUNT]
 
 
 class TestConfiguration:

@@ -78,7 +78,8 @@ class LiveExecutor:
                 outcomes.append(Outcome(command, Result.SUPERSEDED, str(error)))
             except CallError as error:
                 passing = error.status in REFUSED and self._may_pass(key)
-                outcomes.append(Outcome(command, Result.POSTPONED if passing else Result.FAILED, str(error)))
+                result = Result.POSTPONED if passing else Result.FAILED
+                outcomes.append(Outcome(command, result, str(error), error.status == HTTPStatus.FORBIDDEN))
             else:
                 self._refusals.pop(key, None)
                 outcomes.append(Outcome(command, Result.DONE))

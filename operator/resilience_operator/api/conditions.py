@@ -37,7 +37,7 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
         "PresetNotFound": "The family of presets is not known, or has no such signal.",
         "MetricSourceNotFound": "The operator's configuration has no metric source of that name.",
         "PluginNotFound": "A plugin that the policy names is not installed.",
-        "Forbidden": "The operator may not read or change the target; the message names the missing permission.",
+        "Forbidden": "The API server refused to let the operator read or change the target; the message says why.",
         "ActionFailed": "An action was refused or could not be carried out; it is tried again.",
         "EvaluationFailed": "The evaluation failed unexpectedly; it is tried again at the next interval.",
     },

@@ -58,7 +58,11 @@ class Change:
 
 
 async def scale(kube: Kube, target: TargetState, to: int, *, deadline: Deadline) -> Change | None:
-    """Sets `spec.replicas` to `to`, if it still is what the decision saw."""
+    """Set the replicas to `to` through the `scale` subresource, if they still are what the decision saw.
+
+    A write to the subresource can change nothing else, and admission webhooks for the workload do not see it. So a
+    scale never becomes a rollout.
+    """
     resource = _SCALABLE.get(target.kind)
     if resource is None:
         raise _unsupported(target, "cannot be scaled")
@@ -69,9 +73,10 @@ async def scale(kube: Kube, target: TargetState, to: int, *, deadline: Deadline)
             return None
         if replicas != target.replicas:
             raise _moved(target, f"has {replicas} replicas, not {target.replicas}")
-        return [_test("/spec/replicas", replicas), _set("/spec/replicas", to)]
+        # A Scale has no field `replicas` where the value is 0.
+        return [_test("/spec/replicas", replicas or None), _set("/spec/replicas", to)]
 
-    written = await _write(kube, resource, target, plan, deadline)
+    written = await _write(kube, resource, target, plan, deadline, subresource="scale")
     return _change("scale", target, target.replicas, to, written)
 
 
@@ -150,9 +155,15 @@ async def _write(
     target: TargetState,
     plan: Callable[[Obj], Awaitable[Ops | None]],
     deadline: Deadline,
+    *,
+    subresource: str = "",
 ) -> Obj | None:
-    """Reads, plans and patches until one patch meets what it was planned on; None: nothing was to be done."""
+    """Reads, plans and patches until one patch meets what it was planned on; None: nothing was to be done.
+
+    subresource: the patch goes there. What is read and planned on is always the workload itself.
+    """
     path = resource.item(target.namespace, target.name)
+    patched = resource.item(target.namespace, target.name, subresource)
     tried = False
     refused: tuple[Ops, Unprocessable] | None = None
     for attempt in range(TRIES):
@@ -168,7 +179,7 @@ async def _write(
         tried = True
         try:
             guarded = [_test("/metadata/uid", target.uid), *ops]
-            return await kube.patch(path, guarded, kind=PatchKind.JSON, deadline=deadline)
+            return await kube.patch(patched, guarded, kind=PatchKind.JSON, deadline=deadline)
         except ReadAgain:
             pass
         except Unprocessable as error:

@@ -251,7 +251,7 @@ class Turns:
         why: str,
         outcomes: Sequence[Outcome] = (),
     ) -> None:
-        failures = [o.message for o in outcomes if o.result is Result.FAILED]
+        failures = [o for o in outcomes if o.result is Result.FAILED]
         if untold := self._announcer.untold(entry.uid):
             # Should this process end, the next one tells them.
             memory = replace(memory, told=memory.told - untold)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from resilience_operator.api.conditions import ConditionStatus, ConditionType, condition
 from resilience_operator.api.status import Condition
 from resilience_operator.decision.decide import Decision
+from resilience_operator.decision.model.commands import Outcome
 from resilience_operator.decision.model.memory import Memory, Phase, Verdict
 from resilience_operator.decision.model.policy import Mode
 from resilience_operator.status.history import to_datetime
@@ -19,7 +20,7 @@ _MEASURED_ENOUGH = "Inconclusive"
 
 
 def conditions_of(
-    decision: Decision, memory: Memory, failures: Sequence[str], problem: tuple[str, str] | None = None
+    decision: Decision, memory: Memory, failures: Sequence[Outcome], problem: tuple[str, str] | None = None
 ) -> tuple[Condition, ...]:
     """Ready, MetricsAvailable, ReleaseHealthy and Scaling after `decision`.
 
@@ -38,11 +39,12 @@ def conditions_of(
     )
 
 
-def _ready(decision: Decision, failures: Sequence[str], problem: tuple[str, str] | None) -> State:
+def _ready(decision: Decision, failures: Sequence[Outcome], problem: tuple[str, str] | None) -> State:
     if problem is not None:
         return "False", *problem
     if failures:
-        return "False", "ActionFailed", "; ".join(failures)
+        reason = "Forbidden" if all(failure.forbidden for failure in failures) else "ActionFailed"
+        return "False", reason, "; ".join(failure.message for failure in failures)
     target = decision.target
     if decision.policy.mode is Mode.DRY_RUN:
         return "True", "DryRun", f"rehearses on {target.kind} {target.name}; nothing is changed"

@@ -18,6 +18,7 @@ from resilience_operator.api.status import (
     TargetStatus,
 )
 from resilience_operator.decision.decide import Decision
+from resilience_operator.decision.model.commands import Outcome
 from resilience_operator.decision.model.memory import Memory
 from resilience_operator.decision.model.memory_codec import dump_memory
 from resilience_operator.decision.model.policy import Mode
@@ -57,7 +58,7 @@ def render(
     journal: DecisionHistory,
     before: Sequence[Condition],
     *,
-    failures: Sequence[str] = (),
+    failures: Sequence[Outcome] = (),
     problem: tuple[str, str] | None = None,
 ) -> Rendered:
     """The status after `decision`, with `memory` as it is after its commands. before: the conditions until now.

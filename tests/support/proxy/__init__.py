@@ -5,7 +5,7 @@ in place of a server, unless the fault is a false answer. A `Proxy` is driven fr
 holds what can go wrong, and a `Rule` says to which requests, and how often.
 
     proxy.add(faults.answer(503), "PATCH", "/status$", times=3)
-    proxy.add(faults.reset(after=True), "PATCH", "/deployments/checkout$", times=1)   # done, but nobody hears of it
+    proxy.add(faults.reset(after=True), "PATCH", "/deployments/checkout/scale$", times=1)  # done, but nobody hears
 """
 
 from tests.support.proxy import faults

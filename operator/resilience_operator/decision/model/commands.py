@@ -60,11 +60,15 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A command and what became of it; `message` says why when it was not done, and what a plugin said of it."""
+    """A command and what became of it; `message` says why when it was not done, and what a plugin said of it.
+
+    forbidden: the API server refused it, for want of a right or by an admission policy.
+    """
 
     command: Command
     result: Result
     message: str = ""
+    forbidden: bool = False
 
     @property
     def happened(self) -> bool:
