@@ -291,6 +291,26 @@ REFUSED: Mapping[str, Refused] = {
         "no such field",
         'unknown field "spec.rules[1].then[0].alert.to"',
     ),
+    "too many conditions in all": Refused(
+        {
+            "rules": [
+                {"name": f"r{n}", "when": {"any": [{"signal": "cpu", "above": 1}] * 16}, "then": [{"alert": {}}]}
+                for n in range(16)
+            ]
+            + [{"name": "one-more", "when": {"signal": "cpu", "above": 1}, "then": [{"alert": {}}]}]
+        },
+        "spec.rules",
+        "more than 256 conditions",
+    ),
+    "too many actions in all": Refused(
+        {
+            "rules": [
+                {"name": f"r{n}", "when": {"signal": "cpu", "above": 1}, "then": [{"alert": {}}] * 3} for n in range(86)
+            ]
+        },
+        "spec.rules",
+        "more than 256 actions",
+    ),
     "too many rules": Refused(
         {
             "rules": [

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from resilience_operator.plugins import Deadline, Notification, TryAgain
+from resilience_operator.plugins import Deadline, GiveUp, Notification, TryAgain
 from resilience_operator.plugins import discovery as d
-from resilience_operator.plugins.builtin import alertmanager, apprise, slack, teams, wording
+from resilience_operator.plugins.builtin import alertmanager, apprise, slack, teams, webhook, wording
 from resilience_operator.plugins.builtin.alertmanager import AlertmanagerOptions
 from resilience_operator.plugins.builtin.options import HttpOptions, read
 from resilience_operator.plugins.config import NotifierConfig
 from resilience_operator.plugins.notifiers import Notifiers
+from resilience_operator.plugins.queues import NAMESPACE_LENGTH
 from resilience_operator.resilience import Retry
 
 DECISION = Notification(
@@ -50,24 +52,92 @@ def test_a_group_has_a_headline_and_a_line_for_each() -> None:
     assert wording.sentence(DECISION) == "scaleUp 3 → 5 (Done): cpu is 85% (above 70% for 2m)"
     assert wording.sentence(replace(ALERT, dry_run=True)) == "[dry run] cpu is 85% (above 70% for 2m)"
     many = [replace(DECISION, key=str(n)) for n in range(30)] + [ALERT]
-    assert len(list(wording.shown(many))) == 20
-    assert next(wording.shown(many)) is ALERT, "what is left out is not the warning"
+    assert len(wording.shown(many)) == 20
+    assert wording.shown(many)[0] is ALERT, "what is left out is not the warning"
     assert wording.rest(many).startswith("and 11 more")
     assert wording.rest(many[:20]) == ""
 
 
-@pytest.mark.parametrize(
-    "text", ["<!channel>", "<https://evil.example|log in>", "@everyone", "[log in](https://evil.example)"]
-)
-def test_nothing_in_a_policy_mentions_or_links_anybody(text: str) -> None:
+HOSTILE = [
+    "<!channel>",
+    "<https://evil.example|log in>",
+    "@everyone",
+    "＠everyone",
+    "#general",
+    "[log in](https://evil.example)",
+    "https://login.evil.example/reset paused the rollout",
+    "HTTPS://evil.example",
+    "log in at login.evil.example/reset",
+    "www.evil.example",
+    "evil。example",
+    "mailto:ceo@evil.example",
+    "tel:+123",
+    "a\nb https://evil.example",
+    "a\r\x1b]8;;https://evil.example\x1b\\here",
+    "\u202egnp.elpmaxe.live\u202c",
+]
+LINK = re.compile(r"\w+:[^\s\u200b]|\w\.[^\W\d_]|[@＠#]\w|//|[<][!@#a-z]", re.IGNORECASE)
+"""What some chat makes a link or a mention of."""
+
+
+def told_everywhere(hostile: Notification) -> dict[str, list[str]]:
+    """What people read of a notification in each chat."""
     options = read(HttpOptions, "chat", {"url": "http://127.0.0.1"})
-    hostile = [replace(DECISION, message=text)]
-    assert "<" not in slack.message(hostile, options)["text"]
-    card = teams.message(hostile, options)["attachments"][0]["content"]["body"][-1]["text"]
-    assert not any(mark in card.replace("\\[", "").replace("\\<", "") for mark in "[<")
-    plain = apprise.text(hostile, options)
-    assert "@e" not in plain
-    assert "<!" not in plain
+    posted = slack.message([hostile], options)
+    card = teams.message([hostile], options)["attachments"][0]["content"]["body"]
+    alert = alertmanager.alert(hostile, read(AlertmanagerOptions, "am", {"url": "http://127.0.0.1"}))
+    return {
+        "slack": [posted["text"].replace("\n", " "), *(block["text"]["text"] for block in posted["blocks"])],
+        "teams": [block["text"].replace("\\", "") for block in card],
+        "apprise": [wording.headline([hostile]), apprise.text([hostile], options)],
+        "alertmanager": list(alert["annotations"].values()),
+        "webhook": [webhook.message([hostile], options)["notifications"][0]["message"]],
+    }
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_in_a_policy_mentions_or_links_anybody(text: str) -> None:
+    for where, shown in told_everywhere(replace(DECISION, message=text)).items():
+        for one in shown:
+            assert one.isprintable() or one.replace("\u200b", "").isprintable(), where
+            assert not LINK.search(one.replace("(Done): ", "").replace(":warning:", "")), (where, one)
+
+
+def test_a_name_that_looks_like_a_domain_is_no_link() -> None:
+    for where, shown in told_everywhere(replace(DECISION, policy="login.evil.example", message="x")).items():
+        assert not any("evil.example" in one for one in shown), where
+
+
+def test_slack_looks_for_no_links_of_its_own() -> None:
+    posted = slack.message([DECISION], read(HttpOptions, "chat", {"url": "http://127.0.0.1"}))
+    assert posted["blocks"]
+    assert all(block["text"]["verbatim"] is True for block in posted["blocks"])
+
+
+def test_no_block_is_longer_than_slack_takes() -> None:
+    options = read(HttpOptions, "chat", {"url": "http://127.0.0.1", "link": "https://a/{policy}/" + "x" * 1500})
+    long = replace(DECISION, policy="p" * 253, message="&" * 5000)
+    assert all(len(block["text"]["text"]) <= slack.MOST_BLOCK for block in slack.message([long], options)["blocks"])
+
+
+@pytest.mark.parametrize("text", ["cpu is 85% (above 70% for 2m): 3 → 5 pods", "latency-p99 is 1.4s", "12:30, 1/2"])
+def test_what_is_no_link_is_told_as_it_is(text: str) -> None:
+    assert wording.unlinked(text) == text
+
+
+def test_each_namespace_has_a_line_before_any_has_two() -> None:
+    flood = [replace(ALERT, key=str(n), namespace="tenant-a") for n in range(1100)]
+    rolled_back = replace(DECISION, key="v", namespace="tenant-b", action="rollback", message="rolled back")
+    group = [*flood[:600], rolled_back, *flood[600:]]
+    assert rolled_back in wording.shown(group)[:2]
+    many = [replace(ALERT, key=str(n), namespace=f"t-{n}") for n in range(60)] + [rolled_back]
+    assert len({n.namespace for n in wording.shown(many)}) == wording.MOST_LINES
+    assert wording.rest(many).startswith("and 41 more, among them all of 41 namespaces")
+
+
+def test_a_flood_of_a_namespaces_own_notices_does_not_hide_its_decisions() -> None:
+    flood = [replace(ALERT, key=str(n)) for n in range(100)]
+    assert DECISION in wording.shown([*flood, DECISION])[:2]
 
 
 def test_an_alert_is_known_by_labels_without_numbers() -> None:
@@ -91,12 +161,28 @@ def test_an_alert_is_known_by_labels_without_numbers() -> None:
         ({"url": "http://a", "link": "https://a/{policy.__class__}"}, "are filled in"),
         ({"url": "http://a", "link": "javascript:{policy}"}, "must be an http"),
         ({"url": "http://a", "username_file": "/u"}, "belong together"),
+        ({"url": "http://a", "bearer_token_file": "/SECRET"}, "allow_insecure: true"),
+        ({"url": "http://a", "username_file": "/u", "password_file": "/p"}, "allow_insecure: true"),
+        ({"url": "http://a", "header_files": {"authorization": "/SECRET"}}, "allow_insecure: true"),
     ],
 )
 def test_options_that_cannot_be_are_refused_without_their_values(options: Mapping[str, Any], told: str) -> None:
     with pytest.raises(ValueError, match=told) as failure:
         read(HttpOptions, "chat", options)
     assert "SECRET" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"url": "https://a", "bearer_token_file": "/t"},
+        {"url": "http://127.0.0.1:9000", "bearer_token_file": "/t"},
+        {"url": "http://a", "bearer_token_file": "/t", "allow_insecure": True},
+        {"url": "http://a", "header_files": {"X-Scope-OrgID": "/t"}},
+    ],
+)
+def test_credentials_may_go_where_nobody_reads_them_or_it_is_accepted(options: Mapping[str, Any]) -> None:
+    assert read(HttpOptions, "chat", options).url
 
 
 class Chat:
@@ -107,6 +193,7 @@ class Chat:
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
         self.groups: list[list[str]] = []
         self.failures = 0
+        self.refuses = ""
         Chat.made = self
 
     async def notify(self, notification: Notification, deadline: Deadline) -> None:
@@ -116,6 +203,8 @@ class Chat:
         if self.failures:
             self.failures -= 1
             raise TryAgain("not now")
+        if self.refuses in [n.namespace for n in group]:
+            raise GiveUp("HTTP 400", status=400)
         self.groups.append([n.key for n in group])
 
 
@@ -172,3 +261,37 @@ async def test_a_group_that_is_given_up_is_counted(monkeypatch: pytest.MonkeyPat
         notifiers.tell(DECISION)
     assert results[-1] == (1, "failed")
     assert Chat.made.groups == []
+
+
+async def test_a_flood_of_one_namespace_costs_no_other_its_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(d, "installed", lambda _: {"chat": Entry()})
+    results: dict[str, int] = {}
+
+    def on_told(_: str, count: int, result: str) -> None:
+        results[result] = results.get(result, 0) + count
+
+    notifiers = Notifiers(retry=Retry(sleep=immediately), on_told=on_told)
+    await notifiers.load([NotifierConfig(name="chat", type="chat", group_wait_seconds=0)])
+    for number in range(1100):
+        notifiers.tell(replace(ALERT, key=f"a{number}", namespace="tenant-a"))
+    notifiers.tell(replace(DECISION, key="rolled-back", namespace="tenant-b"))
+    for number in range(1100):
+        notifiers.tell(replace(ALERT, key=f"b{number}", namespace="tenant-a"))
+    async with notifiers.working():
+        pass
+    keys = [key for group in Chat.made.groups for key in group]
+    assert keys[0] == "rolled-back", "decisions come before notices"
+    assert keys[-1] == "b1099", "the oldest are dropped"
+    assert results["dropped"] == 2200 - NAMESPACE_LENGTH
+
+
+async def test_a_message_that_is_refused_costs_no_other_namespace_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(d, "installed", lambda _: {"chat": Entry()})
+    notifiers = Notifiers(retry=Retry(sleep=immediately))
+    await notifiers.load([NotifierConfig(name="chat", type="chat", group_wait_seconds=0)])
+    Chat.made.refuses = "tenant-3"
+    for number in range(7):
+        notifiers.tell(replace(ALERT, key=str(number), namespace=f"tenant-{number}"))
+    async with notifiers.working():
+        pass
+    assert sorted(key for group in Chat.made.groups for key in group) == ["0", "1", "2", "4", "5", "6"]

@@ -575,6 +575,9 @@ class TestCredentials:
             {"url": "http://127.0.0.1", "username_file": "/a"},
             {"url": "http://127.0.0.1", "key_file": "/a"},
             {"url": "http://127.0.0.1", "token": "CANARY"},
+            {"url": "http://prometheus:9090", "bearer_token_file": "/t"},
+            {"url": "http://prometheus:9090", "username_file": "/u", "password_file": "/p"},
+            {"url": "http://prometheus:9090", "headers": {"Authorization": "CANARY"}},
         ],
     )
     def test_a_wrong_configuration_is_refused(self, wrong: dict[str, object]) -> None:

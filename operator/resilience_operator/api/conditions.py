@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Literal
 
 from .status import Condition
+from .text import cut, one_line
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 
@@ -118,6 +119,10 @@ def find_condition(conditions: Iterable[Condition], type_: str) -> Condition | N
     return next((condition for condition in conditions if condition.type == type_), None)
 
 
+MOST_MESSAGE = 2048
+"""Bytes of a condition's message; a longer one is cut."""
+
+
 def condition(
     type_: ConditionType,
     status: ConditionStatus,
@@ -132,7 +137,7 @@ def condition(
         type=type_,
         status=status,
         reason=reason,
-        message=message or REASONS[type_].get(reason, ""),
+        message=cut(one_line(message), MOST_MESSAGE) or REASONS[type_].get(reason, ""),
         last_transition_time=now,
         observed_generation=generation,
     )

@@ -18,6 +18,12 @@ from .target import WORKLOADS, Replicas, TargetRef
 RULES_LIMIT = 128
 """Rules of one policy. The API server bounds what checking one policy may cost, and so needs a number."""
 
+CONDITIONS_IN_ALL = 256
+"""Conditions of all rules of one policy together: what one evaluation of it, and its memory in the status, may cost."""
+
+ACTIONS_IN_ALL = 256
+"""Entries of `then` of all rules of one policy together."""
+
 SIGNALS_LIMIT = 64
 """Declared signals of one policy."""
 
@@ -171,6 +177,20 @@ def _misfits(spec: "PolicySpec") -> list[str]:
     return found
 
 
+def _conditions(spec: "PolicySpec") -> int:
+    return sum(1 for _ in _located_conditions(spec))
+
+
+def _actions(spec: "PolicySpec") -> int:
+    return sum(len(rule.then) for rule in spec.rules)
+
+
+_CEL_CONDITIONS = (
+    "self.rules.map(rule, has(rule.when.all) ? rule.when.all.size()"
+    " : has(rule.when.any) ? rule.when.any.size() : 1).sum()"
+)
+
+
 def _repeated(names: Iterator[str]) -> list[str]:
     return [name for name, count in Counter(names).items() if count > 1]
 
@@ -219,7 +239,7 @@ class PolicySpec(SpecModel):
     ] = Field(
         description="What to do when, like {name: cpu-saturation, when: {signal: cpu, above: 70%, for: 2m}, "
         "then: [{scaleUp: {pods: 2}}]}. When several rules ask for pods, the largest wins. At most "
-        f"{RULES_LIMIT} rules."
+        f"{RULES_LIMIT} rules, with {CONDITIONS_IN_ALL} conditions and {ACTIONS_IN_ALL} actions together."
     )
     scale_down: ScaleDown = Field(
         default=ScaleDown(),
@@ -240,6 +260,18 @@ class PolicySpec(SpecModel):
             message="rules is empty: add one, like {name: busy, when: {signal: cpu, above: 70%}, then: [{alert: {}}]}",
             holds=lambda spec: len(spec.rules) > 0,
             cel="self.rules.size() > 0",
+            field="rules",
+        ),
+        Check(
+            message=f"the rules have more than {CONDITIONS_IN_ALL} conditions in all: split the policy or remove some",
+            holds=lambda spec: _conditions(spec) <= CONDITIONS_IN_ALL,
+            cel=f"{_CEL_CONDITIONS} <= {CONDITIONS_IN_ALL}",
+            field="rules",
+        ),
+        Check(
+            message=f"the rules have more than {ACTIONS_IN_ALL} actions in all: split the policy or remove some",
+            holds=lambda spec: _actions(spec) <= ACTIONS_IN_ALL,
+            cel=f"self.rules.map(rule, rule.then.size()).sum() <= {ACTIONS_IN_ALL}",
             field="rules",
         ),
         Check(

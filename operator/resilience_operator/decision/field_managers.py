@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from resilience_operator.api.text import one_line
+
 _NAMES = (
     ("argocd", "Argo CD"),
     ("kustomize-controller", "Flux"),
@@ -14,17 +18,28 @@ _NAMES = (
     ("kube-controller-manager", "the controller manager"),
     ("terraform", "Terraform"),
 )
+_PLAIN = re.compile(r"[a-zA-Z0-9_-]+")
 _BY_HAND = ("kubectl-rollout", "kubectl-edit")
 
 
 def display_name(manager: str) -> str:
-    """A field manager as people call it: `Argo CD (argocd-controller)`; `somebody` when it is not known."""
+    """A field manager as people call it: `Argo CD (argocd-controller)`; `somebody` when there is none.
+
+    The name is free text that any client chooses. Unless it is a known one, it is quoted as code, so that it cannot
+    pass for the operator's own words.
+    """
     if not manager:
         return "somebody"
+    quoted = f"`{_quotable(manager)}`"
     for prefix, name in _NAMES:
         if manager.lower().startswith(prefix):
-            return name if name.lower() == manager.lower() else f"{name} ({manager})"
-    return manager
+            shown = manager if _PLAIN.fullmatch(manager) else quoted
+            return name if name.lower() == manager.lower() else f"{name} ({shown})"
+    return quoted
+
+
+def _quotable(manager: str) -> str:
+    return one_line(manager).replace("`", "'")
 
 
 def is_manual(manager: str) -> bool:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from resilience_operator.api.text import cut, one_line
 from resilience_operator.kube.client import FIELD_MANAGER, Kube, Obj
 from resilience_operator.kube.paths import EVENTS
 from resilience_operator.resilience import AlreadyExists, CallError, Deadline
@@ -119,7 +120,7 @@ def event(
         "type": type,
         "reason": reason[:128],
         "action": action[:128],
-        "note": cut(message, MOST_NOTE),
+        "note": cut(one_line(message), MOST_NOTE),
         "regarding": subject.reference(),
     }
     if trace_id:
@@ -134,11 +135,3 @@ def event_name(subject: Subject, key: str) -> str:
     identity = "\0".join((subject.kind, subject.namespace, subject.name, subject.uid, key))
     digest = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
     return f"{subject.name[:230].rstrip('-.')}.{digest}"
-
-
-def cut(text: str, most: int) -> str:
-    """The text within `most` bytes of UTF-8, never through a character; an ellipsis shows where it was cut."""
-    data = text.encode("utf-8", "replace")
-    if len(data) <= most:
-        return data.decode()
-    return data[: most - 3].decode("utf-8", "ignore") + "…"

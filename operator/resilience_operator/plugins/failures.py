@@ -71,7 +71,7 @@ def in_bounds(error: CallError, dependency: str) -> CallError | None:
     None when it is none: a class of the plugin's own may have left out what makes it one.
     """
     try:
-        message, reason, after = str(error.message), str(error.reason), error.retry_after
+        message, reason, after, status = str(error.message), str(error.reason), error.retry_after, error.status
     except Exception:
         return None
     reason = reason if _REASON.fullmatch(reason) else "plugin"
@@ -82,4 +82,5 @@ def in_bounds(error: CallError, dependency: str) -> CallError | None:
         dependency=dependency,
         reason=reason,
         retry_after=min(after, _RETRY_AFTER_LIMIT) if isinstance(after, int | float) and after >= 0 else None,
+        status=status if isinstance(status, int) and 100 <= status < 600 else 0,
     )

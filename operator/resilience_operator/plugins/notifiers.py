@@ -1,4 +1,4 @@
-"""Telling people through plugins: a bounded queue for each, and nobody waits for one.
+"""Telling people through plugins: a bounded queue for each, fair to the namespaces, and nobody waits for one.
 
 A notifier that takes groups is told of what comes together in one message, and sent no more than one in an interval:
 what happens meanwhile waits and comes with the next. The words are Alertmanager's: group wait, group interval.
@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
+from http import HTTPStatus
 from typing import Any, Protocol
 
 from resilience_operator.plugins.cell import Cell
@@ -17,12 +18,10 @@ from resilience_operator.plugins.config import NotifierConfig
 from resilience_operator.plugins.discovery import Missing, load
 from resilience_operator.plugins.failures import RETRY, Kind, OnFailure, PluginFailed, Why, say_nothing
 from resilience_operator.plugins.protocols import Notification
+from resilience_operator.plugins.queues import FairQueue
 from resilience_operator.resilience import CallError, Deadline, Retry, RetryPolicy
 
 log = logging.getLogger(__name__)
-
-QUEUE_LENGTH = 1000
-"""Notifications that wait for one notifier. Beyond them the newest is dropped and counted."""
 
 NOTIFY_SECONDS = 10.0
 """Time for telling one thing, with all that is tried again."""
@@ -34,6 +33,14 @@ GROUP_RETRY = RetryPolicy(base=0.5, cap=15.0, attempts=8)
 
 REMEMBERED = 1000
 """Keys of what a notifier that takes groups was told: the same thing is not told to it twice."""
+
+CONTENT_REFUSED = frozenset(
+    {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
+)
+"""Answers of a receiver to a message that it cannot take."""
+
+DROPS_TOLD_EACH = 60.0
+"""Seconds between two log lines about a queue that is full. Each drop is counted."""
 
 DRAIN_SECONDS = 2.0
 """Time at the end for what is still queued."""
@@ -62,7 +69,7 @@ class _Held:
 
     def __init__(self, plugin: Any, cell: Cell, config: NotifierConfig, retry: Retry, on_told: OnTold) -> None:
         self.cell = cell
-        self.queue: asyncio.Queue[Notification] = asyncio.Queue(QUEUE_LENGTH)
+        self.queue: FairQueue = FairQueue()
         self.closing = asyncio.Event()
         self._plugin = plugin
         self._config = config
@@ -71,16 +78,22 @@ class _Held:
         self._on_told = on_told
         self._told: dict[str, None] = {}
         self._next = 0.0
+        self._dropped = 0
+        self._drops_told = -DROPS_TOLD_EACH
 
     def put(self, notification: Notification) -> None:
-        try:
-            self.queue.put_nowait(notification)
-        except asyncio.QueueFull:
-            self.cell.fail(Why.QUEUE_FULL, f"{QUEUE_LENGTH} notifications wait for it already: this one is dropped")
-            self._on_told(self.cell.name, 1, "dropped")
+        if self.queue.put(notification) is None:
+            return
+        self._on_told(self.cell.name, 1, "dropped")
+        self._dropped += 1
+        now = asyncio.get_running_loop().time()
+        if now - self._drops_told >= DROPS_TOLD_EACH:
+            message = f"its queue is full: {self._dropped} dropped, of the namespaces that send most, notices first"
+            self.cell.fail(Why.QUEUE_FULL, message)
+            self._drops_told, self._dropped = now, 0
 
     async def work(self) -> None:
-        """Tell one after the other, or group after group, in the order in which things happened."""
+        """Tell one after the other, or group after group: the namespaces in turn, decisions before notices."""
         while True:
             taken = [await self.queue.get()]
             try:
@@ -94,8 +107,7 @@ class _Held:
             except Exception:
                 log.exception("notifier %s: a notification was dropped", self.cell.name)
             finally:
-                for _ in taken:
-                    self.queue.task_done()
+                self.queue.done(len(taken))
 
     async def _gather(self, taken: list[Notification]) -> None:
         """Add what comes within the group's wait, or while the interval is not over. At the end nobody waits."""
@@ -103,18 +115,31 @@ class _Held:
         with suppress(TimeoutError):
             async with asyncio.timeout(max(self._config.group_wait_seconds, self._next - now)):
                 await self.closing.wait()
-        while not self.queue.empty():
-            taken.append(self.queue.get_nowait())
+        taken.extend(self.queue.take_all())
 
     async def _tell_group(self, taken: list[Notification]) -> None:
         group = tuple({n.key: n for n in taken if n.key not in self._told}.values())
         if not group:
             return
         self._next = asyncio.get_running_loop().time() + self._config.group_interval_seconds
-        await self._told_of(group, self._plugin.notify_group, group, seconds=GROUP_SECONDS)
-        self._told |= dict.fromkeys(n.key for n in group)
+        await self._tell_or_split(group)
         for key in list(self._told)[:-REMEMBERED]:
             del self._told[key]
+
+    async def _tell_or_split(self, group: Sequence[Notification]) -> None:
+        """Tell a group. If the receiver refuses its content, halve it by namespace: only one loses its message."""
+        try:
+            await self._told_of(group, self._plugin.notify_group, group, seconds=GROUP_SECONDS)
+        except CallError as error:
+            namespaces = list(dict.fromkeys(n.namespace for n in group))
+            if error.status not in CONTENT_REFUSED or len(namespaces) < 2:
+                raise
+            first = frozenset(namespaces[: len(namespaces) // 2])
+            for belongs in (True, False):
+                with suppress(CallError, PluginFailed):  # counted and logged by the cell
+                    await self._tell_or_split([n for n in group if (n.namespace in first) is belongs])
+        else:
+            self._told |= dict.fromkeys(n.key for n in group)
 
     async def _told_of(self, group: Sequence[Notification], tell: Any, what: object, *, seconds: float) -> None:
         deadline = Deadline.after(seconds)

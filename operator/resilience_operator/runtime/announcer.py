@@ -3,17 +3,20 @@
 An event that could not be written waits, and is told again at the policy's next evaluation under the same name, so that
 telling twice is one event. No action depends on that, and while the API server takes no events hardly any time is spent
 on trying: a circuit breaker lets one evaluation in a while find out.
+
+The events of one policy are limited (`event_limit`). The next one that is written says how many were suppressed.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Literal
 
 from resilience_operator.api.pause import Pause
+from resilience_operator.api.text import cut
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
 from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.model.commands import Outcome, Result, Verb
@@ -22,9 +25,11 @@ from resilience_operator.kube import events
 from resilience_operator.kube.client import Kube
 from resilience_operator.resilience import Breaker, BreakerSettings, CallError, Deadline, GiveUp, Unprocessable
 from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.event_limit import EventLimit
+from resilience_operator.runtime.metrics import EVENTS_SUPPRESSED
 
 MOST_WAITING = 20
-"""Events of one policy that wait to be told again. Beyond them the oldest is given up."""
+"""Events of one policy that wait to be told again. Beyond them the oldest is given up, notices before changes."""
 
 _ONE_FAILURE_OPENS = BreakerSettings(
     failure_rate=0, minimum_calls=1, window_calls=1, slow_call=events.TIMEOUT, open_for=5.0, trial_calls=1
@@ -39,7 +44,9 @@ _EVENT_REASONS = {
     Verb.ROLLBACK: "RolledBack",
     Verb.PLUGIN: "PluginRun",
 }
-_WARNING_VERBS = (Verb.PAUSE, Verb.ROLLBACK)
+WARNING_VERBS = (Verb.PAUSE, Verb.ROLLBACK)
+"""Verbs whose events are Warnings, also when they succeed."""
+_CHANGES = (Verb.SCALE_UP, Verb.SCALE_DOWN, Verb.PAUSE, Verb.RESUME, Verb.ROLLBACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,7 @@ class Announcement:
 
     notice: the key of the lasting notice that it tells, which counts as told when both are there; or empty.
     trace_id: of the evaluation that decided it; or empty.
+    change: it tells of a change of the workload, or of one that failed or was rehearsed.
     """
 
     key: str
@@ -58,6 +66,7 @@ class Announcement:
     target: TargetState
     notice: str = ""
     trace_id: str = ""
+    change: bool = False
 
     @property
     def identity(self) -> str:
@@ -71,11 +80,13 @@ class Announcer:
     def __init__(self, kube: Kube) -> None:
         self._kube = kube
         self._waiting: dict[str, dict[str, Announcement]] = {}
+        self._limits: dict[str, EventLimit] = {}
         self._breaker = Breaker(_ONE_FAILURE_OPENS)
 
     def forget(self, uid: str) -> None:
         """A policy is gone."""
         self._waiting.pop(uid, None)
+        self._limits.pop(uid, None)
 
     def waits(self, uid: str) -> bool:
         """Whether events of a policy wait to be told again."""
@@ -122,9 +133,12 @@ class Announcer:
     async def _announce(self, entry: Entry, news: Iterable[Announcement], deadline: Deadline) -> None:
         waiting = self._waiting.get(entry.uid, {})
         for announcement in news:
-            waiting.setdefault(announcement.identity, announcement)
-        for identity in list(waiting)[:-MOST_WAITING]:
-            del waiting[identity]
+            if announcement.identity not in waiting and (admitted := self._admit(entry.uid, announcement)):
+                waiting[announcement.identity] = admitted
+        if len(waiting) > MOST_WAITING:
+            notices_first = sorted(waiting, key=lambda identity: waiting[identity].change)
+            for identity in notices_first[: len(waiting) - MOST_WAITING]:
+                del waiting[identity]
         if not waiting or entry.deleted:
             return
         self._waiting[entry.uid] = waiting
@@ -138,7 +152,19 @@ class Announcer:
             raise
         self._breaker.record(asyncio.get_running_loop().time() - began, ok=not away)
         if not waiting:
-            self.forget(entry.uid)
+            self._waiting.pop(entry.uid, None)
+
+    def _admit(self, uid: str, announcement: Announcement) -> Announcement | None:
+        """The event as it is to be written; None when the policy has had too many."""
+        limit = self._limits.setdefault(uid, EventLimit())
+        if not limit.admit(change=announcement.change):
+            EVENTS_SUPPRESSED.inc()
+            return None
+        if not limit.suppressed:
+            return announcement
+        count, limit.suppressed = limit.suppressed, 0
+        more = f" ({count} earlier events of this policy were suppressed: too many in a short time)"
+        return replace(announcement, message=cut(announcement.message, events.MOST_NOTE - len(more)) + more)
 
     async def _write(self, entry: Entry, waiting: dict[str, Announcement], deadline: Deadline) -> bool:
         """Write them all side by side, and leave those that may be told again. Whether the API server is away."""
@@ -188,12 +214,13 @@ def _of_outcomes(outcomes: Iterable[Outcome], target: TargetState, at: float, tr
         message = outcome.sentence
         yield Announcement(
             key=_key(outcome, at),
-            type="Warning" if failed or command.verb in _WARNING_VERBS else "Normal",
+            type="Warning" if failed or command.verb in WARNING_VERBS else "Normal",
             reason="ActionFailed" if failed else _EVENT_REASONS.get(command.verb, "Done"),
             action=f"{command.verb[0].upper()}{command.verb[1:]}",
             message=f"[dry run] {message}" if rehearsed else message,
             target=target,
             trace_id=trace_id,
+            change=command.verb in _CHANGES,
         )
 
 

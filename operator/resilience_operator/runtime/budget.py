@@ -8,12 +8,14 @@ from collections.abc import Callable
 class Budget:
     """A bucket of tokens. rate: tokens a second, 0 for none at all. clock: monotonic seconds."""
 
-    def __init__(self, rate: float, clock: Callable[[], float], *, saved: float = 15.0) -> None:
-        """saved: seconds of which the tokens are kept when nobody takes them."""
+    __slots__ = ("_clock", "_filled", "_most", "_tokens", "rate")
+
+    def __init__(self, rate: float, clock: Callable[[], float], *, saved: float = 15.0, full: bool = False) -> None:
+        """saved: seconds of which the tokens are kept when nobody takes them. full: begin with as many as it keeps."""
         self.rate = rate
         self._clock = clock
         self._most = max(1.0, rate * saved) if rate else 0.0
-        self._tokens = min(1.0, self._most)
+        self._tokens = self._most if full else min(1.0, self._most)
         self._filled = clock()
 
     def left(self) -> bool:

@@ -10,6 +10,8 @@ from typing import Literal
 
 from pythonjsonlogger.json import JsonFormatter
 
+from resilience_operator.api.text import one_line
+
 LogFormat = Literal["json", "console", "auto"]
 
 
@@ -18,7 +20,7 @@ class _Console(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         name = record.name.removeprefix("resilience_operator.")
-        line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:<7} {name}  {record.getMessage()}"
+        line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:<7} {name}  {one_line(record.getMessage())}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

@@ -68,6 +68,9 @@ NOTIFICATIONS = Counter(
 NOTIFIER_FAILING = Gauge(
     "resilience_notifier_failing", "1 while the last thing that a notifier was to tell could not be told.", ["notifier"]
 )
+EVENTS_SUPPRESSED = Counter(
+    "resilience_events_suppressed_total", "Events not written because a policy had too many in a short time."
+)
 LEADER = Gauge("resilience_leader", "1 while this replica may act.")
 SHARDS_HELD = Gauge("resilience_shards_held", "Shards of the policies in which this replica may act.")
 
@@ -81,7 +84,8 @@ def tell_plugin_failure(kind: Kind, plugin: str, message: str, cause: BaseExcept
 def count_notifications(notifier: str, count: int, result: str) -> None:
     """A hook for the notifiers."""
     NOTIFICATIONS.labels(notifier, result).inc(count)
-    NOTIFIER_FAILING.labels(notifier).set(result != "sent")
+    if result != "dropped":
+        NOTIFIER_FAILING.labels(notifier).set(result != "sent")
 
 
 def expect_breakers(sources: Iterable[str]) -> None:

@@ -22,6 +22,12 @@ from resilience_operator.runtime.metrics import STATUS_WRITES
 from resilience_operator.runtime.pace import Pace
 from resilience_operator.status.render import Rendered, significant_of
 
+VERDICT_WRITES = 20
+"""Writes at once of one policy's status on account of verdicts alone, without a decision."""
+
+VERDICT_SECONDS = 15.0
+"""After that, one in so many seconds: a policy that flaps is written less often than it is evaluated."""
+
 
 class Recorder:
     """Writes what evaluations come to.
@@ -36,10 +42,17 @@ class Recorder:
         self._refresh = refresh
         self._budget = Budget(writes_per_second if refresh else 0.0, time.monotonic)
         self._written: dict[str, float] = {}
+        self._verdicts: dict[str, Budget] = {}
 
     def forget(self, uid: str) -> None:
         """A policy is gone."""
         self._written.pop(uid, None)
+        self._verdicts.pop(uid, None)
+
+    def verdict_due(self, entry: Entry) -> bool:
+        """Whether a status that changed in verdicts alone may be written now."""
+        budget = self._verdicts.get(entry.uid)
+        return budget is None or budget.left()
 
     def refresh_due(self, entry: Entry) -> bool:
         """Whether values that are only shown may be written now, if they changed."""
@@ -52,28 +65,31 @@ class Recorder:
         rate = self._budget.rate
         return max(self._refresh, len(self._written) / rate) if rate else float("inf")
 
-    async def write_status(self, entry: Entry, rendered: Rendered, deadline: Deadline, *, why: str) -> None:
+    async def write_status(self, entry: Entry, rendered: Rendered, deadline: Deadline, *, why: str) -> bool:
         """Write the status if it changed in essence, or if only shown values changed and it is time to.
 
+        False: it changed in verdicts alone, and this policy was written too often for that: to be tried again.
         Raises ReadAgain when the policy is no longer the one that was evaluated.
         """
         if entry.deleted:
-            return
+            return True
         essence = _digest(rendered.essence)
         known: dict[str, Any] = orjson.loads(entry.raw_status)
         now = time.monotonic()
         if entry.essence is None and essence == _digest(significant_of(known)):
             # As an earlier process left it.
             self._is_written(entry, rendered, essence, self._own_turn(entry, now))
-            return
+            return True
         if essence == entry.essence:
             if not self.refresh_due(entry):
-                return
+                return True
             if rendered.body == known:
                 self._written[entry.uid] = now
-                return
+                return True
             self._budget.take()
             why = "refresh"
+        elif why == "verdict" and not self._take_verdict(entry):
+            return False
         patch = merge_patch(known, rendered.body)
         if patch:
             written = await patch_status(
@@ -90,6 +106,14 @@ class Recorder:
             entry.resource_version = str(written["metadata"]["resourceVersion"])
             entry.raw_status = packed(written.get("status") or {})
         self._is_written(entry, rendered, essence, now if why == "refresh" else self._own_turn(entry, now))
+        return True
+
+    def _take_verdict(self, entry: Entry) -> bool:
+        budget = self._verdicts.get(entry.uid)
+        if budget is None:
+            saved = VERDICT_WRITES * VERDICT_SECONDS
+            budget = self._verdicts[entry.uid] = Budget(1 / VERDICT_SECONDS, time.monotonic, saved=saved, full=True)
+        return budget.take()
 
     def _is_written(self, entry: Entry, rendered: Rendered, essence: bytes, at: float) -> None:
         entry.status = headline(PolicyStatus.model_validate(rendered.body))

@@ -10,6 +10,7 @@ from resilience_operator.decision.model.policy import Mode
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.plugins.protocols import Notification
+from resilience_operator.runtime.announcer import WARNING_VERBS
 from resilience_operator.runtime.entry import Entry
 
 
@@ -43,7 +44,7 @@ def _decision(entry: Entry, target: TargetState, outcome: Outcome, at: float, tr
         target=target.name,
         reason="ActionFailed" if failed else command.reason,
         message=outcome.sentence,
-        warning=failed,
+        warning=failed or command.verb in WARNING_VERBS,
         dry_run=outcome.result is Result.REHEARSED,
         action=command.verb.value,
         result=outcome.result.value,

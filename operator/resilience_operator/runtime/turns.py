@@ -141,9 +141,10 @@ class Turns:
 
     async def _note(self, entry: Entry, target: TargetState, decision: Decision) -> None:
         """Write down a decision that came to nothing else, unless the policy is another one by now."""
-        if entry.policy is decision.policy:
-            await self._write(entry, decision, target, entry.memory, Deadline.after(ACT_TIME), why="verdict")
-        if entry.policy is decision.policy:
+        if entry.policy is not decision.policy:
+            return
+        written = await self._write(entry, decision, target, entry.memory, Deadline.after(ACT_TIME), why="verdict")
+        if written and entry.policy is decision.policy:
             entry.gist = report_fingerprint(decision)
 
     async def _tell(self, entry: Entry, target: TargetState, decision: Decision) -> None:
@@ -250,7 +251,10 @@ class Turns:
         *,
         why: str,
         outcomes: Sequence[Outcome] = (),
-    ) -> None:
+    ) -> bool:
+        """Whether the status is as decided now; False: a policy that flaps waits, and it is to be tried again."""
+        if why == "verdict" and not self._recorder.verdict_due(entry):
+            return False
         failures = [o for o in outcomes if o.result is Result.FAILED]
         if untold := self._announcer.untold(entry.uid):
             # Should this process end, the next one tells them.
@@ -264,7 +268,7 @@ class Turns:
             failures=failures,
             problem=entry.source_problem or self._plugin_problem(entry),
         )
-        await self._recorder.write_status(entry, rendered, deadline, why=why)
+        return await self._recorder.write_status(entry, rendered, deadline, why=why)
 
     def _plugin_problem(self, entry: Entry) -> Problem | None:
         """What is wrong with the plugins that the rules name. The rest of the policy goes on all the same."""

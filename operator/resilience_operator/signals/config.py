@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from resilience_operator.signals.credentials import check_encrypted
+
 
 def _about(text: str) -> object:
     return Field(description=text)
@@ -49,6 +51,7 @@ class SourceConfig(BaseModel):
     bearer_token_file: Annotated[Path | None, _about("File with a bearer token.")] = None
     username_file: Annotated[Path | None, _about("File with the user's name (basic).")] = None
     password_file: Annotated[Path | None, _about("File with the password (basic).")] = None
+    allow_insecure: Annotated[bool, _about("Send these credentials to an http:// address too, unencrypted.")] = False
     ca_file: Annotated[Path | None, _about("PEM file of authorities, instead of the system's.")] = None
     cert_file: Annotated[Path | None, _about("PEM file of the client's certificate (mutual TLS).")] = None
     key_file: Annotated[Path | None, _about("PEM file of the client's key.")] = None
@@ -93,4 +96,6 @@ class SourceConfig(BaseModel):
             raise ValueError("give bearer_token_file, or username_file and password_file, not both")
         if self.key_file and not self.cert_file:
             raise ValueError("key_file needs cert_file")
+        if not self.allow_insecure:
+            check_encrypted(self.url, self)
         return self

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import requests
 from pydantic import SecretStr
@@ -46,6 +48,33 @@ class CredentialFiles(Protocol):
     def cert_file(self) -> Path | None: ...
     @property
     def key_file(self) -> Path | None: ...
+
+
+_CREDENTIAL_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie"})
+
+
+def check_encrypted(url: str, files: CredentialFiles) -> None:
+    """Raises ValueError where credentials would go over http://, which anybody on the way can read.
+
+    Loopback is let through: nothing leaves the host.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "http" or _is_loopback(parts.hostname or ""):
+        return
+    headers = {name.lower() for name in (*files.headers, *files.header_files)}
+    if files.bearer_token_file or files.username_file or headers & _CREDENTIAL_HEADERS:
+        raise ValueError(
+            "the credentials would be sent unencrypted: use an https:// address, or accept it with allow_insecure: true"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Credentials(AuthBase):

@@ -5,9 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from resilience_operator.api.status import HISTORY_LENGTH, DecisionStatus
+from resilience_operator.api.text import cut, one_line
 from resilience_operator.decision.model.commands import Outcome, Result
 
 __all__ = ["HISTORY_LENGTH", "history_entry", "to_datetime"]
+
+MOST_MESSAGE = 512
+"""Bytes of a decision's message; a longer one is cut."""
+
+MOST_RULES = 256
+"""Bytes of the names of the rules that asked for a decision."""
 
 
 def to_datetime(seconds: float) -> datetime:
@@ -21,12 +28,12 @@ def history_entry(outcome: Outcome, at: float, trace_id: str) -> DecisionStatus:
     failed = outcome.result is Result.FAILED
     return DecisionStatus(
         at=to_datetime(at),
-        rule=command.rule or None,
+        rule=cut(command.rule, MOST_RULES) or None,
         action=command.verb.value,
         from_=None if command.from_ is None else str(command.from_),
         to=None if command.to is None else str(command.to),
         reason="ActionFailed" if failed else command.reason,
-        message=outcome.sentence,
+        message=cut(one_line(outcome.sentence), MOST_MESSAGE),
         dry_run=outcome.result is Result.REHEARSED,
         trace_id=trace_id or None,
     )

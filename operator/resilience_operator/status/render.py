@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
+import orjson
+
 from resilience_operator.api.conditions import merge_condition
 from resilience_operator.api.quantities import format_value
 from resilience_operator.api.status import (
@@ -17,6 +19,7 @@ from resilience_operator.api.status import (
     SignalStatus,
     TargetStatus,
 )
+from resilience_operator.api.text import cut
 from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.model.commands import Outcome
 from resilience_operator.decision.model.memory import Memory
@@ -24,9 +27,12 @@ from resilience_operator.decision.model.memory_codec import dump_memory
 from resilience_operator.decision.model.policy import Mode
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.status.conditions import conditions_of
-from resilience_operator.status.history import HISTORY_LENGTH, to_datetime
+from resilience_operator.status.history import HISTORY_LENGTH, MOST_RULES, to_datetime
 
 Json = dict[str, Any]
+
+MOST_BYTES = 128 << 10
+"""Bytes of a status as JSON. What a policy may hold is bounded so that the memory alone stays well below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +102,9 @@ def render(
         last_decision=journal.entries[0] if journal.entries else None,
         history=journal.entries,
         quarantined=tuple(
-            QuarantinedRevision(revision=q.revision, at=to_datetime(q.at), rule=q.rule, rollbacks=q.rollbacks)
+            QuarantinedRevision(
+                revision=q.revision, at=to_datetime(q.at), rule=cut(q.rule, MOST_RULES), rollbacks=q.rollbacks
+            )
             for q in reversed(memory.quarantined)
         ),
         memory=dump_memory(memory),
@@ -130,4 +138,26 @@ def significant_of(body: Json) -> Json:
 
 def _rendered(status: PolicyStatus) -> Rendered:
     body = status.model_dump(mode="json", exclude_none=True)
+    if len(orjson.dumps(body)) > MOST_BYTES:
+        body = _shortened(body)
     return Rendered(body, significant_of(body))
+
+
+def _shortened(body: Json) -> Json:
+    """The status within its bound: the oldest decisions are left out first, then the signals. The memory is kept."""
+    history = list(body.get("history", ()))
+    short: Json = {**body, "history": history}
+    left_out = 0
+    while history and len(orjson.dumps(short)) > MOST_BYTES - len(_LEFT_OUT):
+        history.pop()
+        left_out += 1
+    if history and left_out:
+        message = history[-1].get("message", "") + _LEFT_OUT.format(left_out)
+        history[-1] = {**history[-1], "message": message}
+    for name, empty in (("signals", []), ("lastDecision", None), ("quarantined", [])):
+        if len(orjson.dumps(short)) > MOST_BYTES and short.pop(name, None) is not None and empty is not None:
+            short[name] = empty
+    return short
+
+
+_LEFT_OUT = " ({} older decisions are left out: the status is full)"

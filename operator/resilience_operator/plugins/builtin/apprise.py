@@ -51,10 +51,5 @@ def text(group: Group, options: NotifierOptions) -> str:
     lines = []
     for n in shown(group):
         link = options.link_to(n)
-        lines.append(f"{subject(n)} {tame(sentence(n))}" + (f" {link}" if link else ""))
+        lines.append(f"{subject(n)} {sentence(n)}" + (f" {link}" if link else ""))
     return "\n".join([*lines, *([more] if (more := rest(group)) else [])])
-
-
-def tame(text: str) -> str:
-    """Nothing in a policy mentions anybody, in whichever of the services' forms (`@everyone`, `<!here>`)."""
-    return text.replace("@", "@\u200b").replace("<", "<\u200b")

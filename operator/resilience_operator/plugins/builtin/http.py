@@ -15,7 +15,7 @@ from resilience_operator.plugins.protocols import Notification
 from resilience_operator.resilience import CallError, Deadline, GiveUp, from_status
 from resilience_operator.resilience.errors import parse_retry_after
 from resilience_operator.signals import failures
-from resilience_operator.signals.credentials import Credentials
+from resilience_operator.signals.credentials import Credentials, check_encrypted
 
 Posting = TypeVar("Posting", bound=HttpOptions)
 
@@ -59,8 +59,10 @@ class Endpoint:
         address = o.address()
         try:
             check_address(address)
+            if not o.allow_insecure:
+                check_encrypted(address, o)
         except ValueError as error:
-            raise GiveUp(f"the address in {o.url_file} {error}", dependency=o.name, reason="credentials") from None
+            raise GiveUp(f"the address in {o.url_file}: {error}", dependency=o.name, reason="credentials") from None
         try:
             # A session of its own: messages are few, and calls that hang may lie side by side.
             with requests.post(

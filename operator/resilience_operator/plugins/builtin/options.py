@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from resilience_operator.plugins.protocols import Notification
 from resilience_operator.resilience import GiveUp
+from resilience_operator.signals.credentials import check_encrypted
 
 FILLED_IN = ("namespace", "policy", "target", "trace_id")
 
@@ -76,6 +77,7 @@ class HttpOptions(NotifierOptions):
     username_file: Path | None = None
     password_file: Path | None = None
     header_files: dict[str, Path] = {}
+    allow_insecure: Annotated[bool, Field(description="Send credentials to an http:// address too.")] = False
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
@@ -93,6 +95,8 @@ class HttpOptions(NotifierOptions):
             raise ValueError("username_file and password_file belong together")
         if self.key_file and not self.cert_file:
             raise ValueError("key_file needs cert_file")
+        if self.url and not self.allow_insecure:
+            check_encrypted(self.url, self)
         return self
 
     @property

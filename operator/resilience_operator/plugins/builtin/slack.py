@@ -7,6 +7,7 @@ from typing import Any
 from resilience_operator.plugins.builtin.http import JsonNotifier
 from resilience_operator.plugins.builtin.options import HttpOptions
 from resilience_operator.plugins.builtin.wording import Group, headline, rest, sentence, shown, subject
+from resilience_operator.plugins.protocols import Notification
 
 
 class Slack(JsonNotifier[HttpOptions]):
@@ -19,16 +20,24 @@ class Slack(JsonNotifier[HttpOptions]):
         return message(group, self.options)
 
 
+MOST_BLOCK = 3000
+"""Characters of one block's text that Slack takes; beyond it refuses the whole message."""
+
+
 def message(group: Group, options: HttpOptions) -> dict[str, Any]:
-    """The webhook's document: a text, which is all that those who speak Slack's form understand."""
-    lines = [f"*{escape(headline(group))}*"]
-    for n in shown(group):
-        link = options.link_to(n)
-        about = f"<{link}|{escape(subject(n))}>" if link else escape(subject(n))
-        lines.append(f"{':warning:' if n.warning else '•'} {about} {escape(sentence(n))}")
+    """The webhook's document. Blocks keep Slack from making links; other services read the same from `text`."""
+    lines = [f"*{escape(headline(group))}*", *(_line(n, options) for n in shown(group))]
     if more := rest(group):
         lines.append(f"_{more}_")
-    return {"text": "\n".join(lines), "unfurl_links": False}
+    blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": line, "verbatim": True}} for line in lines]
+    return {"text": "\n".join(lines), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
+
+
+def _line(n: Notification, options: HttpOptions) -> str:
+    link, about, told = options.link_to(n), escape(subject(n)), escape(sentence(n))
+    mark = ":warning:" if n.warning else "•"
+    line = f"{mark} <{link}|{about}> {told}" if link else f"{mark} {about} {told}"
+    return line if len(line) <= MOST_BLOCK else f"{mark} {about} {told}"
 
 
 def escape(text: str) -> str:

@@ -26,7 +26,7 @@ class Teams(JsonNotifier[HttpOptions]):
 
 def message(group: Group, options: HttpOptions) -> dict[str, Any]:
     """A message with one adaptive card (schema 1.4)."""
-    body = [_text(headline(group), weight="Bolder", size="Medium")]
+    body = [_text(escape(headline(group)), weight="Bolder", size="Medium")]
     for n in shown(group):
         link = options.link_to(n)
         about = f"[{escape(subject(n))}]({link})" if link else escape(subject(n))

@@ -7,7 +7,7 @@ from typing import Any
 
 from resilience_operator.plugins.builtin.http import JsonNotifier
 from resilience_operator.plugins.builtin.options import HttpOptions
-from resilience_operator.plugins.builtin.wording import Group
+from resilience_operator.plugins.builtin.wording import Group, unlinked
 from resilience_operator.plugins.protocols import Notification
 
 
@@ -36,7 +36,7 @@ def _item(n: Notification, options: HttpOptions) -> dict[str, Any]:
         "targetKind": n.target_kind,
         "target": n.target,
         "reason": n.reason,
-        "message": n.message,
+        "message": unlinked(n.message),
         "warning": n.warning,
         "dryRun": n.dry_run,
         "action": n.action,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
 
+from resilience_operator.api.text import one_line
 from resilience_operator.plugins.protocols import Notification
 
 MOST_LINES = 20
@@ -27,8 +30,8 @@ def headline(group: Group) -> str:
 
 
 def subject(notification: Notification) -> str:
-    """`shop/checkout`."""
-    return f"{notification.namespace}/{notification.policy}"
+    """`shop/checkout`. A policy's name may look like a domain."""
+    return unlinked(f"{notification.namespace}/{notification.policy}")
 
 
 def sentence(notification: Notification) -> str:
@@ -38,15 +41,61 @@ def sentence(notification: Notification) -> str:
     done = f"{n.action}{change} ({n.result}): " if n.action else ""
     dry = "[dry run] " if n.dry_run else ""
     text = f"{dry}{done}{n.message}"
-    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…"
+    return unlinked(text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…")
 
 
-def shown(group: Group) -> Iterator[Notification]:
-    """Those that are shown in full, warnings first."""
-    yield from sorted(group, key=lambda n: not n.warning)[:MOST_LINES]
+def shown(group: Group) -> list[Notification]:
+    """Those that are shown in full: one line of each namespace first, then the others in turn.
+
+    Of a namespace, decisions and notices take turns, warnings first. So neither another namespace nor a flood of
+    notices hides a decision.
+    """
+    namespaces: dict[str, list[Notification]] = {}
+    for n in group:
+        namespaces.setdefault(n.namespace, []).append(n)
+    ordered = sorted((_by_weight(each) for each in namespaces.values()), key=lambda each: _weight(each[0]))
+    return list(_in_turn(ordered))[:MOST_LINES]
 
 
 def rest(group: Group) -> str:
     """What is said of those that are not shown; empty when all are."""
     left = len(group) - MOST_LINES
-    return f"and {left} more: see status.history and the events of the policies" if left > 0 else ""
+    if left <= 0:
+        return ""
+    hidden = {n.namespace for n in group} - {n.namespace for n in shown(group)}
+    of = f", among them all of {len(hidden)} namespaces" if hidden else ""
+    return f"and {left} more{of}: see status.history and the events of the policies"
+
+
+def _weight(n: Notification) -> tuple[bool, bool]:
+    return not n.warning, n.kind != "decision"
+
+
+def _by_weight(group: Group) -> list[Notification]:
+    ordered = sorted(group, key=_weight)
+    kinds = [[n for n in ordered if n.kind == ordered[0].kind], [n for n in ordered if n.kind != ordered[0].kind]]
+    return list(_in_turn(kinds))
+
+
+def _in_turn(rows: Sequence[Group]) -> Iterator[Notification]:
+    return (n for n in chain.from_iterable(zip_longest(*rows)) if n is not None)
+
+
+_BREAK = "\u200b"
+"""A zero-width space: what it divides is no link and no mention in any chat."""
+
+_LINKS = re.compile(
+    r"(?<=[^\W\d_])[:：](?=\S)"  # the colon of a scheme: https://, mailto:
+    r"|(?<=\w)[.。．｡](?=[^\W\d_])"  # a dot within a domain
+    r"|[@＠#＃](?=\w)"  # a mention, a channel
+    r"|/(?=/)"
+    r"|[<＜](?=[^\s=])"  # Slack's and Discord's own forms: <!here>, <@U123>
+)
+
+
+def unlinked(text: str) -> str:
+    """The text on one line, with a zero-width space in whatever a chat would make a link or a mention of.
+
+    Code spans would do as well in some chats; this does in all of them, also in those behind another service.
+    """
+    return _LINKS.sub(lambda found: f"{found[0]}{_BREAK}", one_line(text))
