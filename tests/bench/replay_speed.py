@@ -24,17 +24,17 @@ from time import perf_counter, process_time
 from typing import Any
 from urllib.parse import parse_qs
 
-from resilience_operator.cli.loaded import load
+from resilience_operator.cli.common.policy_loader import load_policy
 from resilience_operator.cli.replay.archive import Archive
-from resilience_operator.cli.replay.grid import MOST_POINTS, Grid
-from resilience_operator.cli.replay.ranges import RangeSource
+from resilience_operator.cli.replay.range_client import RangeSource
 from resilience_operator.cli.replay.recording import Recording
-from resilience_operator.cli.replay.run import rehearse
-from resilience_operator.cli.story.picture import draw
-from resilience_operator.cli.story.story import Story
-from resilience_operator.cli.story.telling import summary
+from resilience_operator.cli.replay.run import replay_policy
+from resilience_operator.cli.replay.time_grid import MAX_POINTS, Grid
+from resilience_operator.cli.report.chart import draw
+from resilience_operator.cli.report.model import RunReport
+from resilience_operator.cli.report.text import summary
 from resilience_operator.signals.config import SourceConfig
-from tests.unit.cli_support import START, policy, recording
+from tests.unit.cli.support import START, policy, recording
 
 BOUND_SECONDS = 10.0
 DAY = 86400.0
@@ -73,7 +73,7 @@ def server(known: Recording) -> Iterator[str]:
             asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
             start, end, step = (float(asked[name][0]) for name in ("start", "end", "step"))
             times = [start + n * step for n in range(int((end - start) / step) + 1)]
-            if len(times) > MOST_POINTS:
+            if len(times) > MAX_POINTS:
                 self._answer(400, {"status": "error", "errorType": "bad_data", "error": "exceeded maximum resolution"})
                 return
             numbers = [int((at - known.grid.start) // known.grid.step) for at in times]
@@ -113,16 +113,16 @@ def server(known: Recording) -> Iterator[str]:
         thread.join()
 
 
-def from_file(path: Path) -> Story:
+def from_file(path: Path) -> RunReport:
     """A replay over an exported file."""
     known = Recording.load(path)
-    return asyncio.run(rehearse(*load(known.policy), Archive(known)))
+    return asyncio.run(replay_policy(*load_policy(known.policy), Archive(known)))
 
 
-def from_server(url: str, known: Recording) -> Story:
+def from_server(url: str, known: Recording) -> RunReport:
     """A replay over range queries."""
     source = RangeSource(SourceConfig(name="default", url=url))
-    return asyncio.run(rehearse(*load(known.policy), Archive(Recording(known.grid, known.policy), source)))
+    return asyncio.run(replay_policy(*load_policy(known.policy), Archive(Recording(known.grid, known.policy), source)))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

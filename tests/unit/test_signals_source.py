@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from resilience_operator.cli.replay.grid import Grid
-from resilience_operator.cli.replay.ranges import RangeSource
+from resilience_operator.cli.replay.range_client import RangeSource
+from resilience_operator.cli.replay.time_grid import Grid
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.resilience.errors import CallError, Expired, GiveUp, LoginAgain, TryAgain
@@ -593,7 +593,7 @@ class TestRanges:
     async def ask(port: int, **config: object) -> RangeSource:
         found = RangeSource(SourceConfig(name="x", url=f"http://127.0.0.1:{port}", **config))  # type: ignore[arg-type]
         grid = Grid(T0, 1.0, 2)
-        await found.ask("up", grid, (0, 2), Deadline.after(5))
+        await found.query("up", grid, (0, 2), Deadline.after(5))
         return found
 
     @pytest.mark.parametrize("spaces", range(280, 300))

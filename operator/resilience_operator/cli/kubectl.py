@@ -5,16 +5,16 @@ from __future__ import annotations
 import typer
 
 from resilience_operator import __version__
-from resilience_operator.cli.commands.convert import convert
-from resilience_operator.cli.commands.explain import explain
-from resilience_operator.cli.commands.history import history
-from resilience_operator.cli.commands.init import init
-from resilience_operator.cli.commands.lint import lint
-from resilience_operator.cli.commands.pause import pause, resume
-from resilience_operator.cli.commands.replay import replay
-from resilience_operator.cli.commands.simulate import simulate
-from resilience_operator.cli.commands.status import status
-from resilience_operator.cli.console import PROGRAM, Group
+from resilience_operator.cli.common.console import PROGRAM, Group
+from resilience_operator.cli.convert.command import convert
+from resilience_operator.cli.explain.command import explain
+from resilience_operator.cli.history.command import history
+from resilience_operator.cli.init.command import init
+from resilience_operator.cli.lint.command import lint
+from resilience_operator.cli.pause.command import pause, resume
+from resilience_operator.cli.replay.command import replay
+from resilience_operator.cli.simulate.command import simulate
+from resilience_operator.cli.status.command import status
 
 app = typer.Typer(
     name=PROGRAM,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 
-from resilience_operator.cli.console import Wrong
-from resilience_operator.cli.replay.grid import Span
-from resilience_operator.cli.replay.ranges import RangeSource
+from resilience_operator.cli.common.console import UsageError
+from resilience_operator.cli.replay.range_client import RangeSource
 from resilience_operator.cli.replay.recording import Recording, Track, Tracks
+from resilience_operator.cli.replay.time_grid import Span
 from resilience_operator.resilience import Deadline
 
-PATIENCE = 900.0
+TIMEOUT = 900.0
 """Seconds for all the queries of one replay."""
 
 
@@ -21,14 +21,14 @@ class Archive:
     def __init__(self, recording: Recording, source: RangeSource | None = None) -> None:
         self.recording = recording
         self._source = source
-        self._deadline = Deadline.after(PATIENCE)
+        self._deadline = Deadline.after(TIMEOUT)
 
     @property
     def warnings(self) -> list[str]:
         """What the source said about missing data."""
         return sorted(self._source.warnings) if self._source is not None else []
 
-    async def ask(self, queries: Iterable[str], spans: Sequence[Span] | None = None) -> dict[str, Tracks]:
+    async def query(self, queries: Iterable[str], spans: Sequence[Span] | None = None) -> dict[str, Tracks]:
         """The answer to each query, over the whole grid or only over some `spans` of it. Raises CallError, Wrong."""
         wanted = list(dict.fromkeys(queries))
         known = self.recording.answers
@@ -39,12 +39,12 @@ class Archive:
 
     async def _ask(self, query: str, spans: Sequence[Span]) -> Tracks:
         if self._source is None:
-            raise Wrong(
+            raise UsageError(
                 f"the recording has no answer to a query of this policy ({query[:80]}…): its signals or windows are "
                 "others than those it was recorded for; export it anew"
             )
         grid = self.recording.grid
-        parts = [await self._source.ask(query, grid, span, self._deadline) for span in spans]
+        parts = [await self._source.query(query, grid, span, self._deadline) for span in spans]
         found: dict[tuple[tuple[str, str], ...], Track] = {}
         for track in (track for part in parts for track in part):
             key = tuple(sorted(track.labels.items()))

@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from resilience_operator.cli.console import Wrong
-from resilience_operator.cli.replay.grid import Grid
+from resilience_operator.cli.common.console import UsageError
+from resilience_operator.cli.replay.time_grid import Grid
 
 FORMAT = "resilience-operator.io/recording/v1"
 _WORDS = {"NaN": math.nan, "+Inf": math.inf, "-Inf": -math.inf}
@@ -66,11 +66,11 @@ class Recording:
             raw = path.read_bytes()
             document = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
         except OSError as error:
-            raise Wrong(f"{path} cannot be read: {error.strerror or error}") from None
+            raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
         except (ValueError, EOFError) as error:
-            raise Wrong(f"{path} is no recording: {error}") from None
+            raise UsageError(f"{path} is no recording: {error}") from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise Wrong(f"{path} is no recording of this version ({FORMAT}): write one with --export")
+            raise UsageError(f"{path} is no recording of this version ({FORMAT}): write one with --export")
         try:
             grid = Grid(float(document["start"]), float(document["step"]), int(document["count"]))
             answers = {
@@ -79,7 +79,7 @@ class Recording:
             }
             return cls(grid, dict(document["policy"]), answers)
         except (KeyError, TypeError, ValueError) as error:
-            raise Wrong(f"{path} is damaged: {error!r}") from None
+            raise UsageError(f"{path} is damaged: {error!r}") from None
 
 
 def _written(values: Values) -> list[float | str | None]:

@@ -1,4 +1,4 @@
-"""A replay: look back, measure, decide, in that order, and tell the story.
+"""A replay: look back, measure, decide, in that order, and tell the report.
 
 The past does not react to what is only rehearsed. For a signal that pods share (CPU) it is known how it would have:
 the same work, by as many pods as the policy would have had. Without that, one busy hour would be answered with pods
@@ -11,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from resilience_operator.api.quantities import format_duration
-from resilience_operator.cli.console import Failed
+from resilience_operator.cli.common.console import CommandError
 from resilience_operator.cli.replay.archive import Archive
-from resilience_operator.cli.replay.grid import Grid
-from resilience_operator.cli.replay.journal import Journal
-from resilience_operator.cli.replay.measured import Measure, Owners, plan
-from resilience_operator.cli.replay.past import Past, Subject, look_back
-from resilience_operator.cli.replay.undone import Undone, undone
-from resilience_operator.cli.story.story import Happening, Kind, Story, Teller
+from resilience_operator.cli.replay.change_attribution import RecordedDecisions
+from resilience_operator.cli.replay.counterfactual import Counterfactual, without_operator
+from resilience_operator.cli.replay.signal_series import Measure, Owners, plan
+from resilience_operator.cli.replay.target_history import Subject, TargetHistory, load
+from resilience_operator.cli.replay.time_grid import Grid
+from resilience_operator.cli.report.model import Kind, ReportBuilder, RunReport, TimelineEvent
 from resilience_operator.decision.dry_run import apply_overlay, prune
 from resilience_operator.decision.model.memory import DryRunOverlay
 from resilience_operator.decision.model.observation import Observation
@@ -31,7 +31,7 @@ from resilience_operator.simulation.engine import Sample, replay
 DAY = 86400.0
 
 
-async def rehearse(entry: Entry, policy: Policy, archive: Archive, *, react: bool = True) -> Story:
+async def replay_policy(entry: Entry, policy: Policy, archive: Archive, *, react: bool = True) -> RunReport:
     """What the policy would have done over the recorded time. Raises CallError, Failed.
 
     react: whether signals that pods share are converted to the pods that the policy would have had.
@@ -50,46 +50,50 @@ async def rehearse(entry: Entry, policy: Policy, archive: Archive, *, react: boo
         entry.target[2],
         fallback=policy.min_replicas or 1,
         before=max(DAY, 2 * policy.release.bake),
-        journal=Journal.of(policy, entry.journal.entries),
+        journal=RecordedDecisions.of(policy, entry.journal.entries),
     )
-    past = await look_back(archive, subject)
+    past = await load(archive, subject)
     if not past.states:
-        raise Failed(f"nothing was recorded of {entry.target[0]} {policy.namespace}/{entry.target[2]} in that time")
+        raise CommandError(
+            f"nothing was recorded of {entry.target[0]} {policy.namespace}/{entry.target[2]} in that time"
+        )
     notes += past.notes
     if subject.journal.reaches > grid.at(past.first):
         notes.append("the history does not reach back to the beginning: changes before it count as the operator's own")
     measures = plan(entry.signals, load_families(), entry.family, past.states[-1], past.all_owners)
     for measure in measures:
-        await measure.ask(archive, past.crowded())
-    teller = Teller(policy)
-    seen = undone(past, grid.step, policy.interval)
-    numbers = _looks(past, seen, stride)
-    rehearsed = Rehearsed()
+        await measure.query(archive, past.multi_revision_spans())
+    teller = ReportBuilder(policy)
+    seen = without_operator(past, grid.step, policy.interval)
+    numbers = _evaluation_times(past, seen, stride)
+    rehearsed = ReplayedState()
     steps = _steps(grid, numbers, past, seen, measures, rehearsed if react else None)
     for number, turn in zip(numbers, replay(policy, steps), strict=True):
         rehearsed.shadow = turn.memory.shadow
-        teller.hear(turn, past.states[number].replicas)
-    if not teller.looks:
-        raise Failed("the time is shorter than one interval: nothing was looked at")
+        teller.add(turn, past.states[number].replicas)
+    if not teller.samples:
+        raise CommandError("the time is shorter than one interval: nothing was looked at")
     if rehearsed.converted:
         notes.append(f"{', '.join(sorted(rehearsed.converted))}: converted to the pods that the policy would have had")
     title = f"{policy.namespace}/{policy.name}"
-    return teller.story(title, events=_events(past, grid), notes=notes)
+    return teller.report(title, events=_events(past, grid), notes=notes)
 
 
-def _looks(past: Past, seen: Undone, stride: int) -> list[int]:
+def _evaluation_times(past: TargetHistory, seen: Counterfactual, stride: int) -> list[int]:
     """When the policy looks: on its beat, and at once when something of weight changed about its target."""
     beat = range(past.first + (-past.first) % stride, past.end, stride)
-    changed = (n for n in range(past.first + 1, past.end) if _weighty(seen.states[n]) != _weighty(seen.states[n - 1]))
+    changed = (
+        n for n in range(past.first + 1, past.end) if _change_key(seen.states[n]) != _change_key(seen.states[n - 1])
+    )
     return sorted({*beat, *changed}) if stride > 1 else list(beat)
 
 
-def _weighty(state: TargetState) -> tuple[object, ...]:
+def _change_key(state: TargetState) -> tuple[object, ...]:
     return state.revision, state.replicas, state.paused, state.rolled_out
 
 
 @dataclass(slots=True)
-class Rehearsed:
+class ReplayedState:
     """What was rehearsed up to the last look, and the signals that were converted on its account."""
 
     shadow: DryRunOverlay | None = None
@@ -102,7 +106,12 @@ class Rehearsed:
 
 
 def _steps(
-    grid: Grid, numbers: Sequence[int], past: Past, seen: Undone, measures: list[Measure], rehearsed: Rehearsed | None
+    grid: Grid,
+    numbers: Sequence[int],
+    past: TargetHistory,
+    seen: Counterfactual,
+    measures: list[Measure],
+    rehearsed: ReplayedState | None,
 ) -> Iterator[Sample]:
     owners: Owners = ()
     of: TargetState | None = None
@@ -131,17 +140,17 @@ def _shared(observation: Observation, share: float) -> Observation:
     )
 
 
-def _events(past: Past, grid: Grid) -> Iterator[Happening]:
+def _events(past: TargetHistory, grid: Grid) -> Iterator[TimelineEvent]:
     """What really happened to the target: other replicas, another revision, a pause."""
     for number, before, now in past.changes():
         at, by = grid.at(number), " (the operator's doing)"
         if now.replicas != before.replicas:
             message = f"really scaled from {before.replicas} to {now.replicas} pods{by if now.scaled_by else ''}"
-            yield Happening(at, Kind.EVENT, "scaled", message)
+            yield TimelineEvent(at, Kind.EVENT, "scaled", message)
         if now.revision != before.revision and before.revision is not None:
             message = f"revision {now.revision} took the place of {before.revision}{by if now.template_by else ''}"
-            yield Happening(at, Kind.EVENT, "release", message)
+            yield TimelineEvent(at, Kind.EVENT, "release", message)
         if now.paused and not before.paused:
-            yield Happening(at, Kind.EVENT, "paused", f"the rollout was paused{by if now.paused_by else ''}")
+            yield TimelineEvent(at, Kind.EVENT, "paused", f"the rollout was paused{by if now.paused_by else ''}")
         if before.paused and not now.paused:
-            yield Happening(at, Kind.EVENT, "resumed", "the rollout was resumed")
+            yield TimelineEvent(at, Kind.EVENT, "resumed", "the rollout was resumed")

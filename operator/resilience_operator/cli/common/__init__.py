@@ -1,0 +1,1 @@
+"""What several commands share: the console, options, documents, the connection to a cluster."""

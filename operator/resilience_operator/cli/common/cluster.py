@@ -1,0 +1,107 @@
+"""The cluster as the commands need it: which one, which namespace, and single reads within a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from resilience_operator.cli.common.console import CommandError
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.kube.autoscalers import trim_autoscaler
+from resilience_operator.kube.client import Kube
+from resilience_operator.kube.deployments import deployment_state, trim_deployment, trim_replica_set
+from resilience_operator.kube.paths import AUTOSCALERS, DEPLOYMENTS, REPLICA_SETS
+from resilience_operator.kube.policies import get_policy
+from resilience_operator.resilience import CallError, Deadline, NotFound, RetryPolicy
+
+T = TypeVar("T")
+
+FIELD_MANAGER = "kubectl-resilience"
+"""The name under which this program changes objects."""
+
+TIMEOUT = 15.0
+"""Seconds for one read: somebody is waiting in front of it."""
+
+
+def deadline() -> Deadline:
+    """The time that one read may take, from now."""
+    return Deadline.after(TIMEOUT)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Which cluster: a kubeconfig and a context of it. None: the usual ones, as kubectl takes them."""
+
+    kubeconfig: Path | None = None
+    context: str | None = None
+
+
+def with_kube(access: Access, work: Callable[[Kube], Awaitable[T]]) -> T:
+    """Connect, do `work`, close. Raises NoCluster, CallError and what `work` raises."""
+
+    async def run() -> T:
+        async with Kube.connect(
+            access.kubeconfig,
+            context=access.context,
+            field_manager=FIELD_MANAGER,
+            retry=RetryPolicy(attempts=3),
+            call_timeout=5.0,
+        ) as kube:
+            return await work(kube)
+
+    return asyncio.run(run())
+
+
+async def read_policy(kube: Kube, namespace: str, name: str) -> dict[str, Any]:
+    """One policy. Raises Failed when there is none of that name."""
+    try:
+        return await get_policy(kube, namespace, name, deadline=deadline())
+    except NotFound as error:
+        if "could not find the requested resource" in error.message:
+            raise CommandError("the cluster does not know ResiliencePolicies: install the CRD (crds/)") from None
+        raise CommandError(f"there is no policy {name} in namespace {namespace}") from None
+
+
+async def read_target(kube: Kube, namespace: str, name: str) -> TargetState | str:
+    """The Deployment as decisions would see it now; or why it cannot be read."""
+    until = deadline()
+    try:
+        found, sets, scalers = await asyncio.gather(
+            kube.get(DEPLOYMENTS.item(namespace, name), deadline=until),
+            kube.list(REPLICA_SETS.collection(namespace), deadline=until),
+            kube.list(AUTOSCALERS.collection(namespace), deadline=until),
+        )
+    except CallError as error:
+        return error.message
+    hpas = [a for item in scalers.items if (a := trim_autoscaler(item)) is not None]
+    return deployment_state(
+        trim_deployment(found),
+        [record for item in sets.items if (record := trim_replica_set(item)) is not None],
+        next((a.hpa for a in hpas if a.target == ("Deployment", namespace, name)), None),
+    )
+
+
+def default_namespace(access: Access) -> str:
+    """The namespace of the context; `default` where it names none."""
+    paths = str(access.kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+    documents = [d for path in paths.split(os.pathsep) if path and isinstance(d := _read(Path(path)), dict)]
+    current = access.context or next((d["current-context"] for d in documents if d.get("current-context")), None)
+    for document in documents:
+        for context in document.get("contexts") or ():
+            if isinstance(context, dict) and context.get("name") == current:
+                return str((context.get("context") or {}).get("namespace") or "default")
+    return "default"
+
+
+def _read(path: Path) -> object:
+    try:
+        return yaml.safe_load(path.expanduser().read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        # Whoever connects will tell what is wrong with it.
+        return None

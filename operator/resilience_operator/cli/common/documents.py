@@ -1,0 +1,84 @@
+"""YAML files as people write them: several documents in one, from standard input too, with their line numbers."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from resilience_operator.api.v1alpha1 import KIND
+from resilience_operator.cli.common.console import UsageError
+
+STDIN = "-"
+_PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One YAML document. file: as it was named; node: the syntax tree it came from, which knows its lines."""
+
+    file: str
+    content: Any
+    node: yaml.Node
+
+    def line_of(self, path: str) -> int:
+        """The line, from 1, on which a path like `spec.rules[0].when` stands; of a missing part, its parent's."""
+        node = self.node
+        line = node.start_mark.line
+        for name, index in _PART.findall(path):
+            if isinstance(node, yaml.MappingNode) and name:
+                found = next(((k, v) for k, v in node.value if k.value == name), None)
+                if found is None:
+                    break
+                key, node = found
+                line = key.start_mark.line
+            elif isinstance(node, yaml.SequenceNode) and index and int(index) < len(node.value):
+                node = node.value[int(index)]
+                line = node.start_mark.line
+            else:
+                break
+        return int(line) + 1
+
+
+def read_text(file: str) -> str:
+    """The text of a file, or of standard input for `-`. Raises Wrong."""
+    try:
+        return sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+
+
+def documents(file: str) -> Iterator[Document]:
+    """The documents of a file; empty ones are left out. Raises Wrong where it is no YAML."""
+    text = read_text(file)
+    try:
+        for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
+            loader = yaml.SafeLoader("")
+            try:
+                content = loader.construct_document(node)
+            finally:
+                loader.dispose()
+            if content is not None:
+                yield Document(file, content, node)
+    except yaml.YAMLError as error:
+        raise UsageError(f"{file} is no YAML: {_first_line(error)}") from None
+
+
+def _first_line(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"line {mark.line + 1}: {problem}" if mark is not None else str(problem)
+
+
+def only_policy(file: str) -> dict[str, Any]:
+    """The one policy in a file. Raises Wrong when there is none, or more than one."""
+    found = [d.content for d in documents(file) if isinstance(d.content, dict) and d.content.get("kind") == KIND]
+    if len(found) != 1:
+        count = f"{len(found) or 'no'} {KIND}{'s' if len(found) > 1 else ''}"
+        raise UsageError(f"{file} holds {count}: give a file with one")
+    return dict(found[0])

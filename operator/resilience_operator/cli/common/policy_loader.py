@@ -1,0 +1,24 @@
+"""A policy made ready for a rehearsal by the very code of the live loop: parsed, compiled, its memory taken up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from resilience_operator.decision.model.policy import Policy
+from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.store import PolicyStore
+
+
+def load_policy(body: Mapping[str, Any]) -> tuple[Entry, Policy]:
+    """The policy in `body`, from the API or from a file, where the API server's own fields are missing.
+
+    Raises InvalidPolicy.
+    """
+    metadata = {"name": "policy", "namespace": "default", "uid": "file", "resourceVersion": "0"}
+    metadata.update(body.get("metadata") or {})
+    entry, _ = PolicyStore().put({**body, "metadata": metadata})
+    if entry.policy is None:
+        assert entry.problem is not None, "a policy is there, or what is wrong with it"
+        raise entry.problem
+    return entry, entry.policy

@@ -1,0 +1,45 @@
+"""Times as people give them on a command line: `24h`, `7d`, or a moment like 2026-01-31T10:00:00Z."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from resilience_operator.api.quantities import QuantityError, format_duration, parse_duration
+from resilience_operator.cli.common.console import UsageError
+
+_DAYS = re.compile(r"([0-9]{1,4})d(.*)")
+DAY = 86400.0
+
+
+def parse_span(text: str) -> float:
+    """Seconds in `text`, which may begin with days: `7d`, `1d12h`. Raises Wrong."""
+    days = _DAYS.fullmatch(text)
+    try:
+        if days is None:
+            return parse_duration(text)
+        return int(days[1]) * DAY + (parse_duration(days[2]) if days[2] else 0.0)
+    except QuantityError:
+        raise UsageError(f"{text!r} is no time span: write one like 6h, 90m or 7d") from None
+
+
+def parse_moment(text: str, now: float) -> float:
+    """Seconds since the epoch: a moment, or a span before `now`. Raises Wrong."""
+    if "T" not in text and "-" not in text:
+        return now - parse_span(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no time: write a span like 24h, or a moment like 2026-01-31T10:00:00Z") from None
+    return (found.replace(tzinfo=UTC) if found.tzinfo is None else found).timestamp()
+
+
+def age(seconds: float) -> str:
+    """A time span in one or two parts, as kubectl writes ages: `45s`, `3m20s`, `5h`, `12d`."""
+    seconds = max(0.0, seconds)
+    if seconds < 600:
+        return format_duration(round(seconds))
+    for name, size, below in (("m", 60, 7200), ("h", 3600, 2 * DAY)):
+        if seconds < below:
+            return f"{round(seconds / size)}{name}"
+    return f"{round(seconds / DAY)}d"

@@ -1,0 +1,1 @@
+"""`kubectl resilience convert`: policies from HPAs and KEDA ScaledObjects."""

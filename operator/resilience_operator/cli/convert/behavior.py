@@ -1,0 +1,56 @@
+"""`behavior` of an HPA: how fast, and after how much calm. Its defaults are those of autoscaling/v2."""
+
+from __future__ import annotations
+
+from resilience_operator.cli.convert.builder import Json, PolicyBuilder
+from resilience_operator.cli.convert.reader import TrackingReader
+
+STABILIZATION = 300
+"""Seconds of scaleDown.stabilizationWindowSeconds, unless given."""
+
+
+def convert_behavior(behavior: TrackingReader, draft: PolicyBuilder) -> Json:
+    """spec.scaleDown; and how the rules of the draft scale up."""
+    up, down = behavior.inside("scaleUp"), behavior.inside("scaleDown")
+    draft.hold = int(up.take("stabilizationWindowSeconds", 0))
+    for side in (up, down):
+        side.drop("tolerance", "there is no tolerance: a rule acts as soon as its threshold is crossed")
+    policies = [_policy(one) for one in up.each("policies")]
+    if up.take("selectPolicy") == "Disabled":
+        draft.scales = False
+        up.add_note("scaling up is disabled, so the rules only alert", "selectPolicy")
+    elif policies:
+        draft.cooldown = min(seconds for _, _, seconds in policies)
+        told = ", ".join(f"{value} {kind.lower()} in {seconds}s" for kind, value, seconds in policies)
+        up.add_note(
+            f"toTarget has no limit a step ({told} here) but replicas.max, and is asked again after {draft.cooldown}s. "
+            "For small steps write scaleUp: {pods: N} or {percent: N}",
+            "policies",
+        )
+    return _scale_down(down)
+
+
+def _scale_down(down: TrackingReader) -> Json:
+    after = int(down.take("stabilizationWindowSeconds", STABILIZATION))
+    policies = [_policy(one) for one in down.each("policies")]
+    select = str(down.take("selectPolicy", "Max"))
+    if select == "Disabled":
+        return {"enabled": False}
+    kind, value, seconds = policies[0] if policies else ("Percent", 100, 15)
+    found: Json = {
+        "after": f"{max(after, 1)}s",
+        "pods" if kind == "Pods" else "percent": min(value, 100) if kind == "Percent" else value,
+    }
+    if len(policies) > 1:
+        down.add_note(f"of several policies ({select} of them) only the first is kept", "policies")
+    if policies and seconds != after:
+        down.add_note(
+            f"a step of {value} {kind.lower()} is made after each {max(after, 1)}s of calm, where the HPA makes one "
+            f"each {seconds}s once it was calm for {after}s",
+            "policies",
+        )
+    return found
+
+
+def _policy(policy: TrackingReader) -> tuple[str, int, int]:
+    return str(policy.take("type", "")), int(policy.take("value", 1)), int(policy.take("periodSeconds", 15))

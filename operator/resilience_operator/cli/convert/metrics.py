@@ -1,0 +1,130 @@
+"""The metrics of an HPA, one by one, as signals and rules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from resilience_operator.cli.convert.builder import PODS, PolicyBuilder, mine, plain
+from resilience_operator.cli.convert.reader import TrackingReader
+from resilience_operator.kube.quantities import parse_quantity
+
+_USAGE = {
+    "cpu": "rate(container_cpu_usage_seconds_total{{{0}}}[{{{{window}}}}])",
+    "memory": "container_memory_working_set_bytes{{{0}}}",
+}
+"""What cAdvisor tells of containers; the pause container and the sums of cgroups have no name there."""
+
+_ADAPTER = (
+    "what this metric is, a rule of the metrics adapter decides, which stands elsewhere: the query asks for a series "
+    "of the same name; compare it with that rule"
+)
+
+
+def convert_metric(metric: TrackingReader, draft: PolicyBuilder) -> None:
+    """One entry of spec.metrics."""
+    kind = str(metric.take("type", ""))
+    match kind:
+        case "Resource" | "ContainerResource":
+            inner = metric.inside(kind[0].lower() + kind[1:])
+            target = inner.inside("target")
+            container = str(inner.take("container", ""))
+            resource(inner, draft, str(inner.take("name", "")), container, *target_of(target))
+        case "Pods":
+            inner = metric.inside("pods")
+            name, matchers = _metric(inner)
+            _named(inner, draft, name, f"avg(sum by (pod) ({name}{{{mine(*matchers)}}}))", per_pod=False)
+        case "Object":
+            inner = metric.inside("object")
+            described = inner.inside("describedObject")
+            described.take("apiVersion")
+            about = f'{str(described.take("kind", "")).lower()}="{described.take("name", "")}"'
+            name, matchers = _metric(inner)
+            where = ", ".join(('namespace="{{namespace}}"', about, *matchers))
+            _named(inner, draft, name, f"sum({name}{{{where}}})")
+        case "External":
+            inner = metric.inside("external")
+            name, matchers = _metric(inner)
+            _named(inner, draft, name, f"sum({name}{{{', '.join(matchers)}}})")
+        case _:
+            metric.add_note(f"a metric of type {kind or '(none)'} cannot be converted", lost=True)
+
+
+def target_of(target: TrackingReader) -> tuple[str, object]:
+    """The type of a target and what it holds."""
+    kind = str(target.take("type", ""))
+    keys = {"Utilization": "averageUtilization", "AverageValue": "averageValue", "Value": "value"}
+    return kind, target.take(keys[kind]) if kind in keys else None
+
+
+def resource(place: TrackingReader, draft: PolicyBuilder, name: str, container: str, kind: str, value: object) -> None:
+    """CPU or memory of the pods, or of one container in each. kind: Utilization or AverageValue."""
+    if name not in _USAGE:
+        place.add_note(f"the resource {name or '(none)'} cannot be converted: only cpu and memory", lost=True)
+        return
+    number = _number(place, value)
+    if number is None or kind not in ("Utilization", "AverageValue"):
+        if number is not None:
+            place.add_note(f"a target of type {kind or '(none)'} cannot be converted", lost=True)
+        return
+    if kind == "Utilization" and name == "cpu" and not container:
+        draft.add_rule("cpu", f"{plain(number)}%")
+        return
+    chosen = mine(f'container="{container}"' if container else 'container!=""')
+    used = f"sum by (pod) ({_USAGE[name].format(chosen)})"
+    signal = "-".join(part for part in (container, name) if part)
+    if kind == "Utilization":
+        asked = f'sum by (pod) (kube_pod_container_resource_requests{{{chosen}, resource="{name}"}})'
+        draft.add_rule(f"{signal}-use", f"{plain(number)}%", query=f"avg({used} / {asked})", unit="ratio")
+        place.add_note(
+            f"{name} is read from cAdvisor and kube-state-metrics in Prometheus, not from the metrics server"
+        )
+    else:
+        draft.add_rule(f"{signal}-a-pod", plain(number), query=f"avg({used})")
+        place.add_note(f"{name} is read from cAdvisor in Prometheus, not from the metrics server")
+
+
+def _metric(inner: TrackingReader) -> tuple[str, list[str]]:
+    """Name and label matchers of a metric identifier."""
+    metric = inner.inside("metric")
+    return str(metric.take("name", "")), list(_matchers(metric.inside("selector")))
+
+
+def _matchers(selector: TrackingReader) -> Iterator[str]:
+    labels = selector.take("matchLabels", {})
+    for label, value in labels.items() if isinstance(labels, dict) else ():
+        yield f'{label}="{value}"'
+    for each in selector.each("matchExpressions"):
+        label, values = each.take("key", ""), "|".join(str(v) for v in each.take("values", []))
+        match each.take("operator"):
+            case "In":
+                yield f'{label}=~"{values}"'
+            case "NotIn":
+                yield f'{label}!~"{values}"'
+            case "Exists":
+                yield f'{label}!=""'
+            case "DoesNotExist":
+                yield f'{label}=""'
+            case other:
+                each.add_note(f"the operator {other} is not known", lost=True)
+
+
+def _named(inner: TrackingReader, draft: PolicyBuilder, name: str, query: str, *, per_pod: bool = True) -> None:
+    """A metric that some adapter answers. per_pod: its AverageValue is a sum, to be divided by the pods."""
+    kind, value = target_of(inner.inside("target"))
+    number = _number(inner, value)
+    if number is None:
+        return
+    divided = f"{query} / {PODS}" if per_pod and kind == "AverageValue" else query
+    draft.add_rule(name, plain(number), query=divided)
+    inner.add_note(_ADAPTER)
+
+
+def _number(place: TrackingReader, value: object) -> float | None:
+    try:
+        number = parse_quantity(value)
+    except (ValueError, TypeError):
+        number = 0.0
+    if number <= 0:
+        place.add_note(f"the target {value if value is not None else '(none)'} is no positive number", lost=True)
+        return None
+    return number

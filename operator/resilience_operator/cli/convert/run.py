@@ -1,0 +1,35 @@
+"""`convert`: files of autoscalers, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from resilience_operator.cli.common.console import CommandError, PolicyFormat, emit, print_note
+from resilience_operator.cli.common.documents import documents
+from resilience_operator.cli.convert.converter import Converted, convert_all
+from resilience_operator.cli.convert.yaml_output import commented, joined
+
+
+def run(files: Iterable[str], output: PolicyFormat) -> bool:
+    """Print the policies, tell the remarks. Whether something stands in place of everything. Raises Failed, Wrong."""
+    found = convert_all(document.content for file in files for document in documents(file))
+    if not found:
+        raise CommandError("there is no document in what was given")
+    for one in found:
+        for remark in one.notes:
+            print_note(f"{one.source}: {'LEFT OUT: ' if remark.lost else ''}{remark}")
+    if output is PolicyFormat.JSON:
+        emit([_document(one) for one in found], output)
+    else:
+        parts = [commented(one.policy, f"From {one.source}.", _lines(one)) for one in found if one.policy is not None]
+        print(joined(parts), end="")
+    return all(one.whole for one in found)
+
+
+def _lines(one: Converted) -> Iterable[str]:
+    return (f"LEFT OUT: {remark}" if remark.lost else str(remark) for remark in one.notes)
+
+
+def _document(one: Converted) -> dict[str, object]:
+    remarks = [{"where": r.where, "text": r.text, "lost": r.lost} for r in one.notes]
+    return {"source": one.source, "policy": one.policy, "remarks": remarks}

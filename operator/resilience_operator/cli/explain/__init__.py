@@ -1,0 +1,1 @@
+"""`kubectl resilience explain`: the state of one policy in sentences, and what blocks action."""

@@ -1,0 +1,30 @@
+"""Reads a policy and its target, and prints the explanation."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from resilience_operator.cli.common.cluster import Access, read_policy, read_target, with_kube
+from resilience_operator.cli.common.console import Output, emit, show
+from resilience_operator.cli.explain.view import explain, to_document
+from resilience_operator.explain.explain import document as explained
+from resilience_operator.kube.client import Kube
+
+
+def show_explanation(name: str, namespace: str, access: Access, output: Output) -> None:
+    """`explain`."""
+
+    async def read(kube: Kube) -> tuple[dict[str, Any], Any]:
+        body = await read_policy(kube, namespace, name)
+        reference = (body.get("spec") or {}).get("targetRef") or {}
+        if reference.get("kind") != "Deployment":
+            return body, f"{reference.get('kind')} is no kind that can be read"
+        return body, await read_target(kube, namespace, str(reference.get("name")))
+
+    body, target = with_kube(access, read)
+    explanation = explain(body, target, time.time())
+    if output is Output.TABLE:
+        show(to_document(explanation))
+    else:
+        emit(explained(explanation), output)

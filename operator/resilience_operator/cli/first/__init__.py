@@ -1,1 +1,0 @@
-"""`init`: a first policy for a workload, from what its Prometheus has recorded of it."""

@@ -1,0 +1,1 @@
+"""`kubectl resilience history`: the last decisions of a policy."""

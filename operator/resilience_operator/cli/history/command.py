@@ -1,0 +1,29 @@
+"""`history`."""
+
+from __future__ import annotations
+
+from resilience_operator.cli.common import options
+from resilience_operator.cli.common.cluster import Access, default_namespace
+from resilience_operator.cli.common.console import Output
+
+
+def history(
+    name: options.NameArgument,
+    namespace: options.NamespaceOption = None,
+    context: options.ContextOption = None,
+    kubeconfig: options.KubeconfigOption = None,
+    output: options.OutputOption = Output.TABLE,
+) -> None:
+    """Tell what was decided, the newest first.
+
+    The change, the rule, the numbers, the trace. The last 20 decisions are kept.
+
+    \b
+    Examples:
+      kubectl resilience history checkout
+      kubectl resilience history checkout -o json | jq -r '.[].message'
+    """  # noqa: D301
+    from resilience_operator.cli.history.run import show_history
+
+    access = Access(kubeconfig, context)
+    show_history(name, namespace or default_namespace(access), access, output)

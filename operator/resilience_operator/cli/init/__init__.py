@@ -1,0 +1,1 @@
+"""`kubectl resilience init`: proposes a policy from recorded metrics."""

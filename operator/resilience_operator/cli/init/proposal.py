@@ -1,0 +1,150 @@
+"""From what was measured to thresholds. Pure.
+
+The rule: what was so for 99 % of the time is no reason to act, and a margin lies above it. For CPU a quarter more, in
+steps of 5 %, from 50 % to 90 %. For latency half as much again, in two digits, from 50 ms on. For errors three times as
+many, in steps of 0.5 %, from 1 % to 50 %. Fewer than 100 measurements prove nothing: then the threshold is
+the usual one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+from statistics import quantiles
+from typing import Any
+
+from resilience_operator.api.quantities import Threshold, Unit, format_threshold, format_value
+from resilience_operator.api.v1alpha1 import API_VERSION, KIND
+
+MIN_SAMPLES = 100
+"""Measurements of a signal from which on its quantiles say something."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How one signal is turned into a rule. usual: the threshold without a past. margin: in words."""
+
+    signal: str
+    name: str
+    unit: Unit
+    usual: float
+    margin: str
+    above: Callable[[float], float]
+    hold: str
+    then: tuple[dict[str, Any], ...]
+
+
+def _cpu(q: float) -> float:
+    return min(max(_up(q * 1.25, 0.05), 0.5), 0.9)
+
+
+def _latency(q: float) -> float:
+    wanted = max(q * 1.5, 0.05)
+    return _up(wanted, 10.0 ** (floor(log10(wanted)) - 1))
+
+
+def _errors(q: float) -> float:
+    return min(max(_up(q * 3, 0.005), 0.01), 0.5)
+
+
+def _up(value: float, step: float) -> float:
+    return round(ceil(value / step - 1e-9) * step, 9)
+
+
+RULES = (
+    Rule(
+        "cpu", "cpu-saturation", Unit.RATIO, 0.7, "a quarter more, in steps of 5 %, from 50 % to 90 %",
+        _cpu, "2m", ({"scaleUp": {"pods": 2}},),
+    ),
+    Rule(
+        "latency-p99", "slow-requests", Unit.SECONDS, 1.0, "half as much again, in two digits, from 50 ms on",
+        _latency, "1m", ({"alert": {}}, {"scaleUp": {"percent": 50}}),
+    ),
+    Rule(
+        "error-rate", "failing-release", Unit.RATIO, 0.01, "three times as many, in steps of 0.5 %, from 1 % to 50 %",
+        _errors, "0s", ({"pauseRollout": {}}, {"rollback": {"after": "30s"}}),
+    ),
+)  # fmt: skip
+"""The founding table, one signal after another."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadProfile:
+    """What the survey saw. values: by signal, what was measured; samples: how often it was read.
+
+    family: of presets, empty where only CPU answered. highest: None where no HPA tells it.
+    """
+
+    namespace: str
+    kind: str
+    name: str
+    replicas: int
+    family: str
+    values: Mapping[str, Sequence[float]]
+    samples: int
+    span: str
+    lowest: int | None = None
+    highest: int | None = None
+    hpa: str = ""
+    source: str = ""
+
+
+def propose(found: WorkloadProfile) -> tuple[dict[str, Any], list[str]]:
+    """The policy, and in words what it stands on."""
+    lowest = found.lowest if found.lowest is not None else max(found.replicas, 1)
+    highest = found.highest if found.highest is not None else max(2 * lowest, lowest + 2)
+    told = [
+        f"replicas: HorizontalPodAutoscaler {found.hpa} scales it between {lowest} and {highest}; the operator moves "
+        "its minReplicas and nothing else"
+        if found.hpa
+        else f"replicas: from the {found.replicas} there are now up to twice as many; set max to what the cluster bears"
+    ]
+    rules: list[dict[str, Any]] = []
+    for rule in RULES:
+        values = found.values.get(rule.signal, ())
+        if not values:
+            told.append(f"{rule.signal}: nothing was recorded, so there is no rule")
+            continue
+        threshold, why = _threshold(rule, values, found)
+        told.append(why)
+        when = {"signal": rule.signal, "above": threshold, **({"for": rule.hold} if rule.hold != "0s" else {})}
+        rules.append({"name": rule.name, "when": when, "then": list(rule.then)})
+    source = {
+        **({"name": found.source} if found.source != "default" else {}),
+        **({"preset": found.family} if found.family not in ("", "http-generic") else {}),
+    }
+    spec: dict[str, Any] = {
+        "targetRef": {"apiVersion": "apps/v1", "kind": found.kind, "name": found.name},
+        "mode": "DryRun",
+        "replicas": {"min": lowest, "max": highest},
+        **({"metricSource": source} if source else {}),
+        "rules": rules,
+    }
+    metadata = {"name": found.name, "namespace": found.namespace}
+    told.append("mode: DryRun, so nothing is changed. Look at `kubectl resilience explain` for some days, then Enforce")
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}, told
+
+
+def _threshold(rule: Rule, values: Sequence[float], found: WorkloadProfile) -> tuple[str, str]:
+    if len(values) < MIN_SAMPLES:
+        text = _written(rule, rule.usual)
+        return (
+            text,
+            f"{rule.signal}: only {len(values)} of {found.samples} samples have a value: the usual threshold of {text}",
+        )
+    cuts = quantiles(values, n=100, method="inclusive")
+    median, high = cuts[49], cuts[98]
+    above = rule.above(high)
+    text = _written(rule, above)
+    seen = (
+        f"{rule.signal}: measured at {len(values)} of {found.samples} times in {found.span}; half of the time up to "
+        f"{format_value(median, rule.unit)}, 99 % of the time up to {format_value(high, rule.unit)}"
+    )
+    if high >= above:
+        return text, f"{seen}. That is much already: the threshold stays at {text}, look into it first"
+    return text, f"{seen}. The threshold is {text}: {rule.margin}"
+
+
+def _written(rule: Rule, value: float) -> str:
+    return format_threshold(Threshold(value, rule.unit))

@@ -1,0 +1,1 @@
+"""`kubectl resilience lint`: checks policy files without a cluster."""

@@ -1,0 +1,57 @@
+"""`lint`: what is wrong with policies in files, and on which line, before anybody applies them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from resilience_operator.api.v1alpha1 import KIND, InvalidPolicy, parse_policy
+from resilience_operator.cli.common.console import CommandError, UsageError
+from resilience_operator.cli.common.documents import Document, documents
+
+
+@dataclass(frozen=True, slots=True)
+class LintProblem:
+    """One thing to change. line: 0 where a whole file is meant. path: within the policy."""
+
+    file: str
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
+
+
+@dataclass(slots=True)
+class LintResult:
+    """What came of linting: the faults, and how many policies were looked at."""
+
+    problems: list[LintProblem]
+    policies: int = 0
+
+
+def lint(files: Iterable[str]) -> LintResult:
+    """Look through files. Documents of other kinds are none of ours. Raises Failed when there was no policy at all."""
+    findings = LintResult([])
+    for file in files:
+        try:
+            for document in documents(file):
+                if isinstance(document.content, dict) and document.content.get("kind") == KIND:
+                    findings.policies += 1
+                    findings.problems += _problems(document)
+        except UsageError as error:
+            findings.problems.append(LintProblem(file, 0, "", str(error).removeprefix(f"{file} ")))
+    if not findings.policies and not findings.problems:
+        raise CommandError(f"there is no {KIND} in what was given")
+    return findings
+
+
+def _problems(document: Document) -> Iterator[LintProblem]:
+    try:
+        parse_policy(document.content)
+    except InvalidPolicy as error:
+        for problem in error.problems:
+            line = document.line_of(problem.path)
+            yield LintProblem(document.file, line, problem.path, problem.message)

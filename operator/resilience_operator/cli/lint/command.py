@@ -1,0 +1,38 @@
+"""`lint`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience_operator.cli.common import options
+from resilience_operator.cli.common.console import EXIT_FAILED, Output, emit, print_note
+
+
+def lint(
+    files: Annotated[list[str], typer.Argument(help="Files with policies; - reads standard input.", metavar="FILE...")],
+    output: options.OutputOption = Output.TABLE,
+) -> None:
+    """Check policies in files, as the API server would.
+
+    No cluster is needed. Prints `file:line: path: what to change`, and exits with 1 when there is something to
+    change. Documents of other kinds are left out.
+
+    \b
+    Examples:
+      kubectl resilience lint policies/*.yaml
+      helm template . | kubectl resilience lint -
+    """  # noqa: D301
+    from resilience_operator.cli.lint.checks import lint as look_through
+
+    found = look_through(files)
+    if output is not Output.TABLE:
+        emit([{"file": f.file, "line": f.line, "path": f.path, "message": f.message} for f in found.problems], output)
+    else:
+        for fault in found.problems:
+            print(fault)
+        if not found.problems:
+            print_note(f"{found.policies} {'policy is' if found.policies == 1 else 'policies are'} fine")
+    if found.problems:
+        raise typer.Exit(EXIT_FAILED)

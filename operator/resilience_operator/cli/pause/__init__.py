@@ -1,0 +1,1 @@
+"""`kubectl resilience pause` and `resume`."""

@@ -1,0 +1,118 @@
+"""`pause` and `resume`: annotations of the policy, and whether an operator has taken note of them."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from resilience_operator.api.conditions import ConditionType, find_condition
+from resilience_operator.api.pause import BY, IN_FORCE, REASON, UNREADABLE, UNTIL, Pause, moment_text, read_pause
+from resilience_operator.cli.common.cluster import Access, deadline, read_policy, with_kube
+from resilience_operator.cli.common.console import CommandError, Output, UsageError, emit, print_note, show
+from resilience_operator.cli.common.time_args import parse_span
+from resilience_operator.cli.status.view import read_status
+from resilience_operator.explain.overview import without_none
+from resilience_operator.kube.client import Kube
+from resilience_operator.kube.policies import annotate_policy
+from resilience_operator.kube.whoami import whoami
+from resilience_operator.resilience import CallError
+
+OBSERVED_WITHIN = 10.0
+"""Seconds that an operator has to take note of a pause or its end, before people are told that none did."""
+
+
+def pause(name: str, namespace: str, access: Access, output: Output, *, reason: str, span: str | None) -> None:
+    """`pause`. span: as people write it; None for no end."""
+    if not reason.strip():
+        raise UsageError("--reason is empty: say why, for those who find it paused")
+    seconds = None if span is None else parse_span(span)
+    if seconds is not None and seconds < 1:
+        raise UsageError("--for must be at least a second")
+    until = None if seconds is None else time.time() + seconds
+
+    async def work(kube: Kube) -> tuple[dict[str, Any], bool]:
+        await read_policy(kube, namespace, name)
+        values = {REASON: reason, UNTIL: None if until is None else moment_text(until), BY: await _current_user(kube)}
+        body = await annotate_policy(kube, namespace, name, values, deadline=deadline())
+        asked = str(read_pause(body["metadata"]["annotations"]))
+        return body, await _await_observed(kube, namespace, name, lambda body: _paused(body).startswith(asked))
+
+    body, noted = with_kube(access, work)
+    found = read_pause(body["metadata"].get("annotations"))
+    assert found is not None, "it was written just now"
+    _report(f"policy {name} is {found}", namespace, name, found, noted, output)
+    if until is None:
+        print_note(f"this pause has no end: `{_retry_hint(name, namespace)}` ends it")
+    if not noted:
+        print_note("no operator has taken note of it yet: is one running, and does it watch this namespace?")
+
+
+def resume(name: str, namespace: str, access: Access, output: Output) -> None:
+    """`resume`. Raises Failed when the policy is not paused."""
+
+    async def work(kube: Kube) -> tuple[Pause, bool]:
+        body = await read_policy(kube, namespace, name)
+        found = read_pause(body["metadata"].get("annotations"))
+        if found is None:
+            mode = (body.get("spec") or {}).get("mode")
+            why = "; its mode is Suspended, which is changed in its spec" if mode == "Suspended" else ""
+            raise CommandError(f"policy {name} is not paused{why}")
+        gone = dict.fromkeys((REASON, UNTIL, BY))
+        await annotate_policy(kube, namespace, name, gone, deadline=deadline())
+        return found, await _await_observed(kube, namespace, name, lambda body: not _paused(body))
+
+    found, noted = with_kube(access, work)
+    ran_out = " (it had run out already)" if found.over(time.time()) else ""
+    _report(f"policy {name} goes on; it was {found}{ran_out}", namespace, name, None, noted, output)
+    if not noted:
+        print_note("no operator has taken note of it yet: is one running, and does it watch this namespace?")
+
+
+def _report(sentence: str, namespace: str, name: str, pause: Pause | None, noted: bool, output: Output) -> None:
+    if output is Output.TABLE:
+        show(sentence)
+        return
+    told = {
+        "namespace": namespace,
+        "name": name,
+        "paused": pause is not None,
+        "reason": pause.reason if pause else None,
+        "until": moment_text(pause.until) if pause and pause.until is not None else None,
+        "by": pause.by if pause else None,
+        "noted": noted,
+    }
+    emit(without_none(told), output)
+
+
+def _retry_hint(name: str, namespace: str) -> str:
+    return f"kubectl resilience resume {name} -n {namespace}"
+
+
+async def _current_user(kube: Kube) -> str:
+    """Who pauses, as the API server knows them; else as this machine does."""
+    try:
+        return await whoami(kube, deadline=deadline()) or getpass.getuser()
+    except (CallError, OSError, KeyError):
+        return "somebody"
+
+
+def _paused(body: dict[str, Any]) -> str:
+    """What the operator says of the pause that it keeps to; empty when it keeps to none."""
+    status = read_status(body)
+    ready = find_condition(status.conditions, ConditionType.READY) if status is not None else None
+    return ready.message if ready is not None and ready.reason in (IN_FORCE, UNREADABLE) else ""
+
+
+async def _await_observed(kube: Kube, namespace: str, name: str, so: Callable[[dict[str, Any]], bool]) -> bool:
+    """Whether the operator says so within a while. The change itself is made, so what fails here is no failure."""
+    ends = time.monotonic() + OBSERVED_WITHIN
+    while time.monotonic() < ends:
+        with suppress(CallError):
+            if so(await read_policy(kube, namespace, name)):
+                return True
+        await asyncio.sleep(0.25)
+    return False

@@ -1,0 +1,124 @@
+"""`replay`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from resilience_operator.cli.common import options
+from resilience_operator.cli.common.cluster import Access, default_namespace, read_policy, with_kube
+from resilience_operator.cli.common.console import Output, UsageError, print_note
+from resilience_operator.cli.common.time_args import parse_moment
+from resilience_operator.cli.report.output import write_report
+
+
+def replay(
+    name: Annotated[str | None, typer.Argument(help="Name of a policy in the cluster.", metavar="NAME")] = None,
+    file: Annotated[
+        str | None, typer.Option("-f", "--filename", help="A policy in a file, in place of NAME.", metavar="FILE")
+    ] = None,
+    since: Annotated[
+        str, typer.Option("--since", help="From when on: 6h, 7d, or a moment like 2026-01-31T10:00:00Z.")
+    ] = "24h",
+    until: Annotated[str | None, typer.Option("--until", help="Until when, in the same forms. Default: now.")] = None,
+    prometheus_url: options.PrometheusOption = None,
+    config: options.ConfigOption = None,
+    export: Annotated[
+        Path | None,
+        typer.Option("--export", help="Keep the recorded metrics in a file (.json or .json.gz).", metavar="FILE"),
+    ] = None,
+    recorded: Annotated[
+        Path | None, typer.Option("--from", help="Replay over such a file; no Prometheus is asked.", metavar="FILE")
+    ] = None,
+    as_recorded: Annotated[
+        bool,
+        typer.Option("--as-recorded", help="Do not convert CPU to the pods that the policy would have had."),
+    ] = False,
+    namespace: options.NamespaceOption = None,
+    context: options.ContextOption = None,
+    kubeconfig: options.KubeconfigOption = None,
+    output: options.OutputOption = Output.TABLE,
+    picture: options.PictureOption = None,
+) -> None:
+    """Run a policy over recorded metrics: what would it have done?
+
+    Decides by the operator's own code, as a dry run on the past: what it would have done is laid over what was
+    recorded. Nothing is changed anywhere. Metrics come from Prometheus (--prometheus-url, --config or
+    RESILIENCE_PROMETHEUS_URL), or from a file that --export wrote.
+
+    \b
+    Examples:
+      kubectl resilience replay checkout --since 24h --prometheus-url http://127.0.0.1:9090
+      kubectl resilience replay -f policy.yaml --since 7d --picture week.html
+      kubectl resilience replay checkout --since 7d --export week.json.gz
+      kubectl resilience replay -f policy.yaml --from week.json.gz -o json
+    """  # noqa: D301
+    from resilience_operator.cli.common.policy_loader import load_policy
+    from resilience_operator.cli.replay.archive import Archive
+    from resilience_operator.cli.replay.range_client import RangeSource
+    from resilience_operator.cli.replay.recording import Recording
+    from resilience_operator.cli.replay.run import replay_policy
+    from resilience_operator.cli.replay.source_lookup import find_source
+    from resilience_operator.cli.replay.time_grid import Grid, step_for
+
+    known = Recording.load(recorded) if recorded is not None else None
+    document = _policy_to_replay(name, file, namespace, Access(kubeconfig, context), known.policy if known else None)
+    entry, policy = load_policy(document)
+    if known is not None:
+        archive = Archive(known)
+    else:
+        now = time.time()
+        first, last = parse_moment(since, now), now if until is None else parse_moment(until, now)
+        grid = Grid.covering(first, last, step_for(policy.interval, last - first))
+        if grid.count < 2:
+            raise UsageError("--since is not before --until")
+        source = RangeSource(find_source(entry.source, prometheus_url, config))
+        archive = Archive(Recording(grid, _without_status(document)), source)
+    report = asyncio.run(replay_policy(entry, policy, archive, react=not as_recorded))
+    if export is not None:
+        archive.recording.save(export)
+    for warning in archive.warnings:
+        print_note(f"the metric source says: {warning}")
+    write_report(report, output, picture, {})
+
+
+def _policy_to_replay(
+    name: str | None, file: str | None, namespace: str | None, access: Access, kept: dict[str, Any] | None
+) -> dict[str, Any]:
+    """The policy: from a file, from the cluster, or the one that a recording was made for."""
+    from resilience_operator.cli.common.documents import only_policy
+
+    if name is not None and file is not None:
+        raise UsageError("give NAME or -f FILE, and not both")
+    if file is not None:
+        document = only_policy(file)
+        metadata = document.get("metadata") or {}
+        if namespace is not None:
+            metadata = {**metadata, "namespace": namespace}
+        elif "namespace" not in metadata:
+            inherited = (kept or {}).get("metadata", {}).get("namespace")
+            metadata = {**metadata, "namespace": inherited or default_namespace(access)}
+        return {**document, "metadata": metadata}
+    if name is not None:
+        where = namespace or default_namespace(access)
+        return with_kube(access, lambda kube: read_policy(kube, where, name))
+    if kept is not None:
+        return kept
+    raise UsageError("name a policy: NAME, or -f FILE")
+
+
+def _without_status(document: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of a policy in a recording: the history says what was the operator's own doing."""
+    history = (document.get("status") or {}).get("history", [])
+    metadata = {k: v for k, v in document["metadata"].items() if k in ("name", "namespace")}
+    return {
+        "apiVersion": document["apiVersion"],
+        "kind": document["kind"],
+        "metadata": metadata,
+        "spec": document["spec"],
+        "status": {"history": history},
+    }

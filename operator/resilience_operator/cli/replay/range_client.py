@@ -1,0 +1,101 @@
+"""Range queries, through the same client, credentials and failures as the operator's instant ones."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from prometheus_api_client import PrometheusConnect
+from urllib3.util.retry import Retry as NoRetry
+
+from resilience_operator.cli.replay.recording import Track, Tracks
+from resilience_operator.cli.replay.session import Session
+from resilience_operator.cli.replay.time_grid import Grid, Span
+from resilience_operator.resilience import CallError, Deadline, Retry, RetryPolicy
+from resilience_operator.signals import failures
+from resilience_operator.signals.config import SourceConfig
+from resilience_operator.signals.credentials import Credentials
+
+TIMEOUT = 60.0
+"""Seconds that one range query may take: it reads as much as hundreds of instant ones."""
+_CONCURRENCY = 4
+_MIN_POINTS = 100
+_LARGE_ANSWER = "too many samples"
+"""How Prometheus says that a query would read more than it is allowed to (promql/engine.go)."""
+
+
+class RangeSource:
+    """One metrics endpoint, asked in ranges. `warnings` are what it said about missing data."""
+
+    def __init__(self, config: SourceConfig) -> None:
+        self._config = config.model_copy(update={"max_answer_bytes": max(config.max_answer_bytes, 512 << 20)})
+        self._dependency = f"prometheus/{config.name}"
+        self._credentials = Credentials(config)
+        self._local = threading.local()
+        self._places = asyncio.Semaphore(min(_CONCURRENCY, config.concurrency))
+        self._retry = Retry(RetryPolicy(base=0.2, cap=2.0, attempts=3))
+        self.warnings: set[str] = set()
+
+    async def query(self, query: str, grid: Grid, span: Span, deadline: Deadline) -> Tracks:
+        """Every series of `query` within `span`, on the whole grid. Raises CallError."""
+        found: dict[tuple[tuple[str, str], ...], Track] = {}
+        parts = await asyncio.gather(*(self._piece(query, grid, piece, deadline) for piece in grid.pieces(span)))
+        for series in (one for part in parts for one in part):
+            labels: Mapping[str, str] = series["metric"]
+            key = tuple(sorted(labels.items()))
+            track = found.get(key)
+            if track is None:
+                track = found[key] = Track(labels, [None] * grid.count)
+            values = track.values
+            for at, text in series["values"]:
+                values[grid.number(at)] = float(text)
+        return tuple(found.values())
+
+    async def _piece(self, query: str, grid: Grid, span: Span, deadline: Deadline) -> list[Any]:
+        async def attempt() -> list[Any]:
+            async with self._places:
+                return await asyncio.to_thread(self._send, query, grid, span, deadline)
+
+        try:
+            return await self._retry.call(attempt, deadline=deadline, dependency=self._dependency)
+        except CallError as error:
+            first, end = span
+            heavy = _LARGE_ANSWER in error.message or error.reason == "timeout"
+            if not heavy or end - first < _MIN_POINTS or deadline.expired:
+                raise
+            middle = (first + end) // 2
+            halves = await asyncio.gather(
+                self._piece(query, grid, (first, middle), deadline), self._piece(query, grid, (middle, end), deadline)
+            )
+            return halves[0] + halves[1]
+
+    def _send(self, query: str, grid: Grid, span: Span, deadline: Deadline) -> list[Any]:
+        """In a thread: one request."""
+        try:
+            session, client = self._client()
+            left = deadline.timeout(TIMEOUT)
+            answer: list[Any] = client.custom_query_range(
+                query,
+                datetime.fromtimestamp(grid.at(span[0]), UTC),
+                datetime.fromtimestamp(grid.at(span[1] - 1), UTC),
+                f"{grid.step:g}",
+                params={**self._config.parameters, "timeout": f"{max(1, int(left * 900))}ms"},
+                timeout=(min(self._config.connect_timeout_seconds, left), left),
+            )
+            self.warnings.update(session.warnings)
+            return answer
+        except Exception as error:
+            raise failures.of_exception(error, self._dependency) from None
+
+    def _client(self) -> tuple[Session, PrometheusConnect]:
+        if not hasattr(self._local, "pair"):
+            session = Session(self._config, self._dependency, self._credentials)
+            client = PrometheusConnect(
+                url=self._config.url, session=session, retry=NoRetry(0), method=self._config.method
+            )
+            self._local.pair = session, client
+        pair: tuple[Session, PrometheusConnect] = self._local.pair
+        return pair

@@ -1,0 +1,173 @@
+"""From recorded answers to the observations that the collector would have made, joined by its own code.
+
+Queries are the presets' own, grouped and scoped as the collector does it, here to the one target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from resilience_operator.cli.replay.archive import Archive
+from resilience_operator.cli.replay.recording import Tracks
+from resilience_operator.cli.replay.time_grid import Span
+from resilience_operator.decision.model.observation import Observation
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.signals import digest, join, reasons
+from resilience_operator.signals.model import Signal, SignalRequest
+from resilience_operator.signals.presets import (
+    Families,
+    Family,
+    Join,
+    PresetError,
+    Quantile,
+    Quotient,
+    Ratio,
+    queries,
+    render,
+)
+from resilience_operator.signals.promql import TemplateError, fill_custom, matchers, pods
+from resilience_operator.signals.source import Answer, Series
+
+_BY_POD = Join(by="owner", name="owner")
+_EMPTY: Mapping[Any, Any] = {}
+
+Column = list[Any]
+"""What a digest makes of one query's answer, for each time."""
+Owners = tuple[tuple[str, str], ...]
+"""owner, revision."""
+
+
+@dataclass(slots=True)
+class Measure:
+    """One signal over the whole recording. fault: why it cannot be measured at all."""
+
+    request: SignalRequest
+    family: Family | None = None
+    preset: Ratio | Quantile | Quotient | None = None
+    texts: Mapping[str, str] = field(default_factory=dict)
+    columns: dict[str, Column] = field(default_factory=dict)
+    fault: tuple[str, str] | None = None
+    _targets: dict[Owners, join.Target] = field(default_factory=dict)
+
+    @property
+    def _join(self) -> Join:
+        return self.family.join if self.family is not None else _BY_POD
+
+    @property
+    def shared_by_pods(self) -> bool:
+        """Whether the same work, done by more pods, gives a value that is smaller in proportion: CPU is such."""
+        return isinstance(self.preset, Quotient)
+
+    async def query(self, archive: Archive, crowded: Sequence[Span]) -> None:
+        """Get what it needs. crowded: when pods of several revisions served, so that histograms must be added up."""
+        texts = {part: text for part, text in self.texts.items() if part != "buckets"}
+        answers = await archive.query(texts.values())
+        count = archive.recording.grid.count
+        for part, text in texts.items():
+            one_each = self.preset is not None
+            self.columns[part] = _column(answers[text], count, self._digest(part), one_each=one_each)
+        if "buckets" in self.texts and crowded:
+            text = self.texts["buckets"]
+            answer = (await archive.query([text], crowded))[text]
+            self.columns["buckets"] = _column(answer, count, self._digest("buckets"), one_each=False)
+
+    def _digest(self, part: str) -> Callable[[Answer], Any]:
+        if self.preset is None:
+            return digest.everything
+        make = digest.buckets_by_target if part == "buckets" else digest.by_target
+        return make(*digest.labels_of(self._join))
+
+    def observe(self, number: int, at: float, owners: Owners) -> Observation:
+        """The observation at one time, of a target whose pods have these owners."""
+        target = self._targets.get(owners)
+        if target is None:
+            request = SignalRequest(
+                self.request.namespace, self.request.name, self.request.kind, dict(owners), self.request.signal
+            )
+            target = self._targets[owners] = join.target(request, self._join)
+        if self.fault is not None:
+            return target.unknown(at, *self.fault)
+        if self.preset is not None and not target.parts:
+            return target.unknown(at, reasons.NO_DATA, f"{target} has no pods")
+        columns = self.columns
+        match self.preset:
+            case Ratio():
+                return join.ratio(target, at, columns["events"][number], columns["samples"][number])
+            case Quotient() as preset:
+                return join.quotient(target, at, preset, columns["numerator"][number], columns["denominator"][number])
+            case Quantile() as preset:
+                buckets = columns["buckets"][number] if "buckets" in columns else None
+                return join.quantiles(target, at, preset, columns["value"][number], columns["samples"][number], buckets)
+            case None:
+                samples = columns["samples"][number] or () if "samples" in columns else None
+                return join.custom(target, at, columns["value"][number] or (), samples)
+
+
+def plan(
+    signals: Sequence[Signal], families: Families, family: str, target: TargetState, owners: Mapping[str, str]
+) -> list[Measure]:
+    """How each signal of a target is measured. owners: all that it ever had within the recording."""
+    return [_plan(signal, families, family, target, owners) for signal in signals]
+
+
+def _plan(
+    signal: Signal, families: Families, family_name: str, target: TargetState, owners: Mapping[str, str]
+) -> Measure:
+    request = SignalRequest(target.namespace, target.name, target.kind, owners, signal, family=family_name)
+    measure = Measure(request)
+    try:
+        if signal.query:
+            measure.texts = {"value": fill_custom(signal.query, request)}
+            if signal.samples_query:
+                measure.texts = {**measure.texts, "samples": fill_custom(signal.samples_query, request)}
+            return measure
+        found = families.find(family_name, signal.preset)
+        if found is None:
+            measure.fault = reasons.PRESET_NOT_FOUND, f"there is no preset {signal.preset!r} in {family_name!r}"
+            return measure
+        family, measure.preset = found
+        measure.family = family
+        scope, fallback = _scope(family, request)
+        measure.texts = {
+            part: render(query, scope, fallback, signal.window_seconds)
+            for part, query in queries(measure.preset).items()
+        }
+    except (TemplateError, PresetError) as error:
+        measure.fault = reasons.BAD_QUERY, str(error)
+    return measure
+
+
+def _scope(family: Family, request: SignalRequest) -> tuple[str, str]:
+    """The matchers for this target alone: its namespace, and its pods where series carry them."""
+    scope = matchers(family.scope.label, [request.namespace], family.scope.suffix)
+    fallback = family.scope.fallback
+    other = matchers(fallback, [request.namespace], family.scope.suffix) if fallback else ""
+    if family.join.by == "owner":
+        scope = f'{scope}, {family.join.pod}=~"{pods(request.owners, request.name)}"'
+    return scope, other
+
+
+def _column(tracks: Tracks, count: int, make: Callable[[Answer], Any], *, one_each: bool) -> Column:
+    """The digest of the answer at each time. Times without a series share one empty digest.
+
+    one_each: the digest makes one entry of each series, so each key is worked out once and not once a time.
+    """
+    if one_each:
+        indexes: list[dict[Any, float] | None] = [None] * count
+        for track in tracks:
+            (key,) = make(Answer([Series(track.labels, 0.0, 0.0)]))
+            for number, value in enumerate(track.values):
+                if value is not None:
+                    if (index := indexes[number]) is None:
+                        indexes[number] = {key: value}
+                    else:
+                        index[key] = value
+        return [_EMPTY if index is None else index for index in indexes]
+    series: list[list[Series]] = [[] for _ in range(count)]
+    for track in tracks:
+        for number, value in enumerate(track.values):
+            if value is not None:
+                series[number].append(Series(track.labels, value, 0.0))
+    return [make(Answer(found)) if found else _EMPTY for found in series]

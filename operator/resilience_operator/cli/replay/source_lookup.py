@@ -1,0 +1,29 @@
+"""Which metrics endpoint a replay asks: found as the operator itself finds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from resilience_operator.cli.common.console import UsageError
+from resilience_operator.runtime.config import load
+from resilience_operator.signals.config import SourceConfig
+
+
+def find_source(name: str, url: str | None, config: Path | None) -> SourceConfig:
+    """The source that a policy names. An address given by hand stands in for whatever it names. Raises Wrong."""
+    if url is not None:
+        try:
+            return SourceConfig(name=name, url=url)
+        except ValidationError as error:
+            raise UsageError(f"--prometheus-url: {error.errors()[0]['msg']}") from None
+    sources = load({}, config).all_sources
+    found = next((source for source in sources if source.name == name), None)
+    if found is None:
+        known = f"; there are: {', '.join(s.name for s in sources)}" if sources else ""
+        raise UsageError(
+            f"no metric source named {name} is configured{known}: give --prometheus-url, or --config with the "
+            "operator's configuration"
+        )
+    return found

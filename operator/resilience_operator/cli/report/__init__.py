@@ -1,0 +1,1 @@
+"""The result of a replay or a simulation: as text, JSON, chart or HTML page."""

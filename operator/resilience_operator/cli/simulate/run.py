@@ -1,0 +1,159 @@
+"""A scenario played through: the service, the events, and the policy that answers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+
+from resilience_operator.api.quantities import format_duration
+from resilience_operator.cli.common.policy_loader import load_policy
+from resilience_operator.cli.report.model import Kind, ReportBuilder, RunReport, TimelineEvent
+from resilience_operator.cli.simulate.interpolation import value_at
+from resilience_operator.cli.simulate.scenario import Event, Expectation, MetricsOutage, ReleaseEvent, Scenario
+from resilience_operator.cli.simulate.service import Behaviour, SimulatedService
+from resilience_operator.decision.field_managers import display_name
+from resilience_operator.decision.model.observation import Measured, Observation
+from resilience_operator.signals import reasons
+from resilience_operator.signals.model import Signal
+from resilience_operator.simulation.engine import simulate
+from resilience_operator.simulation.workload import Workload, steady_workload
+
+START = 1_767_225_600.0
+"""A scenario's clock begins here (2026-01-01, UTC). It means nothing, and is the same every time."""
+
+DAY = 86400.0
+
+
+class SimulatedEnvironment:
+    """What happens at each look: events first, then the load of the time since the last look, then the measuring."""
+
+    def __init__(self, scenario: Scenario, signals: tuple[Signal, ...]) -> None:
+        self._scenario = scenario
+        self._signals = signals
+        self._rng = random.Random(scenario.seed)  # noqa: S311 - a scenario is to be repeatable, not secret
+        service = scenario.workload
+        self._first = Behaviour(service.errors.value, service.latency.value)
+        self._fleet = SimulatedService(
+            service.capacity,
+            service.limit.value,
+            self._rng,
+            {service.revision: self._first},
+            max((s.window_seconds for s in signals), default=0.0),
+        )
+        self._ahead = sorted(scenario.events, key=lambda event: event.at)
+        self._gone: list[tuple[float, MetricsOutage]] = []
+        self._looked = START
+        self.events: list[TimelineEvent] = []
+
+    def warm_up(self, workload: Workload, window: float, interval: float) -> None:
+        """Fill the look-back, as if the load had been what it is at the start for long."""
+        for number in range(round(window / interval), -1, -1):
+            self._serve(workload, START - number * interval, interval)
+
+    def __call__(self, now: float, workload: Workload) -> tuple[Workload, Mapping[str, Observation]]:
+        """The scene at `now`."""
+        while self._ahead and self._ahead[0].at <= now - START:
+            event = self._ahead.pop(0)
+            workload, message = self._apply(event, workload, now)
+            self.events.append(TimelineEvent(now, Kind.EVENT, _kind(event), message))
+        if now > self._looked:
+            self._serve(workload, now, now - self._looked)
+            self._looked = now
+        return workload, {signal.name: self._observe(signal, workload, now) for signal in self._signals}
+
+    def _serve(self, workload: Workload, now: float, seconds: float) -> None:
+        rate = value_at(self._scenario.load, max(0.0, now - START)) or 0.0
+        noise = self._scenario.noise.value
+        self._fleet.serve(workload, max(0.0, rate * self._rng.gauss(1.0, noise)) if noise else rate, now, seconds)
+
+    def _observe(self, signal: Signal, workload: Workload, now: float) -> Observation:
+        for until, gone in self._gone:
+            if now < until and (not gone.signals or signal.name in gone.signals):
+                return Observation.unknown(now, reasons.SOURCE_UNREACHABLE, f"{signal.name}: the metrics are gone")
+        course = self._scenario.signals.get(signal.name)
+        if course is None:
+            return self._fleet.measure(signal.preset or signal.name, workload, signal.window_seconds, now)
+        value = value_at(course, now - START)
+        if value is None:
+            return Observation.unknown(now, reasons.NO_DATA, f"{signal.name}: it has no value yet")
+        if signal.preset not in ("error-rate", "latency-p99"):
+            return Observation(now, Measured(value))
+        samples = self._fleet.requests(signal.window_seconds, now)
+        return Observation(now, Measured(value, samples, value * samples if signal.unit == "ratio" else None))
+
+    def _apply(self, event: Event, workload: Workload, now: float) -> tuple[Workload, str]:
+        """The workload after an event, and the event in words."""
+        if (release := event.release) is not None:
+            self._fleet.behaviours[release.revision] = self._behaviour(release)
+            broken = workload.broken - {release.revision} if release.ready else workload.broken | {release.revision}
+            workload = replace(workload, broken=broken).release(release.revision, release.by, now)
+            return workload, f"{display_name(release.by)} applies revision {release.revision}"
+        if (scale := event.scale) is not None:
+            before = workload.replicas
+            return (
+                workload.scale(scale.to, scale.by, now),
+                f"{display_name(scale.by)} scales from {before} to {scale.to} pods",
+            )
+        if (pause := event.pause) is not None:
+            return workload.pause(pause.by), f"{display_name(pause.by)} pauses the rollout"
+        if event.resume is not None:
+            return workload.resume(now), "somebody resumes the rollout"
+        assert event.metrics_gone is not None, "an event is one of these"
+        gone = event.metrics_gone
+        self._gone.append((now + gone.for_, gone))
+        what = ", ".join(gone.signals) if gone.signals else "all metrics"
+        return workload, f"{what} gone for {format_duration(gone.for_)}"
+
+    def _behaviour(self, release: ReleaseEvent) -> Behaviour:
+        known = self._fleet.behaviours.get(release.revision, self._first)
+        return Behaviour(
+            known.errors if release.errors is None else release.errors.value,
+            known.latency if release.latency is None else release.latency.value,
+            release.cpu.value,
+        )
+
+
+def run(scenario: Scenario, document: Mapping[str, object], title: str) -> RunReport:
+    """The whole report. Raises InvalidPolicy."""
+    entry, policy = load_policy(document)
+    service = scenario.workload
+    workload = replace(
+        steady_workload(
+            service.replicas, service.revision, START, age=max(DAY, 2 * policy.release.bake), startup=service.startup
+        ),
+        name=entry.target[2],
+        namespace=policy.namespace,
+        kind=entry.target[0],
+    )
+    stage = SimulatedEnvironment(scenario, entry.signals)
+    stage.warm_up(workload, policy.window, policy.interval)
+    teller = ReportBuilder(policy)
+    for judged, turn in simulate(policy, workload, stage, START, START + scenario.duration):
+        teller.add(turn, judged.replicas)
+    return teller.report(title, events=stage.events, relative=True)
+
+
+def failed_expectations(report: RunReport, expected: tuple[Expectation, ...]) -> list[str]:
+    """What was expected and did not come, as sentences."""
+    found = []
+    for one in expected:
+        until = report.end if one.until is None else report.start + one.until
+        count = sum(
+            one.action in (h.action, h.reason)
+            and report.start + one.from_ <= h.at <= until
+            and (one.rule is None or one.rule in h.rule.split(", "))
+            for h in report.events
+            if h.kind is not Kind.EVENT
+        )
+        if count != one.times if one.times is not None else count == 0:
+            wanted = "at least once" if one.times is None else "never" if one.times == 0 else f"{one.times} times"
+            rule = f" by {one.rule}" if one.rule else ""
+            span = f"between {format_duration(one.from_)} and {format_duration(round(until - report.start))}"
+            found.append(f"expected {one.action}{rule} {wanted} {span}, and it came {count} times")
+    return found
+
+
+def _kind(event: Event) -> str:
+    fields = (("release", event.release), ("scale", event.scale), ("pause", event.pause), ("resume", event.resume))
+    return next((name for name, value in fields if value is not None), "metricsGone")

@@ -1,0 +1,191 @@
+"""The scenario file: a policy, a service, and what happens to it when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, ValidationError
+
+from resilience_operator.api.base import SpecModel
+from resilience_operator.api.checks import Check
+from resilience_operator.api.fields import Duration, Name, ThresholdField
+from resilience_operator.api.invalid import invalid_policy
+from resilience_operator.api.quantities import Threshold, Unit
+from resilience_operator.cli.common.console import UsageError
+from resilience_operator.cli.common.documents import Document, documents, only_policy
+
+Pods = Annotated[StrictInt, Field(ge=0, le=100_000)]
+
+
+class Wave(SpecModel):
+    """A sine between two values, from the lower one on."""
+
+    low: ThresholdField = Field(description="The least, at the beginning.")
+    high: ThresholdField = Field(description="The most, half a period later.")
+    period: Duration = Field(description="From one trough to the next, like 2h.")
+
+
+class Point(SpecModel):
+    """Where a course goes from a time on: to a value, at once or `over` some time; or up and down in a wave."""
+
+    at: Duration = Field(default=0.0, description="Time from the start, like 20m. Default 0s.")
+    to: ThresholdField | None = Field(default=None, description="The value, like 300, 85% or 1.2s.")
+    over: Duration = Field(default=0.0, description="How long the way there takes. Default 0s: at once.")
+    wave: Wave | None = Field(default=None, description="A sine in place of a value.")
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(
+            message="needs exactly one of to and wave: keep one of them",
+            holds=lambda point: (point.to is None) != (point.wave is None),
+        ),
+        Check(
+            message="a wave needs a period longer than 0s",
+            holds=lambda point: point.wave is None or point.wave.period > 0,
+            field="wave.period",
+        ),
+    )
+
+
+def _points(written: object) -> object:
+    """A single value, or a single point, is a course too."""
+    if isinstance(written, Mapping):
+        return (written,)
+    return written if isinstance(written, list | tuple) else ({"to": written},)
+
+
+TimeSeries = Annotated[tuple[Point, ...], BeforeValidator(_points)]
+"""A value over time: points in order, or one value for all the time."""
+
+
+class Service(SpecModel):
+    """The workload at the start, and how its pods behave."""
+
+    replicas: Annotated[StrictInt, Field(ge=1, le=100_000)] = Field(description="Pods at the start.")
+    revision: Name = Field(default="v1", description="What runs at the start; it counts as good. Default v1.")
+    startup: Duration = Field(default=30.0, description="From a pod's start to its being ready. Default 30s.")
+    capacity: Annotated[float, Field(gt=0)] = Field(
+        default=100.0, description="Requests/s at which a pod uses all the CPU that it requests. Default 100."
+    )
+    limit: ThresholdField = Field(
+        default=Threshold(1.0, Unit.RATIO),
+        description="How much of the CPU that it requests a pod can use at most. Requests beyond fail. Default 100%.",
+    )
+    latency: ThresholdField = Field(
+        default=Threshold(0.1, Unit.SECONDS), description="99th percentile without load; it grows with it. 100ms."
+    )
+    errors: ThresholdField = Field(default=Threshold(0.0, Unit.RATIO), description="Share of failing requests. 0%.")
+
+
+class ReleaseEvent(SpecModel):
+    """A new pod template is applied."""
+
+    revision: Name = Field(description="Its name; one that was there before is applied again.")
+    errors: ThresholdField | None = Field(default=None, description="As in workload, for this revision.")
+    latency: ThresholdField | None = Field(default=None, description="As in workload, for this revision.")
+    cpu: ThresholdField = Field(
+        default=Threshold(1.0, Unit.RATIO), description="CPU that a request costs, next to the first revision's."
+    )
+    ready: StrictBool = Field(default=True, description="false: its pods never become ready.")
+    by: str = Field(default="kubectl-client-side-apply", description="The field manager that applies it.")
+
+
+class ScaleEvent(SpecModel):
+    """Somebody else changes the replicas."""
+
+    to: Pods = Field(description="Replicas.")
+    by: str = Field(default="kubectl", description="The field manager that does.")
+
+
+class PauseEvent(SpecModel):
+    """Somebody pauses the rollout."""
+
+    by: str = Field(default="kubectl-rollout", description="The field manager that does.")
+
+
+class ResumeEvent(SpecModel):
+    """Somebody resumes the rollout."""
+
+
+class MetricsOutage(SpecModel):
+    """Nothing can be measured for a while."""
+
+    for_: Duration = Field(validation_alias="for", serialization_alias="for", description="How long, like 10m.")
+    signals: tuple[Name, ...] = Field(default=(), description="Which signals. Default: all.")
+
+
+class Event(SpecModel):
+    """Something that happens at a time; exactly one key besides `at`."""
+
+    at: Duration = Field(description="Time from the start, like 20m.")
+    release: ReleaseEvent | None = None
+    scale: ScaleEvent | None = None
+    pause: PauseEvent | None = None
+    resume: ResumeEvent | None = None
+    metrics_gone: MetricsOutage | None = None
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(
+            message="an event has exactly one of release, scale, pause, resume and metricsGone besides at",
+            holds=lambda event: (
+                [event.release, event.scale, event.pause, event.resume, event.metrics_gone].count(None) == 4
+            ),
+        ),
+    )
+
+
+class Expectation(SpecModel):
+    """What the policy is expected to do, so that a scenario is a test of it."""
+
+    action: str = Field(description="A verb like rollback, or the reason of a notice like AtMaximum.")
+    from_: Duration = Field(default=0.0, validation_alias="from", serialization_alias="from", description="Not before.")
+    until: Duration | None = Field(default=None, description="Not after. Default: the end.")
+    times: Pods | None = Field(default=None, description="How often exactly; 0 for never. Default: at least once.")
+    rule: Name | None = Field(default=None, description="On account of this rule.")
+
+
+class Scenario(SpecModel):
+    """A whole scenario."""
+
+    description: str = Field(default="", description="What it shows.")
+    policy: str | dict[str, Any] = Field(description="A policy's file, relative to this one; or the policy itself.")
+    duration: Duration = Field(description="How long it goes on, like 2h; at most 168h.")
+    workload: Service = Field(description="The service.")
+    load: TimeSeries = Field(description="Requests/s over time: one value, or points.")
+    noise: ThresholdField = Field(
+        default=Threshold(0.0, Unit.RATIO), description="Of the load, as a standard deviation. Default 0%."
+    )
+    seed: int = Field(default=1, description="Of all that is random; the same seed tells the same story.")
+    signals: dict[Name, TimeSeries] = Field(
+        default_factory=dict, description="Values over time of signals with a query of their own; or in place of cpu …"
+    )
+    events: tuple[Event, ...] = Field(default=(), description="What people, pipelines and accidents do.")
+    expect: tuple[Expectation, ...] = Field(default=(), description="What must come of it.")
+
+    checks: ClassVar[tuple[Check, ...]] = (
+        Check(
+            message="duration is 0s: write how long it goes on, like 2h",
+            holds=lambda scenario: scenario.duration > 0,
+            field="duration",
+        ),
+    )
+
+
+def read_scenario(file: str) -> tuple[Scenario, dict[str, Any]]:
+    """The scenario in a file, and its policy as a document. Raises Wrong with the line of each problem."""
+    found = list(documents(file))
+    if len(found) != 1 or not isinstance(found[0].content, dict):
+        raise UsageError(f"{file} is no scenario: it must hold one mapping, with policy, workload, load and duration")
+    scenario = _parse(found[0])
+    if isinstance(scenario.policy, dict):
+        return scenario, scenario.policy
+    return scenario, only_policy(str(Path(file).parent / scenario.policy))
+
+
+def _parse(document: Document) -> Scenario:
+    try:
+        return Scenario.model_validate(document.content)
+    except ValidationError as error:
+        problems = invalid_policy(error).problems
+        raise UsageError("; ".join(f"{document.file}:{document.line_of(p.path)}: {p}" for p in problems)) from None

@@ -1,0 +1,1 @@
+"""`kubectl resilience status`: the state of policies, one line each."""

@@ -1,0 +1,42 @@
+"""`status`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resilience_operator.cli.common import options
+from resilience_operator.cli.common.cluster import Access, default_namespace
+from resilience_operator.cli.common.console import Output
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(help="Only this policy.", metavar="NAME")] = None,
+    all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces", help="Those of every namespace.")] = False,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Keep looking, until Ctrl-C.")] = False,
+    namespace: options.NamespaceOption = None,
+    context: options.ContextOption = None,
+    kubeconfig: options.KubeconfigOption = None,
+    output: options.OutputOption = Output.TABLE,
+) -> None:
+    """Show all policies at a glance, the worst first.
+
+    STATE is one word: Ok, or the worst of what is so (InvalidSpec, HeldPaused, Breach, AtMaximum, Unmeasured, …).
+
+    \b
+    Examples:
+      kubectl resilience status
+      kubectl resilience status -A -w
+      kubectl resilience status -n shop -o json
+    """  # noqa: D301 - the \b tells click to keep the lines
+    from resilience_operator.cli.status.run import show_status
+
+    access = Access(kubeconfig, context)
+    show_status(
+        name=name,
+        namespace=None if all_namespaces else namespace or default_namespace(access),
+        access=access,
+        output=output,
+        watch=watch,
+    )

@@ -1,1 +1,0 @@
-"""What `status`, `explain` and `history` make of a policy's status. Pure: documents in, plain data out."""

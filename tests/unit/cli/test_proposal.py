@@ -1,0 +1,97 @@
+"""`init`: how thresholds follow from what was recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from resilience_operator.api.v1alpha1 import parse_policy
+from resilience_operator.cli.common.console import UsageError
+from resilience_operator.cli.init.proposal import WorkloadProfile, propose
+from resilience_operator.cli.init.survey import kind_and_name
+
+
+def found(values: Mapping[str, Sequence[float]], **fields: Any) -> WorkloadProfile:
+    given: dict[str, Any] = {
+        "namespace": "shop", "kind": "Deployment", "name": "checkout", "replicas": 4, "family": "http-generic",
+        "values": values, "samples": 2000, "span": "7d", "source": "default",
+    }  # fmt: skip
+    return WorkloadProfile(**{**given, **fields})
+
+
+@pytest.mark.parametrize(
+    ("signal", "high", "above"),
+    [
+        ("cpu", 0.42, "55%"),
+        ("cpu", 0.1, "50%"),
+        ("cpu", 0.72, "90%"),
+        ("cpu", 0.97, "90%"),
+        ("latency-p99", 0.2, "300ms"),
+        ("latency-p99", 0.0031, "50ms"),
+        ("latency-p99", 0.823, "1s300ms"),
+        ("error-rate", 0.0, "1%"),
+        ("error-rate", 0.004, "1.5%"),
+        ("error-rate", 0.4, "50%"),
+    ],
+)
+def test_a_margin_above_what_was_so_99_percent_of_the_time(signal: str, high: float, above: str) -> None:
+    policy, _ = propose(found({signal: [high] * 500}))
+    (rule,) = policy["spec"]["rules"]
+    assert rule["when"]["above"] == above
+    parse_policy(policy)
+
+
+def test_it_is_the_99th_percentile_and_not_the_most() -> None:
+    policy, told = propose(found({"cpu": [0.4] * 1990 + [3.0] * 10}))
+    assert policy["spec"]["rules"][0]["when"]["above"] == "50%"
+    assert any("measured at 2000 of 2000 times in 7d" in sentence for sentence in told)
+
+
+def test_a_normal_state_beyond_the_highest_threshold_is_told() -> None:
+    _, told = propose(found({"cpu": [0.97] * 500}))
+    assert any("look into it first" in sentence for sentence in told)
+
+
+def test_too_little_proves_nothing_and_nothing_makes_no_rule() -> None:
+    policy, told = propose(found({"cpu": [0.1] * 99, "latency-p99": [], "error-rate": [0.0]}))
+    assert [(r["name"], r["when"]["above"]) for r in policy["spec"]["rules"]] == [
+        ("cpu-saturation", "70%"),
+        ("failing-release", "1%"),
+    ]
+    assert any(sentence.startswith("latency-p99: nothing was recorded") for sentence in told)
+
+
+def test_replicas_are_from_what_is_there_or_from_the_autoscaler() -> None:
+    values = {"cpu": [0.4] * 500}
+    assert propose(found(values))[0]["spec"]["replicas"] == {"min": 4, "max": 8}
+    assert propose(found(values, replicas=0))[0]["spec"]["replicas"] == {"min": 1, "max": 3}
+    beside = found(values, hpa="checkout", lowest=2, highest=30)
+    assert propose(beside)[0]["spec"]["replicas"] == {"min": 2, "max": 30}
+
+
+def test_family_and_source_are_named_where_they_are_not_the_usual_ones() -> None:
+    policy, _ = propose(found({"cpu": [0.4] * 500}, family="istio", source="eu"))
+    assert policy["spec"]["metricSource"] == {"name": "eu", "preset": "istio"}
+    assert "metricSource" not in propose(found({"cpu": [0.4] * 500}))[0]["spec"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("checkout", ("Deployment", "checkout")),
+        ("deploy/checkout", ("Deployment", "checkout")),
+        ("sts/orders", ("StatefulSet", "orders")),
+        ("StatefulSet/orders", ("StatefulSet", "orders")),
+        ("statefulsets/orders", ("StatefulSet", "orders")),
+    ],
+)
+def test_workloads_are_named_as_kubectl_names_them(text: str, expected: tuple[str, str]) -> None:
+    assert kind_and_name(text) == expected
+
+
+@pytest.mark.parametrize("text", ["cronjob/x", "ds/agent", "deploy/", ""])
+def test_what_is_no_workload_is_told(text: str) -> None:
+    with pytest.raises(UsageError, match="names no workload"):
+        kind_and_name(text)

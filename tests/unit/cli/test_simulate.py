@@ -1,0 +1,228 @@
+"""Scenarios: courses over time, what a service does under load, and the stories that come of it."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from resilience_operator.cli.kubectl import app
+from resilience_operator.cli.report.model import Kind, RunReport
+from resilience_operator.cli.simulate.interpolation import value_at
+from resilience_operator.cli.simulate.run import failed_expectations, run
+from resilience_operator.cli.simulate.scenario import Point, Scenario
+from resilience_operator.cli.simulate.service import Behaviour, SimulatedService
+from resilience_operator.simulation.workload import steady_workload
+from tests.unit.cli.support import policy
+
+SCENARIOS = Path(__file__).resolve().parents[3] / "docs" / "scenarios"
+EXAMPLES = sorted(path for path in SCENARIOS.glob("*.yaml") if path.name != "policy.yaml")
+
+
+def scenario(**fields: object) -> Scenario:
+    base = {"policy": policy(), "duration": "30m", "workload": {"replicas": 4}, "load": 100}
+    return Scenario.model_validate({**base, **fields})
+
+
+def told(found: Scenario) -> RunReport:
+    assert isinstance(found.policy, dict)
+    return run(found, found.policy, "case")
+
+
+def actions(story: RunReport) -> list[str]:
+    return [h.action for h in story.decisions]
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_every_example_does_what_it_says(path: Path) -> None:
+    result = CliRunner().invoke(app, ["simulate", str(path), "-o", "json"])
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["expected"] > 0
+    assert document["unmet"] == []
+
+
+@pytest.mark.parametrize(
+    ("points", "time", "expected"),
+    [
+        ([{"to": 5}], 0, 5),
+        ([{"at": "10s", "to": 5}], 9, None),
+        ([{"to": 5}, {"at": "10s", "to": 8}], 9.9, 5),
+        ([{"to": 5}, {"at": "10s", "to": 8}], 10, 8),
+        ([{"to": 100}, {"at": "10s", "to": 200, "over": "10s"}], 15, 150),
+        ([{"to": 100}, {"at": "10s", "to": 200, "over": "10s"}], 25, 200),
+        # A new way begins where the one before had got to.
+        ([{"to": 0}, {"to": 100, "over": "10s"}, {"at": "5s", "to": 0, "over": "10s"}], 10, 25),
+        ([{"wave": {"low": 100, "high": 300, "period": "1h"}}], 0, 100),
+        ([{"wave": {"low": 100, "high": 300, "period": "1h"}}], 1800, 300),
+        ([{"wave": {"low": 100, "high": 300, "period": "1h"}}], 900, 200),
+    ],
+)
+def test_courses(points: list[dict[str, object]], time: float, expected: float | None) -> None:
+    found = value_at([Point.model_validate(point) for point in points], time)
+    assert found == (expected if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize(
+    ("pods", "rate", "limit", "cpu", "errors", "slow"),
+    [
+        (4, 200, 1.0, 0.5, 0.0, False),
+        (4, 0.0, 1.0, 0.0, None, False),
+        (4, 800, 1.0, 1.0, 0.5, True),
+        (4, 800, 2.0, 2.0, 0.0, True),
+    ],
+    ids=["half busy", "no traffic", "twice what it can", "all that it can"],
+)
+def test_a_service_under_load(
+    pods: int, rate: float, limit: float, cpu: float, errors: float | None, slow: bool
+) -> None:
+    workload = steady_workload(pods, "v1", 1e9)
+    fleet = SimulatedService(100.0, limit, random.Random(1), {"v1": Behaviour(0.0, 0.1)}, 120.0)
+    for number in range(8):
+        fleet.serve(workload, rate, 1e9 + 15 * number, 15.0)
+    now = 1e9 + 105
+    measured = fleet.measure("cpu", workload, 120.0, now).measured
+    assert measured is not None
+    assert measured.value == pytest.approx(cpu)
+    rates = fleet.measure("error-rate", workload, 120.0, now)
+    if errors is None:
+        assert rates.reason == "NoTraffic"
+        return
+    assert rates.measured is not None
+    assert rates.measured.value == pytest.approx(errors, abs=0.02)
+    assert rates.measured.samples == pytest.approx(rate * 120, rel=0.05)
+    latency = fleet.measure("latency-p99", workload, 120.0, now).measured
+    assert latency is not None
+    assert (latency.value > 1) is slow
+
+
+def test_the_same_seed_tells_the_same_story() -> None:
+    found = scenario(noise="10%", load={"wave": {"low": 100, "high": 700, "period": "20m"}})
+    assert told(found).events == told(found).events
+    assert told(found.model_copy(update={"seed": 2})).samples != told(found).samples
+
+
+def test_nothing_is_done_to_a_dry_run_and_all_is_told() -> None:
+    found = scenario(policy=policy(mode="DryRun"), load=360)
+    story = told(found)
+    assert actions(story)[:1] == ["scaleUp"]
+    assert {look.replicas for look in story.samples} == {4}
+    assert max(look.wanted for look in story.samples) > 4
+
+
+def test_a_pause_by_hand_is_respected() -> None:
+    story = told(
+        scenario(
+            events=[
+                {"at": "5m", "pause": {}},
+                {"at": "6m", "release": {"revision": "v2", "errors": "20%"}},
+                {"at": "10m", "resume": {}},
+            ]
+        )
+    )
+    assert (
+        next(h.message for h in story.events if h.kind is Kind.EVENT) == "kubectl (kubectl-rollout) pauses the rollout"
+    )
+    assert "ManualPause" in {h.action for h in story.events}
+    assert [h.at - story.start for h in story.decisions if h.action == "rollback"] > [600]
+
+
+def test_signals_of_their_own_come_from_the_scenario() -> None:
+    document = policy(
+        signals=[{"name": "queue", "query": "sum(queue)"}],
+        rules=[{"name": "long", "when": {"signal": "queue", "above": 10}, "then": [{"scaleUp": {"pods": 1}}]}],
+    )
+    without = told(scenario(policy=document))
+    assert actions(without) == []
+    assert {look.verdicts for look in without.samples} == {("Unknown",)}
+    story = told(scenario(policy=document, signals={"queue": [{"to": 9}, {"at": "10m", "to": 40}]}))
+    assert actions(story)[0] == "scaleUp"
+    assert story.decisions[0].at - story.start == 600
+
+
+@pytest.mark.parametrize(
+    ("expectation", "missing"),
+    [
+        ({"action": "scaleUp"}, ""),
+        ({"action": "scaleUp", "rule": "cpu-saturation", "until": "10m"}, ""),
+        ({"action": "scaleUp", "until": "1m"}, "expected scaleUp at least once between 0s and 1m, and it came 0 times"),
+        ({"action": "rollback", "times": 0}, ""),
+        ({"action": "rollback"}, "expected rollback at least once between 0s and 29m45s, and it came 0 times"),
+        (
+            {"action": "scaleUp", "times": 0, "rule": "cpu-saturation"},
+            "expected scaleUp by cpu-saturation never between 0s and 29m45s, and it came 1 times",
+        ),
+    ],
+)
+def test_expectations(expectation: dict[str, object], missing: str) -> None:
+    found = scenario(load=[{"to": 200}, {"at": "2m", "to": 310}], expect=[expectation])
+    assert "; ".join(failed_expectations(told(found), found.expect)) == missing
+
+
+def test_an_expectation_that_is_not_met_fails_the_command(tmp_path: Path) -> None:
+    file = tmp_path / "case.yaml"
+    found = {
+        "policy": policy(), "duration": "5m", "workload": {"replicas": 4}, "load": 100,
+        "expect": [{"action": "rollback"}],
+    }  # fmt: skip
+    file.write_text(yaml.safe_dump(found))
+    result = CliRunner().invoke(app, ["simulate", str(file)])
+    assert result.exit_code == 1
+    assert "expected rollback at least once" in result.stderr
+    assert result.stdout.startswith("case: 20 looks in 5m; nothing was done; 4 pods throughout")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is no scenario"),
+        ("a: [", "is no YAML: line 1"),
+        ("policy: {}\nduration: 1h\nload: 3\n", ":1: workload: is required"),
+        (
+            "policy: {}\nduration: 1h\nload: 3\nworkload:\n  replicas: many\n",
+            ":5: workload.replicas: 'many' is no whole number",
+        ),
+        (
+            "policy: {}\nduration: 1h\nload: 3\nworkload: {replicas: 1}\nevents:\n  - at: 1m\n  - at: 2m\n",
+            ":6: events[0]: an event has exactly one of release",
+        ),
+        ("policy: none.yaml\nduration: 1h\nload: 3\nworkload: {replicas: 1}\n", "none.yaml cannot be read"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, told: str) -> None:
+    file = tmp_path / "case.yaml"
+    file.write_text(text)
+    result = CliRunner().invoke(app, ["simulate", str(file)])
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("ending", ["html", "png", "svg"])
+def test_pictures(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / f"out.{ending}"
+    result = CliRunner().invoke(
+        app, ["simulate", str(SCENARIOS / "bad-release.yaml"), "--picture", str(path), "-o", "yaml"]
+    )
+    assert result.exit_code == 0, result.stderr
+    content = path.read_bytes()
+    assert content.startswith({"html": b"<!DOCTYPE html>", "png": b"\x89PNG", "svg": b"<?xml"}[ending])
+    if ending == "html":
+        page = content.decode()
+        assert "<script" not in page
+        assert "http://" not in page.replace("http://www.w3.org/", "").replace("http://purl.org/", "").replace(
+            "http://creativecommons.org/", ""
+        )
+        assert "error-rate is" in page
+
+
+def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.gif"
+    result = CliRunner().invoke(app, ["simulate", str(SCENARIOS / "queue.yaml"), "--picture", str(path)])
+    assert result.exit_code == 2
+    assert "ends in .html, .png or .svg" in result.stderr
