@@ -56,6 +56,7 @@ NOT_RUN = {
     r"docker |kind ": "needs a container engine; tests/image builds the same image with buildah",
     r"pip install .*shop-pager": "installs a package that is made up; tests/e2e/test_plugins.py installs one like it",
     r"kubectl apply .*manifests/monitoring": "needs the custom resources of the Prometheus operator",
+    r"pip install \.$": "installs the checkout; every test runs the plugin of such an installation",
     r"cosign |gh ": "verifies a published image, and none is published yet",
     r"kubectl port-forward ": "goes on until it is ended, and needs a kubelet, which simulated nodes lack",
     r"helm template \.$": "stands for a chart of your own",
