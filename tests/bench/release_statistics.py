@@ -135,7 +135,9 @@ def release(rng: random.Random, setting: Setting, new_error_rate: float | None =
     for _ in range(round(SIGNAL.window / interval)):
         old.add(rng, rate * interval, setting.base)
     trial = CanaryContext(
-        "new", before={SIGNAL.name: RequestCounts(old.requests, old.failures)} if old.requests else {}, began=0.0
+        "new",
+        baseline={SIGNAL.name: RequestCounts(old.requests, old.failures)} if old.requests else {},
+        measured_since=0.0,
     )
     everything = old.measured()
     whole = Observation(0.0, everything) if everything else Observation.unknown(0.0, "NoTraffic", "")
@@ -172,7 +174,9 @@ def caught(share: float, interval: float, runs: int, seed: int, *, within: float
         new, old = Window(interval), Window(interval)
         for _ in range(round(SIGNAL.window / interval)):
             old.add(rng, rate * interval, 0.001)
-        trial = CanaryContext("new", before={SIGNAL.name: RequestCounts(old.requests, old.failures)}, began=0.0)
+        trial = CanaryContext(
+            "new", baseline={SIGNAL.name: RequestCounts(old.requests, old.failures)}, measured_since=0.0
+        )
         for i in range(1, round(within / interval) + 1):
             new.add(rng, rate * interval * share, 0.05)
             old.add(rng, rate * interval * (1 - share), 0.001)

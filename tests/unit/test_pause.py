@@ -62,14 +62,23 @@ def test_what_was_seen_before_a_pause_proves_nothing_after_it() -> None:
     crossed = Timer(Verdict.PENDING, since=10.0, crossed=10.0)
     memory = Memory(
         target_uid="uid",
-        rules={"cpu": RuleMemory(timers=(crossed,), breach=20.0, guilty=20.0, scaled=5.0, of="cpu>0.7", base=3)},
-        scaling=ScalingMemory(baseline=3, seen=5, held=4, calm=30.0),
-        release=ReleaseMemory(Phase.BAKING, since=0.0, revision="b", good="a", ready=15.0),
-        told=frozenset({"manual"}),
+        rules={
+            "cpu": RuleMemory(
+                timers=(crossed,),
+                breach=20.0,
+                release_breach_since=20.0,
+                scaled=5.0,
+                signature="cpu>0.7",
+                base_replicas=3,
+            )
+        },
+        scaling=ScalingMemory(baseline=3, last_replicas=5, manual_floor=4, stable_since=30.0),
+        release=ReleaseMemory(Phase.BAKING, since=0.0, revision="b", good="a", bake_started=15.0),
+        announced=frozenset({"manual"}),
     )
     rested = freeze_timers(memory, now=40.0)
-    assert rested.rules["cpu"] == RuleMemory(scaled=5.0, of="cpu>0.7")
-    assert rested.scaling == ScalingMemory(baseline=3, seen=5, held=4)
-    assert rested.release is not None and (rested.release.ready, rested.release.unmeasured) == (15.0, 40.0)
-    assert rested.told == memory.told
+    assert rested.rules["cpu"] == RuleMemory(scaled=5.0, signature="cpu>0.7")
+    assert rested.scaling == ScalingMemory(baseline=3, last_replicas=5, manual_floor=4)
+    assert rested.release is not None and (rested.release.bake_started, rested.release.unmeasured) == (15.0, 40.0)
+    assert rested.announced == memory.announced
     assert freeze_timers(rested, now=90.0) is rested

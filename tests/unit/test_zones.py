@@ -102,9 +102,9 @@ def test_what_is_observed() -> None:
     three = [node("1", "a"), node("2", "b"), node("3", "c")]
     assert observe(three, ANYWHERE, 5.0) == Observation(5.0, Measured(0.0))
     one = observe([replace(three[0], ready=False), *three[1:]], ANYWHERE, 5.0)
-    assert (one.measured, one.multiple, one.message) == (Measured(1.0), 1.5, "a of 3 zones")
+    assert (one.measured, one.replica_factor, one.message) == (Measured(1.0), 1.5, "a of 3 zones")
     every = observe([replace(n, ready=False) for n in three], ANYWHERE, 5.0)
-    assert (every.measured, every.multiple) == (Measured(3.0), None)
+    assert (every.measured, every.replica_factor) == (Measured(3.0), None)
     assert observe([], ANYWHERE, 5.0).reason == "NoZones"
 
 
@@ -121,7 +121,7 @@ NOTHING = Observation(0.0, Measured(0.0))
 
 def lost(zones: int, total: int = 3) -> Observation:
     multiple = total / (total - zones) if 0 < zones < total else None
-    return Observation(0.0, Measured(float(zones)), message="b of 3 zones", multiple=multiple)
+    return Observation(0.0, Measured(float(zones)), message="b of 3 zones", replica_factor=multiple)
 
 
 class Course:
@@ -194,11 +194,11 @@ def test_an_unknown_zone_gives_nothing_back_and_forgets_nothing() -> None:
     unknown = Observation.unknown(0.0, "NodesNotListed", "x")
     for _ in range(10):
         assert course.turn(unknown).commands == ()
-    assert course.turn(lost(1)).memory.rules["lost"].base is not None
+    assert course.turn(lost(1)).memory.rules["lost"].base_replicas is not None
 
 
 def test_nodes_do_not_stand_in_for_metrics_that_are_gone() -> None:
     course = Course(4, replace(POLICY, rules=(LOST, BUSY), signals={"zone-lost": ZONES, "cpu": CPU}))
-    assert course.turn(NOTHING).memory.metrics_gone is not None
-    assert course.turn(NOTHING, 0.5).memory.metrics_gone is None
-    assert Course(4).turn(NOTHING).memory.metrics_gone is None
+    assert course.turn(NOTHING).memory.metrics_missing_since is not None
+    assert course.turn(NOTHING, 0.5).memory.metrics_missing_since is None
+    assert Course(4).turn(NOTHING).memory.metrics_missing_since is None

@@ -51,7 +51,7 @@ class Executor(Protocol):
         """Whether what it does is real, so that an intent must be written down first."""
         ...
 
-    async def carry_out(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> ExecutionResult:
+    async def execute(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> ExecutionResult:
         """One outcome for each command; never raises but for cancellation."""
         ...
 
@@ -66,7 +66,7 @@ class LiveExecutor:
         self._clock = clock
         self._refusals: dict[tuple[str, Verb], tuple[float, float]] = {}
 
-    async def carry_out(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> ExecutionResult:
+    async def execute(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> ExecutionResult:
         """Each command is independent of the others' success: a rollback does not wait for a scale-up."""
         outcomes: list[Outcome] = []
         changes: list[Change] = []
@@ -103,7 +103,7 @@ class DryRunExecutor:
 
     changes_cluster = False
 
-    async def carry_out(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> ExecutionResult:
+    async def execute(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> ExecutionResult:
         """Every command is Rehearsed."""
         del target, deadline
-        return ExecutionResult(tuple(Outcome(command, Result.REHEARSED) for command in commands))
+        return ExecutionResult(tuple(Outcome(command, Result.DRY_RUN) for command in commands))

@@ -86,7 +86,7 @@ def decide(
     notices: list[Notice] = []
     patience = MAX_UNKNOWN_INTERVALS * policy.interval
     signals = signal_views(policy, observations, now, patience)
-    shadow = prune(memory.shadow, target)
+    shadow = prune(memory.overlay, target)
     seen = apply_overlay(target, shadow)
     quarantined = {q.revision: q for q in memory.quarantined}
     lookback = max(patience, policy.window)
@@ -99,7 +99,10 @@ def decide(
     if watched:
         release = update_baseline(release, policy, signals, now, anew=not same)
     trial = CanaryContext(
-        release.revision if watched else release.rolled_from, quarantined, release.before, release.began
+        release.revision if watched else release.rolled_from,
+        quarantined,
+        release.baseline,
+        release.canary_measured_since,
     )
 
     rules: dict[str, RuleMemory] = {}
@@ -118,21 +121,21 @@ def decide(
         timers = tuple([r.timer for r in readings])
         # The same object when nothing changed, which is nearly always.
         after = before
-        if timers != before.timers or breach != before.breach or base != before.base:
-            after = replace(before, timers=timers, breach=breach, base=base)
+        if timers != before.timers or breach != before.breach or base != before.base_replicas:
+            after = replace(before, timers=timers, breach=breach, base_replicas=base)
         blame: Verdict | None = None
         if rule.guards_release and watched:
             turned = regressed_since_release(release, rule)
             on_trial = partial(judge_release, trial=trial, ok_before=turned)
-            against = evaluate_conditions(rule, before.blame, signals, on_trial, now, patience)
+            against = evaluate_conditions(rule, before.release_timers, signals, on_trial, now, patience)
             blame = verdict_of(rule, against)
-            guilty = breach_since(before.guilty, blame, against, now)
+            guilty = breach_since(before.release_breach_since, blame, against, now)
             release = mark_shared(release, rule, verdict, against)
             if guilty is not None:
                 release = mark_attributed(release, rule)
             blamed = tuple([r.timer for r in against])
-            if blamed != before.blame or guilty != before.guilty:
-                after = replace(after, blame=blamed, guilty=guilty)
+            if blamed != before.release_timers or guilty != before.release_breach_since:
+                after = replace(after, release_timers=blamed, release_breach_since=guilty)
             measured = measured and blame is not Verdict.UNKNOWN
             clean = clean and blame is Verdict.OK and verdict not in (Verdict.PENDING, Verdict.BREACH)
             if blame in (Verdict.PENDING, Verdict.BREACH):
@@ -147,8 +150,8 @@ def decide(
                     unknown_since=_unknown_since(against) if blame is Verdict.UNKNOWN else None,
                 )
             )
-        elif before.blame or before.guilty is not None:
-            after = replace(after, blame=(), guilty=None)
+        elif before.release_timers or before.release_breach_since is not None:
+            after = replace(after, release_timers=(), release_breach_since=None)
         rules[rule.name] = after
         if rule.scale_up is not None:
             demands.append(scaling.Recommendation(rule, rule.scale_up, verdict, readings, base=base))
@@ -181,23 +184,23 @@ def decide(
         notices.append(left_alone)
     if trial.revision is not None:
         demands = [suppress(d, signals, trial, accused) for d in demands]
-    metrics_gone = _metrics_gone(memory.metrics_gone, reports, now)
+    metrics_gone = _metrics_gone(memory.metrics_missing_since, reports, now)
     sized = scaling.plan(policy, hands, seen, demands, rules, release, metrics_gone, now, notices)
 
     commands = (*judged.commands, *((sized.command,) if sized.command is not None else ()), *calls)
     active = {n.key: n for n in notices}
-    told = _told(memory.told, active, release)
-    fresh = tuple(n for n in notices if n.passing or n.key not in memory.told)
+    told = _told(memory.announced, active, release)
+    fresh = tuple(n for n in notices if n.transient or n.key not in memory.announced)
     after_all = Memory(
         target_uid=target.uid,
         rules=rules,
         scaling=sized.scaling,
         release=release,
         quarantined=quarantined_after,
-        shadow=shadow,
+        overlay=shadow,
         intent=None,
-        told=memory.told if told == memory.told else told,
-        metrics_gone=metrics_gone,
+        announced=memory.announced if told == memory.announced else told,
+        metrics_missing_since=metrics_gone,
     )
     return Decision(
         at=now,
@@ -231,24 +234,24 @@ def _ok_rules(policy: Policy, memory: Memory, since: float) -> Iterator[str]:
 def _before(memory: Memory, rule: Rule, *, same_release: bool) -> RuleMemory:
     """A rule's past, without what was about something else: other conditions, another revision."""
     before = memory.rules.get(rule.name) or RuleMemory()
-    if before.of != rule.signature:
-        return RuleMemory(of=rule.signature, scaled=before.scaled)
-    if not same_release and (before.blame or before.guilty is not None):
-        return replace(before, blame=(), guilty=None)
+    if before.signature != rule.signature:
+        return RuleMemory(signature=rule.signature, scaled=before.scaled)
+    if not same_release and (before.release_timers or before.release_breach_since is not None):
+        return replace(before, release_timers=(), release_breach_since=None)
     return before
 
 
 def _as_really_seen(memory: Memory, shadow: DryRunOverlay | None) -> ScalingMemory:
     """Once a rehearsed size was overtaken by a real change, the change is one from the real size."""
-    was = memory.shadow
+    was = memory.overlay
     if was is None or was.replicas is None or (shadow is not None and shadow.replicas is not None):
         return memory.scaling
-    return replace(memory.scaling, seen=was.real_replicas)
+    return replace(memory.scaling, last_replicas=was.real_replicas)
 
 
 def _told(before: frozenset[str], active: Mapping[str, Notice], release: ReleaseMemory) -> frozenset[str]:
     """What need not be told again: all that holds, and what was told of this release while it is watched."""
-    told = {key for key, notice in active.items() if not notice.passing}
+    told = {key for key, notice in active.items() if not notice.transient}
     if release.phase in lifecycle.ANALYSED_PHASES:
         told.update(key for key in before if key.endswith(f"/{release.revision}") and not key.startswith("alert/"))
     return before if told == before else frozenset(told)
@@ -259,7 +262,7 @@ def _metrics_gone(before: float | None, reports: list[RuleReport], now: float) -
 
     What the API server tells is no measurement: it is there when the metrics are gone.
     """
-    measured = [(r, x) for r in reports for x in r.readings if x.signal.metered]
+    measured = [(r, x) for r in reports for x in r.results if x.signal.metered]
     asked = [(r, x) for r, x in measured if r.rule.scale_up is not None] or measured
     if not asked or any(reading.judgement.value is not None for _, reading in asked):
         return None
@@ -277,12 +280,12 @@ def _next_wake(
     due = [t for t in others if t is not None]
     for rule in policy.rules:
         memory = rules[rule.name]
-        for timers in (memory.timers, memory.blame):
+        for timers in (memory.timers, memory.release_timers):
             for index, timer in enumerate(timers):
                 if timer.verdict is Verdict.PENDING and timer.crossed is not None:
                     due.append(timer.crossed + rule.conditions[index].hold)
-    if release.phase is Phase.BAKING and release.ready is not None:
-        due.append(release.ready + policy.release.bake)
+    if release.phase is Phase.BAKING and release.bake_started is not None:
+        due.append(release.bake_started + policy.release.bake)
     if release.phase is Phase.ROLLED_BACK:
         due.append(release.since + policy.release.bake)
     return min((t for t in due if t > now), default=None)

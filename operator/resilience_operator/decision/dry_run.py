@@ -83,11 +83,11 @@ def leave_dry_run(memory: Memory, target: TargetState, now: float) -> Memory:
     A release that was paused or rolled back in the rehearsal really runs on. It is watched again from the start of
     its bake, so that it is neither taken for good nor rolled back for what nobody measured in earnest.
     """
-    if memory.shadow is None and not any(q.rehearsed for q in memory.quarantined):
+    if memory.overlay is None and not any(q.dry_run for q in memory.quarantined):
         return memory
-    shadow, release, scaling = memory.shadow or DryRunOverlay(), memory.release, memory.scaling
+    shadow, release, scaling = memory.overlay or DryRunOverlay(), memory.release, memory.scaling
     if shadow.replicas is not None:
-        scaling = replace(scaling, seen=shadow.real_replicas)
+        scaling = replace(scaling, last_replicas=shadow.real_replicas)
     if release is not None and (shadow.paused is not None or shadow.revision is not None):
         release = ReleaseMemory(
             Phase.PROGRESSING,
@@ -95,12 +95,12 @@ def leave_dry_run(memory: Memory, target: TargetState, now: float) -> Memory:
             target.revision,
             good=release.good,
             ok_before=release.ok_before,
-            before=release.before,
+            baseline=release.baseline,
         )
     return replace(
         memory,
-        shadow=None,
-        quarantined=tuple(q for q in memory.quarantined if not q.rehearsed),
+        overlay=None,
+        quarantined=tuple(q for q in memory.quarantined if not q.dry_run),
         scaling=scaling,
         release=release,
     )

@@ -47,14 +47,14 @@ class SteadyState:
     judgements: tuple[object, ...]
     since: float
     until: float
-    limits: tuple[Bounds, ...] | None
+    bounds: tuple[Bounds, ...] | None
 
     def still_valid_for(
         self, policy: Policy, numbers: Mapping[str, ScalarSample], target: TargetState, memory: Memory, now: float
     ) -> bool:
         """Return whether bare numbers suffice to call it valid; `still_valid` then agrees for their observations."""
         return (
-            self.limits is not None and self._applies(policy, target, memory, now) and within(self.limits, numbers, now)
+            self.bounds is not None and self._applies(policy, target, memory, now) and within(self.bounds, numbers, now)
         )
 
     def still_valid(
@@ -111,7 +111,7 @@ def report_fingerprint(decision: Decision) -> tuple[object, ...]:
     return (
         decision.target,
         tuple([(s.name, s.verdict, s.since, s.reason) for s in decision.signals]),
-        tuple([r.blame for r in decision.rules]),
+        tuple([r.release_verdict for r in decision.rules]),
     )
 
 
@@ -122,16 +122,22 @@ def _at_rest(memory: Memory, target: TargetState) -> bool:
         return False
     if target.paused or target.progress_deadline_exceeded or target.revision != release.revision:
         return False
-    if release.paused is not None or release.unmeasured is not None or (release.before and release.began is None):
+    if (
+        release.paused is not None
+        or release.unmeasured is not None
+        or (release.baseline and release.canary_measured_since is None)
+    ):
         return False
-    if memory.shadow is not None or any(q.revision == release.revision for q in memory.quarantined):
+    if memory.overlay is not None or any(q.revision == release.revision for q in memory.quarantined):
         return False
     return not any(_has_running_timers(rule) for rule in memory.rules.values())
 
 
 def _has_running_timers(rule: RuleMemory) -> bool:
-    timers = (*rule.timers, *rule.blame)
-    return rule.breach is not None or rule.guilty is not None or any(t.crossed is not None for t in timers)
+    timers = (*rule.timers, *rule.release_timers)
+    return (
+        rule.breach is not None or rule.release_breach_since is not None or any(t.crossed is not None for t in timers)
+    )
 
 
 def _judgements(
@@ -146,7 +152,7 @@ def _judgements(
     assert release is not None
     trial = None
     if release.phase is Phase.BAKING:
-        trial = CanaryContext(release.revision, (), release.before, release.began)
+        trial = CanaryContext(release.revision, (), release.baseline, release.canary_measured_since)
     found: list[object] = []
     for rule in policy.rules:
         guards = trial is not None and rule.guards_release

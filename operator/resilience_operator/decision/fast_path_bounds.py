@@ -27,8 +27,8 @@ class Bounds(NamedTuple):
     signal: str
     low: float
     high: float
-    least: float
-    oldest: float
+    min_samples: float
+    max_age: float
 
 
 def bounds_of(policy: Policy) -> tuple[Bounds, ...] | None:
@@ -63,5 +63,5 @@ def _bounds(
                 high = min(high, condition.threshold)
             elif condition.signal == name:
                 low = max(low, condition.threshold)
-        found.append(Bounds(name, low, high, signal.least_samples, signal.oldest(patience)))
+        found.append(Bounds(name, low, high, signal.required_samples, signal.max_age(patience)))
     return tuple(found)

@@ -27,11 +27,11 @@ def apply_outcomes(memory: Memory, outcomes: Iterable[Outcome], target: TargetSt
             continue
         if outcome.result in (Result.FAILED, Result.POSTPONED):
             failed += (outcome.command,)
-        if not outcome.happened:
+        if not outcome.applied:
             continue
-        if outcome.result is Result.REHEARSED:
-            memory = replace(memory, shadow=add_command(memory.shadow, outcome.command, target))
-        memory = _effect(memory, outcome.command, now, rehearsed=outcome.result is Result.REHEARSED)
+        if outcome.result is Result.DRY_RUN:
+            memory = replace(memory, overlay=add_command(memory.overlay, outcome.command, target))
+        memory = _effect(memory, outcome.command, now, rehearsed=outcome.result is Result.DRY_RUN)
     return replace(memory, intent=Intent(now, failed)) if failed else memory
 
 
@@ -43,16 +43,16 @@ def _effect(memory: Memory, command: Command, now: float, *, rehearsed: bool) ->
             rules = dict(memory.rules)
             for name in command.rules:
                 rules[name] = replace(rules.get(name) or RuleMemory(), scaled=now)
-            seen = memory.scaling.seen if command.via else int(command.to or 0)
-            return replace(memory, rules=rules, scaling=replace(memory.scaling, seen=seen, calm=None))
+            seen = memory.scaling.last_replicas if command.via else int(command.to or 0)
+            return replace(memory, rules=rules, scaling=replace(memory.scaling, last_replicas=seen, stable_since=None))
         case Verb.SCALE_DOWN:
-            seen = memory.scaling.seen if command.via else int(command.to or 0)
-            return replace(memory, scaling=replace(memory.scaling, seen=seen, calm=now))
+            seen = memory.scaling.last_replicas if command.via else int(command.to or 0)
+            return replace(memory, scaling=replace(memory.scaling, last_replicas=seen, stable_since=now))
         case Verb.PAUSE:
-            paused = replace(release, phase=Phase.PAUSED, since=now, paused=now, paused_rule=command.rule)
+            paused = replace(release, phase=Phase.PAUSED, since=now, paused=now, paused_rules=command.rules)
             return replace(memory, release=paused)
         case Verb.RESUME:
-            resumed = replace(release, phase=Phase.PROGRESSING, since=now, paused=None, paused_rule="")
+            resumed = replace(release, phase=Phase.PROGRESSING, since=now, paused=None, paused_rules=())
             return replace(memory, release=resumed)
         case Verb.ROLLBACK:
             return _rolled_back(memory, command, now, rehearsed=rehearsed)
@@ -68,10 +68,10 @@ def _rolled_back(memory: Memory, command: Command, now: float, *, rehearsed: boo
     entry = Quarantine(
         left,
         now,
-        command.rule if before is None else before.rule,
+        command.rules if before is None else before.rules,
         command.message.partition(": revision ")[0] if before is None else before.message,
         1 if before is None else before.rollbacks + 1,
-        rehearsed and (before is None or before.rehearsed),
+        rehearsed and (before is None or before.dry_run),
     )
     others = tuple(q for q in memory.quarantined if q.revision != left)
     return replace(
@@ -82,11 +82,11 @@ def _rolled_back(memory: Memory, command: Command, now: float, *, rehearsed: boo
             phase=Phase.ROLLING_BACK,
             since=now,
             revision=to,
-            ready=None,
+            bake_started=None,
             unmeasured=None,
             paused=None,
-            paused_rule="",
-            held=False,
+            paused_rules=(),
+            rollback_limit_reached=False,
             rolled_from=left,
         ),
     )

@@ -21,7 +21,7 @@ def pending_calls(
     breach = memory.breach
     if breach is None:
         return ()
-    made = {**memory.called, **memory.rehearsed} if rehearsed else memory.called
+    made = {**memory.called, **memory.called_in_dry_run} if rehearsed else memory.called
     return tuple(
         Command(
             Verb.PLUGIN,
@@ -51,8 +51,8 @@ def mark_called(memory: Memory, outcome: Outcome) -> Memory:
     rules = dict(memory.rules)
     for name in outcome.command.rules:
         before = rules.get(name) or RuleMemory()
-        if outcome.result is Result.REHEARSED:
-            rules[name] = replace(before, rehearsed={**before.rehearsed, entry: breach})
+        if outcome.result is Result.DRY_RUN:
+            rules[name] = replace(before, called_in_dry_run={**before.called_in_dry_run, entry: breach})
         else:
             rules[name] = replace(before, called={**before.called, entry: breach})
     return replace(memory, rules=rules)

@@ -18,19 +18,19 @@ class RuleReport:
 
     rule: Rule
     verdict: Verdict
-    readings: tuple[ConditionResult, ...]
-    blame: Verdict | None = None
+    results: tuple[ConditionResult, ...]
+    release_verdict: Verdict | None = None
     note: str = ""
 
     @property
     def since(self) -> float:
         """When the last of its conditions became what it is, seconds since the epoch."""
-        return max(r.timer.since for r in self.readings)
+        return max(r.timer.since for r in self.results)
 
     @property
-    def sentence(self) -> str:
+    def description(self) -> str:
         """Its numbers."""
-        return describe(self.rule, self.readings)
+        return describe(self.rule, self.results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def signal_reports(reports: Sequence[RuleReport]) -> tuple[SignalReport, ...]:
     """Each signal with the strongest verdict that rests on it."""
     best: dict[str, ConditionResult] = {}
     for report in reports:
-        for reading in report.readings:
+        for reading in report.results:
             name = reading.condition.signal
             if name not in best or _STRENGTH[reading.timer.verdict] > _STRENGTH[best[name].timer.verdict]:
                 best[name] = reading

@@ -46,14 +46,14 @@ class Recommendation:
     rule: Rule
     scale_up: ScaleUp
     verdict: Verdict
-    readings: Sequence[ConditionResult]
+    results: Sequence[ConditionResult]
     suppressed: bool = False
     base: int | None = None
 
     @property
-    def sentence(self) -> str:
+    def description(self) -> str:
         """Its numbers."""
-        return describe(self.rule, self.readings)
+        return describe(self.rule, self.results)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,22 +69,22 @@ class ScalingPlan:
 def detect_manual_scaling(scaling: ScalingMemory, target: TargetState, notices: list[Notice]) -> ScalingMemory:
     """Notice that somebody else scaled the target; their number is respected as a floor from then on."""
     if scaling.baseline is None:
-        return replace(scaling, baseline=target.replicas, seen=target.replicas)
-    if target.replicas == scaling.seen:
+        return replace(scaling, baseline=target.replicas, last_replicas=target.replicas)
+    if target.replicas == scaling.last_replicas:
         return scaling
     if target.hpa is not None or target.scaled_by == MANAGER:
         # The HPA's doing; or the operator's own, of which it never heard that it had worked.
-        return replace(scaling, seen=target.replicas)
+        return replace(scaling, last_replicas=target.replicas)
     notices.append(
         Notice(
             f"manual-scale/{target.replicas}",
             "ManualScale",
-            f"{display_name(target.scaled_by)} scaled {target.kind} {target.name} from {scaling.seen} to "
+            f"{display_name(target.scaled_by)} scaled {target.kind} {target.name} from {scaling.last_replicas} to "
             f"{target.replicas}; the operator will not give back below that",
-            passing=True,
+            transient=True,
         )
     )
-    return replace(scaling, seen=target.replicas, held=target.replicas, calm=None)
+    return replace(scaling, last_replicas=target.replicas, manual_floor=target.replicas, stable_since=None)
 
 
 def plan(
@@ -108,7 +108,7 @@ def plan(
     command, wake = _up(policy, target, demands, memories, now, notices, notes)
     if command is not None:
         if any(d.base is None for d in demands if d.rule.name in command.rules):
-            scaling = replace(scaling, need=_need(demands, _serving(target)))
+            scaling = replace(scaling, required_at_scale_up=_need(demands, _serving(target)))
     else:
         fallback, fallback_wake = _fallback(policy, target, metrics_gone, now)
         command, wake = fallback, _earliest(wake, fallback_wake)
@@ -123,9 +123,9 @@ def base_of(
     """Replicas when the breach began, where a signal tells how many times as many are needed; else None."""
     if breach is None:
         return None
-    if before.base is not None:
-        return before.base
-    told = any(reading.judgement.multiple is not None for reading in readings)
+    if before.base_replicas is not None:
+        return before.base_replicas
+    told = any(reading.judgement.replica_factor is not None for reading in readings)
     return current_size(target) if told else None
 
 
@@ -195,7 +195,7 @@ def _up(
     command = Command(
         Verb.SCALE_UP,
         "RuleBreached",
-        f"{'; '.join(d.sentence for _, d in asks)}: {size} → {to} pods{capped}",
+        f"{'; '.join(d.description for _, d in asks)}: {size} → {to} pods{capped}",
         tuple(d.rule.name for _, d in asks),
         from_=size,
         to=to,
@@ -205,7 +205,7 @@ def _up(
 
 
 def _at_maximum(demand: Recommendation, target: TargetState, limit: int) -> Notice:
-    message = f"{demand.sentence}, but {target.name} has its maximum of {limit} pods already"
+    message = f"{demand.description}, but {target.name} has its maximum of {limit} pods already"
     return Notice(AT_MAXIMUM, "AtMaximum", message, warning=True)
 
 
@@ -217,8 +217,8 @@ def _wanted(demand: Recommendation, target: TargetState) -> int:
         return serving + scale_up.pods
     if scale_up.percent is not None:
         return max(ceil(round(serving * (1 + scale_up.percent / 100), 6)), serving + 1)
-    reading = demand.readings[0]
-    value, multiple = reading.judgement.value, reading.judgement.multiple
+    reading = demand.results[0]
+    value, multiple = reading.judgement.value, reading.judgement.replica_factor
     if multiple is not None and demand.base is not None:
         # Of the pods there were: of those there are now, it would ask for more after each step.
         return ceil(round(demand.base * multiple, 6))
@@ -276,25 +276,29 @@ def _down(
     size = _scale_down_size(target)
     need = _need(demands, target.replicas)
     least = ceil(round((need or 0.0) / HEADROOM, 6))
-    relieved = need is None or scaling.need is None or need <= SCALE_DOWN_HYSTERESIS * scaling.need
+    relieved = (
+        need is None
+        or scaling.required_at_scale_up is None
+        or need <= SCALE_DOWN_HYSTERESIS * scaling.required_at_scale_up
+    )
     # All of the calm must have been so low, not just its last look.
     if size <= floor or least >= size or not relieved:
         return ScalingPlan(_reset_stabilization(scaling), None, notes, wake)
-    if scaling.calm is None:
-        scaling = replace(scaling, calm=now)
-    assert scaling.calm is not None
+    if scaling.stable_since is None:
+        scaling = replace(scaling, stable_since=now)
+    assert scaling.stable_since is not None
     # After an outage, and after the last step, the look-back has to fill again before a low value means anything.
-    due = scaling.calm + max(policy.scale_down.after, policy.window)
+    due = scaling.stable_since + max(policy.scale_down.after, policy.window)
     if now < due:
         return ScalingPlan(scaling, None, notes, _earliest(wake, due))
     to = max(floor, size - _step(policy, size), least)
-    message = f"calm for {format_duration(round(now - scaling.calm))}: {size} → {to} pods (floor {floor})"
+    message = f"calm for {format_duration(round(now - scaling.stable_since))}: {size} → {to} pods (floor {floor})"
     command = Command(Verb.SCALE_DOWN, "Calm", message, from_=size, to=to, via=_via(target))
     return ScalingPlan(scaling, command, notes, wake)
 
 
 def _reset_stabilization(scaling: ScalingMemory) -> ScalingMemory:
-    return replace(scaling, calm=None) if scaling.calm is not None else scaling
+    return replace(scaling, stable_since=None) if scaling.stable_since is not None else scaling
 
 
 def _releasing(policy: Policy, release: ReleaseMemory, now: float) -> bool:
@@ -308,7 +312,7 @@ def _floor(policy: Policy, scaling: ScalingMemory, target: TargetState) -> int:
     if target.hpa is not None:
         return target.hpa.original_min if target.hpa.original_min is not None else target.hpa.min_replicas
     lowest = policy.min_replicas if policy.min_replicas is not None else scaling.baseline
-    return max(lowest or 0, scaling.held or 0, 1)
+    return max(lowest or 0, scaling.manual_floor or 0, 1)
 
 
 def _scale_down_size(target: TargetState) -> int:
@@ -329,7 +333,7 @@ def _need(demands: Sequence[Recommendation], pods: int) -> float | None:
     """
     need: float | None = None
     for demand in demands:
-        for reading in demand.readings:
+        for reading in demand.results:
             value, threshold = reading.judgement.value, reading.condition.threshold
             if value is None or threshold <= 0 or not reading.condition.above:
                 continue

@@ -14,11 +14,19 @@ def freeze_timers(memory: Memory, now: float) -> Memory:
     while nothing can be measured. Cooldowns, calls that were made, the release and the quarantine are kept.
     """
     rules = {
-        name: RuleMemory(scaled=rule.scaled, of=rule.of, called=rule.called, rehearsed=rule.rehearsed)
+        name: RuleMemory(
+            scaled=rule.scaled, signature=rule.signature, called=rule.called, called_in_dry_run=rule.called_in_dry_run
+        )
         for name, rule in memory.rules.items()
     }
     release = memory.release
     if release is not None and release.phase is Phase.BAKING and release.unmeasured is None:
         release = replace(release, unmeasured=now)
-    after = replace(memory, rules=rules, scaling=replace(memory.scaling, calm=None), release=release, metrics_gone=None)
+    after = replace(
+        memory,
+        rules=rules,
+        scaling=replace(memory.scaling, stable_since=None),
+        release=release,
+        metrics_missing_since=None,
+    )
     return memory if after == memory else after

@@ -30,8 +30,8 @@ def blockers(facts: ExplainContext, unread: str = "") -> Iterator[str]:
         yield "mode is DryRun: decisions are recorded and told, and nothing is changed"
     if (facts.status.observed_generation or 0) < facts.policy.generation:
         yield "the policy was changed, and what follows is about what it was before"
-    if facts.memory.metrics_gone is not None:
-        yield f"none of what the rules need has been measured for {facts.ago(facts.memory.metrics_gone)}"
+    if facts.memory.metrics_missing_since is not None:
+        yield f"none of what the rules need has been measured for {facts.ago(facts.memory.metrics_missing_since)}"
     yield from _other_controllers(facts)
     if facts.memory.intent is not None:
         yield "an action was begun whose end is not known yet; it is settled at the next look"
@@ -49,29 +49,29 @@ def _other_controllers(facts: ExplainContext) -> Iterator[str]:
             f"HorizontalPodAutoscaler {hpa.name}{owner} scales the target between {hpa.min_replicas} and "
             f"{hpa.max_replicas}: the operator moves its minReplicas and nothing else{raised}"
         )
-    if memory.scaling.held is not None:
-        yield f"somebody scaled the target to {pods(memory.scaling.held)}: nothing below that is given back"
+    if memory.scaling.manual_floor is not None:
+        yield f"somebody scaled the target to {pods(memory.scaling.manual_floor)}: nothing below that is given back"
     paused = target.paused if target is not None else release is not None and release.phase is Phase.PAUSED
     if paused and (release is None or release.paused is None):
         who = display_name(target.paused_by) if target is not None else "somebody"
         yield f"{who} paused the rollout: the operator neither resumes it nor rolls it back"
-    if release is not None and release.held:
+    if release is not None and release.rollback_limit_reached:
         yield f"revision {release.revision} was rolled back as often as allowed and came again: a person decides"
-    if release is not None and release.hands_off:
+    if release is not None and release.manual_override:
         yield f"the operator was overruled by hand on revision {release.revision}: it is watched, and no more"
     for q in memory.quarantined:
-        rehearsed = " in a rehearsal" if q.rehearsed else ""
+        rehearsed = " in a rehearsal" if q.dry_run else ""
         times = "once" if q.rollbacks == 1 else f"{q.rollbacks} times"
         yield (
             f"revision {q.revision} is quarantined: rolled back {times}{rehearsed}, {facts.ago(q.at)} ago, by "
-            f"{q.rule} ({q.message})"
+            f"{', '.join(q.rules)} ({q.message})"
         )
-    if memory.shadow is not None:
+    if memory.overlay is not None:
         yield f"rehearsed so far: {_dry_run_changes(memory)}"
 
 
 def _dry_run_changes(memory: Memory) -> str:
-    shadow = memory.shadow
+    shadow = memory.overlay
     assert shadow is not None, "asked only where there is one"
     parts = []
     if shadow.replicas is not None:
@@ -101,8 +101,8 @@ def describe_target(facts: ExplainContext) -> Iterator[str]:
     match release.phase:
         case Phase.STABLE if release.good == release.revision:
             yield f"revision {release.revision} is the last good one; no release is under way"
-        case Phase.BAKING if release.ready is not None:
-            due = facts.until(release.ready + facts.policy.release.bake)
+        case Phase.BAKING if release.bake_started is not None:
+            due = facts.until(release.bake_started + facts.policy.release.bake)
             yield f"revision {release.revision} runs everywhere and is watched; it counts as good {due}{good}"
         case Phase.ROLLING_BACK:
             yield f"revision {release.rolled_from} is being rolled back to {release.revision}, {since}"
@@ -124,7 +124,7 @@ def scale_down(facts: ExplainContext) -> Iterator[str]:
     if not scaling or size is None:
         return
     lowest = policy.min_replicas if policy.min_replicas is not None else memory.scaling.baseline
-    floor = max(lowest or 0, memory.scaling.held or 0, 1)
+    floor = max(lowest or 0, memory.scaling.manual_floor or 0, 1)
     if facts.live is not None and facts.live.hpa is not None:
         hpa = facts.live.hpa
         size, floor = hpa.min_replicas, hpa.min_replicas if hpa.original_min is None else hpa.original_min
@@ -132,10 +132,10 @@ def scale_down(facts: ExplainContext) -> Iterator[str]:
         yield "nothing is given back: scaleDown.enabled is false"
     elif size <= floor:
         yield f"there is nothing to give back: {size} is the least (floor {floor})"
-    elif memory.scaling.calm is not None:
-        due = facts.until(memory.scaling.calm + max(policy.scale_down.after, policy.window))
+    elif memory.scaling.stable_since is not None:
+        due = facts.until(memory.scaling.stable_since + max(policy.scale_down.after, policy.window))
         step = f"{policy.scale_down.percent:g} %" if policy.scale_down.percent else pods(policy.scale_down.pods or 1)
-        yield f"calm for {facts.ago(memory.scaling.calm)}: {step} given back {due}, down to {floor}"
+        yield f"calm for {facts.ago(memory.scaling.stable_since)}: {step} given back {due}, down to {floor}"
     else:
         yield f"nothing is given back of the {pods(size - floor)} above {floor}: {_why_not_stable(facts)}"
 

@@ -33,7 +33,7 @@ class ExplainContext:
         """The target as decisions see it: with what was only rehearsed laid over it."""
         if self.live is None:
             return None
-        return apply_overlay(self.live, prune(self.memory.shadow, self.live))
+        return apply_overlay(self.live, prune(self.memory.overlay, self.live))
 
     @property
     def paused_by_hand(self) -> bool:
@@ -54,7 +54,7 @@ class ExplainContext:
     def rule(self, rule: Rule) -> RuleMemory | None:
         """What is remembered of a rule; None when that is about other conditions."""
         found = self.memory.rules.get(rule.name)
-        return found if found is not None and found.of == rule.signature and found.timers else None
+        return found if found is not None and found.signature == rule.signature and found.timers else None
 
     def signal(self, name: str) -> SignalStatus | None:
         """A signal as it was last measured."""

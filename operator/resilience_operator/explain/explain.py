@@ -17,11 +17,11 @@ class Explanation:
 
     name: str
     mode: str
-    state: PolicyHealth
+    health: PolicyHealth
     target: tuple[str, ...]
-    in_the_way: tuple[str, ...]
+    blockers: tuple[str, ...]
     rules: tuple[RuleExplained, ...]
-    giving_back: tuple[str, ...]
+    scale_down: tuple[str, ...]
     last: str
 
 
@@ -50,12 +50,12 @@ def document(e: Explanation) -> dict[str, Any]:
     return {
         "name": e.name,
         "mode": e.mode,
-        "state": e.state.word,
-        "why": e.state.why,
+        "state": e.health.word,
+        "why": e.health.why,
         "target": list(e.target),
-        "inTheWay": list(e.in_the_way),
+        "inTheWay": list(e.blockers),
         "rules": [_rule(rule) for rule in e.rules],
-        "givingBack": list(e.giving_back),
+        "givingBack": list(e.scale_down),
         "lastDecision": e.last,
     }
 

@@ -72,7 +72,12 @@ def _meaning(reason: str) -> str:
 def _then(
     rule: Rule, memory: RuleMemory, timers: list[Timer], verdict: Verdict, facts: ExplainContext
 ) -> Iterator[str]:
-    if verdict is not Verdict.BREACH and rule.guards_release and facts.watched and memory.guilty is not None:
+    if (
+        verdict is not Verdict.BREACH
+        and rule.guards_release
+        and facts.watched
+        and memory.release_breach_since is not None
+    ):
         # What one revision does need not show in the whole.
         yield from _releasing(rule, memory, facts)
         return
@@ -113,7 +118,7 @@ def _scaling(rule: Rule, scale_up: ScaleUp, memory: RuleMemory, facts: ExplainCo
         if size >= limit:
             whose = "the HorizontalPodAutoscaler's" if target.hpa and target.hpa.max_replicas == limit else "the"
             return f"it adds no pods: there are {size}, {whose} maximum is {limit}"
-    elif "at-maximum" in facts.memory.told:
+    elif "at-maximum" in facts.memory.announced:
         return "it adds no pods: the maximum is reached"
     if memory.scaled is not None and facts.now < memory.scaled + scale_up.cooldown:
         due = facts.until(memory.scaled + scale_up.cooldown)
@@ -130,7 +135,11 @@ def _blamed(rule: Rule, facts: ExplainContext) -> bool:
     signals = {c.signal for c in rule.conditions}
     for other in facts.policy.rules:
         memory = facts.rule(other)
-        if memory is not None and memory.guilty is not None and signals <= {c.signal for c in other.conditions}:
+        if (
+            memory is not None
+            and memory.release_breach_since is not None
+            and signals <= {c.signal for c in other.conditions}
+        ):
             return True
     return False
 
@@ -141,23 +150,23 @@ def _releasing(rule: Rule, memory: RuleMemory, facts: ExplainContext) -> Iterato
         phase = release.phase.value if release is not None else "not known yet"
         yield f"there is nothing to pause or roll back: no release is under way (phase {phase})"
         return
-    if release.hands_off:
+    if release.manual_override:
         yield f"it leaves revision {release.revision} alone: the operator was overruled by hand on it"
         return
     if facts.target is not None and facts.target.paused and release.paused is None:
         who = display_name(facts.target.paused_by)
         yield f"it leaves the release alone: {who} paused the rollout, which is respected"
         return
-    blame = combine(rule, [t.verdict for t in memory.blame]) if memory.blame else Verdict.UNKNOWN
+    blame = combine(rule, [t.verdict for t in memory.release_timers]) if memory.release_timers else Verdict.UNKNOWN
     if blame is Verdict.OK:
         yield (
             f"it leaves the release alone: revision {release.revision} is not to blame; the others show it too, or "
             "it was so before the release began"
         )
-    elif memory.guilty is None:
+    elif memory.release_breach_since is None:
         yield f"it leaves the release alone: what revision {release.revision} does of it cannot be told ({blame})"
     else:
-        yield from _guilty(rule, memory.guilty, release, facts)
+        yield from _guilty(rule, memory.release_breach_since, release, facts)
 
 
 def _guilty(rule: Rule, guilty: float, release: ReleaseMemory, facts: ExplainContext) -> Iterator[str]:

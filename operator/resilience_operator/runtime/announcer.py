@@ -207,11 +207,11 @@ def _may_pass(error: CallError) -> bool:
 def _of_outcomes(outcomes: Iterable[Outcome], target: TargetState, at: float, trace_id: str) -> Iterator[Announcement]:
     for outcome in outcomes:
         command = outcome.command
-        if outcome.undecided:
+        if outcome.retryable:
             continue
         failed = outcome.result is Result.FAILED
-        rehearsed = outcome.result is Result.REHEARSED
-        message = outcome.sentence
+        rehearsed = outcome.result is Result.DRY_RUN
+        message = outcome.description
         yield Announcement(
             key=_key(outcome, at),
             type="Warning" if failed or command.verb in WARNING_VERBS else "Normal",
@@ -234,7 +234,7 @@ def _of_notices(decision: Decision, trace_id: str) -> Iterator[Announcement]:
             action="Told",
             message=prefix + notice.message,
             target=decision.target,
-            notice="" if notice.passing else notice.key,
+            notice="" if notice.transient else notice.key,
             trace_id=trace_id,
         )
 

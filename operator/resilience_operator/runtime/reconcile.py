@@ -172,7 +172,7 @@ class Reconciler:
         ):
             return None
         now = self._clock()
-        if steady.limits is not None:
+        if steady.bounds is not None:
             numbers = findings.numbers()
             if numbers is not None and steady.still_valid_for(policy, numbers, target, entry.memory, now):
                 return numbers

@@ -73,7 +73,7 @@ class Recorder:
         """
         if entry.deleted:
             return True
-        essence = _digest(rendered.essence)
+        essence = _digest(rendered.significant)
         known: dict[str, Any] = orjson.loads(entry.raw_status)
         now = time.monotonic()
         if entry.essence is None and essence == _digest(significant_of(known)):

@@ -19,7 +19,7 @@ def tell_outcomes(
 ) -> None:
     """What was done, failed or was rehearsed. What fails at every interval has the same key for an hour."""
     for outcome in outcomes:
-        if not outcome.undecided:
+        if not outcome.retryable:
             notifiers.tell(_decision(entry, target, outcome, at, trace_id))
 
 
@@ -43,9 +43,9 @@ def _decision(entry: Entry, target: TargetState, outcome: Outcome, at: float, tr
         target_kind=target.kind,
         target=target.name,
         reason="ActionFailed" if failed else command.reason,
-        message=outcome.sentence,
+        message=outcome.description,
         warning=failed or command.verb in WARNING_VERBS,
-        dry_run=outcome.result is Result.REHEARSED,
+        dry_run=outcome.result is Result.DRY_RUN,
         action=command.verb.value,
         result=outcome.result.value,
         rule=command.rule,

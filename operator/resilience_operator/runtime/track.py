@@ -95,7 +95,7 @@ class Track:
     def add(self, decision: Decision, target: TargetState) -> None:
         """Take in an evaluation. target: the real one. The signals of `decision` must be those of this track."""
         at, phase = decision.at, decision.phase
-        rehearsed = decision.memory.scaling.seen if decision.policy.mode is Mode.DRY_RUN else None
+        rehearsed = decision.memory.scaling.last_replicas if decision.policy.mode is Mode.DRY_RUN else None
         verdicts = tuple(s.verdict for s in decision.signals)
         weight = (target.replicas, target.ready, rehearsed, phase, verdicts)
         values: list[float | int] = []

@@ -172,16 +172,16 @@ class Turns:
             return Done(after, trace_id, errands=errands)
         if executor.changes_cluster:
             fresh = {notice.key for notice in decision.notices}
-            intent = replace(after, intent=Intent(now, commands, trace_id), told=after.told - fresh)
+            intent = replace(after, intent=Intent(now, commands, trace_id), announced=after.announced - fresh)
             await self._write(entry, decision, target, intent, deadline, why="intent")
         with self._tracing.span("act", {"resilience.actions": [c.verb.value for c in commands]}):
-            executed = await executor.carry_out(target, commands, deadline)
+            executed = await executor.execute(target, commands, deadline)
         outcomes = executed.outcomes
         entry.behind = tuple((c.kind, c.name, int(c.resource_version)) for c in executed.changes)
         entry.behind_since = asyncio.get_running_loop().time()
         entry.behind_lists = 0
         entry.memory = after = apply_outcomes(after, outcomes, target, now)
-        entry.journal = entry.journal.add([history_entry(o, now, trace_id) for o in outcomes if o.happened])
+        entry.journal = entry.journal.add([history_entry(o, now, trace_id) for o in outcomes if o.applied])
         for outcome in outcomes:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
             _log_outcome(entry, outcome, trace_id)
@@ -258,7 +258,7 @@ class Turns:
         failures = [o for o in outcomes if o.result is Result.FAILED]
         if untold := self._announcer.untold(entry.uid):
             # Should this process end, the next one tells them.
-            memory = replace(memory, told=memory.told - untold)
+            memory = replace(memory, announced=memory.announced - untold)
         rendered = render(
             decision,
             target,
@@ -277,7 +277,7 @@ class Turns:
         return Problem("PluginNotFound", "; ".join(problems)) if problems else None
 
     def _plan(self, entry: Entry, decision: Decision, outcomes: Sequence[Outcome], now: float) -> None:
-        if any(o.undecided for o in outcomes):
+        if any(o.retryable for o in outcomes):
             self._scheduler.poke(entry, 1.0)
         self._scheduler.next_turn(entry, None if decision.wake is None else decision.wake - now)
 

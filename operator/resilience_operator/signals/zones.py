@@ -38,5 +38,5 @@ def observe(nodes: Iterable[Node], placement: Placement, now: float) -> Observat
         now,
         Measured(float(len(lost))),
         message=f"{', '.join(sorted(lost))} of {len(zones)} zones",
-        multiple=len(zones) / remaining if remaining else None,
+        replica_factor=len(zones) / remaining if remaining else None,
     )

@@ -59,7 +59,7 @@ def replay(policy: Policy, steps: Iterable[Sample], memory: Memory | None = None
     policy = replace(policy, mode=Mode.DRY_RUN)
     memory = memory or Memory()
     for step in steps:
-        turn = _turn(policy, step.observations, step.target, memory, step.at, Result.REHEARSED)
+        turn = _turn(policy, step.observations, step.target, memory, step.at, Result.DRY_RUN)
         memory = turn.memory
         yield turn
 
@@ -73,14 +73,14 @@ def simulate(
     only obeys the scene.
     """
     memory, now = memory or Memory(), start
-    result = Result.REHEARSED if policy.mode is Mode.DRY_RUN else Result.DONE
+    result = Result.DRY_RUN if policy.mode is Mode.DRY_RUN else Result.DONE
     while now < end:
         workload, observations = scene(now, workload.advance(now))
         turn = _turn(policy, observations, workload.state(now), memory, now, result)
         yield workload, turn
         if result is Result.DONE:
             for command in turn.decision.commands:
-                workload = workload.obey(command, now)
+                workload = workload.apply(command, now)
         memory, wake = turn.memory, turn.decision.wake
         now = now + policy.interval if wake is None else min(now + policy.interval, wake)
 

@@ -46,7 +46,7 @@ class Workload:
     replicas: int
     template: str
     pods: tuple[Pod, ...]
-    known: tuple[SimulatedRevision, ...]
+    revisions: tuple[SimulatedRevision, ...]
     name: str = "simulated"
     namespace: str = "default"
     kind: str = "Deployment"
@@ -63,7 +63,7 @@ class Workload:
 
     def state(self, now: float) -> TargetState:
         """What the API server would tell of it."""
-        counts = {k.name: [0, 0] for k in self.known}
+        counts = {k.name: [0, 0] for k in self.revisions}
         for pod in self.pods:
             counts[pod.revision][0] += 1
             counts[pod.revision][1] += pod.ready_at <= now
@@ -80,7 +80,7 @@ class Workload:
             rolled_out=made and updated == updated_ready == len(self.pods) == self.replicas,
             revision=self.template if made else None,
             revisions=tuple(
-                Revision(k.name, f"{self.name}-{k.name}", k.number, k.created, *counts[k.name]) for k in self.known
+                Revision(k.name, f"{self.name}-{k.name}", k.number, k.created, *counts[k.name]) for k in self.revisions
             ),
             paused=self.paused,
             paused_by=self.paused_by,
@@ -110,7 +110,7 @@ class Workload:
         """With its rollout going on."""
         return replace(self, paused=False, paused_by="", progressed=now, version=self.version + 1).advance(now)
 
-    def obey(self, command: Command, now: float) -> Workload:
+    def apply(self, command: Command, now: float) -> Workload:
         """After one of the operator's commands."""
         match command.verb:
             case Verb.SCALE_UP | Verb.SCALE_DOWN if command.via and self.hpa is not None:
@@ -134,9 +134,11 @@ class Workload:
     def advance(self, now: float) -> Workload:
         """As its controller leaves it at `now`; the same object when there is nothing to do."""
         found = self
-        if not self.paused and all(k.name != self.template for k in self.known):
-            number = max((k.number for k in self.known), default=0) + 1
-            found = replace(found, known=(*self.known, SimulatedRevision(self.template, number, now)), progressed=now)
+        if not self.paused and all(k.name != self.template for k in self.revisions):
+            number = max((k.number for k in self.revisions), default=0) + 1
+            found = replace(
+                found, revisions=(*self.revisions, SimulatedRevision(self.template, number, now)), progressed=now
+            )
         pods = found._sized(now) if self.paused else found._rolled(now)
         if pods == self.pods:
             return found
@@ -186,7 +188,7 @@ def steady_workload(
         replicas=replicas,
         template=revision,
         pods=(Pod(revision, now - age),) * replicas,
-        known=(SimulatedRevision(revision, 1, now - age),),
+        revisions=(SimulatedRevision(revision, 1, now - age),),
         startup=startup,
         progressed=now - age,
     )

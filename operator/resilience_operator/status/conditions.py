@@ -63,21 +63,21 @@ def _release(decision: Decision, memory: Memory) -> State:
     release = memory.release
     assert release is not None
     revision = release.revision or "not seen yet"
-    guilty = [r for r in decision.rules if r.blame is Verdict.BREACH]
-    unknown = [r for r in decision.rules if r.blame is Verdict.UNKNOWN]
+    guilty = [r for r in decision.rules if r.release_verdict is Verdict.BREACH]
+    unknown = [r for r in decision.rules if r.release_verdict is Verdict.UNKNOWN]
     match release.phase:
         case Phase.ROLLING_BACK:
             return "False", "RollingBack", f"revision {release.rolled_from} is being rolled back to {revision}"
         case Phase.ROLLED_BACK:
             return "False", "RolledBack", f"revision {release.rolled_from} was rolled back to {revision}"
-        case Phase.PAUSED if release.held:
+        case Phase.PAUSED if release.rollback_limit_reached:
             return "False", "HeldPaused", f"revision {revision} was rolled back as often as allowed: a person decides"
         case Phase.PAUSED if release.paused is not None:
-            return "False", "Paused", f"revision {revision} is paused on account of {release.paused_rule}"
+            return "False", "Paused", f"revision {revision} is paused on account of {', '.join(release.paused_rules)}"
         case Phase.PAUSED:
             return "Unknown", "ManualPause", f"somebody paused revision {revision}, which is respected"
         case Phase.PROGRESSING | Phase.BAKING if guilty:
-            return "False", "ReleaseFailing", "; ".join(r.sentence for r in guilty)
+            return "False", "ReleaseFailing", "; ".join(r.description for r in guilty)
         case Phase.PROGRESSING | Phase.BAKING if unknown:
             return "Unknown", "NotMeasured", f"revision {revision} cannot be judged for want of measurements"
         case Phase.PROGRESSING:
@@ -95,9 +95,9 @@ def _scaling(decision: Decision, memory: Memory) -> State:
         return "True", "NothingScales", "no rule of the policy scales"
     scaling = memory.scaling
     lowest = decision.policy.min_replicas if decision.policy.min_replicas is not None else scaling.baseline
-    floor = max(lowest or 0, scaling.held or 0)
-    size = scaling.seen if scaling.seen is not None else decision.target.replicas
-    if "at-maximum" in memory.told:
+    floor = max(lowest or 0, scaling.manual_floor or 0)
+    size = scaling.last_replicas if scaling.last_replicas is not None else decision.target.replicas
+    if "at-maximum" in memory.announced:
         return "False", "AtMaximum", f"{size} pods, the most that may be asked for"
     if size > floor:
         return "True", "ScaledUp", f"{size} pods; down to {floor} they are given back after calm"

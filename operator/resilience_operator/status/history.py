@@ -33,7 +33,7 @@ def history_entry(outcome: Outcome, at: float, trace_id: str) -> DecisionStatus:
         from_=None if command.from_ is None else str(command.from_),
         to=None if command.to is None else str(command.to),
         reason="ActionFailed" if failed else command.reason,
-        message=cut(one_line(outcome.sentence), MOST_MESSAGE),
-        dry_run=outcome.result is Result.REHEARSED,
+        message=cut(one_line(outcome.description), MOST_MESSAGE),
+        dry_run=outcome.result is Result.DRY_RUN,
         trace_id=trace_id or None,
     )

@@ -54,7 +54,7 @@ class Rendered:
     """
 
     body: Json
-    essence: Json = field(repr=False)
+    significant: Json = field(repr=False)
 
 
 def render(
@@ -78,7 +78,7 @@ def render(
     # What people read as the target's is the real one's, also while another is rehearsed.
     rehearsed = decision.policy.mode is Mode.DRY_RUN
     seen = TargetStatus(
-        replicas=target.replicas if rehearsed or scaling.seen is None else scaling.seen,
+        replicas=target.replicas if rehearsed or scaling.last_replicas is None else scaling.last_replicas,
         baseline=scaling.baseline,
         revision=target.revision if rehearsed else release.revision,
         last_good_revision=release.good,
@@ -103,7 +103,10 @@ def render(
         history=journal.entries,
         quarantined=tuple(
             QuarantinedRevision(
-                revision=q.revision, at=to_datetime(q.at), rule=cut(q.rule, MOST_RULES), rollbacks=q.rollbacks
+                revision=q.revision,
+                at=to_datetime(q.at),
+                rule=cut(", ".join(q.rules), MOST_RULES),
+                rollbacks=q.rollbacks,
             )
             for q in reversed(memory.quarantined)
         ),
@@ -124,7 +127,7 @@ def render_skipped(status: PolicyStatus, refusal: Condition, memory: Memory | No
     if memory is not None:
         changed["memory"] = dump_memory(memory)
     rendered = _rendered(status.model_copy(update=changed))
-    return replace(rendered, essence={**rendered.essence, "refusal": refusal.message})
+    return replace(rendered, significant={**rendered.significant, "refusal": refusal.message})
 
 
 def significant_of(body: Json) -> Json:

@@ -63,12 +63,12 @@ def after(
     workload = workload or steady_workload(4, "v1", START)
     for judged, turn in simulate(compiled, workload, scene, START, START + seconds + 1):
         rehearsed = body["spec"].get("mode") == "DryRun"
-        result = Result.REHEARSED if rehearsed else Result.DONE
+        result = Result.DRY_RUN if rehearsed else Result.DONE
         journal = journal.add([history_entry(Outcome(o.command, result), turn.at, "4bf92f35") for o in turn.outcomes])
         rendered = render(turn.decision, judged.state(turn.at), turn.memory, journal, ())
         workload, end = judged, turn.at
         for outcome in turn.outcomes if not rehearsed else ():
-            workload = workload.obey(outcome.command, turn.at)
+            workload = workload.apply(outcome.command, turn.at)
     return {**body, "status": rendered.body}, workload.state(end), end
 
 

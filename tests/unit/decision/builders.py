@@ -150,7 +150,7 @@ class Run:
         self.target = replace(self.target, **changes)
         fresh = {name: found._replace(at=self.now) for name, found in observations.items()}
         decision = decide(self.policy, fresh, self.target, self.memory, self.now)
-        result = Result.REHEARSED if self.policy.mode is Mode.DRY_RUN else self.result
+        result = Result.DRY_RUN if self.policy.mode is Mode.DRY_RUN else self.result
         outcomes = tuple(Outcome(c, result) for c in decision.commands)
         self.memory = apply_outcomes(decision.memory, outcomes, self.target, self.now)
         if result is Result.DONE:

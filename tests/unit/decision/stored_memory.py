@@ -9,9 +9,10 @@ import types
 from collections.abc import Callable, Mapping
 from dataclasses import Field, fields, is_dataclass
 from enum import Enum
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from zlib import crc32
 
+from resilience_operator.decision.model.memory import RuleNames
 from resilience_operator.decision.model.memory_codec import stored_name
 
 Path = tuple[str, ...]
@@ -22,7 +23,7 @@ MAP_KEY = "a_name"
 def filled(kind: Any, wanted: Callable[[Path], bool] = lambda path: True, path: Path = ()) -> Any:
     """A value of the type `kind` with no field at its default. Fields at a path that is not `wanted` are left out."""
     if is_dataclass(kind):
-        hints = get_type_hints(kind, include_extras=False)
+        hints = get_type_hints(kind, include_extras=True)
         given: dict[str, Any] = {}
         for entry in fields(kind):
             at = (*path, stored_name(entry))
@@ -31,7 +32,10 @@ def filled(kind: Any, wanted: Callable[[Path], bool] = lambda path: True, path: 
                 if given[entry.name] == entry.default:
                     raise AssertionError(f"{'.'.join(at)}: the sample is the default, so it proves nothing")
         return kind(**given)
+    if kind == RuleNames:
+        return tuple(_scalar(str, path).split(", "))
     origin, arguments = get_origin(kind), get_args(kind)
+    assert origin is not Annotated, f"say here how {kind} is stored"
     if origin in (Union, types.UnionType):
         return filled(next(a for a in arguments if a is not type(None)), wanted, path)
     if origin in (tuple, frozenset):

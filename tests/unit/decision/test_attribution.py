@@ -100,7 +100,7 @@ def test_a_quarantined_revision_is_no_measure() -> None:
 )
 def test_without_peers_it_must_be_worse_than_before(before: RequestCounts, crossed: bool, reason: str) -> None:
     observation = split(b=ratio(300, 3000))
-    trial = CanaryContext("b", before={"error-rate": before})
+    trial = CanaryContext("b", baseline={"error-rate": before})
     found = judge_release(ERRORS, SIGNALS["error-rate"], observation, trial, ok_before=True)
     assert (found.crossed, found.reason) == (crossed, reason)
 
@@ -126,7 +126,7 @@ def test_availability_below_is_compared_too() -> None:
 )
 def test_both_are_compared_over_the_same_time(began: float | None, old: Measured, crossed: bool) -> None:
     observation = split(a=old, b=ratio(50, 1000))
-    trial = CanaryContext("b", before={"error-rate": RequestCounts(3000, 3)}, began=began)
+    trial = CanaryContext("b", baseline={"error-rate": RequestCounts(3000, 3)}, measured_since=began)
     assert judge_release(ERRORS, SIGNALS["error-rate"], observation, trial, ok_before=True).crossed is crossed
 
 
@@ -214,7 +214,7 @@ def test_blame_is_not_carried_over_to_the_next_revision() -> None:
     decision = run.look(seen(error_rate=split(a=ratio(3, 3000), c=ratio(600, 3000))))
     assert verbs(decision) == ["pauseRollout"]
     assert run.release.revision == "c"
-    assert run.memory.rules["guard"].guilty == decision.at
+    assert run.memory.rules["guard"].release_breach_since == decision.at
 
 
 def test_a_release_that_cannot_be_judged_is_left_alone_and_told_once() -> None:

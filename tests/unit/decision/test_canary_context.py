@@ -17,7 +17,7 @@ def taken_down(new: Measured | None, total: Measured) -> object:
     observation = Observation(at=0.0, measured=total, by_revision=split, splittable=True)
     release = ReleaseMemory(Phase.PROGRESSING, 0.0, "b", good="a", ok_before=("failing-release",))
     views = {"error-rate": SignalView(SIGNAL, observation)}
-    return update_baseline(release, POLICY, views, 100.0, anew=True).before.get("error-rate")
+    return update_baseline(release, POLICY, views, 100.0, anew=True).baseline.get("error-rate")
 
 
 def test_what_the_new_revision_did_already_is_no_part_of_the_time_before() -> None:

@@ -64,9 +64,9 @@ def test_a_real_scale_ends_the_rehearsal_of_it() -> None:
     run = Run(rehearsed(BUSY))
     run.look(COOL)
     run.look(HOT)
-    assert run.memory.shadow is not None
+    assert run.memory.overlay is not None
     decision = run.look(COOL, replicas=5, ready=5, scaled_by="kubectl-scale")
-    assert run.memory.shadow is None
+    assert run.memory.overlay is None
     assert decision.target.replicas == 5
     assert "from 4 to 5" in decision.notices[0].message
 
@@ -77,7 +77,7 @@ def test_a_real_release_ends_the_rehearsal_of_a_rollback() -> None:
         run.look(BAD)
     run.target = releasing("c", "b")
     run.look(seen(error_rate=split(b=ratio(600, 3000), c=ratio(3, 3000))))
-    assert run.memory.shadow is None
+    assert run.memory.overlay is None
     assert (run.release.phase, run.release.revision, run.release.good) == (Phase.PROGRESSING, "c", "a")
 
 
@@ -87,7 +87,7 @@ def test_a_real_undo_is_as_rehearsed() -> None:
         run.look(BAD)
     run.target = target()
     decision = run.look()
-    assert (verbs(decision), run.memory.shadow, run.release.revision) == ([], None, "a")
+    assert (verbs(decision), run.memory.overlay, run.release.revision) == ([], None, "a")
 
 
 def test_the_rehearsal_through_an_hpa() -> None:
@@ -117,16 +117,16 @@ def test_in_earnest_a_rehearsed_rollback_did_not_happen() -> None:
     run = in_release()
     for _ in range(4):
         run.look(BAD)
-    assert run.memory.quarantined[0].rehearsed
+    assert run.memory.quarantined[0].dry_run
     enforced(run).target = rolled_out()
     decision = run.look(seen(error_rate=ALL_B_BAD))
-    assert (run.memory.shadow, run.memory.quarantined) == (None, ())
+    assert (run.memory.overlay, run.memory.quarantined) == (None, ())
     assert (run.release.revision, run.release.good) == ("b", "a")
     assert verbs(decision) == ["pauseRollout"], "judged anew on its own merits"
     run.look(seen(error_rate=ALL_B_BAD))
     (rollback,) = run.look(seen(error_rate=ALL_B_BAD)).commands
     assert (rollback.reason, rollback.to) == ("ReleaseFailing", "a")
-    assert not run.memory.quarantined[0].rehearsed
+    assert not run.memory.quarantined[0].dry_run
 
 
 def test_in_earnest_a_release_that_was_rolled_back_in_the_rehearsal_is_not_good_by_itself() -> None:
@@ -146,4 +146,4 @@ def test_in_earnest_a_rehearsed_size_is_no_manual_scale() -> None:
     decision = enforced(run).look(COOL)
     assert reasons(decision) == []
     assert decision.target.replicas == 4
-    assert run.memory.scaling.held is None
+    assert run.memory.scaling.manual_floor is None

@@ -52,7 +52,7 @@ def bare(found: Mapping[str, Observation]) -> dict[str, ScalarSample]:
     return {
         name: ScalarSample(o.at, o.measured.value, o.measured.samples)
         for name, o in found.items()
-        if o.measured is not None and o.multiple is None
+        if o.measured is not None and o.replica_factor is None
     }
 
 
@@ -81,7 +81,7 @@ def told(policy: Policy, story: Sequence[Step]) -> int:
             assert report_fingerprint(decision) == report_fingerprint(before)
             assert decision.wake is None or decision.wake > now
             continue
-        result = Result.REHEARSED if policy.mode is Mode.DRY_RUN else Result.SUPERSEDED
+        result = Result.DRY_RUN if policy.mode is Mode.DRY_RUN else Result.SUPERSEDED
         rest, before = detect_steady_state(decision, fresh, target, memory), decision
         if rest is None:
             memory = apply_outcomes(decision.memory, [Outcome(c, result) for c in decision.commands], target, now)
@@ -182,13 +182,13 @@ def test_numbers_serve_as_long_as_all_are_within_their_limits(found: dict[str, O
 
 
 def test_numbers_do_not_serve_a_release_that_is_watched_or_a_target_without_traffic() -> None:
-    assert at_rest(replace(CALM, revisions=(Revision("a", "t-a", 1, T0, 3, 3),))).limits is None
+    assert at_rest(replace(CALM, revisions=(Revision("a", "t-a", 1, T0, 3, 3),))).bounds is None
     idle = {**observed(T0), "error-rate": Observation.unknown(T0, "NoTraffic", "")}
     memory = at_rest().memory
     decision = decide(POLICY, idle, CALM, memory, T0 + 15)
     again = decide(POLICY, idle, CALM, decision.memory, T0 + 15)
     rest = detect_steady_state(again, idle, CALM, decision.memory)
-    assert rest is not None and rest.limits is None
+    assert rest is not None and rest.bounds is None
 
 
 def test_numbers_do_not_serve_what_the_nodes_tell() -> None:

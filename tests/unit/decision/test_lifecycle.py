@@ -191,7 +191,7 @@ def test_a_template_changed_under_the_operators_pause_is_let_go(made: str | None
     assert verbs(decision) == ["resumeRollout"]
     assert decision.commands[0].reason == "NewRelease"
     run.look(seen(error_rate=split(a=GOOD_B.by_revision["a"])), revision="c", paused=False)
-    assert (run.release.phase, run.release.revision, run.release.hands_off) == (Phase.PROGRESSING, "c", False)
+    assert (run.release.phase, run.release.revision, run.release.manual_override) == (Phase.PROGRESSING, "c", False)
 
 
 def test_a_pause_whose_reason_was_lost_is_lifted_when_all_is_well() -> None:
@@ -205,7 +205,7 @@ def test_a_pause_whose_reason_was_lost_is_lifted_when_all_is_well() -> None:
 def test_a_pause_whose_reason_was_lost_finds_it_again() -> None:
     run = Run(policy(FAILING), target=releasing(**OURS))
     run.look(seen(error_rate=BAD_B))
-    assert run.release.paused_rule == "failing-release"
+    assert run.release.paused_rules == ("failing-release",)
 
 
 def test_undo_by_hand_of_a_quarantined_revision_is_not_fought() -> None:
@@ -260,7 +260,7 @@ def test_another_object_of_the_same_name_is_another_target() -> None:
     run.look(uid="another", revision="a", rolled_out=True)
     assert (run.release.phase, run.release.good) == (Phase.STABLE, "a")
     assert run.memory.quarantined == ()
-    assert run.memory.scaling == ScalingMemory(baseline=4, seen=4)
+    assert run.memory.scaling == ScalingMemory(baseline=4, last_replicas=4)
 
 
 def test_a_revision_older_than_the_bake_is_good_at_first_sight() -> None:

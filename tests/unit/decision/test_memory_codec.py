@@ -24,12 +24,12 @@ FULL = Memory(
     target_uid="uid-1",
     rules={
         "cpu-saturation": RuleMemory(
-            (Timer(), Timer(Verdict.PENDING, 12.25, 10.5, 12.25)), breach=11.0, scaled=9.0, of="cpu>0.7"
+            (Timer(), Timer(Verdict.PENDING, 12.25, 10.5, 12.25)), breach=11.0, scaled=9.0, signature="cpu>0.7"
         ),
-        "failing_release": RuleMemory(blame=(Timer(Verdict.BREACH, 1.0, 1.0),), guilty=1.0),
+        "failing_release": RuleMemory(release_timers=(Timer(Verdict.BREACH, 1.0, 1.0),), release_breach_since=1.0),
         "quiet": RuleMemory(),
     },
-    scaling=ScalingMemory(baseline=3, seen=5, held=4, calm=100.0),
+    scaling=ScalingMemory(baseline=3, last_replicas=5, manual_floor=4, stable_since=100.0),
     release=ReleaseMemory(
         Phase.PAUSED,
         50.0,
@@ -37,11 +37,14 @@ FULL = Memory(
         good="fine",
         ok_before=("a", "b"),
         paused=50.0,
-        paused_rule="failing_release",
-        hands_off=True,
+        paused_rules=("failing_release",),
+        manual_override=True,
     ),
-    quarantined=(Quarantine("bad", 40.0, "failing_release", "20%"), Quarantine("worse", 41.0, "r", "m", rollbacks=3)),
-    shadow=DryRunOverlay(replicas=7, real_replicas=5, paused=True, real_revision="bad"),
+    quarantined=(
+        Quarantine("bad", 40.0, ("failing_release",), "20%"),
+        Quarantine("worse", 41.0, ("r",), "m", rollbacks=3),
+    ),
+    overlay=DryRunOverlay(replicas=7, real_replicas=5, paused=True, real_revision="bad"),
     intent=Intent(
         60.0,
         (
@@ -51,8 +54,8 @@ FULL = Memory(
         ),
         trace_id="abc",
     ),
-    told=frozenset({"b", "a", "c"}),
-    metrics_gone=77.0,
+    announced=frozenset({"b", "a", "c"}),
+    metrics_missing_since=77.0,
 )
 
 

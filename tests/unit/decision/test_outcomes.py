@@ -154,7 +154,7 @@ def test_killed_around_a_scale_up(landed: bool) -> None:
     run.now += 15
     decision = run.look(hot)
     assert verbs(decision) == ([] if landed else ["scaleUp"]), "the cooldown counts from the decision"
-    assert run.memory.scaling.held is None
+    assert run.memory.scaling.manual_floor is None
 
 
 def test_a_resume_of_which_the_answer_was_lost_is_no_persons() -> None:
@@ -168,7 +168,7 @@ def test_a_resume_of_which_the_answer_was_lost_is_no_persons() -> None:
     run.memory, outcomes = recover_intent(run.memory, run.target)
     assert [o.command.verb for o in outcomes] == [Verb.RESUME]
     run.look(good)
-    assert not run.release.hands_off
+    assert not run.release.manual_override
 
 
 def test_superseded_is_forgotten() -> None:

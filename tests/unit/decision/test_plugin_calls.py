@@ -101,7 +101,7 @@ def test_after_a_crash_the_key_is_the_same() -> None:
 def test_a_rehearsal_is_one_and_no_call() -> None:
     course = Course(replace(POLICY, mode=Mode.DRY_RUN))
     rehearsed = course.turn(25)
-    course.answer(rehearsed, Result.REHEARSED)
+    course.answer(rehearsed, Result.DRY_RUN)
     assert course.turn(25) == ()
     course.policy = POLICY
     in_earnest = course.turn(25)

@@ -194,18 +194,18 @@ def check(policy: Policy, decision: Decision, memory: Memory, target: TargetStat
             assert not seen.paused or decision.memory.release.paused is not None
             if command.reason == "ReleaseFailing" and PROGRESS_DEADLINE not in command.rules:
                 for report in asking:
-                    assert report.blame is Verdict.BREACH
-                    guilty = decision.memory.rules[report.rule.name].guilty
+                    assert report.release_verdict is Verdict.BREACH
+                    guilty = decision.memory.rules[report.rule.name].release_breach_since
                     assert report.rule.rollback is not None
                     assert guilty is not None
                     assert guilty + report.rule.rollback.after <= decision.at
         elif command.verb is Verb.PAUSE:
             assert not seen.paused
             if command.reason == "ReleaseFailing" and PROGRESS_DEADLINE not in command.rules:
-                assert all(r.blame is Verdict.BREACH for r in asking)
+                assert all(r.release_verdict is Verdict.BREACH for r in asking)
         elif command.verb is Verb.RESUME:
             assert seen.paused
-    if all(r.verdict is Verdict.UNKNOWN and r.blame in (None, Verdict.UNKNOWN) for r in decision.rules):
+    if all(r.verdict is Verdict.UNKNOWN and r.release_verdict in (None, Verdict.UNKNOWN) for r in decision.rules):
         allowed = {"Fallback", "QuarantinedReapplied", "HeldPaused", "NewRelease"}
         if not any(rule.guards_release for rule in policy.rules):
             allowed.add("ReleaseRecovered")  # a pause that no rule asks for is lifted whatever is measured
@@ -234,7 +234,7 @@ def test_whatever_comes(policy: Policy, story: list[object]) -> None:
         intent = replace(decision.memory, intent=Intent(now, decision.commands, "t") if decision.commands else None)
         for kept in (decision.memory, intent):
             assert load_memory(json.loads(json.dumps(dump_memory(kept)))) == kept
-        result = Result.REHEARSED if policy.mode is Mode.DRY_RUN else result
+        result = Result.DRY_RUN if policy.mode is Mode.DRY_RUN else result
         memory = apply_outcomes(decision.memory, [Outcome(c, result) for c in decision.commands], target, now)
         assert load_memory(json.loads(json.dumps(dump_memory(memory)))) == memory
 

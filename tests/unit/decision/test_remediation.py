@@ -145,7 +145,7 @@ def test_a_paused_release_that_recovers_is_resumed_when_the_policy_allows() -> N
     assert (done, decision.at) == (["resumeRollout"], recovered.at + 60)
     run.look(GOOD)
     assert run.release.phase is Phase.PROGRESSING
-    assert not run.release.hands_off
+    assert not run.release.manual_override
     assert verbs(run.look(BAD)) == ["pauseRollout"], "and is still watched"
 
 
@@ -227,7 +227,7 @@ def test_a_reapplied_bad_template_is_rolled_back_again_then_held() -> None:
         assert verbs(decision) == []
         assert "held/b" in decision.active
     assert told == []
-    assert run.release.held
+    assert run.release.rollback_limit_reached
 
 
 @pytest.mark.parametrize(("limit", "rollbacks"), [(1, 1), (2, 2), (3, 3)])
@@ -254,7 +254,7 @@ def test_a_held_rollout_that_a_person_resumes_is_theirs() -> None:
     run.target = replace(run.target, paused=False, paused_by="")
     for _ in range(5):
         assert verbs(run.look(BAD)) == []
-    assert run.release.hands_off
+    assert run.release.manual_override
 
 
 def test_a_held_rollout_is_let_go_for_another_version() -> None:
@@ -266,7 +266,7 @@ def test_a_held_rollout_is_let_go_for_another_version() -> None:
     assert verbs(run.look(GOOD, revision=None)) == ["resumeRollout"]
     run.target = releasing("c")
     run.look(GOOD)
-    assert (run.release.phase, run.release.held) == (Phase.PROGRESSING, False)
+    assert (run.release.phase, run.release.rollback_limit_reached) == (Phase.PROGRESSING, False)
 
 
 def test_a_reapplied_template_is_only_judged_where_no_rule_rolls_back_any_more() -> None:
@@ -306,7 +306,7 @@ def test_progress_deadline(rules: tuple[Rule, ...], allowed: bool, done: list[st
             break
     assert found == done
     if done == ["rollback"]:
-        assert run.memory.quarantined[0].rule == "progress-deadline"
+        assert run.memory.quarantined[0].rules == ("progress-deadline",)
 
 
 def test_a_release_without_progress_that_is_reapplied_has_a_limit_too() -> None:

@@ -111,7 +111,7 @@ def test_the_maximum_is_told_once_while_it_holds() -> None:
         told += reasons(decision)
     assert told == ["AtMaximum"], "through the cooldown and passing gaps too"
     run.look(cpu(0.4))
-    assert "at-maximum" not in run.memory.told
+    assert "at-maximum" not in run.memory.announced
     assert reasons(run.look(cpu(0.85))) == ["AtMaximum"]
 
 
@@ -291,9 +291,9 @@ def test_a_manual_scale_is_told_and_respected_as_a_floor() -> None:
     assert decision.notices[0].message == (
         "kubectl (kubectl-scale) scaled Deployment checkout from 3 to 7; the operator will not give back below that"
     )
-    told_before = run.memory.told
+    told_before = run.memory.announced
     assert reasons(run.look(cpu(0.1))) == []
-    assert run.memory.told == told_before
+    assert run.memory.announced == told_before
     assert to_of(calm(run, 0.1)) is None
     assert to_of(run.look(cpu(0.9))) == 9
     run.target = replace(run.target, ready=9)
@@ -311,7 +311,7 @@ def test_its_own_scale_of_which_it_never_heard_is_no_persons() -> None:
     run = run_of(rule(ScaleUp(pods=2)), replicas=3)
     decision = run.look(cpu(0.1), replicas=5, ready=5, scaled_by="resilience-operator")
     assert reasons(decision) == []
-    assert run.memory.scaling.held is None
+    assert run.memory.scaling.manual_floor is None
     assert to_of(calm(run, 0.1)) == 4
 
 

@@ -121,7 +121,7 @@ def check(story: Story) -> None:
     """What holds in every story."""
     for _, turn in story.turns:
         assert load_memory(dump_memory(turn.memory)) == turn.memory
-    reasons = [(n.key, n.passing) for _, t in story.turns for n in t.decision.notices]
+    reasons = [(n.key, n.transient) for _, t in story.turns for n in t.decision.notices]
     assert len(reasons) < 20, "nothing is told over and over"
 
 
@@ -206,7 +206,7 @@ def test_the_operator_is_killed_and_started_again(at: float) -> None:
     first = Story(list(simulate(SAMPLE, start, service, T0, T0 + at)))
     workload, last = first.turns[-1]
     for command in last.decision.commands:
-        workload = workload.obey(command, last.at)
+        workload = workload.apply(command, last.at)
     stored = load_memory(dump_memory(last.memory))
     again = Story(list(simulate(SAMPLE, workload, service, T0 + at + 7, T0 + 600, stored)))
     assert verbs_of(first) + verbs_of(again) == ["pauseRollout", "rollback"], "no second pause, no second rollback"

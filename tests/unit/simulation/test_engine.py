@@ -25,7 +25,7 @@ def test_replay_says_when_what_would_have_been_done() -> None:
     turns = list(replay(policy(CPU), steps([0.4] * 4 + [0.9] * 12)))
     (acted,) = (t for t in turns if t.outcomes)
     assert acted.at == T0 + 4 * 15 + 120
-    assert acted.outcomes[0].result is Result.REHEARSED
+    assert acted.outcomes[0].result is Result.DRY_RUN
     assert acted.outcomes[0].command.to == 6
     assert not acted.quiet
     assert turns[0].quiet
@@ -60,7 +60,7 @@ def test_simulate_in_dry_run_leaves_the_workload_alone() -> None:
 
     runs = list(simulate(policy(CPU, mode=Mode.DRY_RUN), steady_workload(4, "a", T0), hot, T0, T0 + 200))
     assert {w.replicas for w, _ in runs} == {4}
-    assert any(o.result is Result.REHEARSED for _, t in runs for o in t.outcomes)
+    assert any(o.result is Result.DRY_RUN for _, t in runs for o in t.outcomes)
 
 
 def rollout(workload: Workload, now: float, until: float) -> list[tuple[int, int]]:
@@ -95,7 +95,7 @@ def test_a_broken_revision_runs_into_its_deadline_and_is_undone() -> None:
     assert state.progress_deadline_exceeded
     assert state.ready >= 3
     assert any(p.ready_at == inf for p in workload.pods)
-    back = workload.obey(Command(Verb.ROLLBACK, "r", "m", to="a"), T0 + 100)
+    back = workload.apply(Command(Verb.ROLLBACK, "r", "m", to="a"), T0 + 100)
     for i in range(20):
         back = back.advance(T0 + 100 + 5 * i)
     assert back.state(T0 + 200).rolled_out
@@ -120,10 +120,10 @@ def test_pods_need_their_time() -> None:
 
 def test_an_hpa_follows_its_minimum() -> None:
     workload = replace(steady_workload(4, "a", T0), hpa=HorizontalPodAutoscaler("h", "1", 3, 10))
-    up = workload.obey(Command(Verb.SCALE_UP, "r", "m", to=6, via="HorizontalPodAutoscaler/h"), T0)
+    up = workload.apply(Command(Verb.SCALE_UP, "r", "m", to=6, via="HorizontalPodAutoscaler/h"), T0)
     assert up.hpa is not None
     assert (up.replicas, up.hpa.min_replicas, up.hpa.original_min) == (6, 6, 3)
-    down = up.obey(Command(Verb.SCALE_DOWN, "r", "m", to=3, via="HorizontalPodAutoscaler/h"), T0)
+    down = up.apply(Command(Verb.SCALE_DOWN, "r", "m", to=3, via="HorizontalPodAutoscaler/h"), T0)
     assert down.hpa is not None
     assert (down.replicas, down.hpa.min_replicas, down.hpa.original_min) == (6, 3, None)
 

@@ -69,7 +69,7 @@ async def replay_policy(entry: Entry, policy: Policy, archive: Archive, *, react
     rehearsed = ReplayedState()
     steps = _steps(grid, numbers, past, seen, measures, rehearsed if react else None)
     for number, turn in zip(numbers, replay(policy, steps), strict=True):
-        rehearsed.shadow = turn.memory.shadow
+        rehearsed.shadow = turn.memory.overlay
         teller.add(turn, past.states[number].replicas)
     if not teller.samples:
         raise CommandError("the time is shorter than one interval: nothing was looked at")

@@ -63,7 +63,7 @@ class Judgement:
     reason: str
     message: str
     value: float | None = None
-    multiple: float | None = None
+    replica_factor: float | None = None
 
 
 SHARED = "SharedByRevisions"
@@ -81,8 +81,8 @@ class CanaryContext:
 
     revision: str | None
     quarantined: Container[str] = ()
-    before: Mapping[str, RequestCounts] = field(default_factory=dict)
-    began: float | None = None
+    baseline: Mapping[str, RequestCounts] = field(default_factory=dict)
+    measured_since: float | None = None
 
 
 def wilson(events: float, samples: float, z: float = CONFIDENCE_Z) -> tuple[float, float]:
@@ -101,11 +101,11 @@ def judge(condition: Condition, signal: Signal, measured: Measured, z: float = C
     if not isfinite(value):
         return Judgement(None, "NotANumber", f"{signal.name} is {value}, which is no measurement")
     # Written so that a count which is no number is too few.
-    if samples is not None and not samples >= signal.least_samples:
+    if samples is not None and not samples >= signal.required_samples:
         return Judgement(
             None,
             "TooFewSamples",
-            f"{signal.name}: {samples:.0f} requests in {signal.window:.0f} s, {signal.least_samples:.0f} are needed",
+            f"{signal.name}: {samples:.0f} requests in {signal.window:.0f} s, {signal.required_samples:.0f} are needed",
             value,
         )
     over = value > condition.threshold if condition.above else value < condition.threshold
@@ -130,9 +130,9 @@ def judge_all(condition: Condition, signal: Signal, observation: Observation) ->
     if observation.measured is None:
         return Judgement(None, observation.reason, observation.message)
     found = judge(condition, signal, observation.measured)
-    if observation.multiple is None:
+    if observation.replica_factor is None:
         return found
-    return replace(found, multiple=observation.multiple, message=found.message or observation.message)
+    return replace(found, replica_factor=observation.replica_factor, message=found.message or observation.message)
 
 
 def judge_release(
@@ -195,7 +195,7 @@ def _others(condition: Condition, signal: Signal, observation: Observation, tria
     split = observation.by_revision.items()
     parts = [m for name, m in split if name != trial.revision and name not in trial.quarantined]
     old = _merge([m for m in parts if isfinite(m.value)], condition.above)
-    if old is None or (old.samples is not None and not old.samples >= signal.least_samples):
+    if old is None or (old.samples is not None and not old.samples >= signal.required_samples):
         return None
     return old
 
@@ -219,14 +219,14 @@ def _baseline_since_canary(signal: Signal, at: float, trial: CanaryContext, old:
 
     Of what was counted before the release, the part that is still within the look-back is taken off.
     """
-    before = trial.before.get(signal.name)
-    if before is None or trial.began is None or old.samples is None or old.events is None:
+    before = trial.baseline.get(signal.name)
+    if before is None or trial.measured_since is None or old.samples is None or old.events is None:
         return None
-    left = 1 - (at - trial.began) / signal.window
+    left = 1 - (at - trial.measured_since) / signal.window
     if not 0 < left < 1:
         return None
     samples = old.samples - before.samples * left
-    if samples < signal.least_samples:
+    if samples < signal.required_samples:
         return None
     events = min(samples, max(0.0, old.events - before.events * left))
     return Measured(events / samples, samples, events)
@@ -313,7 +313,7 @@ def _compare_with_baseline(
         return found
     if not ok_before:
         return Judgement(False, "CrossedBefore", f"{signal.name} was not Ok before the release began", found.value)
-    tally = trial.before.get(signal.name)
+    tally = trial.baseline.get(signal.name)
     if tally is None or measured.events is None:
         return found
     before = Measured(tally.events / tally.samples, tally.samples, tally.events)

@@ -52,7 +52,7 @@ class Result(StrEnum):
     """
 
     DONE = "Done"
-    REHEARSED = "Rehearsed"
+    DRY_RUN = "Rehearsed"
     SUPERSEDED = "Superseded"
     FAILED = "Failed"
     POSTPONED = "Postponed"
@@ -71,17 +71,17 @@ class Outcome:
     forbidden: bool = False
 
     @property
-    def happened(self) -> bool:
+    def applied(self) -> bool:
         """Whether the command counts as carried out (a rehearsed one does, in its rehearsal)."""
-        return self.result in (Result.DONE, Result.REHEARSED)
+        return self.result in (Result.DONE, Result.DRY_RUN)
 
     @property
-    def undecided(self) -> bool:
+    def retryable(self) -> bool:
         """Whether it is decided anew in a moment: until then there is nothing to tell."""
         return self.result in (Result.SUPERSEDED, Result.POSTPONED)
 
     @property
-    def sentence(self) -> str:
+    def description(self) -> str:
         """The command's message, with what became of it where there is something to say."""
         if self.result is Result.FAILED:
             return f"{self.command.message}. It failed: {self.message}"
@@ -100,4 +100,4 @@ class Notice:
     reason: str
     message: str
     warning: bool = False
-    passing: bool = False
+    transient: bool = False

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer
 
 from resilience_operator.api.status import Phase
 from resilience_operator.api.status import VerdictName as Verdict
@@ -26,6 +29,24 @@ __all__ = [
     "Timer",
     "Verdict",
 ]
+
+
+def stored_as(key: str) -> dict[str, str]:
+    """Metadata of a field whose key in the JSON is `key`: the name it had when memories were first stored.
+
+    It is read and written, so a newer and an older version of the operator read each other's memories.
+    """
+    return {"alias": key}
+
+
+def _split_names(stored: object) -> object:
+    if not isinstance(stored, str):
+        return stored
+    return tuple(stored.split(", ")) if stored else ()
+
+
+RuleNames = Annotated[tuple[str, ...], BeforeValidator(_split_names), PlainSerializer(", ".join)]
+"""Names of rules; in the JSON they are one string, joined by `, `. The name of a rule holds no comma."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +79,13 @@ class RuleMemory:
 
     timers: tuple[Timer, ...] = ()
     breach: float | None = None
-    blame: tuple[Timer, ...] = ()
-    guilty: float | None = None
+    release_timers: tuple[Timer, ...] = field(default=(), metadata=stored_as("blame"))
+    release_breach_since: float | None = field(default=None, metadata=stored_as("guilty"))
     scaled: float | None = None
-    of: str = ""
+    signature: str = field(default="", metadata=stored_as("of"))
     called: Mapping[str, float] = field(default_factory=dict)
-    rehearsed: Mapping[str, float] = field(default_factory=dict)
-    base: int | None = None
+    called_in_dry_run: Mapping[str, float] = field(default_factory=dict, metadata=stored_as("rehearsed"))
+    base_replicas: int | None = field(default=None, metadata=stored_as("base"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +99,10 @@ class ScalingMemory:
     """
 
     baseline: int | None = None
-    seen: int | None = None
-    held: int | None = None
-    calm: float | None = None
-    need: float | None = None
+    last_replicas: int | None = field(default=None, metadata=stored_as("seen"))
+    manual_floor: int | None = field(default=None, metadata=stored_as("held"))
+    stable_since: float | None = field(default=None, metadata=stored_as("calm"))
+    required_at_scale_up: float | None = field(default=None, metadata=stored_as("need"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +123,7 @@ class ReleaseMemory:
         not (only those can be turned by it).
     before: the counted signals as they were then. began: when the new revision began to be measured.
     shared: rules that the old revision was found to breach as well, and that were not Ok since.
-    paused: when this operator paused it, and `paused_rule` on whose account.
+    paused: when this operator paused it, and `paused_rules` on whose account.
     hands_off: a person overruled the operator on this revision: it is watched and told, no longer touched.
     held: rolled back as often as allowed; it stays paused until a person decides.
     rolled_from: the revision that the rollback under way, or done, left.
@@ -112,16 +133,16 @@ class ReleaseMemory:
     since: float
     revision: str | None
     good: str | None = None
-    ready: float | None = None
+    bake_started: float | None = field(default=None, metadata=stored_as("ready"))
     unmeasured: float | None = None
     ok_before: tuple[str, ...] = ()
-    before: Mapping[str, RequestCounts] = field(default_factory=dict)
-    began: float | None = None
-    shared: tuple[str, ...] = ()
+    baseline: Mapping[str, RequestCounts] = field(default_factory=dict, metadata=stored_as("before"))
+    canary_measured_since: float | None = field(default=None, metadata=stored_as("began"))
+    shared_breaches: tuple[str, ...] = field(default=(), metadata=stored_as("shared"))
     paused: float | None = None
-    paused_rule: str = ""
-    hands_off: bool = False
-    held: bool = False
+    paused_rules: RuleNames = field(default=(), metadata=stored_as("pausedRule"))
+    manual_override: bool = field(default=False, metadata=stored_as("handsOff"))
+    rollback_limit_reached: bool = field(default=False, metadata=stored_as("held"))
     rolled_from: str | None = None
 
 
@@ -131,10 +152,10 @@ class Quarantine:
 
     revision: str
     at: float
-    rule: str
+    rules: RuleNames = field(metadata=stored_as("rule"))
     message: str
     rollbacks: int = 1
-    rehearsed: bool = False
+    dry_run: bool = field(default=False, metadata=stored_as("rehearsed"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +197,7 @@ class Memory:
     scaling: ScalingMemory = ScalingMemory()
     release: ReleaseMemory | None = None
     quarantined: tuple[Quarantine, ...] = ()
-    shadow: DryRunOverlay | None = None
+    overlay: DryRunOverlay | None = field(default=None, metadata=stored_as("shadow"))
     intent: Intent | None = None
-    told: frozenset[str] = frozenset()
-    metrics_gone: float | None = None
+    announced: frozenset[str] = field(default=frozenset(), metadata=stored_as("told"))
+    metrics_missing_since: float | None = field(default=None, metadata=stored_as("metricsGone"))

@@ -46,7 +46,7 @@ class Observation(NamedTuple):
     message: str = ""
     by_revision: Mapping[str, Measured] = MappingProxyType({})
     splittable: bool = False
-    multiple: float | None = None
+    replica_factor: float | None = None
 
     @classmethod
     def unknown(cls, at: float, reason: str, message: str) -> Observation:
@@ -73,7 +73,7 @@ def signal_views(
         seen = observations.get(name)
         if seen is None:
             seen = Observation.unknown(now, "NotObserved", f"{name} was not asked for")
-        elif now - seen.at > signal.oldest(patience):
+        elif now - seen.at > signal.max_age(patience):
             message = f"{name}: the newest sample is {format_duration(now - seen.at)} old"
             seen = Observation.unknown(seen.at, "Stale", message)
         found[name] = SignalView(signal, seen)

@@ -39,11 +39,11 @@ class Signal:
     metered: bool = True
 
     @property
-    def least_samples(self) -> float:
+    def required_samples(self) -> float:
         """Fewer than these prove nothing, where samples are counted: at least one."""
         return max(self.min_samples, 1.0)
 
-    def oldest(self, patience: float) -> float:
+    def max_age(self, patience: float) -> float:
         """Seconds from which a measurement is too old. patience: an age that never is."""
         return max(self.window, patience)
 

@@ -21,13 +21,13 @@ def update_baseline(
 ) -> ReleaseMemory:
     """Take down what it was like before the release (if `anew`), and since when its revision is measured."""
     if anew and release.ok_before:
-        release = replace(release, before=_request_counts(policy, views, release.revision))
-    if release.began is not None:
+        release = replace(release, baseline=_request_counts(policy, views, release.revision))
+    if release.canary_measured_since is not None:
         return release
-    counted = (views[name].observation for name in release.before if name in views)
+    counted = (views[name].observation for name in release.baseline if name in views)
     if any(release.revision in observation.by_revision for observation in counted):
         # Its first requests came within the last interval.
-        return replace(release, began=now - policy.interval)
+        return replace(release, canary_measured_since=now - policy.interval)
     return release
 
 
@@ -36,7 +36,7 @@ def regressed_since_release(release: ReleaseMemory, rule: Rule) -> bool:
 
     When the old pods are gone in the middle of a spike that they bore as well, the new ones are no more to blame.
     """
-    return rule.name in release.ok_before and rule.name not in release.shared
+    return rule.name in release.ok_before and rule.name not in release.shared_breaches
 
 
 def mark_attributed(release: ReleaseMemory, rule: Rule) -> ReleaseMemory:
@@ -53,11 +53,11 @@ def mark_shared(
     release: ReleaseMemory, rule: Rule, verdict: Verdict, against: Sequence[ConditionResult]
 ) -> ReleaseMemory:
     """Remember that the old pods breach the rule too, until it is Ok again."""
-    shared = rule.name in release.shared
+    shared = rule.name in release.shared_breaches
     if any(r.judgement.reason == SHARED for r in against):
-        return release if shared else replace(release, shared=(*release.shared, rule.name))
+        return release if shared else replace(release, shared_breaches=(*release.shared_breaches, rule.name))
     if shared and verdict is Verdict.OK:
-        return replace(release, shared=tuple(name for name in release.shared if name != rule.name))
+        return replace(release, shared_breaches=tuple(name for name in release.shared_breaches if name != rule.name))
     return release
 
 
@@ -92,7 +92,7 @@ def suppress(
     """
     if demand.verdict is not Verdict.BREACH:
         return demand
-    crossing = [r.condition for r in demand.readings if r.judgement.crossed]
+    crossing = [r.condition for r in demand.results if r.judgement.crossed]
     blamed = all(breach_is_canary_only(c, *views[c.signal], trial, accused=c.signal in accused) for c in crossing)
     return replace(demand, suppressed=True) if crossing and blamed else demand
 
@@ -102,9 +102,14 @@ def inconclusive_notice(
 ) -> Notice | None:
     """What to tell of a release that could not be judged from `since` on, though its pods are ready for traffic."""
     current = target.find(release.revision)
-    if release.phase not in lifecycle.ANALYSED_PHASES or release.hands_off or current is None or not current.ready:
+    if (
+        release.phase not in lifecycle.ANALYSED_PHASES
+        or release.manual_override
+        or current is None
+        or not current.ready
+    ):
         return None
-    unknown = [c.sentence for c in charges if c.unknown_since is not None and c.unknown_since <= since]
+    unknown = [c.description for c in charges if c.unknown_since is not None and c.unknown_since <= since]
     if not unknown:
         return None
     return Notice(

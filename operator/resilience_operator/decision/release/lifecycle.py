@@ -49,7 +49,7 @@ def _initial_state(policy: Policy, target: TargetState, now: float) -> ReleaseMe
     if target.rolled_out and current is not None:
         if now - current.created >= policy.release.bake:
             return ReleaseMemory(Phase.STABLE, now, current.name, good=current.name)
-        return ReleaseMemory(Phase.BAKING, now, current.name, ready=now)
+        return ReleaseMemory(Phase.BAKING, now, current.name, bake_started=now)
     return ReleaseMemory(Phase.PROGRESSING, now, target.revision)
 
 
@@ -70,16 +70,16 @@ def _new_revision(
         phase=Phase.PROGRESSING,
         since=release.since if begun else now,
         revision=target.revision,
-        ready=None,
+        bake_started=None,
         unmeasured=None,
         ok_before=release.ok_before if begun else tuple(sorted(ok_rules)),
-        before=release.before if begun else {},
-        began=None,
-        shared=(),
+        baseline=release.baseline if begun else {},
+        canary_measured_since=None,
+        shared_breaches=(),
         paused=None,
-        paused_rule="",
-        held=False,
-        hands_off=target.revision in quarantined and is_manual(target.template_by),
+        paused_rules=(),
+        rollback_limit_reached=False,
+        manual_override=target.revision in quarantined and is_manual(target.template_by),
         rolled_from=None,
     )
 
@@ -94,20 +94,22 @@ def _follow_pause(release: ReleaseMemory, target: TargetState, now: float) -> Re
             phase=Phase.PROGRESSING,
             since=now,
             paused=None,
-            paused_rule="",
-            held=False,
-            hands_off=release.hands_off or overruled,
+            paused_rules=(),
+            rollback_limit_reached=False,
+            manual_override=release.manual_override or overruled,
         )
     if target.paused_by == MANAGER:
         if release.paused is not None:
             return release
         # A pause of the operator's own that is not remembered: `remediation` lifts it unless it is needed still.
-        return replace(release, phase=Phase.PAUSED, since=now, paused=now, paused_rule="", ready=None, unmeasured=None)
+        return replace(
+            release, phase=Phase.PAUSED, since=now, paused=now, paused_rules=(), bake_started=None, unmeasured=None
+        )
     if release.phase in (Phase.PROGRESSING, Phase.BAKING):
-        return replace(release, phase=Phase.PAUSED, since=now, paused=None, ready=None, unmeasured=None)
+        return replace(release, phase=Phase.PAUSED, since=now, paused=None, bake_started=None, unmeasured=None)
     if release.paused is not None and target.paused_by:
         # Somebody resumed it and paused it again: now it is theirs.
-        return replace(release, paused=None, paused_rule="", held=False)
+        return replace(release, paused=None, paused_rules=(), rollback_limit_reached=False)
     return release
 
 
@@ -115,7 +117,7 @@ def _follow_rollout(release: ReleaseMemory, policy: Policy, target: TargetState,
     complete = target.rolled_out and target.revision == release.revision
     match release.phase:
         case Phase.PROGRESSING if complete:
-            return replace(release, phase=Phase.BAKING, since=now, ready=now)
+            return replace(release, phase=Phase.BAKING, since=now, bake_started=now)
         case Phase.ROLLING_BACK if complete:
             return replace(release, phase=Phase.ROLLED_BACK, since=now)
         case Phase.ROLLED_BACK if now - release.since >= policy.release.bake:
@@ -134,7 +136,7 @@ def _notices(release: ReleaseMemory, policy: Policy, target: TargetState, now: f
                 "will neither resume it nor roll it back",
             )
         )
-    if release.hands_off and release.phase in ANALYSED_PHASES:
+    if release.manual_override and release.phase in ANALYSED_PHASES:
         notices.append(
             Notice(
                 f"hands-off/{release.revision}",
@@ -172,15 +174,15 @@ def advance_bake(
     measured: every rule that guards releases had a verdict. clean: none of them is crossed, on whatever account.
     patience: seconds without measurement that are not worth telling.
     """
-    if release.phase is not Phase.BAKING or release.ready is None:
+    if release.phase is not Phase.BAKING or release.bake_started is None:
         return release
-    ready = release.ready
+    ready = release.bake_started
     if not measured:
         if release.unmeasured is None:
             release = replace(release, unmeasured=now)
     elif release.unmeasured is not None:
         ready += now - release.unmeasured
-        release = replace(release, ready=ready, unmeasured=None)
+        release = replace(release, bake_started=ready, unmeasured=None)
     if now - ready < policy.release.bake:
         return release
     if release.unmeasured is not None:
@@ -211,7 +213,7 @@ def advance_bake(
             f"good/{release.revision}",
             "ReleaseGood",
             f"revision {release.revision} was watched for its bake and is the last known good one",
-            passing=True,
+            transient=True,
         )
     )
     return replace(release, phase=Phase.STABLE, since=now, good=release.revision, unmeasured=None)

@@ -25,8 +25,8 @@ class ReleaseFinding:
 
     rule: Rule
     verdict: Verdict
-    guilty: float | None
-    sentence: str
+    failing_since: float | None
+    description: str
     ok_since: float | None = None
     unknown_since: float | None = None
 
@@ -56,7 +56,7 @@ def plan_remediation(
     if (
         release.phase not in ANALYSED_PHASES
         or changed
-        or release.hands_off
+        or release.manual_override
         or (target.paused and release.paused is None)
     ):
         # Nothing to judge; or another template came meanwhile, which must not pay for this one; or people decide.
@@ -65,7 +65,7 @@ def plan_remediation(
     if before is not None and (limit := _rollback_limit(policy, before)) is not None:
         return _handle_reapplied(release, target, before, limit, quarantined, now, notices)
     charges = [*charges, *_progress_finding(release, policy, target, now)]
-    guilty = [c for c in charges if c.verdict is Verdict.BREACH and c.guilty is not None]
+    guilty = [c for c in charges if c.verdict is Verdict.BREACH and c.failing_since is not None]
     if not guilty:
         return _maybe_resume(release, policy, charges, now)
     return _remediate(release, target, guilty, quarantined, now, notices)
@@ -80,14 +80,16 @@ def _remediate(
     notices: list[Notice],
 ) -> ReleasePlan:
     due = [
-        (c.guilty + c.rule.rollback.after, c) for c in guilty if c.rule.rollback is not None and c.guilty is not None
+        (c.failing_since + c.rule.rollback.after, c)
+        for c in guilty
+        if c.rule.rollback is not None and c.failing_since is not None
     ]
     wake = min((at for at, _ in due if at > now), default=None)
     ripe = [c for at, c in due if at <= now]
     if ripe:
         refusal = rollback_blocked(release, target, quarantined)
         if refusal is None:
-            return ReleasePlan(release, (_rollback(release, ripe, "ReleaseFailing", _sentences(ripe)),))
+            return ReleasePlan(release, (_rollback(release, _rule_names(ripe), "ReleaseFailing", _sentences(ripe)),))
         notices.append(
             Notice(f"no-rollback/{refusal.reason}/{release.revision}", refusal.reason, refusal.message, warning=True)
         )
@@ -97,14 +99,14 @@ def _remediate(
             Verb.PAUSE,
             "ReleaseFailing",
             f"{_sentences(pausing)}: rollout of revision {release.revision} paused",
-            tuple(c.rule.name for c in pausing),
+            _rule_names(pausing),
             from_=release.revision,
             to=release.revision,
         )
         return ReleasePlan(release, (command,), wake)
-    if pausing and not release.paused_rule:
+    if pausing and not release.paused_rules:
         # A pause of the operator's own whose reason was lost has found it again.
-        release = replace(release, paused_rule=", ".join(c.rule.name for c in pausing))
+        release = replace(release, paused_rules=_rule_names(pausing))
     return ReleasePlan(release, wake=wake)
 
 
@@ -145,7 +147,7 @@ def _rollback_limit(policy: Policy, before: Quarantine) -> int | None:
     Where none of those is left, as the others say; None where no rule rolls back any more.
     """
     limits = {r.name: r.rollback.limit for r in policy.rules if r.rollback is not None}
-    asked = [limits[name] for name in before.rule.split(", ") if name in limits]
+    asked = [limits[name] for name in before.rules if name in limits]
     return max(asked or limits.values(), default=None)
 
 
@@ -161,10 +163,9 @@ def _handle_reapplied(
     """A revision that was rolled back before came again. It is not tried a second time on users."""
     who = display_name(target.template_by)
     refusal = rollback_blocked(release, target, quarantined)
-    if before.rollbacks <= limit and refusal is None and not release.held:
+    if before.rollbacks <= limit and refusal is None and not release.rollback_limit_reached:
         message = f"{who} applied revision {release.revision} again, which was rolled back before ({before.message})"
-        charge = ReleaseFinding(Rule(before.rule, ()), Verdict.BREACH, now, message)
-        return ReleasePlan(release, (_rollback(release, [charge], "QuarantinedReapplied", message),))
+        return ReleasePlan(release, (_rollback(release, before.rules, "QuarantinedReapplied", message),))
     why = refusal.message if refusal is not None else f"it was rolled back {before.rollbacks} times already"
     notices.append(
         Notice(
@@ -176,12 +177,12 @@ def _handle_reapplied(
         )
     )
     if target.paused:
-        return ReleasePlan(release if release.held else replace(release, held=True))
+        return ReleasePlan(release if release.rollback_limit_reached else replace(release, rollback_limit_reached=True))
     command = Command(
         Verb.PAUSE,
         "HeldPaused",
         f"{who} applied the failing revision {release.revision} again; {why}",
-        tuple(before.rule.split(", ")),
+        before.rules,
         from_=release.revision,
         to=release.revision,
     )
@@ -196,7 +197,7 @@ def _maybe_resume(release: ReleaseMemory, policy: Policy, charges: Sequence[Rele
     asking = {c.rule.name for c in charges if c.rule.pause}
     if policy.release.fail_on_progress_deadline:
         asking.add(PROGRESS_DEADLINE)
-    orphaned = asking.isdisjoint(release.paused_rule.split(", "))
+    orphaned = asking.isdisjoint(release.paused_rules)
     if release.paused is None or release.phase is not Phase.PAUSED or not (policy.release.resume or orphaned):
         return ReleasePlan(release)
     if any(c.verdict is not Verdict.OK or c.ok_since is None for c in charges):
@@ -224,12 +225,12 @@ def _progress_finding(release: ReleaseMemory, policy: Policy, target: TargetStat
     return [ReleaseFinding(rule, Verdict.BREACH, now, "the rollout exceeded its progress deadline")]
 
 
-def _rollback(release: ReleaseMemory, charges: Sequence[ReleaseFinding], reason: str, why: str) -> Command:
+def _rollback(release: ReleaseMemory, rules: tuple[str, ...], reason: str, why: str) -> Command:
     return Command(
         Verb.ROLLBACK,
         reason,
         f"{why}: revision {release.revision} rolled back to {release.good}",
-        tuple(c.rule.name for c in charges),
+        rules,
         from_=release.revision,
         to=release.good,
     )
@@ -240,11 +241,15 @@ def _resume(release: ReleaseMemory, reason: str, why: str) -> Command:
         Verb.RESUME,
         reason,
         f"{why}: rollout resumed",
-        tuple(release.paused_rule.split(", ")) if release.paused_rule else (),
+        release.paused_rules,
         from_=release.revision,
         to=release.revision,
     )
 
 
+def _rule_names(findings: Sequence[ReleaseFinding]) -> tuple[str, ...]:
+    return tuple(f.rule.name for f in findings)
+
+
 def _sentences(charges: Sequence[ReleaseFinding]) -> str:
-    return "; ".join(dict.fromkeys(c.sentence for c in charges))
+    return "; ".join(dict.fromkeys(c.description for c in charges))
