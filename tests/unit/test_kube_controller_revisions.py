@@ -20,7 +20,7 @@ def template(image: str) -> Obj:
 def workload(image: str, spec: Obj, status: Obj, observed: int = 3) -> Obj:
     return {
         "metadata": {"namespace": "shop", "name": "db", "uid": "u", "resourceVersion": "9", "generation": 3},
-        "spec": {**spec, "template": template(image)},
+        "spec": {**spec, "selector": {"matchLabels": {"app": "db"}}, "template": template(image)},
         "status": {"observedGeneration": observed, **status},
     }
 
@@ -33,8 +33,11 @@ def revision(kind: str, hash_: str, image: str, number: int, owner: str = "u") -
             "uid": f"uid-{hash_}",
             "resourceVersion": "5",
             "creationTimestamp": f"2026-01-01T00:00:{number:02}Z",
-            "labels": {"controller-revision-hash" if kind == "DaemonSet" else "controller.kubernetes.io/hash": hash_},
-            "ownerReferences": [{"kind": kind, "uid": owner, "controller": True}],
+            "labels": {
+                "app": "db",
+                "controller-revision-hash" if kind == "DaemonSet" else "controller.kubernetes.io/hash": hash_,
+            },
+            "ownerReferences": [{"apiVersion": "apps/v1", "kind": kind, "uid": owner, "controller": True}],
         },
         "data": {"spec": {"template": {"$patch": "replace", **template(image)}}},
         "revision": number,

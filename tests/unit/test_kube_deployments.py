@@ -34,7 +34,7 @@ def deployment(image: str = "shop:v1", **changes: Any) -> Obj:
             "generation": 4,
             "annotations": {"deployment.kubernetes.io/revision": "2"},
         },
-        "spec": {"replicas": 3, "template": template(image)},
+        "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "checkout"}}, "template": template(image)},
         "status": {"observedGeneration": 4, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3},
     }
     return changed(obj, changes)

@@ -95,7 +95,7 @@ def decide(
     hands = scaling.detect_manual_scaling(_as_really_seen(memory, shadow), seen, notices)
     watched = release.phase in lifecycle.ANALYSED_PHASES
     # What was held against one revision is not held against the next.
-    same = memory.release is not None and memory.release.revision == release.revision
+    same = memory.release is not None and release.continues(memory.release)
     if watched:
         release = update_baseline(release, policy, signals, now, anew=not same)
     trial = CanaryContext(

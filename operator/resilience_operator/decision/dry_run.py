@@ -94,6 +94,7 @@ def leave_dry_run(memory: Memory, target: TargetState, now: float) -> Memory:
             now,
             target.revision,
             good=release.good,
+            good_template=release.good_template,
             ok_before=release.ok_before,
             baseline=release.baseline,
         )

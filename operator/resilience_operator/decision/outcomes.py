@@ -82,6 +82,7 @@ def _rolled_back(memory: Memory, command: Command, now: float, *, rehearsed: boo
             phase=Phase.ROLLING_BACK,
             since=now,
             revision=to,
+            template=release.good_template,
             bake_started=None,
             unmeasured=None,
             paused=None,

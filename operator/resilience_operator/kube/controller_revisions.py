@@ -8,34 +8,33 @@ asked first and the controllers' own word second.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
 
-from resilience_operator.kube.workloads import Obj, RevisionRecord, Workload, epoch, number, template_digest
+from resilience_operator.kube.revisions import RevisionRecord, labels_of, owner_of
+from resilience_operator.kube.workloads import Obj, Workload, epoch, number, template_digest
 
-REVISION_HASH = "controller-revision-hash"
-"""The label by which a pod tells its revision: a ControllerRevision's name (StatefulSet), or hash (DaemonSet)."""
+_KINDS = ("StatefulSet", "DaemonSet")
 
 
 def trim_controller_revision(obj: Obj, old: RevisionRecord | None = None) -> RevisionRecord | None:
-    """What is kept of a ControllerRevision; None when neither a StatefulSet nor a DaemonSet controls it."""
+    """What is kept of a ControllerRevision; None when no StatefulSet or DaemonSet controls it, or it is being
+    deleted.
+    """
     meta = obj["metadata"]
-    owner = next((o for o in meta.get("ownerReferences") or () if o.get("controller")), None)
-    if owner is None or owner.get("kind") not in ("StatefulSet", "DaemonSet"):
+    owner = owner_of(meta, _KINDS)
+    if owner is None:
         return None
     # Its data never changes (the API refuses it); its number does, when a rollback makes it the newest again.
     known = old is not None and old.uid == meta["uid"]
     template = old.template if known and old is not None else template_digest(template_of(obj))
-    label = meta["name"]
-    if owner["kind"] == "DaemonSet":
-        label = (meta.get("labels") or {}).get(REVISION_HASH, "")
     return RevisionRecord(
         namespace=sys.intern(meta["namespace"]),
         name=meta["name"],
         uid=meta["uid"],
         resource_version=meta["resourceVersion"],
         generation=0,
-        owner_uid=sys.intern(owner["uid"]),
-        label=label,
+        owner_kind=sys.intern(owner.kind),
+        owner_uid=sys.intern(owner.uid),
+        labels=labels_of(meta),
         number=number(obj.get("revision")),
         created=epoch(meta.get("creationTimestamp")),
         template=template,
@@ -44,13 +43,17 @@ def trim_controller_revision(obj: Obj, old: RevisionRecord | None = None) -> Rev
 
 def template_of(obj: Obj) -> Obj:
     """The pod template that a ControllerRevision keeps; empty where its data is something else."""
-    found = ((obj.get("data") or {}).get("spec") or {}).get("template")
-    return found if isinstance(found, dict) else {}
+    found: object = obj
+    for key in ("data", "spec", "template"):
+        found = found.get(key) if isinstance(found, dict) else None
+    # Unlike a workload's template it is not validated: whoever creates a ControllerRevision may write any JSON.
+    if not isinstance(found, dict) or not _is_metadata(found.get("metadata")):
+        return {}
+    return found
 
 
-def owned_by(workload: Workload, records: Iterable[RevisionRecord]) -> list[RevisionRecord]:
-    """The workload's own revisions, the latest last."""
-    return sorted((r for r in records if r.owner_uid == workload.uid), key=lambda r: (r.number, r.created))
+def _is_metadata(found: object) -> bool:
+    return found is None or (isinstance(found, dict) and isinstance(found.get("labels") or {}, dict))
 
 
 def current_of(workload: Workload, owned: list[RevisionRecord]) -> RevisionRecord | None:
@@ -63,6 +66,6 @@ def current_of(workload: Workload, owned: list[RevisionRecord]) -> RevisionRecor
             return record
     if workload.observed < workload.generation or not owned:
         return None
-    named = next((r for r in owned if r.label == workload.newest), None)
+    named = next((r for r in owned if r.name == workload.newest), None)
     # A DaemonSet's status names no revision: the controller gives the present one the highest number.
     return named if workload.newest else owned[-1]

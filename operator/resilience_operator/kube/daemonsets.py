@@ -7,15 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from resilience_operator.decision.model.target import Revision, TargetState
-from resilience_operator.kube.controller_revisions import current_of, owned_by
-from resilience_operator.kube.workloads import (
-    Obj,
-    RevisionRecord,
-    Workload,
-    number,
-    trimmed,
-)
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.kube.controller_revisions import current_of
+from resilience_operator.kube.revisions import RevisionRecord, as_revision, owned_by, revision_name
+from resilience_operator.kube.workloads import Obj, Workload, number, trimmed
 
 KIND = "DaemonSet"
 
@@ -24,6 +19,7 @@ def trim_daemon_set(obj: Obj, old: Workload | None = None) -> Workload:
     """What is kept of a DaemonSet. old: the record before this event."""
     status = obj.get("status") or {}
     return trimmed(
+        KIND,
         obj,
         old,
         replicas=number(status.get("desiredNumberScheduled")),
@@ -34,7 +30,7 @@ def trim_daemon_set(obj: Obj, old: Workload | None = None) -> Workload:
 
 
 def daemon_set_state(workload: Workload, revisions: Iterable[RevisionRecord]) -> TargetState:
-    """The DaemonSet as decisions see it. revisions: its ControllerRevisions (others are left out).
+    """The DaemonSet as decisions see it. revisions: any, those of others are left out (`owned_by`).
 
     The API counts pods of the newest revision only: the rest are put down to the one before it, and taken to be
     ready first.
@@ -45,9 +41,9 @@ def daemon_set_state(workload: Workload, revisions: Iterable[RevisionRecord]) ->
     old_pods = max(0, workload.total - workload.updated)
     pods = {}
     if before is not None:
-        pods[before.label] = (old_pods, min(workload.ready, old_pods))
+        pods[before.name] = (old_pods, min(workload.ready, old_pods))
     if current is not None:
-        pods[current.label] = (workload.updated, max(0, workload.ready - old_pods))
+        pods[current.name] = (workload.updated, max(0, workload.ready - old_pods))
     return TargetState(
         kind=KIND,
         namespace=workload.namespace,
@@ -62,9 +58,8 @@ def daemon_set_state(workload: Workload, revisions: Iterable[RevisionRecord]) ->
             and workload.updated >= workload.replicas
             and workload.ready >= workload.replicas
         ),
-        revision=current.label if current is not None else None,
-        revisions=tuple(
-            Revision(r.label, workload.name, r.number, r.created, *pods.get(r.label, (0, 0))) for r in owned
-        ),
+        revision=revision_name(workload, current) if current is not None else None,
+        revisions=tuple(as_revision(workload, r, owner=workload.name, pods=pods.get(r.name, (0, 0))) for r in owned),
         template_by=workload.writers.template,
+        template=workload.template,
     )

@@ -12,18 +12,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from resilience_operator.decision.model.target import HorizontalPodAutoscaler, Revision, TargetState
-from resilience_operator.kube.workloads import (
-    POD_TEMPLATE_HASH,
-    Obj,
-    RevisionRecord,
-    Workload,
-    controller_uid,
-    epoch,
-    number,
-    template_digest,
-    trimmed,
-)
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
+from resilience_operator.kube.revisions import RevisionRecord, as_revision, labels_of, owned_by, owner_of, revision_name
+from resilience_operator.kube.workloads import Obj, Workload, epoch, number, template_digest, trimmed
 
 REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
 KIND = "Deployment"
@@ -33,6 +24,7 @@ def trim_deployment(obj: Obj, old: Workload | None = None) -> Workload:
     """What is kept of a Deployment. old: the record before this event."""
     spec, status = obj["spec"], obj.get("status") or {}
     return trimmed(
+        KIND,
         obj,
         old,
         replicas=number(spec.get("replicas", 1)),
@@ -48,9 +40,9 @@ def trim_deployment(obj: Obj, old: Workload | None = None) -> Workload:
 
 
 def trim_replica_set(obj: Obj, old: RevisionRecord | None = None) -> RevisionRecord | None:
-    """What is kept of a ReplicaSet; None when no Deployment controls it."""
+    """What is kept of a ReplicaSet; None when no Deployment controls it, or it is being deleted."""
     meta, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
-    owner = controller_uid(meta, KIND)
+    owner = owner_of(meta, (KIND,))
     if owner is None:
         return None
     generation = number(meta.get("generation"))
@@ -64,8 +56,9 @@ def trim_replica_set(obj: Obj, old: RevisionRecord | None = None) -> RevisionRec
         uid=meta["uid"],
         resource_version=meta["resourceVersion"],
         generation=generation,
-        owner_uid=sys.intern(owner),
-        label=(meta.get("labels") or {}).get(POD_TEMPLATE_HASH, ""),
+        owner_kind=KIND,
+        owner_uid=sys.intern(owner.uid),
+        labels=labels_of(meta),
         number=number((meta.get("annotations") or {}).get(REVISION_ANNOTATION)),
         created=epoch(meta.get("creationTimestamp")),
         template=template,
@@ -79,13 +72,11 @@ def deployment_state(
     replica_sets: Iterable[RevisionRecord],
     hpa: HorizontalPodAutoscaler | None = None,
 ) -> TargetState:
-    """The Deployment as decisions see it. replica_sets: those that it controls (others are left out).
+    """The Deployment as decisions see it. replica_sets: any, those of others are left out (`owned_by`).
 
     Its revisions are sorted by number, the latest last.
     """
-    owned = sorted(
-        (rs for rs in replica_sets if rs.owner_uid == deployment.uid), key=lambda rs: (rs.number, rs.created)
-    )
+    owned = owned_by(deployment, replica_sets)
     same = [rs for rs in owned if rs.template == deployment.template]
     current = min(same, key=lambda rs: (rs.created, rs.name), default=None)
     wanted = deployment.replicas
@@ -103,22 +94,13 @@ def deployment_state(
             and deployment.updated == deployment.total == wanted
             and deployment.ready >= wanted
         ),
-        revision=current.label if current is not None else None,
-        revisions=tuple(
-            Revision(
-                name=rs.label,
-                owner=rs.name,
-                number=rs.number,
-                created=rs.created,
-                replicas=rs.replicas,
-                ready=rs.ready,
-            )
-            for rs in owned
-        ),
+        revision=revision_name(deployment, current) if current is not None else None,
+        revisions=tuple(as_revision(deployment, rs, owner=rs.name, pods=(rs.replicas, rs.ready)) for rs in owned),
         paused=deployment.paused,
         paused_by=deployment.writers.paused if deployment.paused else "",
         template_by=deployment.writers.template,
         scaled_by=deployment.writers.replicas,
         progress_deadline_exceeded=deployment.progress_deadline_exceeded,
         hpa=hpa,
+        template=deployment.template,
     )

@@ -17,7 +17,9 @@ from typing import Any
 
 from resilience_operator.decision.model.target import Revision, TargetState
 from resilience_operator.kube.client import Kube, Obj, PatchKind
-from resilience_operator.kube.controller_revisions import template_of
+from resilience_operator.kube.controller_revisions import template_of, trim_controller_revision
+from resilience_operator.kube.daemonsets import trim_daemon_set
+from resilience_operator.kube.deployments import trim_deployment, trim_replica_set
 from resilience_operator.kube.errors import DEPENDENCY
 from resilience_operator.kube.paths import (
     CONTROLLER_REVISIONS,
@@ -28,13 +30,20 @@ from resilience_operator.kube.paths import (
     Resource,
 )
 from resilience_operator.kube.pausing import Ops, can_pause, is_paused, pause_ops, resume_ops
-from resilience_operator.kube.workloads import bare_template, template_digest, writers_of
+from resilience_operator.kube.revisions import RevisionRecord, owned_by
+from resilience_operator.kube.statefulsets import trim_stateful_set
+from resilience_operator.kube.workloads import Workload, bare_template, template_digest, writers_of
 from resilience_operator.resilience import Deadline, GiveUp, NotFound, ReadAgain, Unprocessable
 
 TRIES = 5
 """Times that a target which keeps changing under us is read and patched."""
 _SCALABLE: dict[str, Resource] = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS}
 _TEMPLATED: dict[str, Resource] = {**_SCALABLE, "DaemonSet": DAEMON_SETS}
+_TRIMS: dict[str, Callable[[Obj], Workload]] = {
+    "Deployment": trim_deployment,
+    "StatefulSet": trim_stateful_set,
+    "DaemonSet": trim_daemon_set,
+}
 _CHANGE_CAUSE = "kubernetes.io/change-cause"
 
 
@@ -81,14 +90,14 @@ async def scale(kube: Kube, target: TargetState, to: int, *, deadline: Deadline)
 
 
 async def pause(kube: Kube, target: TargetState, *, deadline: Deadline) -> Change | None:
-    """Holds the rollout, if the pod template still is that of `target.revision`."""
+    """Holds the rollout, if the pod template still is the one that the decision saw."""
 
     async def plan(live: Obj) -> Ops | None:
         if is_paused(target.kind, live):
             return None
         if not can_pause(target.kind, live):
             raise _unsupported(target, "with this update strategy cannot be paused")
-        await _check_template(kube, live, target, deadline)
+        _check_template(live, target)
         return [_same_template(live), *pause_ops(target.kind, live)]
 
     written = await _write(kube, _pausable(target, "cannot be paused"), target, plan, deadline)
@@ -96,13 +105,13 @@ async def pause(kube: Kube, target: TargetState, *, deadline: Deadline) -> Chang
 
 
 async def resume(kube: Kube, target: TargetState, *, deadline: Deadline) -> Change | None:
-    """Lifts the pause, if it is the one that the decision saw and the template still is `target.revision`'s."""
+    """Lifts the pause, if it is the one that the decision saw and the template still is, too."""
 
     async def plan(live: Obj) -> Ops | None:
         if not is_paused(target.kind, live):
             return None
         _check_pause(live, target)
-        await _check_template(kube, live, target, deadline)
+        _check_template(live, target)
         return [_same_template(live), *resume_ops(target.kind, live)]
 
     written = await _write(kube, _pausable(target, "cannot be resumed"), target, plan, deadline)
@@ -114,7 +123,7 @@ async def rollback(kube: Kube, target: TargetState, revision: str, *, deadline: 
 
     Both in one, because between two patches a paused bad release would either go on, or stay for ever if we
     died there. The template is replaced whole: a merge would keep what the bad release added. Raises NotFound
-    when the revision is no longer kept.
+    when the revision is no longer kept, and ReadAgain when what is kept under its name is not what the decision saw.
 
     A StatefulSet that replaces its pods in order waits for a pod that never gets ready, even with the old template:
     https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
@@ -127,10 +136,10 @@ async def rollback(kube: Kube, target: TargetState, revision: str, *, deadline: 
         raise NotFound(f"{_named(target)} has no revision {revision}", dependency=DEPENDENCY, reason="no_revision")
 
     async def plan(live: Obj) -> Ops | None:
-        kept = await _kept(kube, target, goal, deadline)
+        kept = await _kept(kube, live, target, goal, deadline)
         template = bare_template(_template_in(kept))
         paused = is_paused(target.kind, live)
-        there = template_digest(live["spec"]["template"]) == template_digest(template)
+        there = template_digest(live["spec"]["template"]) == goal.template
         if there and not paused:
             return None
         if paused != target.paused:
@@ -138,7 +147,7 @@ async def rollback(kube: Kube, target: TargetState, revision: str, *, deadline: 
         _check_pause(live, target)
         ops = [_same_template(live), _set("/spec/template", template)]
         if not there:
-            await _check_template(kube, live, target, deadline)
+            _check_template(live, target)
             if target.kind == "Deployment":
                 ops += _change_cause(live, kept)
         if paused:
@@ -189,17 +198,10 @@ async def _write(
     raise _moved(target, f"changed {TRIES} times while it was being written")
 
 
-async def _check_template(kube: Kube, live: Obj, target: TargetState, deadline: Deadline) -> None:
-    """Raises ReadAgain unless the template still is that of the revision that the decision saw."""
-    seen = target.find(target.revision)
-    if seen is None:
-        return  # the decision saw a template without a revision yet: nothing to compare with
-    try:
-        kept = await _kept(kube, target, seen, deadline)
-    except NotFound:
-        raise _moved(target, f"no longer has revision {seen.name}") from None
-    if template_digest(live["spec"]["template"]) != template_digest(_template_in(kept)):
-        raise _moved(target, f"no longer runs the template of revision {seen.name}")
+def _check_template(live: Obj, target: TargetState) -> None:
+    """Raises ReadAgain unless the pod template still is the one that the decision saw."""
+    if template_digest(live["spec"]["template"]) != target.template:
+        raise _moved(target, f"no longer runs the template of revision {target.revision or '(none yet)'}")
 
 
 def _check_pause(live: Obj, target: TargetState) -> None:
@@ -210,16 +212,21 @@ def _check_pause(live: Obj, target: TargetState) -> None:
             raise _moved(target, f"was paused by {by or 'another'}")
 
 
-async def _kept(kube: Kube, target: TargetState, revision: Revision, deadline: Deadline) -> Obj:
-    """The ReplicaSet or ControllerRevision that keeps a revision's template. Raises NotFound."""
-    if target.kind == "Deployment":
-        path = REPLICA_SETS.item(target.namespace, revision.owner)
-    elif target.kind == "StatefulSet":
-        path = CONTROLLER_REVISIONS.item(target.namespace, revision.name)
-    else:
-        # `ControllerRevisionName` in pkg/controller/history: the workload's name, cut, and the hash.
-        path = CONTROLLER_REVISIONS.item(target.namespace, f"{target.name[:223]}-{revision.name}")
-    return await kube.get(path, deadline=deadline)
+async def _kept(kube: Kube, live: Obj, target: TargetState, revision: Revision, deadline: Deadline) -> Obj:
+    """The ReplicaSet or ControllerRevision that keeps a revision's template. live: the workload.
+
+    It is read by name, so it must prove to be what the decision saw: the same object, still a revision of this
+    workload, with the same template. Raises NotFound, ReadAgain.
+    """
+    resource = REPLICA_SETS if target.kind == "Deployment" else CONTROLLER_REVISIONS
+    kept = await kube.get(resource.item(target.namespace, revision.kept_in), deadline=deadline)
+    record: RevisionRecord | None
+    record = trim_replica_set(kept) if target.kind == "Deployment" else trim_controller_revision(kept)
+    if record is None or not owned_by(_TRIMS[target.kind](live), [record]):
+        raise _moved(target, f"does not own {resource.kind} {revision.kept_in} any more")
+    if (record.uid, record.template) != (revision.uid, revision.template):
+        raise _moved(target, f"has another template or uid in {resource.kind} {revision.kept_in} than the decision saw")
+    return kept
 
 
 def _template_in(kept: Obj) -> Obj:

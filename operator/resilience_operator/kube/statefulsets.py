@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from resilience_operator.decision.model.target import HorizontalPodAutoscaler, Revision, TargetState
-from resilience_operator.kube.controller_revisions import current_of, owned_by
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
+from resilience_operator.kube.controller_revisions import current_of
 from resilience_operator.kube.pausing import is_paused
-from resilience_operator.kube.workloads import (
-    Obj,
-    RevisionRecord,
-    Workload,
-    number,
-    trimmed,
-)
+from resilience_operator.kube.revisions import RevisionRecord, as_revision, owned_by, revision_name
+from resilience_operator.kube.workloads import Obj, Workload, number, trimmed
 
 KIND = "StatefulSet"
 
@@ -22,6 +17,7 @@ def trim_stateful_set(obj: Obj, old: Workload | None = None) -> Workload:
     """What is kept of a StatefulSet. old: the record before this event."""
     spec, status = obj["spec"], obj.get("status") or {}
     return trimmed(
+        KIND,
         obj,
         old,
         replicas=number(spec.get("replicas", 1)),
@@ -39,7 +35,7 @@ def stateful_set_state(
     revisions: Iterable[RevisionRecord],
     hpa: HorizontalPodAutoscaler | None = None,
 ) -> TargetState:
-    """The StatefulSet as decisions see it. revisions: its ControllerRevisions (others are left out).
+    """The StatefulSet as decisions see it. revisions: any, those of others are left out (`owned_by`).
 
     The API does not split readiness by revision: pods of the old one are taken to be ready first, so the new one is
     never said to be readier than it is. With `updateStrategy` OnDelete, or a `partition` above 0, a release stays
@@ -64,13 +60,12 @@ def stateful_set_state(
             and workload.updated == workload.total == workload.replicas
             and workload.ready >= workload.replicas
         ),
-        revision=current.label if current is not None else None,
-        revisions=tuple(
-            Revision(r.label, workload.name, r.number, r.created, *pods.get(r.label, (0, 0))) for r in owned
-        ),
+        revision=revision_name(workload, current) if current is not None else None,
+        revisions=tuple(as_revision(workload, r, owner=workload.name, pods=pods.get(r.name, (0, 0))) for r in owned),
         paused=workload.paused,
         paused_by=workload.writers.paused if workload.paused else "",
         template_by=workload.writers.template,
+        template=workload.template,
         scaled_by=workload.writers.replicas,
         hpa=hpa,
     )

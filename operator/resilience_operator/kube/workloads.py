@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from resilience_operator.kube.nodes import ANYWHERE, Placement, placement_of
+from resilience_operator.kube.selectors import NOTHING, Selector, selector_of
 
 Obj = dict[str, Any]
 
@@ -38,20 +39,21 @@ class Workload:
     """What is kept of a Deployment, a StatefulSet or a DaemonSet.
 
     generation, observed: the version of `spec`, and the one that the controller's status speaks of.
-    template: the digest of the pod template.
+    template: the digest of the pod template. selector: which pods and revisions are its own.
     replicas: what `spec.replicas` asks for. total, updated, ready: pods of any revision, of the newest, and
         those that are ready, as the controller counts them.
     current, newest: a StatefulSet's revisions by name (`status.currentRevision`, `status.updateRevision`).
     placement: on which nodes its pods may run.
     """
 
+    kind: str
     namespace: str
     name: str
     uid: str
     resource_version: str
     generation: int
     observed: int
-    template: bytes
+    template: str
     replicas: int
     total: int
     updated: int
@@ -62,33 +64,11 @@ class Workload:
     newest: str = ""
     writers: Writers = NOBODY
     placement: Placement = ANYWHERE
+    selector: Selector = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class RevisionRecord:
-    """What is kept of a ReplicaSet or a ControllerRevision.
-
-    owner_uid: of the workload that controls it. label: what its pods carry as their revision's label.
-    number: the controller's revision number. created: seconds since the epoch.
-    replicas, ready: its pods, 0 for a ControllerRevision, which does not count them.
-    """
-
-    namespace: str
-    name: str
-    uid: str
-    resource_version: str
-    generation: int
-    owner_uid: str
-    label: str
-    number: int
-    created: float
-    template: bytes
-    replicas: int = 0
-    ready: int = 0
-
-
-def template_digest(template: Mapping[str, Any]) -> bytes:
-    """A digest of a pod template, equal for a workload's and for that of a revision made from it.
+def template_digest(template: Mapping[str, Any]) -> str:
+    """A digest of a pod template: 32 hexadecimal digits, equal for a workload's template and its revision's.
 
     Leaves out the label that the controller adds to a ReplicaSet's, as the controller does when it compares
     (`EqualIgnoreHash` in pkg/controller/deployment/util). The API server fills in defaults and canonical
@@ -96,7 +76,7 @@ def template_digest(template: Mapping[str, Any]) -> bytes:
     """
     bare = bare_template(template)
     text = json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+    return sys.intern(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest())
 
 
 def bare_template(template: Mapping[str, Any]) -> Obj:
@@ -134,14 +114,14 @@ def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> Writers:
     return Writers(*(latest[f][2] if f in latest else "" for f in ("f:paused", "f:template", "f:replicas")))
 
 
-def _still_by(old: Workload | None, template: bytes, writers: Writers) -> Writers:
+def _still_by(old: Workload | None, template: str, writers: Writers) -> Writers:
     """The writers, with the template's taken over from the record before where the template has not changed."""
     if old is not None and old.template == template and old.writers.template:
         return replace(writers, template=old.writers.template)
     return writers
 
 
-def template_and_writers(obj: Obj, old: Workload | None) -> tuple[bytes, Writers]:
+def template_and_writers(obj: Obj, old: Workload | None) -> tuple[str, Writers]:
     """The digest of a workload's template, and who wrote its fields.
 
     old: the record before this event. `metadata.generation` grows with every change of `spec`, so an unchanged
@@ -156,7 +136,7 @@ def template_and_writers(obj: Obj, old: Workload | None) -> tuple[bytes, Writers
     return template, _still_by(old, template, writers_of(meta.get("managedFields")))
 
 
-def trimmed(obj: Obj, old: Workload | None, **particulars: Any) -> Workload:
+def trimmed(kind: str, obj: Obj, old: Workload | None, **particulars: Any) -> Workload:
     """What is kept of any workload, with what its kind alone tells (the counts of pods at least) as `particulars`.
 
     old: the record before this event.
@@ -164,6 +144,7 @@ def trimmed(obj: Obj, old: Workload | None, **particulars: Any) -> Workload:
     meta = obj["metadata"]
     template, writers = template_and_writers(obj, old)
     return Workload(
+        kind=kind,
         namespace=sys.intern(meta["namespace"]),
         name=meta["name"],
         uid=meta["uid"],
@@ -173,6 +154,7 @@ def trimmed(obj: Obj, old: Workload | None, **particulars: Any) -> Workload:
         template=template,
         writers=writers,
         placement=placement_in(obj, old),
+        selector=_selector_in(obj, old),
         **particulars,
     )
 
@@ -185,20 +167,17 @@ def placement_in(obj: Obj, old: Workload | None) -> Placement:
     return placement_of(obj["spec"]["template"])
 
 
+def _selector_in(obj: Obj, old: Workload | None) -> Selector:
+    """A workload's selector. old: the record before this event; the API server lets no selector change."""
+    return old.selector if old is not None and old.uid == obj["metadata"]["uid"] else selector_of(obj["spec"])
+
+
 def _owns_image(fields: object) -> bool:
     if not isinstance(fields, dict):
         return False
     pod = fields.get("f:spec") or {}
     lists = (pod.get("f:containers"), pod.get("f:initContainers"))
     return any("f:image" in one for some in lists if some for one in some.values() if isinstance(one, dict))
-
-
-def controller_uid(metadata: Mapping[str, Any], kind: str) -> str | None:
-    """The uid of the object of that kind that controls this one, or None."""
-    for owner in metadata.get("ownerReferences") or ():
-        if owner.get("controller") and owner.get("kind") == kind:
-            return str(owner.get("uid"))
-    return None
 
 
 def epoch(timestamp: str | None) -> float:
@@ -212,5 +191,5 @@ def number(value: object) -> int:
     """A whole number from a field or an annotation that may be absent or ill-formed: then 0."""
     try:
         return int(value)  # type: ignore[call-overload, no-any-return]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0

@@ -25,8 +25,9 @@ from resilience_operator.kube.paths import (
     Resource,
 )
 from resilience_operator.kube.reflector import Reflector, Trim
+from resilience_operator.kube.revisions import RevisionRecord
 from resilience_operator.kube.statefulsets import stateful_set_state, trim_stateful_set
-from resilience_operator.kube.workloads import RevisionRecord, Workload
+from resilience_operator.kube.workloads import Workload
 from resilience_operator.runtime.entry import TargetKey
 
 _OWNER = "owner"
@@ -77,7 +78,10 @@ class Targets:
                 how.resource,
                 how.trim,
                 namespaces=namespaces,
-                indexes={_UID: lambda w: w.uid, _MARKED: lambda w: w.paused and w.writers.paused == MANAGER},
+                indexes={
+                    _UID: lambda w: (w.namespace, w.uid),
+                    _MARKED: lambda w: w.paused and w.writers.paused == MANAGER,
+                },
                 on_change=lambda old, new, kind=kind: self._workload_changed(kind, old, new),  # type: ignore[misc]
             )
             for kind, how in _KINDS.items()
@@ -88,7 +92,7 @@ class Targets:
                 resource,
                 trim,
                 namespaces=namespaces,
-                indexes={_OWNER: lambda r: r.owner_uid},
+                indexes={_OWNER: lambda r: (r.namespace, r.owner_uid)},
                 on_change=self._revision_changed,
             )
             for resource, trim in _REVISIONS.items()
@@ -137,7 +141,8 @@ class Targets:
 
     def _state(self, key: TargetKey, workload: Workload) -> TargetState:
         how = _KINDS[key[0]]
-        return how.state(workload, self._revisions[how.revisions].by(_OWNER, workload.uid), self.autoscaler(key))
+        claimed = self._revisions[how.revisions].by(_OWNER, (workload.namespace, workload.uid))
+        return how.state(workload, claimed, self.autoscaler(key))
 
     def autoscaler(self, key: TargetKey) -> HorizontalPodAutoscaler | None:
         """The HPA on a target."""
@@ -185,9 +190,9 @@ class Targets:
     def _revision_changed(self, old: RevisionRecord | None, new: RevisionRecord | None) -> None:
         changed = [
             (kind, workload.namespace, workload.name)
-            for uid in {one.owner_uid for one in (old, new) if one is not None}
+            for owner in {(one.namespace, one.owner_uid) for one in (old, new) if one is not None}
             for kind, reflector in self._workloads.items()
-            for workload in reflector.by(_UID, uid)
+            for workload in reflector.by(_UID, owner)
         ]
         for key in changed:
             self._states.pop(key, None)

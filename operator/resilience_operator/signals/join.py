@@ -57,8 +57,9 @@ def target(request: SignalRequest, join: Join) -> Target:
     for owner, revision in request.owners.items():
         label = owner_label(owner)
         # Pods' names that were cut may not tell one revision from another; a workload that owns its pods
-        # itself (StatefulSet, DaemonSet) has all revisions under one owner.
-        distinct = distinct and label not in by_label and owner != request.name
+        # itself (StatefulSet, DaemonSet) has all revisions under one owner. A Deployment owns none, so a
+        # ReplicaSet that has its name is one owner among others.
+        distinct = distinct and label not in by_label and (owner != request.name or request.kind == "Deployment")
         by_label[label] = revision
     parts = tuple(
         Part((request.namespace, label), revision if distinct else "") for label, revision in by_label.items()

@@ -80,7 +80,8 @@ class Workload:
             rolled_out=made and updated == updated_ready == len(self.pods) == self.replicas,
             revision=self.template if made else None,
             revisions=tuple(
-                Revision(k.name, f"{self.name}-{k.name}", k.number, k.created, *counts[k.name]) for k in self.revisions
+                Revision(k.name, f"{self.name}-{k.name}", k.number, k.created, counts[k.name][0], counts[k.name][1])
+                for k in self.revisions
             ),
             paused=self.paused,
             paused_by=self.paused_by,

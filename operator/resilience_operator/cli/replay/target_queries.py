@@ -12,7 +12,9 @@ def target_queries(namespace: str, name: str) -> dict[str, str]:
     """What is asked about a Deployment. Several replicas of kube-state-metrics count once."""
     deployment = f"namespace={quoted(namespace)}, deployment={quoted(name)}"
     pod = f'namespace={quoted(namespace)}, pod=~"{literal(name)}-.+"'
-    owned = f'namespace={quoted(namespace)}, owner_kind="Deployment", owner_name={quoted(name)}'
+    owned = (
+        f'namespace={quoted(namespace)}, owner_kind="Deployment", owner_name={quoted(name)}, owner_is_controller="true"'
+    )
     sets = f'namespace={quoted(namespace)}, replicaset=~"{literal(name)}-.+"'
     scaled = (
         f"kube_horizontalpodautoscaler_info{{namespace={quoted(namespace)}, "

@@ -118,6 +118,8 @@ class ReleaseMemory:
     """The release life cycle's past.
 
     since: when `phase` began. good: the revision that is last known good.
+    template, good_template: the digests of the templates of `revision` and `good`, as they were seen to run. Empty in
+        the memory of an older version (`release.lifecycle.with_templates`).
     ready: when the bake began, moved on by the time in which nothing could be measured; unmeasured: since when.
     ok_before: rules that were Ok when this one began, or that it was since found to breach while the old revision did
         not (only those can be turned by it).
@@ -144,6 +146,12 @@ class ReleaseMemory:
     manual_override: bool = field(default=False, metadata=stored_as("handsOff"))
     rollback_limit_reached: bool = field(default=False, metadata=stored_as("held"))
     rolled_from: str | None = None
+    template: str = ""
+    good_template: str = ""
+
+    def continues(self, before: ReleaseMemory) -> bool:
+        """Whether this is about the revision that `before` was about."""
+        return self.revision == before.revision and before.template in ("", self.template)
 
 
 @dataclass(frozen=True, slots=True)

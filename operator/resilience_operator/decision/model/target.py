@@ -12,12 +12,15 @@ MANAGER = "resilience-operator"
 class Revision:
     """One pod template of the target.
 
-    name: a Deployment's `pod-template-hash`, a StatefulSet's or DaemonSet's controller revision hash.
+    name: unique among the target's: the hash in a ReplicaSet's name, a StatefulSet's ControllerRevision, or the hash
+        in a DaemonSet's (`kube.revisions.revision_name`).
     owner: the name that its pods carry without their last `-suffix` (a ReplicaSet's name; the workload's own name
         for a StatefulSet or DaemonSet). Metrics are split by it.
     number: the controller's revision number, the higher the later rolled out.
     created: seconds since the epoch.
     replicas, ready: pods of this revision that exist, and that are ready.
+    kept_in, uid: name and uid of the ReplicaSet or ControllerRevision that keeps the template.
+    template: the digest of that template. All three are empty where a revision is not read from such an object.
     """
 
     name: str
@@ -26,6 +29,9 @@ class Revision:
     created: float
     replicas: int
     ready: int
+    kept_in: str = ""
+    uid: str = ""
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,7 @@ class TargetState:
     template_by: the field manager that last wrote the pod template, for telling people who did it.
     scaled_by: the field manager that last wrote `spec.replicas`.
     scale_path: where its `/scale` is, for a kind of which nothing else is known; else empty.
+    template: the digest of its pod template; empty for such a kind.
     """
 
     kind: str
@@ -78,6 +85,7 @@ class TargetState:
     hpa: HorizontalPodAutoscaler | None = None
     api_version: str = "apps/v1"
     scale_path: str = ""
+    template: str = ""
 
     def find(self, revision: str | None) -> Revision | None:
         """The revision of that name, if it still exists."""

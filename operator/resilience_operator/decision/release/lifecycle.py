@@ -35,7 +35,8 @@ def advance(
     """
     if release is None:
         release = _initial_state(policy, target, now)
-    elif target.revision not in (None, release.revision):
+    release = with_templates(release, target)
+    if _is_another(release, target):
         release = _new_revision(release, target, quarantined, ok_rules, now)
     release = _follow_pause(release, target, now)
     release = _follow_rollout(release, policy, target, now)
@@ -48,9 +49,41 @@ def _initial_state(policy: Policy, target: TargetState, now: float) -> ReleaseMe
     current = target.find(target.revision)
     if target.rolled_out and current is not None:
         if now - current.created >= policy.release.bake:
-            return ReleaseMemory(Phase.STABLE, now, current.name, good=current.name)
+            return ReleaseMemory(Phase.STABLE, now, current.name, good=current.name, good_template=current.template)
         return ReleaseMemory(Phase.BAKING, now, current.name, bake_started=now)
     return ReleaseMemory(Phase.PROGRESSING, now, target.revision)
+
+
+def with_templates(release: ReleaseMemory, target: TargetState) -> ReleaseMemory:
+    """The release with the digests that it lacks: of a revision just seen, or in the memory of an older version.
+
+    A revision that the target runs has the target's own template. The good one, if it does not run, is only known by
+    name there. Its template is taken over, at the first look, if it was kept before the present phase began: what was
+    made under that name since then was never watched. An edit of it before the upgrade cannot be seen.
+    """
+    if release.template:
+        return release
+    template = _template_of(target, release.revision) if target.revision == release.revision else ""
+    good = release.good_template
+    if release.good is not None and not good:
+        kept = target.find(release.good)
+        if kept is not None and (release.good == target.revision or kept.created <= release.since):
+            good = kept.template
+    if (template, good) == (release.template, release.good_template):
+        return release
+    return replace(release, template=template, good_template=good)
+
+
+def _is_another(release: ReleaseMemory, target: TargetState) -> bool:
+    """Whether the target has another revision than the one followed: another name, or another template under it."""
+    if target.revision is None:
+        return False
+    return target.revision != release.revision or _template_of(target, target.revision) != release.template
+
+
+def _template_of(target: TargetState, revision: str | None) -> str:
+    found = target.find(revision)
+    return found.template if found is not None else ""
 
 
 def _new_revision(
@@ -70,6 +103,7 @@ def _new_revision(
         phase=Phase.PROGRESSING,
         since=release.since if begun else now,
         revision=target.revision,
+        template=_template_of(target, target.revision),
         bake_started=None,
         unmeasured=None,
         ok_before=release.ok_before if begun else tuple(sorted(ok_rules)),
@@ -216,4 +250,6 @@ def advance_bake(
             transient=True,
         )
     )
-    return replace(release, phase=Phase.STABLE, since=now, good=release.revision, unmeasured=None)
+    return replace(
+        release, phase=Phase.STABLE, since=now, good=release.revision, good_template=release.template, unmeasured=None
+    )

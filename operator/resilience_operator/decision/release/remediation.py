@@ -128,15 +128,22 @@ def rollback_blocked(
             f"revision {release.revision} fails, but no earlier revision was ever watched and found good: roll back "
             f"by hand with `kubectl rollout undo` if you know better",
         )
-    if release.good == release.revision:
+    if release.good == release.revision and release.good_template == release.template:
         return RollbackBlocked("AlreadyLastGood", f"revision {release.good} fails, and it is the last good one itself")
     if release.good in quarantined:
         return RollbackBlocked("GoodRevisionQuarantined", f"revision {release.good} was itself rolled back")
-    if target.find(release.good) is None:
+    kept = target.find(release.good)
+    if kept is None:
         return RollbackBlocked(
             "GoodRevisionGone",
             f"the last good revision {release.good} is no longer kept by the cluster: raise "
             "spec.revisionHistoryLimit of the workload",
+        )
+    if kept.template != release.good_template:
+        return RollbackBlocked(
+            "GoodRevisionChanged",
+            f"the template kept as revision {release.good} is not the one that ran and was found good: find out who "
+            f"changed {kept.kept_in or release.good}, and apply a good version by hand",
         )
     return None
 
