@@ -8,8 +8,8 @@ requests/s at 100 % CPU; CPU is what the load asks of the pods that are ready, a
 
 The bound: at most two changes of direction (up to down, or down to up) in each period of the load, that is, once up
 and once down. Measured over periods of 1, 2 and 6 h, noise of 5 % and 15 %, and each way of asking for pods: never more
-than once up and once down in a period (worst: 1.96, the day ending before its last turn). Without `scaling.RELIEF` the
-slow rise of a 6 h period made up to 12 changes.
+than once up and once down in a period (worst: 1.96, the day ending before its last turn). Without
+`SCALE_DOWN_HYSTERESIS` the slow rise of a 6 h period made up to 12 changes.
 """
 
 from __future__ import annotations

@@ -16,7 +16,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 
-from resilience_operator.decision import scaling
 from resilience_operator.decision.analysis.evidence import CanaryContext, judge_all, judge_release
 from resilience_operator.decision.analysis.verdicts import MAX_UNKNOWN_INTERVALS
 from resilience_operator.decision.decide import Decision
@@ -25,6 +24,7 @@ from resilience_operator.decision.model.memory import Memory, Phase, RuleMemory
 from resilience_operator.decision.model.observation import Observation, signal_views
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.scaling.bounds import can_scale_down
 
 _WITHIN_BOUNDS = {"WithinBounds", False}
 """All that `_judgements` tells where no condition is crossed and none is unknown."""
@@ -91,7 +91,7 @@ def detect_steady_state(
     release = memory.release
     assert release is not None
     until = inf if decision.wake is None else decision.wake
-    if scaling.can_scale_down(policy, memory.scaling, target):
+    if can_scale_down(policy, memory.scaling, target):
         # Only a release holds the pods, for as long as its bake is meant to last.
         held_until = release.since + policy.release.bake
         if release.phase is not Phase.BAKING or decision.at >= held_until:
@@ -150,20 +150,20 @@ def _judgements(
     signals = signal_views(policy, observations, now, MAX_UNKNOWN_INTERVALS * policy.interval)
     release = memory.release
     assert release is not None
-    trial = None
+    canary = None
     if release.phase is Phase.BAKING:
-        trial = CanaryContext(release.revision, (), release.baseline, release.canary_measured_since)
+        canary = CanaryContext(release.revision, (), release.baseline, release.canary_measured_since)
     found: list[object] = []
     for rule in policy.rules:
-        guards = trial is not None and rule.guards_release
+        guards = canary is not None and rule.guards_release
         for condition in rule.conditions:
             view = signals[condition.signal]
             judged = judge_all(condition, *view)
             if judged.crossed:
                 return None
             found += (judged.reason, judged.crossed, judged.value is None)
-            if guards and trial is not None:
-                against = judge_release(condition, *view, trial, ok_before=True)
+            if guards and canary is not None:
+                against = judge_release(condition, *view, canary, ok_before=True)
                 if against.crossed is not False:
                     return None
     return tuple(found)

@@ -15,13 +15,13 @@ from resilience_operator.decision.model.policy import Policy, Rule
 
 
 def pending_calls(
-    policy: Policy, rule: Rule, memory: RuleMemory, sentence: str, *, rehearsed: bool
+    policy: Policy, rule: Rule, memory: RuleMemory, sentence: str, *, dry_run: bool
 ) -> tuple[Command, ...]:
-    """The calls that a rule's breach asks for and that were not made yet. rehearsed: rehearsed ones count as made."""
+    """The calls that a rule's breach asks for and that were not made yet. dry_run: those of a dry run count as made."""
     breach = memory.breach
     if breach is None:
         return ()
-    made = {**memory.called, **memory.called_in_dry_run} if rehearsed else memory.called
+    made = {**memory.called, **memory.called_in_dry_run} if dry_run else memory.called
     return tuple(
         Command(
             Verb.PLUGIN,

@@ -1,10 +1,10 @@
-"""What one evaluation found, for people: each rule and each signal, with the numbers."""
+"""Reports of one evaluation for people: each rule and each signal, with the numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.analysis.verdicts import ConditionResult
@@ -12,9 +12,8 @@ from resilience_operator.decision.model.memory import Verdict
 from resilience_operator.decision.model.policy import Condition, Rule
 
 
-@dataclass(frozen=True, slots=True)
-class RuleReport:
-    """One rule, for people: verdict, since when, its readings, and why it did not act though it might have."""
+class RuleReport(NamedTuple):
+    """One rule, for people: its verdict, the results of its conditions, and a note why it did not scale."""
 
     rule: Rule
     verdict: Verdict
@@ -33,8 +32,7 @@ class RuleReport:
         return describe(self.rule, self.results)
 
 
-@dataclass(frozen=True, slots=True)
-class SignalReport:
+class SignalReport(NamedTuple):
     """One signal, for people: its value (None when unknown), the strongest verdict that rests on it, and why."""
 
     name: str
@@ -46,34 +44,37 @@ class SignalReport:
     message: str
 
 
-def describe(rule: Rule, readings: Sequence[ConditionResult]) -> str:
+def describe(rule: Rule, results: Sequence[ConditionResult]) -> str:
     """One sentence with the numbers: `cpu is 85% (above 70% for 2m)`."""
-    return (" or " if rule.any_of else " and ").join(map(_describe_one, readings))
+    return (" or " if rule.any_of else " and ").join(map(_describe_one, results))
 
 
-def _describe_one(reading: ConditionResult) -> str:
-    condition, judgement, unit = reading.condition, reading.judgement, reading.signal.unit
-    bound, hold = _bound(condition, unit)
+def _describe_one(result: ConditionResult) -> str:
+    condition, judgement, unit = result.condition, result.judgement, result.signal.unit
     if judgement.value is None or judgement.crossed is None:
         return judgement.message or f"{condition.signal} is unknown ({judgement.reason})"
     if judgement.crossed:
         more = f", {judgement.message}" if judgement.message else ""
-        return f"{condition.signal} is {format_value(judgement.value, unit)}{more} ({bound}{hold})"
-    return judgement.message or f"{condition.signal} is {format_value(judgement.value, unit)} (not {bound})"
+        return (
+            f"{condition.signal} is {format_value(judgement.value, unit)}{more} ({format_condition(condition, unit)})"
+        )
+    return (
+        judgement.message
+        or f"{condition.signal} is {format_value(judgement.value, unit)} (not {format_bound(condition, unit)})"
+    )
 
 
 @lru_cache(maxsize=4096)
-def _bound(condition: Condition, unit: str) -> tuple[str, str]:
-    """`above 70%` and ` for 2m`: the same at every evaluation."""
-    bound = f"{'above' if condition.above else 'below'} {format_value(condition.threshold, unit)}"
-    return bound, f" for {format_duration(condition.hold)}" if condition.hold else ""
+def format_bound(condition: Condition, unit: str) -> str:
+    """Format the threshold: `above 70%`."""
+    return f"{'above' if condition.above else 'below'} {format_value(condition.threshold, unit)}"
 
 
-def with_notes(reports: Sequence[RuleReport], notes: Mapping[str, str]) -> Sequence[RuleReport]:
-    """The reports, with why a rule did not act."""
-    if not notes:
-        return reports
-    return [replace(r, note=notes[r.rule.name]) if r.rule.name in notes else r for r in reports]
+@lru_cache(maxsize=4096)
+def format_condition(condition: Condition, unit: str) -> str:
+    """Format the threshold and the `for`: `above 70% for 2m`."""
+    hold = f" for {format_duration(condition.hold)}" if condition.hold else ""
+    return format_bound(condition, unit) + hold
 
 
 _STRENGTH = {Verdict.BREACH: 3, Verdict.UNKNOWN: 2, Verdict.PENDING: 1, Verdict.OK: 0}
@@ -83,15 +84,15 @@ def signal_reports(reports: Sequence[RuleReport]) -> tuple[SignalReport, ...]:
     """Each signal with the strongest verdict that rests on it."""
     best: dict[str, ConditionResult] = {}
     for report in reports:
-        for reading in report.results:
-            name = reading.condition.signal
-            if name not in best or _STRENGTH[reading.timer.verdict] > _STRENGTH[best[name].timer.verdict]:
-                best[name] = reading
-    return tuple([_signal_report(reading) for reading in best.values()])
+        for result in report.results:
+            name = result.condition.signal
+            if name not in best or _STRENGTH[result.timer.verdict] > _STRENGTH[best[name].timer.verdict]:
+                best[name] = result
+    return tuple([_signal_report(result) for result in best.values()])
 
 
-def _signal_report(reading: ConditionResult) -> SignalReport:
-    signal, judgement, timer = reading.signal, reading.judgement, reading.timer
+def _signal_report(result: ConditionResult) -> SignalReport:
+    signal, judgement, timer = result.signal, result.judgement, result.timer
     return SignalReport(
         signal.name,
         signal.unit,

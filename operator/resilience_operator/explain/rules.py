@@ -12,7 +12,7 @@ from resilience_operator.decision.field_managers import display_name
 from resilience_operator.decision.model.memory import ReleaseMemory, RuleMemory, Timer, Verdict
 from resilience_operator.decision.model.policy import Condition, Mode, Rule, ScaleUp
 from resilience_operator.decision.release.remediation import rollback_blocked
-from resilience_operator.decision.scaling import ceiling, current_size
+from resilience_operator.decision.scaling.bounds import ceiling, current_size
 from resilience_operator.explain.context import ExplainContext
 from resilience_operator.explain.formatting import adds, bound, does, needed, pods
 

@@ -145,7 +145,8 @@ def test_both_are_compared_over_the_same_time(began: float | None, old: Measured
 )
 def test_whose_breach_it_is(observation: Observation, accused: bool, only: bool) -> None:
     assert (
-        breach_is_canary_only(ERRORS, SIGNALS["error-rate"], observation, CanaryContext("b"), accused=accused) is only
+        breach_is_canary_only(ERRORS, SIGNALS["error-rate"], observation, CanaryContext("b"), attributed=accused)
+        is only
     )
 
 

@@ -136,7 +136,7 @@ def judge_all(condition: Condition, signal: Signal, observation: Observation) ->
 
 
 def judge_release(
-    condition: Condition, signal: Signal, observation: Observation, trial: CanaryContext, *, ok_before: bool
+    condition: Condition, signal: Signal, observation: Observation, canary: CanaryContext, *, ok_before: bool
 ) -> Judgement:
     """Judge what counts against the release: only what its revision alone does.
 
@@ -148,16 +148,16 @@ def judge_release(
     if observation.measured is None:
         return Judgement(None, observation.reason, observation.message)
     if not observation.splittable:
-        return _compare_with_baseline(condition, signal, observation.measured, trial, ok_before=ok_before)
-    if trial.revision is None or (new := observation.by_revision.get(trial.revision)) is None:
-        return Judgement(None, "NoTraffic", f"{signal.name}: nothing measured of revision {trial.revision or 'yet'}")
+        return _compare_with_baseline(condition, signal, observation.measured, canary, ok_before=ok_before)
+    if canary.revision is None or (new := observation.by_revision.get(canary.revision)) is None:
+        return Judgement(None, "NoTraffic", f"{signal.name}: nothing measured of revision {canary.revision or 'yet'}")
     found = judge(condition, signal, new)
     if not found.crossed:
         return found
-    old = _others(condition, signal, observation, trial)
+    old = _others(condition, signal, observation, canary)
     if old is None:
-        return _compare_with_baseline(condition, signal, new, trial, ok_before=ok_before)
-    if _worse_than_others(condition, signal, observation, trial, new, old):
+        return _compare_with_baseline(condition, signal, new, canary, ok_before=ok_before)
+    if _worse_than_others(condition, signal, observation, canary, new, old):
         return found
     return Judgement(
         False,
@@ -169,31 +169,31 @@ def judge_release(
 
 
 def breach_is_canary_only(
-    condition: Condition, signal: Signal, observation: Observation, trial: CanaryContext, *, accused: bool
+    condition: Condition, signal: Signal, observation: Observation, canary: CanaryContext, *, attributed: bool
 ) -> bool:
-    """Whether only the revision on trial crosses, so that the breach is its doing and no lack of pods.
+    """Whether only the revision on canary crosses, so that the breach is its doing and no lack of pods.
 
-    accused: the signal is held against that revision already. Then it need not be proven worse once more; and where
+    attributed: the signal is held against that revision already. Then it need not be proven worse once more; and where
     there is no data of the others, the breach is its doing too.
     """
-    if not observation.splittable or (new := observation.by_revision.get(trial.revision or "")) is None:
+    if not observation.splittable or (new := observation.by_revision.get(canary.revision or "")) is None:
         return False
-    old = _others(condition, signal, observation, trial)
+    old = _others(condition, signal, observation, canary)
     if old is None:
-        return accused
+        return attributed
     if judge(condition, signal, old).crossed is not False:
         return False
-    if accused:
+    if attributed:
         return True
     if judge(condition, signal, new).crossed is not True:
         return False
-    return _worse_than_others(condition, signal, observation, trial, new, old)
+    return _worse_than_others(condition, signal, observation, canary, new, old)
 
 
-def _others(condition: Condition, signal: Signal, observation: Observation, trial: CanaryContext) -> Measured | None:
+def _others(condition: Condition, signal: Signal, observation: Observation, canary: CanaryContext) -> Measured | None:
     """The other revisions as one, None when they have too little data to be a measure."""
     split = observation.by_revision.items()
-    parts = [m for name, m in split if name != trial.revision and name not in trial.quarantined]
+    parts = [m for name, m in split if name != canary.revision and name not in canary.quarantined]
     old = _merge([m for m in parts if isfinite(m.value)], condition.above)
     if old is None or (old.samples is not None and not old.samples >= signal.required_samples):
         return None
@@ -201,7 +201,7 @@ def _others(condition: Condition, signal: Signal, observation: Observation, tria
 
 
 def _worse_than_others(
-    condition: Condition, signal: Signal, observation: Observation, trial: CanaryContext, new: Measured, old: Measured
+    condition: Condition, signal: Signal, observation: Observation, canary: CanaryContext, new: Measured, old: Measured
 ) -> bool:
     """Whether the new revision is worse than the others, and was not only measured in worse times.
 
@@ -210,19 +210,19 @@ def _worse_than_others(
     """
     if not _clearly_worse(condition, signal, new, old):
         return False
-    recent = _baseline_since_canary(signal, observation.at, trial, old)
+    recent = _baseline_since_canary(signal, observation.at, canary, old)
     return recent is None or _clearly_worse(condition, signal, new, recent, RECENT_FALSE_ALARM)
 
 
-def _baseline_since_canary(signal: Signal, at: float, trial: CanaryContext, old: Measured) -> Measured | None:
+def _baseline_since_canary(signal: Signal, at: float, canary: CanaryContext, old: Measured) -> Measured | None:
     """What the others did since the new revision is measured; None where that cannot be told, or is too little.
 
     Of what was counted before the release, the part that is still within the look-back is taken off.
     """
-    before = trial.baseline.get(signal.name)
-    if before is None or trial.measured_since is None or old.samples is None or old.events is None:
+    before = canary.baseline.get(signal.name)
+    if before is None or canary.measured_since is None or old.samples is None or old.events is None:
         return None
-    left = 1 - (at - trial.measured_since) / signal.window
+    left = 1 - (at - canary.measured_since) / signal.window
     if not 0 < left < 1:
         return None
     samples = old.samples - before.samples * left
@@ -305,7 +305,7 @@ def _merge(parts: list[Measured], above: bool) -> Measured | None:
 
 
 def _compare_with_baseline(
-    condition: Condition, signal: Signal, measured: Measured, trial: CanaryContext, *, ok_before: bool
+    condition: Condition, signal: Signal, measured: Measured, canary: CanaryContext, *, ok_before: bool
 ) -> Judgement:
     """Judge what can only be compared with the time before the release."""
     found = judge(condition, signal, measured, FALSE_ALARM_Z)
@@ -313,7 +313,7 @@ def _compare_with_baseline(
         return found
     if not ok_before:
         return Judgement(False, "CrossedBefore", f"{signal.name} was not Ok before the release began", found.value)
-    tally = trial.baseline.get(signal.name)
+    tally = canary.baseline.get(signal.name)
     if tally is None or measured.events is None:
         return found
     before = Measured(tally.events / tally.samples, tally.samples, tally.events)

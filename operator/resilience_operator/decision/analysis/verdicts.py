@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from resilience_operator.decision.analysis.evidence import Judgement
 from resilience_operator.decision.model.memory import Timer, Verdict
@@ -14,8 +14,7 @@ MAX_UNKNOWN_INTERVALS = 3.0
 """Intervals that Unknown may last before it ends a Pending or a Breach."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConditionResult:
+class ConditionResult(NamedTuple):
     """One condition on its signal now: its judgement, and its timer after it."""
 
     condition: Condition
@@ -64,14 +63,14 @@ def evaluate_conditions(
     patience: float,
 ) -> tuple[ConditionResult, ...]:
     """All conditions of a rule now. `timers` may be shorter than the conditions when the rule has grown."""
-    readings = []
+    results = []
     for index, condition in enumerate(rule.conditions):
         signal, observation = views[condition.signal]
         judgement = judged(condition, signal, observation)
         timer = timers[index] if index < len(timers) else Timer(since=now)
         timer = advance_timer(timer, judgement, condition.hold, now, patience)
-        readings.append(ConditionResult(condition, signal, judgement, timer))
-    return tuple(readings)
+        results.append(ConditionResult(condition, signal, judgement, timer))
+    return tuple(results)
 
 
 def combine(rule: Rule, verdicts: Sequence[Verdict]) -> Verdict:
@@ -90,19 +89,19 @@ def combine(rule: Rule, verdicts: Sequence[Verdict]) -> Verdict:
     return Verdict.OK if rule.any_of else Verdict.BREACH
 
 
-def verdict_of(rule: Rule, readings: Sequence[ConditionResult]) -> Verdict:
+def verdict_of(rule: Rule, results: Sequence[ConditionResult]) -> Verdict:
     """A rule's verdict now."""
-    if len(readings) == 1:
-        return readings[0].timer.verdict
-    return combine(rule, [r.timer.verdict for r in readings])
+    if len(results) == 1:
+        return results[0].timer.verdict
+    return combine(rule, [r.timer.verdict for r in results])
 
 
 def breach_since(
-    before: float | None, verdict: Verdict, readings: Sequence[ConditionResult], now: float
+    before: float | None, verdict: Verdict, results: Sequence[ConditionResult], now: float
 ) -> float | None:
     """Since when the rule is in breach. A passing Unknown keeps it, so that `after` goes on counting."""
     if verdict is Verdict.BREACH:
         return now if before is None else before
-    if verdict is Verdict.UNKNOWN and any(r.timer.crossed is not None for r in readings):
+    if verdict is Verdict.UNKNOWN and any(r.timer.crossed is not None for r in results):
         return before
     return None

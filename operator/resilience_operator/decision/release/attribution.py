@@ -1,11 +1,10 @@
-"""A release on trial: what it is compared with, what speaks for it, and which breaches are its alone."""
+"""Attributes breaches to a release: its baseline, rules that were Ok before it, and breaches only its pods show."""
 
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
-from resilience_operator.decision import scaling
 from resilience_operator.decision.analysis.evidence import SHARED, CanaryContext, breach_is_canary_only
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Notice
@@ -13,13 +12,15 @@ from resilience_operator.decision.model.memory import ReleaseMemory, RequestCoun
 from resilience_operator.decision.model.observation import SignalView
 from resilience_operator.decision.model.policy import Policy, Rule
 from resilience_operator.decision.model.target import TargetState
-from resilience_operator.decision.release import lifecycle, remediation
+from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
+from resilience_operator.decision.release.remediation import ReleaseFinding
+from resilience_operator.decision.scaling.recommendation import Recommendation
 
 
 def update_baseline(
     release: ReleaseMemory, policy: Policy, views: Mapping[str, SignalView], now: float, *, anew: bool
 ) -> ReleaseMemory:
-    """Take down what it was like before the release (if `anew`), and since when its revision is measured."""
+    """Return the release with its baseline (taken if `anew`), and since when its revision is measured."""
     if anew and release.ok_before:
         release = replace(release, baseline=_request_counts(policy, views, release.revision))
     if release.canary_measured_since is not None:
@@ -32,17 +33,17 @@ def update_baseline(
 
 
 def regressed_since_release(release: ReleaseMemory, rule: Rule) -> bool:
-    """Whether the release, if anything, turned this rule: it was Ok before, and the old pods did not breach it too.
+    """Return whether this rule was Ok before the release, and the old pods did not breach it too.
 
-    When the old pods are gone in the middle of a spike that they bore as well, the new ones are no more to blame.
+    When the old pods end in the middle of a spike that they had as well, the new ones are not the cause of it.
     """
     return rule.name in release.ok_before and rule.name not in release.shared_breaches
 
 
 def mark_attributed(release: ReleaseMemory, rule: Rule) -> ReleaseMemory:
-    """Remember that the release was found to breach the rule where the old revision did not.
+    """Remember that the release breached the rule where the old revision did not.
 
-    A gap in the metrics, after which no old pod is left to compare with, is no acquittal.
+    So it still counts after a gap in the metrics at whose end no old pod is left to compare with.
     """
     if rule.name in release.ok_before:
         return release
@@ -62,7 +63,7 @@ def mark_shared(
 
 
 def _request_counts(policy: Policy, views: Mapping[str, SignalView], revision: str | None) -> dict[str, RequestCounts]:
-    """The counted signals of the rules that guard releases, as far as there are enough requests to tell.
+    """Return the counted signals of the rules that guard releases, where there are enough requests.
 
     revision: the new one. What it did already by the first look at it is no part of the time before it: a release
     that began while nobody looked would else be compared with itself.
@@ -83,38 +84,39 @@ def _request_counts(policy: Policy, views: Mapping[str, SignalView], revision: s
 
 
 def suppress(
-    demand: scaling.Recommendation, views: Mapping[str, SignalView], trial: CanaryContext, accused: Container[str]
-) -> scaling.Recommendation:
-    """A breach that only one revision shows is that release's: it is no reason to scale up.
+    recommendation: Recommendation,
+    views: Mapping[str, SignalView],
+    canary: CanaryContext,
+    attributed_signals: Container[str],
+) -> Recommendation:
+    """Return the recommendation, suppressed if only one revision shows the breach: more pods would not help.
 
-    trial: of the revision that is on its way, or that is being rolled back, or was: what its last pods did stays in
-    the look-back for a while. accused: signals that are held against the release already.
+    canary: the revision that is being released, or that was or is being rolled back: what its last pods did stays in
+    the look-back for a while.
     """
-    if demand.verdict is not Verdict.BREACH:
-        return demand
-    crossing = [r.condition for r in demand.results if r.judgement.crossed]
-    blamed = all(breach_is_canary_only(c, *views[c.signal], trial, accused=c.signal in accused) for c in crossing)
-    return replace(demand, suppressed=True) if crossing and blamed else demand
+    if recommendation.verdict is not Verdict.BREACH:
+        return recommendation
+    crossing = [r.condition for r in recommendation.results if r.judgement.crossed]
+    canary_only = all(
+        breach_is_canary_only(c, *views[c.signal], canary, attributed=c.signal in attributed_signals) for c in crossing
+    )
+    return recommendation._replace(suppressed=True) if crossing and canary_only else recommendation
 
 
 def inconclusive_notice(
-    release: ReleaseMemory, target: TargetState, charges: Sequence[remediation.ReleaseFinding], since: float
-) -> Notice | None:
-    """What to tell of a release that could not be judged from `since` on, though its pods are ready for traffic."""
+    release: ReleaseMemory, target: TargetState, findings: Sequence[ReleaseFinding], since: float
+) -> tuple[Notice, ...]:
+    """Return the notice that a release could not be analysed from `since` on, though its pods are ready."""
     current = target.find(release.revision)
-    if (
-        release.phase not in lifecycle.ANALYSED_PHASES
-        or release.manual_override
-        or current is None
-        or not current.ready
-    ):
-        return None
-    unknown = [c.description for c in charges if c.unknown_since is not None and c.unknown_since <= since]
+    if release.phase not in ANALYSED_PHASES or release.manual_override or current is None or not current.ready:
+        return ()
+    unknown = [f.description for f in findings if f.unknown_since is not None and f.unknown_since <= since]
     if not unknown:
-        return None
-    return Notice(
+        return ()
+    notice = Notice(
         f"unjudged/{release.revision}",
         "ReleaseNotJudged",
         f"revision {release.revision} cannot be judged: {'; '.join(unknown)}. It is left alone",
         warning=True,
     )
+    return (notice,)

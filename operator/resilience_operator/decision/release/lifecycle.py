@@ -1,4 +1,4 @@
-"""Where a release stands: followed from the target's state, without judging it.
+"""The phases of a release, followed from the target's state alone.
 
 Stable → Progressing → Baking → Stable, with Paused in between when somebody paused it, and
 RollingBack → RolledBack → Stable after a rollback. A change of scale is no release, and neither is a new template
@@ -7,7 +7,7 @@ before its controller has made a revision of it.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 
 from resilience_operator.decision.field_managers import display_name, is_manual
@@ -27,11 +27,10 @@ def advance(
     quarantined: Container[str],
     ok_rules: Iterable[str],
     now: float,
-    notices: list[Notice],
-) -> ReleaseMemory:
-    """The release after looking at the target; the same object when nothing moved.
+) -> tuple[ReleaseMemory, tuple[Notice, ...]]:
+    """Return the release as the target shows it, and notices of it. It is the same object when nothing changed.
 
-    ok_rules: rules that were Ok at the last evaluation. What people are to be told is added to `notices`.
+    ok_rules: rules that were Ok at the last evaluation.
     """
     if release is None:
         release = _initial_state(policy, target, now)
@@ -40,12 +39,11 @@ def advance(
         release = _new_revision(release, target, quarantined, ok_rules, now)
     release = _follow_pause(release, target, now)
     release = _follow_rollout(release, policy, target, now)
-    _notices(release, policy, target, now, notices)
-    return release
+    return release, tuple(_notices(release, policy, target, now))
 
 
 def _initial_state(policy: Policy, target: TargetState, now: float) -> ReleaseMemory:
-    """A target that is fully rolled out starts in its bake, unless its revision is older than that."""
+    """Return the first state. A target that is fully rolled out starts in its bake, unless its revision is older."""
     current = target.find(target.revision)
     if target.rolled_out and current is not None:
         if now - current.created >= policy.release.bake:
@@ -160,96 +158,85 @@ def _follow_rollout(release: ReleaseMemory, policy: Policy, target: TargetState,
             return release
 
 
-def _notices(release: ReleaseMemory, policy: Policy, target: TargetState, now: float, notices: list[Notice]) -> None:
+def _notices(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> Iterator[Notice]:
     if target.paused and release.paused is None:
-        notices.append(
-            Notice(
-                f"manual-pause/{release.revision}",
-                "ManualPause",
-                f"{display_name(target.paused_by)} paused the rollout of {target.kind} {target.name}; the operator "
-                "will neither resume it nor roll it back",
-            )
+        yield Notice(
+            f"manual-pause/{release.revision}",
+            "ManualPause",
+            f"{display_name(target.paused_by)} paused the rollout of {target.kind} {target.name}; the operator "
+            "will neither resume it nor roll it back",
         )
     if release.manual_override and release.phase in ANALYSED_PHASES:
-        notices.append(
-            Notice(
-                f"hands-off/{release.revision}",
-                "HandsOff",
-                f"the operator was overruled by hand on revision {release.revision}: it is watched, and no longer "
-                "paused or rolled back",
-            )
+        yield Notice(
+            f"hands-off/{release.revision}",
+            "HandsOff",
+            f"the operator was overruled by hand on revision {release.revision}: it is watched, and no longer "
+            "paused or rolled back",
         )
-    # The condition may be the failed release's for a moment, so it counts from the second look on.
+    # The condition may be the failed release's for a moment, so it counts from the second evaluation on.
     late = target.progress_deadline_exceeded and now - release.since >= policy.interval
     if release.phase is Phase.ROLLING_BACK and late:
-        notices.append(
-            Notice(
-                f"rollback-stuck/{release.revision}",
-                "RollbackStuck",
-                f"revision {release.revision} was restored, but its pods do not become ready before the progress "
-                "deadline: look at the pods",
-                warning=True,
-            )
+        yield Notice(
+            f"rollback-stuck/{release.revision}",
+            "RollbackStuck",
+            f"revision {release.revision} was restored, but its pods do not become ready before the progress "
+            "deadline: look at the pods",
+            warning=True,
         )
 
 
 def advance_bake(
-    release: ReleaseMemory,
-    policy: Policy,
-    *,
-    measured: bool,
-    clean: bool,
-    now: float,
-    patience: float,
-    notices: list[Notice],
-) -> ReleaseMemory:
-    """The bake after one more evaluation. What could not be measured does not count as watched.
+    release: ReleaseMemory, policy: Policy, *, measured: bool, clean: bool, now: float, patience: float
+) -> tuple[ReleaseMemory, tuple[Notice, ...]]:
+    """Return the release after one more evaluation of its bake, and the notice of its end.
 
-    measured: every rule that guards releases had a verdict. clean: none of them is crossed, on whatever account.
-    patience: seconds without measurement that are not worth telling.
+    Time in which nothing could be measured does not count.
+    measured: every rule that guards releases had a verdict. clean: none of them is crossed, whatever the cause.
+    patience: seconds without measurement that are not worth a notice.
     """
     if release.phase is not Phase.BAKING or release.bake_started is None:
-        return release
-    ready = release.bake_started
-    if not measured:
-        if release.unmeasured is None:
-            release = replace(release, unmeasured=now)
-    elif release.unmeasured is not None:
-        ready += now - release.unmeasured
-        release = replace(release, bake_started=ready, unmeasured=None)
-    if now - ready < policy.release.bake:
-        return release
+        return release, ()
+    started = release.bake_started
+    if not measured and release.unmeasured is None:
+        release = replace(release, unmeasured=now)
+    elif measured and release.unmeasured is not None:
+        started += now - release.unmeasured
+        release = replace(release, bake_started=started, unmeasured=None)
+    if now - started < policy.release.bake:
+        return release, ()
     if release.unmeasured is not None:
-        if now - release.unmeasured >= patience:
-            notices.append(
-                Notice(
-                    f"unmeasured/{release.revision}",
-                    "BakeUnmeasured",
-                    f"revision {release.revision} cannot be called good: its signals were not measured for a whole "
-                    "bake",
-                    warning=True,
-                )
-            )
-        return release
+        return release, (_unmeasured(release),) if now - release.unmeasured >= patience else ()
+    return _finish_bake(release, clean=clean, now=now)
+
+
+def _finish_bake(release: ReleaseMemory, *, clean: bool, now: float) -> tuple[ReleaseMemory, tuple[Notice, ...]]:
+    """Call the revision good if its bake ends without a breach."""
     if not clean:
-        notices.append(
+        return release, (
             Notice(
                 f"unclean/{release.revision}",
                 "BakeUnclean",
                 f"revision {release.revision} is not called good at the end of its bake: a rule that guards releases "
                 "is over its threshold",
                 warning=True,
-            )
+            ),
         )
-        return release
-    notices.append(
-        Notice(
-            f"good/{release.revision}",
-            "ReleaseGood",
-            f"revision {release.revision} was watched for its bake and is the last known good one",
-            transient=True,
-        )
+    good = Notice(
+        f"good/{release.revision}",
+        "ReleaseGood",
+        f"revision {release.revision} was watched for its bake and is the last known good one",
+        transient=True,
     )
-    return replace(
+    release = replace(
         release, phase=Phase.STABLE, since=now, good=release.revision, good_template=release.template, unmeasured=None
+    )
+    return release, (good,)
+
+
+def _unmeasured(release: ReleaseMemory) -> Notice:
+    return Notice(
+        f"unmeasured/{release.revision}",
+        "BakeUnmeasured",
+        f"revision {release.revision} cannot be called good: its signals were not measured for a whole bake",
+        warning=True,
     )

@@ -4,39 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
+from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.field_managers import display_name
 from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import Phase, Quarantine, ReleaseMemory, Verdict
 from resilience_operator.decision.model.policy import Policy, Rollback, Rule
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
+from resilience_operator.decision.report import describe
 
 PROGRESS_DEADLINE = "progress-deadline"
 """The name under which a release that makes no progress is recorded; no rule may be in the way of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReleaseFinding:
-    """One rule that guards releases: its verdict on this release, since when guilty, and the sentence why.
+class ReleaseFinding(NamedTuple):
+    """One rule that guards releases: its verdict on this release, and since when it fails the release.
 
     ok_since, unknown_since: since when it is Ok, or Unknown, if that is its verdict.
+    results: of its conditions, over what counts against the release. message: used in place of them.
     """
 
     rule: Rule
     verdict: Verdict
     failing_since: float | None
-    description: str
+    results: tuple[ConditionResult, ...] = ()
+    message: str = ""
     ok_since: float | None = None
     unknown_since: float | None = None
 
+    @property
+    def description(self) -> str:
+        """Why, with the numbers."""
+        return self.message or describe(self.rule, self.results)
 
-@dataclass(frozen=True, slots=True)
-class ReleasePlan:
-    """The release after judging, with what to do, and when to look again (None: nothing is due)."""
+
+class ReleasePlan(NamedTuple):
+    """The release after the plan, what to do, and when to look again (None: nothing is due)."""
 
     release: ReleaseMemory
     commands: tuple[Command, ...] = ()
+    notices: tuple[Notice, ...] = ()
     wake: float | None = None
 
 
@@ -44,70 +53,59 @@ def plan_remediation(
     release: ReleaseMemory,
     policy: Policy,
     target: TargetState,
-    charges: Sequence[ReleaseFinding],
+    findings: Sequence[ReleaseFinding],
     quarantined: Mapping[str, Quarantine],
     now: float,
-    notices: list[Notice],
 ) -> ReleasePlan:
-    """Judge the release that is under way."""
+    """Plan what to do about the release that is under way."""
     changed = target.revision is None or target.revision != release.revision
     if release.paused is not None and changed:
         return ReleasePlan(release, (_resume(release, "NewRelease", "a new template was applied under the pause"),))
-    if (
-        release.phase not in ANALYSED_PHASES
-        or changed
-        or release.manual_override
-        or (target.paused and release.paused is None)
-    ):
-        # Nothing to judge; or another template came meanwhile, which must not pay for this one; or people decide.
+    left_to_people = release.manual_override or (target.paused and release.paused is None)
+    if release.phase not in ANALYSED_PHASES or changed or left_to_people:
+        # `changed`: another template was applied meanwhile, which must not pay for this one.
         return ReleasePlan(release)
     before = quarantined.get(release.revision or "")
     if before is not None and (limit := _rollback_limit(policy, before)) is not None:
-        return _handle_reapplied(release, target, before, limit, quarantined, now, notices)
-    charges = [*charges, *_progress_finding(release, policy, target, now)]
-    guilty = [c for c in charges if c.verdict is Verdict.BREACH and c.failing_since is not None]
-    if not guilty:
-        return _maybe_resume(release, policy, charges, now)
-    return _remediate(release, target, guilty, quarantined, now, notices)
+        return _handle_reapplied(release, target, before, limit, quarantined)
+    findings = [*findings, *_progress_finding(release, policy, target, now)]
+    failing = [f for f in findings if f.verdict is Verdict.BREACH and f.failing_since is not None]
+    if not failing:
+        return _maybe_resume(release, policy, findings, now)
+    return _remediate(release, target, failing, quarantined, now)
 
 
 def _remediate(
     release: ReleaseMemory,
     target: TargetState,
-    guilty: Sequence[ReleaseFinding],
+    failing: Sequence[ReleaseFinding],
     quarantined: Mapping[str, Quarantine],
     now: float,
-    notices: list[Notice],
 ) -> ReleasePlan:
+    """Roll back if a rule's `after` is over and it can be done; else pause if a rule asks for it."""
     due = [
-        (c.failing_since + c.rule.rollback.after, c)
-        for c in guilty
-        if c.rule.rollback is not None and c.failing_since is not None
+        (f.failing_since + f.rule.rollback.after, f)
+        for f in failing
+        if f.rule.rollback is not None and f.failing_since is not None
     ]
     wake = min((at for at, _ in due if at > now), default=None)
-    ripe = [c for at, c in due if at <= now]
-    if ripe:
-        refusal = rollback_blocked(release, target, quarantined)
-        if refusal is None:
-            return ReleasePlan(release, (_rollback(release, _rule_names(ripe), "ReleaseFailing", _sentences(ripe)),))
-        notices.append(
-            Notice(f"no-rollback/{refusal.reason}/{release.revision}", refusal.reason, refusal.message, warning=True)
-        )
-    pausing = [c for c in guilty if c.rule.pause]
+    overdue = [f for at, f in due if at <= now]
+    notices: tuple[Notice, ...] = ()
+    if overdue:
+        blocked = rollback_blocked(release, target, quarantined)
+        if blocked is None:
+            rollback = _rollback(release, _rule_names(overdue), "ReleaseFailing", _descriptions(overdue))
+            return ReleasePlan(release, (rollback,))
+        key = f"no-rollback/{blocked.reason}/{release.revision}"
+        notices = (Notice(key, blocked.reason, blocked.message, warning=True),)
+    pausing = [f for f in failing if f.rule.pause]
     if pausing and not target.paused:
-        command = Command(
-            Verb.PAUSE,
-            "ReleaseFailing",
-            f"{_sentences(pausing)}: rollout of revision {release.revision} paused",
-            _rule_names(pausing),
-            from_=release.revision,
-            to=release.revision,
-        )
-        return ReleasePlan(release, (command,), wake)
+        why = f"{_descriptions(pausing)}: rollout of revision {release.revision} paused"
+        return ReleasePlan(release, (_pause(release, _rule_names(pausing), "ReleaseFailing", why),), notices, wake)
     if pausing and not release.paused_rules:
-        # A pause of the operator's own whose reason was lost has found it again.
+        # The operator's own pause, of which the reason was lost: here is one.
         release = replace(release, paused_rules=_rule_names(pausing))
-    return ReleasePlan(release, wake=wake)
+    return ReleasePlan(release, (), notices, wake)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,52 +162,45 @@ def _handle_reapplied(
     before: Quarantine,
     limit: int,
     quarantined: Mapping[str, Quarantine],
-    now: float,
-    notices: list[Notice],
 ) -> ReleasePlan:
-    """A revision that was rolled back before came again. It is not tried a second time on users."""
+    """Roll a revision that was rolled back before and came again back at once, or keep it paused."""
     who = display_name(target.template_by)
-    refusal = rollback_blocked(release, target, quarantined)
-    if before.rollbacks <= limit and refusal is None and not release.rollback_limit_reached:
+    blocked = rollback_blocked(release, target, quarantined)
+    if before.rollbacks <= limit and blocked is None and not release.rollback_limit_reached:
         message = f"{who} applied revision {release.revision} again, which was rolled back before ({before.message})"
         return ReleasePlan(release, (_rollback(release, before.rules, "QuarantinedReapplied", message),))
-    why = refusal.message if refusal is not None else f"it was rolled back {before.rollbacks} times already"
-    notices.append(
-        Notice(
-            f"held/{release.revision}",
-            "HeldPaused",
-            f"{who} keeps applying revision {release.revision}, which fails ({before.message}); {why}. The rollout "
-            "is held paused: fix the version at its source, or resume it by hand",
-            warning=True,
-        )
+    why = blocked.message if blocked is not None else f"it was rolled back {before.rollbacks} times already"
+    notice = Notice(
+        f"held/{release.revision}",
+        "HeldPaused",
+        f"{who} keeps applying revision {release.revision}, which fails ({before.message}); {why}. The rollout "
+        "is held paused: fix the version at its source, or resume it by hand",
+        warning=True,
     )
     if target.paused:
-        return ReleasePlan(release if release.rollback_limit_reached else replace(release, rollback_limit_reached=True))
-    command = Command(
-        Verb.PAUSE,
-        "HeldPaused",
-        f"{who} applied the failing revision {release.revision} again; {why}",
-        before.rules,
-        from_=release.revision,
-        to=release.revision,
-    )
-    return ReleasePlan(release, (command,))
+        if not release.rollback_limit_reached:
+            release = replace(release, rollback_limit_reached=True)
+        return ReleasePlan(release, (), (notice,))
+    message = f"{who} applied the failing revision {release.revision} again; {why}"
+    return ReleasePlan(release, (_pause(release, before.rules, "HeldPaused", message),), (notice,))
 
 
-def _maybe_resume(release: ReleaseMemory, policy: Policy, charges: Sequence[ReleaseFinding], now: float) -> ReleasePlan:
+def _maybe_resume(
+    release: ReleaseMemory, policy: Policy, findings: Sequence[ReleaseFinding], now: float
+) -> ReleasePlan:
     """A paused release that recovered goes on when the policy allows, once a whole look-back was clean.
 
     So does one whose pause no rule asks for any more, or of which the reason was lost.
     """
-    asking = {c.rule.name for c in charges if c.rule.pause}
+    asking = {f.rule.name for f in findings if f.rule.pause}
     if policy.release.fail_on_progress_deadline:
         asking.add(PROGRESS_DEADLINE)
     orphaned = asking.isdisjoint(release.paused_rules)
     if release.paused is None or release.phase is not Phase.PAUSED or not (policy.release.resume or orphaned):
         return ReleasePlan(release)
-    if any(c.verdict is not Verdict.OK or c.ok_since is None for c in charges):
+    if any(f.verdict is not Verdict.OK or f.ok_since is None for f in findings):
         return ReleasePlan(release)
-    at = max((c.ok_since or release.paused for c in charges), default=release.paused) + policy.window
+    at = max((f.ok_since or release.paused for f in findings), default=release.paused) + policy.window
     if now < at:
         return ReleasePlan(release, wake=at)
     why = "no rule asks for the pause any more" if orphaned else "its signals are back within their bounds"
@@ -229,7 +220,7 @@ def _progress_finding(release: ReleaseMemory, policy: Policy, target: TargetStat
         pause=any(r.pause for r in policy.rules),
         rollback=None if limit is None else Rollback(after=0.0, limit=limit),
     )
-    return [ReleaseFinding(rule, Verdict.BREACH, now, "the rollout exceeded its progress deadline")]
+    return [ReleaseFinding(rule, Verdict.BREACH, now, message="the rollout exceeded its progress deadline")]
 
 
 def _rollback(release: ReleaseMemory, rules: tuple[str, ...], reason: str, why: str) -> Command:
@@ -241,6 +232,10 @@ def _rollback(release: ReleaseMemory, rules: tuple[str, ...], reason: str, why: 
         from_=release.revision,
         to=release.good,
     )
+
+
+def _pause(release: ReleaseMemory, rules: tuple[str, ...], reason: str, message: str) -> Command:
+    return Command(Verb.PAUSE, reason, message, rules, from_=release.revision, to=release.revision)
 
 
 def _resume(release: ReleaseMemory, reason: str, why: str) -> Command:
@@ -258,5 +253,5 @@ def _rule_names(findings: Sequence[ReleaseFinding]) -> tuple[str, ...]:
     return tuple(f.rule.name for f in findings)
 
 
-def _sentences(charges: Sequence[ReleaseFinding]) -> str:
-    return "; ".join(dict.fromkeys(c.description for c in charges))
+def _descriptions(findings: Sequence[ReleaseFinding]) -> str:
+    return "; ".join(dict.fromkeys(f.description for f in findings))

@@ -1,0 +1,72 @@
+"""Evaluates one rule: over the whole target, and over what counts against the release."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import NamedTuple
+
+from resilience_operator.decision.analysis.evidence import judge_all, judge_release
+from resilience_operator.decision.analysis.verdicts import (
+    ConditionResult,
+    breach_since,
+    evaluate_conditions,
+    verdict_of,
+)
+from resilience_operator.decision.context import EvaluationContext
+from resilience_operator.decision.model.memory import Memory, RuleMemory, Verdict
+from resilience_operator.decision.model.policy import Rule
+from resilience_operator.decision.release.attribution import regressed_since_release
+from resilience_operator.decision.scaling.recommendation import base_replicas
+
+
+class RuleEvaluation(NamedTuple):
+    """One rule now: what to remember of it, its verdict and the results of its conditions.
+
+    release_verdict, release_results: the same over what counts against the release; None and empty where none is
+    analysed, or where the rule does not guard releases.
+    """
+
+    rule: Rule
+    memory: RuleMemory
+    verdict: Verdict
+    results: tuple[ConditionResult, ...]
+    release_verdict: Verdict | None = None
+    release_results: tuple[ConditionResult, ...] = ()
+
+
+def evaluate_rule(rule: Rule, context: EvaluationContext) -> RuleEvaluation:
+    """Evaluate `rule`. Its memory is the same object when nothing changed, which is nearly always."""
+    now, patience, signals = context.now, context.patience, context.signals
+    before = _memory_of(rule, context.memory, same_release=context.same_release)
+    results = evaluate_conditions(rule, before.timers, signals, judge_all, now, patience)
+    verdict = verdict_of(rule, results)
+    breach = breach_since(before.breach, verdict, results, now)
+    base = base_replicas(before, breach, results, context.target)
+    timers = tuple([r.timer for r in results])
+    after = before
+    if timers != before.timers or breach != before.breach or base != before.base_replicas:
+        after = replace(before, timers=timers, breach=breach, base_replicas=base)
+    if not (rule.guards_release and context.analysed):
+        if before.release_timers or before.release_breach_since is not None:
+            after = replace(after, release_timers=(), release_breach_since=None)
+        return RuleEvaluation(rule, after, verdict, results)
+    regressed = regressed_since_release(context.release, rule)
+    judge = partial(judge_release, canary=context.canary, ok_before=regressed)
+    release_results = evaluate_conditions(rule, before.release_timers, signals, judge, now, patience)
+    release_verdict = verdict_of(rule, release_results)
+    failing_since = breach_since(before.release_breach_since, release_verdict, release_results, now)
+    release_timers = tuple([r.timer for r in release_results])
+    if release_timers != before.release_timers or failing_since != before.release_breach_since:
+        after = replace(after, release_timers=release_timers, release_breach_since=failing_since)
+    return RuleEvaluation(rule, after, verdict, results, release_verdict, release_results)
+
+
+def _memory_of(rule: Rule, memory: Memory, *, same_release: bool) -> RuleMemory:
+    """Return what is remembered of a rule, without what was about other conditions or another revision."""
+    before = memory.rules.get(rule.name) or RuleMemory()
+    if before.signature != rule.signature:
+        return RuleMemory(signature=rule.signature, scaled=before.scaled)
+    if not same_release and (before.release_timers or before.release_breach_since is not None):
+        return replace(before, release_timers=(), release_breach_since=None)
+    return before

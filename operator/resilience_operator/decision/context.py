@@ -1,0 +1,115 @@
+"""What one evaluation works on, prepared from its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from resilience_operator.api.spec import Mode
+from resilience_operator.decision.analysis.evidence import CanaryContext
+from resilience_operator.decision.analysis.verdicts import MAX_UNKNOWN_INTERVALS, combine, last_known
+from resilience_operator.decision.dry_run import apply_overlay, leave_dry_run, prune
+from resilience_operator.decision.model.commands import Notice
+from resilience_operator.decision.model.memory import (
+    DryRunOverlay,
+    Memory,
+    Quarantine,
+    ReleaseMemory,
+    ScalingMemory,
+    Verdict,
+)
+from resilience_operator.decision.model.observation import Observation, SignalView, signal_views
+from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.release import lifecycle
+from resilience_operator.decision.release.attribution import update_baseline
+from resilience_operator.decision.scaling.manual import detect_manual_scaling
+
+
+class EvaluationContext(NamedTuple):
+    """The inputs of one evaluation, and what the target alone shows.
+
+    memory: what was remembered of this very target. target: the target with the dry-run overlay.
+    release, scaling: the memory after the target was looked at, before any rule is evaluated.
+    same_release: the last evaluation was about this revision too. analysed: a breach counts against the release.
+    lookback: seconds for which a gap in the metrics is tolerated. notices: of the release and of manual scaling.
+    """
+
+    policy: Policy
+    memory: Memory
+    target: TargetState
+    overlay: DryRunOverlay | None
+    signals: Mapping[str, SignalView]
+    quarantined: Mapping[str, Quarantine]
+    release: ReleaseMemory
+    same_release: bool
+    analysed: bool
+    canary: CanaryContext
+    scaling: ScalingMemory
+    notices: tuple[Notice, ...]
+    now: float
+    patience: float
+    lookback: float
+
+
+def prepare(
+    policy: Policy, observations: Mapping[str, Observation], target: TargetState, memory: Memory, now: float
+) -> EvaluationContext:
+    """Prepare an evaluation. A signal without an observation counts as Unknown."""
+    if memory.target_uid != target.uid:
+        # Another object of the same name: nothing remembered of the old one is true of it.
+        memory = Memory(target_uid=target.uid)
+    if policy.mode is not Mode.DRY_RUN:
+        memory = leave_dry_run(memory, target, now)
+    patience = MAX_UNKNOWN_INTERVALS * policy.interval
+    lookback = max(patience, policy.window)
+    signals = signal_views(policy, observations, now, patience)
+    overlay = prune(memory.overlay, target)
+    target = apply_overlay(target, overlay)
+    quarantined = {q.revision: q for q in memory.quarantined}
+    ok_rules = _ok_rules(policy, memory, now - lookback)
+    release, notices = lifecycle.advance(memory.release, policy, target, quarantined, ok_rules, now)
+    scaling, manual = detect_manual_scaling(_with_real_replicas(memory, overlay), target)
+    analysed = release.phase in lifecycle.ANALYSED_PHASES
+    # What counted against one revision does not count against the next.
+    same = memory.release is not None and release.continues(memory.release)
+    if analysed:
+        release = update_baseline(release, policy, signals, now, anew=not same)
+    suspect = release.revision if analysed else release.rolled_from
+    return EvaluationContext(
+        policy,
+        memory,
+        target,
+        overlay,
+        signals,
+        quarantined,
+        release,
+        same,
+        analysed,
+        CanaryContext(suspect, quarantined, release.baseline, release.canary_measured_since),
+        scaling,
+        notices + manual,
+        now,
+        patience,
+        lookback,
+    )
+
+
+def _ok_rules(policy: Policy, memory: Memory, since: float) -> Iterator[str]:
+    """Yield the rules that were Ok when last measured, at `since` or later. Only a new release asks for them.
+
+    So a gap in the metrics just as a release begins does not make it immune.
+    """
+    for rule in policy.rules:
+        last = memory.rules.get(rule.name)
+        if last and last.timers and combine(rule, [last_known(t, since) for t in last.timers]) is Verdict.OK:
+            yield rule.name
+
+
+def _with_real_replicas(memory: Memory, overlay: DryRunOverlay | None) -> ScalingMemory:
+    """Return the scaling memory; once a real change ended a dry-run size, it counts from the real size."""
+    before = memory.overlay
+    if before is None or before.replicas is None or (overlay is not None and overlay.replicas is not None):
+        return memory.scaling
+    return replace(memory.scaling, last_replicas=before.real_replicas)

@@ -1,0 +1,56 @@
+"""What the evaluated rules say about the release."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from resilience_operator.decision.analysis.rules import RuleEvaluation
+from resilience_operator.decision.model.memory import ReleaseMemory, Verdict
+from resilience_operator.decision.release.attribution import mark_attributed, mark_shared
+from resilience_operator.decision.release.remediation import ReleaseFinding
+
+
+class ReleaseAnalysis(NamedTuple):
+    """The release, and a finding of each rule that guards it.
+
+    measured: every one of them had a verdict. clean: none of them is crossed, whatever the cause.
+    attributed_signals: signals whose crossing counts against the release.
+    """
+
+    release: ReleaseMemory
+    findings: Sequence[ReleaseFinding]
+    measured: bool
+    clean: bool
+    attributed_signals: frozenset[str] = frozenset()
+
+
+def analyse(release: ReleaseMemory, evaluations: Sequence[RuleEvaluation]) -> ReleaseAnalysis:
+    """Sum up what the rules found while `release` is analysed."""
+    findings: list[ReleaseFinding] = []
+    signals: set[str] = set()
+    measured = clean = True
+    for evaluation in evaluations:
+        rule, verdict = evaluation.rule, evaluation.release_verdict
+        if verdict is None:
+            continue
+        release = mark_shared(release, rule, evaluation.verdict, evaluation.release_results)
+        if evaluation.memory.release_breach_since is not None:
+            release = mark_attributed(release, rule)
+        measured = measured and verdict is not Verdict.UNKNOWN
+        clean = clean and verdict is Verdict.OK and evaluation.verdict not in (Verdict.PENDING, Verdict.BREACH)
+        if verdict in (Verdict.PENDING, Verdict.BREACH):
+            signals.update([r.condition.signal for r in evaluation.release_results if r.judgement.crossed])
+        findings.append(_finding(evaluation, verdict))
+    return ReleaseAnalysis(release, findings, measured, clean, frozenset(signals))
+
+
+def _finding(evaluation: RuleEvaluation, verdict: Verdict) -> ReleaseFinding:
+    results = evaluation.release_results
+    ok_since = unknown_since = None
+    if verdict is Verdict.OK:
+        ok_since = max([r.timer.since for r in results])
+    elif verdict is Verdict.UNKNOWN:
+        unknown_since = min([r.timer.unknown for r in results if r.timer.unknown is not None], default=None)
+    failing_since = evaluation.memory.release_breach_since
+    return ReleaseFinding(evaluation.rule, verdict, failing_since, results, "", ok_since, unknown_since)
