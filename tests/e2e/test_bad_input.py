@@ -99,10 +99,10 @@ def ready(world: World, name: str) -> tuple[str, str]:
 
 
 def test_a_policy_of_a_megabyte_is_kept_and_harms_nobody(world: World, operator: Operator) -> None:
-    """Its size is in the arguments of an action, the only part that the schema leaves open."""
+    """Its size is in the arguments of actions, the part with the widest bounds."""
     world.deployment()
-    blob = {f"key-{number}": "x" * 1000 for number in range(1000)}
-    large = {**rule("large"), "then": [{"plugin": {"name": "unheard-of", "with": blob}}]}
+    blob = {f"key-{number}": "x" * 4096 for number in range(64)}
+    large = {**rule("large"), "then": [{"plugin": {"name": "unheard-of", "with": blob}}] * 4}
     world.policy("large", rules=[large])
     world.until(lambda: ready(world, "large") == ("False", "PluginNotFound"), "it is looked at", "large")
     world.deployment("beside")
@@ -113,8 +113,8 @@ def test_a_policy_of_a_megabyte_is_kept_and_harms_nobody(world: World, operator:
 
 
 def test_more_than_the_server_stores_is_refused(custom: client.CustomObjectsApi) -> None:
-    blob = {f"key-{number}": "x" * 1000 for number in range(4000)}
-    large = {**rule("large"), "then": [{"plugin": {"name": "a", "with": blob}}]}
+    blob = {f"key-{number}": "x" * 4096 for number in range(64)}
+    large = {**rule("large"), "then": [{"plugin": {"name": "a", "with": blob}}] * 16}
     with pytest.raises(client.ApiException) as refusal:
         custom.create_namespaced_custom_object(
             GROUP, VERSION, "default", PLURAL, document_of([large]), dry_run="All", _request_timeout=30

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -102,7 +103,11 @@ actions = st.one_of(
         {
             "plugin": st.fixed_dictionaries(
                 {"name": names},
-                optional={"with": st.dictionaries(st.sampled_from(TEXTS), st.sampled_from([*TEXTS, 1, None, [1]]))},
+                optional={
+                    "with": st.dictionaries(
+                        st.sampled_from(TEXTS), st.sampled_from([*TEXTS, 1, None, [1], {"a": [], "b": 1}, {"a": "x"}])
+                    )
+                },
             )
         }
     ),
@@ -270,15 +275,42 @@ def test_any_spec_is_accepted_or_refused_in_words(spec: object) -> None:
     parsed({**base, "spec": spec})
 
 
-@pytest.mark.parametrize("depth", [100, 500])
-def test_arguments_of_any_depth_are_read(depth: int) -> None:
-    nested: Any = "core"
-    for _ in range(depth):
-        nested = [nested]
+NESTED = "nested too deep: an argument is text, a number, true or false, or a list or map of these"
+
+
+def nested(levels: int) -> Any:
+    found: Any = "core"
+    for _ in range(levels):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"a": "text", "b": 1, "c": 1.5, "d": True, "e": None, "": "x", "ключ": "🦀"}, ""),
+        ({"list": ["a", 1, None], "map": {"b": "c", "d": 2}, "none": [], "empty": {}}, ""),
+        ({"a": "x" * 4096, "b": ["🦀" * 4096]}, ""),
+        ({str(number): list(range(64)) for number in range(64)}, ""),
+        ({"a": nested(2)}, NESTED),
+        ({"a": nested(100)}, NESTED),
+        ({"a": nested(100_000)}, NESTED),
+        ({"a": {"b": {}}}, NESTED),
+        ({"a": [{"b": 1}]}, NESTED),
+        ({"a": "x" * 4097}, "at most 4096 characters"),
+        ({"a": {"b": "x" * 4097}}, "at most 4096 characters"),
+        ({"a": [1] * 65}, "at most 64 entries"),
+        ({str(number): 1 for number in range(65)}, "at most 64 entries"),
+        ({"a": datetime(2026, 1, 1, tzinfo=UTC)}, "put it in quotes"),
+        (nested(100_000), "is no mapping"),
+    ],
+)
+def test_arguments_of_plugins_are_bounded(arguments: Any, problem: str) -> None:
+    """In words, whatever a stored policy or a file holds."""
     rule = {
         "name": "a",
         "when": {"signal": "cpu", "above": 1},
-        "then": [{"plugin": {"name": "p", "with": {"x": nested}}}],
+        "then": [{"plugin": {"name": "p", "with": arguments}}],
     }
     document = {
         "apiVersion": "resilience-operator.io/v1alpha1",
@@ -286,4 +318,13 @@ def test_arguments_of_any_depth_are_read(depth: int) -> None:
         "metadata": {"name": "a"},
         "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}, "rules": [rule]},
     }
-    parsed(document)
+    try:
+        found = parse_policy(document)
+    except InvalidPolicy as error:
+        assert problem
+        assert "spec.rules[0].then[0].plugin.with" in str(error)
+        assert problem in str(error)
+    else:
+        assert not problem
+        assert found.spec.rules[0].then[0].plugin is not None
+        assert found.spec.rules[0].then[0].plugin.with_ == arguments

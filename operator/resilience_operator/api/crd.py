@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 from . import generated
+from .arguments import PRESERVED
 from .checks import JsonSchema
 from .v1alpha1 import GROUP, KIND, PLURAL, SHORT_NAME, VERSION, ResiliencePolicy
 
@@ -22,7 +23,7 @@ CRD_FILE = Path("crds") / f"{GROUP}_{PLURAL}.yaml"
 
 _HEADER = "# Made from operator/resilience_operator/api by `make generate`. Do not edit.\n"
 
-_DROPPED = frozenset({"title", "additionalProperties", "$defs", "$ref"})
+_DROPPED = frozenset({"title", "$defs", "$ref"})
 
 _FIRST_KEYS = ("description", "type", "format", "default", "enum", "required", "properties", "items")
 """The order in which keywords are easiest to read; the others follow as they come."""
@@ -152,6 +153,10 @@ def _structural(schema: JsonSchema, definitions: Mapping[str, JsonSchema]) -> Js
             result["enum"] = [value]
         elif keyword == "properties":
             result[keyword] = {name: _structural(each, definitions) for name, each in value.items()}
+        elif keyword == "additionalProperties":
+            # Only where it says what the values are: which names there are, a structural schema says by `properties`.
+            if isinstance(value, dict) and PRESERVED in value:
+                result[keyword] = _structural(value, definitions)
         elif keyword in ("items", "not"):
             result[keyword] = _structural(value, definitions)
         elif keyword in _LISTS_OF_SCHEMAS:

@@ -88,5 +88,8 @@ def _path(location: Sequence[int | str]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # nested too deep, a number of more digits than Python writes
+        return f"this {type(value).__name__}"
     return text if len(text) <= 60 else text[:59] + "…"

@@ -3,8 +3,9 @@
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, JsonValue, StrictBool, StrictInt
+from pydantic import Field, StrictBool, StrictInt
 
+from .arguments import ARGUMENTS_LIMIT, Argument, arguments_schema
 from .base import SpecModel
 from .checks import Check, sentence
 from .fields import Duration, Name, ThresholdField
@@ -169,12 +170,14 @@ class Plugin(SpecModel):
     """An action that an installed plugin carries out."""
 
     name: Name = Field(description="Name of the installed action plugin.")
-    with_: dict[str, JsonValue] = Field(
+    with_: dict[str, Argument] = Field(
         default_factory=dict,
+        max_length=ARGUMENTS_LIMIT,
         validation_alias="with",
         serialization_alias="with",
-        description="Arguments, as the plugin's documentation describes them.",
-        json_schema_extra={"x-kubernetes-preserve-unknown-fields": True},
+        description="Arguments, as the plugin's documentation describes them. A value is text of up to 4096 "
+        "characters, a number, true or false, or a list or map of up to 64 of these.",
+        json_schema_extra=arguments_schema,
     )
 
 
