@@ -211,6 +211,6 @@ def _load_model(settings: Settings) -> Component:
             f"--listen={settings.prometheus_scrape}",
         ),
         f"http://{settings.prometheus_scrape}/healthz",
-        {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+        {"PYTHONPATH": f"{ROOT}:{ROOT / 'operator'}", "PYTHONUNBUFFERED": "1"},
         called=sys.executable,  # Python finds its virtual environment by the name it is called by.
     )

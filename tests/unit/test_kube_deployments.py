@@ -253,7 +253,13 @@ def test_the_same_name_made_anew_takes_nothing_over() -> None:
     assert after.template != before.template
 
 
-@pytest.mark.parametrize(("value", "found"), [("7", 7), (7, 7), (None, 0), ("", 0), ("x", 0), ([], 0), ("-1", -1)])
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        *[("7", 7), (7, 7), (None, 0), ("", 0), ("x", 0), ([], 0), ("-1", -1), ("9" * 5_000, 0), ("9" * 30, 0)],
+        *[(float("inf"), 0), (2**63 - 1, 2**63 - 1), (2**63, 0), (-(2**70), 0)],
+    ],
+)
 def test_a_number_that_may_be_none(value: object, found: int) -> None:
     assert number(value) == found
 
@@ -277,7 +283,14 @@ def autoscaler(**changes: Any) -> Obj:
         (autoscaler(spec__minReplicas=None), HorizontalPodAutoscaler("h", "9", 1, 8)),
         (autoscaler(spec__minReplicas=0), HorizontalPodAutoscaler("h", "9", 0, 8)),
         (autoscaler(metadata__annotations={ORIGINAL_MIN: "1"}), HorizontalPodAutoscaler("h", "9", 2, 8, 1)),
-        (autoscaler(metadata__annotations={ORIGINAL_MIN: "one"}), HorizontalPodAutoscaler("h", "9", 2, 8)),
+        *[
+            (autoscaler(metadata__annotations={ORIGINAL_MIN: text}), HorizontalPodAutoscaler("h", "9", 2, 8))
+            for text in ("one", "", "-1", "1.5", " 1", "1\n", "١", "9" * 5_000, "9" * 11, "2147483648", "0" * 20, "1e3")
+        ],
+        (
+            autoscaler(metadata__annotations={ORIGINAL_MIN: "2147483647"}),
+            HorizontalPodAutoscaler("h", "9", 2, 8, 2**31 - 1),
+        ),
         (
             autoscaler(metadata__ownerReferences=[{"kind": "ScaledObject"}]),
             HorizontalPodAutoscaler("h", "9", 2, 8, None, "KEDA"),
@@ -293,6 +306,21 @@ def test_an_autoscaler(obj: Obj, hpa: HorizontalPodAutoscaler) -> None:
     assert found is not None
     assert found.target == ("Deployment", "shop", "checkout")
     assert found.hpa == hpa
+
+
+def test_an_annotation_of_no_use_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    bad = autoscaler(metadata__annotations={ORIGINAL_MIN: "9" * 5_000})
+    first = trim_autoscaler(bad)
+    second = trim_autoscaler(bad, first)
+    message = f"annotation {ORIGINAL_MIN} is no number of pods and is ignored: correct or remove it"
+    assert [record.getMessage() for record in caplog.records] == [f"HorizontalPodAutoscaler shop/h: {message}"]
+    trim_autoscaler(bad, trim_autoscaler(autoscaler(), second))
+    assert len(caplog.records) == 2
+
+
+@pytest.mark.parametrize("moment", ["", None, "soon", "2026-13-01T00:00:00Z", "99999-01-01T00:00:00Z", 7])
+def test_a_moment_that_is_none(moment: Any) -> None:
+    assert epoch(moment) == 0.0
 
 
 def test_an_autoscaler_of_something_else_is_left_out() -> None:

@@ -40,8 +40,8 @@ class Api:
     def __init__(self) -> None:
         self.items: list[Obj] = []
         self.version = 1
-        self.scripts: list[list[tuple[str, Obj] | str | asyncio.Event]] = []
-        self.then: list[tuple[str, Obj] | str | asyncio.Event] = ["stay"]
+        self.scripts: list[list[tuple[str, Obj] | str | bytes | asyncio.Event]] = []
+        self.then: list[tuple[str, Obj] | str | bytes | asyncio.Event] = ["stay"]
         self.lists: list[dict[str, str]] = []
         self.watches: list[dict[str, str]] = []
         self.refuse: list[int] = []
@@ -70,6 +70,8 @@ class Api:
             elif step == "gone":
                 gone = {"type": "ERROR", "object": {"code": 410, "reason": "Expired", "message": "too old"}}
                 await response.write(json.dumps(gone).encode() + b"\n")
+            elif isinstance(step, bytes):
+                await response.write(step)
             elif step != "end":
                 kind, obj = step
                 await response.write(json.dumps({"type": kind, "object": obj}).encode() + b"\n")
@@ -163,11 +165,46 @@ async def test_what_was_deleted_in_a_gap_is_dropped(tmp_path: Path, api: Api) ->
 
 
 async def test_an_object_that_cannot_be_read_harms_no_other(tmp_path: Path, api: Api) -> None:
+    """And what was known of it before is no longer believed."""
     api.items = [thing("a", 1), thing("bad", 1, "broken"), thing("c", 1)]
-    api.scripts = [[("MODIFIED", thing("c", 2, "broken")), ("ADDED", thing("d", 3)), "stay"]]
+    mended = asyncio.Event()
+    api.scripts = [
+        [
+            *[("MODIFIED", thing("c", 2, "broken")), ("ADDED", thing("d", 3)), ("ADDED", thing("gone", 4, "broken"))],
+            ("DELETED", thing("gone", 5, "broken")),
+            mended,
+            ("MODIFIED", thing("c", 6, "mended")),
+            "stay",
+        ]
+    ]
     async with watching(tmp_path, api) as watched:
-        await watched.until(lambda: "d=v" in watched.content)
-        assert watched.content == ["a=v", "c=v", "d=v"]
+        await watched.until(lambda: "d=v" in watched.content and len(watched.reflector.unreadable) == 2)
+        assert watched.content == ["a=v", "d=v"]
+        assert ("c=v", None) in watched.heard
+        assert watched.reflector.unreadable == {
+            ("ns", "bad"): "KeyError: 'an object that cannot be read'",
+            ("ns", "c"): "KeyError: 'an object that cannot be read'",
+        }
+        mended.set()
+        await watched.until(lambda: "c=mended" in watched.content)
+        assert list(watched.reflector.unreadable) == [("ns", "bad")]
+        api.items, api.version = [thing("a", 1)], 9
+        watched.reflector.relist()
+        await watched.until(lambda: watched.content == ["a=v"])
+        assert watched.reflector.unreadable == {}
+
+
+async def test_an_event_that_cannot_be_decoded_is_not_read_twice(tmp_path: Path, api: Api) -> None:
+    event = json.dumps({"type": "MODIFIED", "object": {**thing("a", 7), "spec": {"with": 0}}})
+    line = event.replace("0}", "[" * 1_500 + "]" * 1_500 + "}").encode() + b"\n"
+    api.items = [thing("a", 1), thing("b", 1)]
+    api.scripts = [[line, "cut"], ["stay"]]
+    async with watching(tmp_path, api) as watched:
+        await watched.until(lambda: len(api.watches) == 2)
+        assert watched.content == ["b=v"]
+        assert watched.reflector.unreadable == {("ns", "a"): "spec.with is nested more than 100 levels deep"}
+    assert api.watches[1]["resourceVersion"] == "7"
+    assert len(api.lists) == 1
 
 
 async def test_what_the_trim_does_not_want_is_not_kept(tmp_path: Path, api: Api) -> None:

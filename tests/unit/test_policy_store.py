@@ -10,6 +10,7 @@ from resilience_operator.decision.model.memory import Memory, Verdict
 from resilience_operator.decision.model.memory_codec import dump_memory
 from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.decision.model.target import TargetState
+from resilience_operator.kube.decoding import Unreadable
 from resilience_operator.runtime.store import PolicyStore
 
 SPEC: dict[str, Any] = {
@@ -90,3 +91,59 @@ def test_what_another_process_wrote_is_taken_up_and_what_was_written_here_is_not
     assert entry.memory is known
     store.put(policy("one", 3, memory={"targetUid": "b"}))
     assert entry.memory.target_uid == "b"
+
+
+def unreadable(name: str, version: int, *damaged: str, partial: dict[str, Any] | None = None) -> Unreadable:
+    return Unreadable(
+        "spec.rules is nested more than 100 levels deep",
+        namespace="shop",
+        name=name,
+        uid=f"uid-{name}",
+        resource_version=str(version),
+        damaged=damaged,
+        partial=partial,
+    )
+
+
+def test_a_policy_that_cannot_be_read_is_not_evaluated_on_what_is_left_of_it() -> None:
+    """Although that would be a valid policy."""
+    store = PolicyStore()
+    entry, anew = store.put_unreadable(unreadable("a", 5, "spec.rules", partial=policy("a", 5)))
+    assert entry is not None
+    assert anew
+    assert (entry.policy, entry.unreadable) == (None, True)
+    assert str(entry.problem) == "the policy cannot be read: spec.rules is nested more than 100 levels deep"
+    assert entry.target == ("Deployment", "shop", "checkout")
+    assert store.put_unreadable(unreadable("a", 5, "spec.rules", partial=policy("a", 5)))[1] is False
+    mended, anew = store.put(policy("a", 6, generation=2))
+    assert mended is entry
+    assert anew
+    assert (entry.policy is not None, entry.unreadable, entry.problem) == (True, False, None)
+
+
+def test_what_a_policy_said_before_no_longer_counts() -> None:
+    store = PolicyStore()
+    entry, _ = store.put(policy("a", 5))
+    memory = entry.memory
+    found, anew = store.put_unreadable(unreadable("a", 6))
+    assert found is entry
+    assert anew
+    assert (entry.policy, entry.unreadable, entry.resource_version) == (None, True, "6")
+    assert entry.memory is memory
+    assert [e.name for e in store.guarding(("Deployment", "shop", "checkout"))] == ["a"], "what is paused stays paused"
+    assert store.put_unreadable(unreadable("a", 4))[1] is False
+    store.drop("uid-a")
+    assert store.guarding(("Deployment", "shop", "checkout")) == []
+    assert store.put_unreadable(unreadable("a", 4))[1] is False, "an older list does not bring it back"
+
+
+def test_a_status_that_cannot_be_read_does_not_take_the_policy_along() -> None:
+    store = PolicyStore()
+    entry, anew = store.put_unreadable(unreadable("a", 5, "status.memory", partial=policy("a", 5)))
+    assert entry is not None
+    assert anew
+    assert entry.policy is not None
+
+
+def test_a_policy_without_a_name_is_nobody() -> None:
+    assert PolicyStore().put_unreadable(Unreadable("no JSON")) == (None, False)

@@ -31,6 +31,8 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
         "PausedByHand": "Somebody paused the policy; the message says who, why and until when.",
         "PauseUnreadable": "Somebody paused the policy until a moment that cannot be read; it stays paused.",
         "InvalidSpec": "The policy cannot work as it is written; the message says what to change.",
+        "PolicyUnreadable": "The policy is there, but what it holds cannot be decoded; the message says which field.",
+        "TargetUnreadable": "The workload or an HPA is there, but cannot be decoded; nothing is done until it can be.",
         "TargetNotFound": "There is no such workload in the policy's namespace.",
         "TargetConflict": "An older policy guards the same target; that one acts and this one does not.",
         "UnsupportedTarget": "The target's kind cannot do what a rule asks for.",

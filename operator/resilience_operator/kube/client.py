@@ -25,15 +25,21 @@ from requests.utils import get_environ_proxies, select_proxy
 from resilience_operator import __version__
 from resilience_operator.decision.model.target import MANAGER
 from resilience_operator.kube.credentials import Credentials
+from resilience_operator.kube.decoding import Unreadable, decode_event, decode_list, decode_object
 from resilience_operator.kube.errors import DEPENDENCY, from_answer, from_client, from_status_object
 from resilience_operator.kube.paths import namespace_of
+from resilience_operator.kube.unreadable import OnUnreadable, UnreadableObjects
 from resilience_operator.resilience import CallError, Deadline, GiveUp, Gone, Retry, RetryHook, RetryPolicy, TryAgain
 
 log = logging.getLogger(__name__)
 
 Obj = dict[str, Any]
 """An object as the API server sent it."""
+Event = Obj | Unreadable
+"""An event of a watch, or the object of one that cannot be read."""
 Query = Mapping[str, str | int | bool]
+
+_Left = list[Unreadable]
 
 Fence = Callable[[str], bool]
 """Whether this process may write in a namespace at this very moment."""
@@ -62,10 +68,14 @@ class PatchKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All objects of a list, and the resourceVersion from which a watch goes on."""
+    """All objects of a list, and the resourceVersion from which a watch goes on.
+
+    unreadable: the objects that are there and are left out of `items`, since they cannot be read.
+    """
 
     items: list[Obj]
     resource_version: str
+    unreadable: tuple[Unreadable, ...] = ()
 
 
 class Kube:
@@ -80,8 +90,10 @@ class Kube:
         field_manager: str = FIELD_MANAGER,
         call_timeout: float = CALL_TIMEOUT,
         fence: Fence | None = None,
+        unreadable: UnreadableObjects | None = None,
     ) -> None:
         self._api = api
+        self.unreadable = unreadable or UnreadableObjects()
         self._fence = fence
         self._credentials = credentials
         self.retry = retry
@@ -101,11 +113,13 @@ class Kube:
         user_agent: str = f"resilience-operator/{__version__}",
         call_timeout: float = CALL_TIMEOUT,
         connections: int = 100,
+        on_unreadable: OnUnreadable | None = None,
     ) -> AsyncIterator[Kube]:
         """Opens a connection pool: the kubeconfig given, else the pod's service account, else the default.
 
         context: of the kubeconfig; default its current one.
         call_timeout: seconds an attempt may take. connections: sockets at most, watches included.
+        on_unreadable: called with the resource's plural, once for each version of an object that cannot be read.
         Raises NoCluster when nothing is configured; nothing is called yet.
         """
         credentials = await Credentials.find(kubeconfig, context)
@@ -116,7 +130,14 @@ class Kube:
         if not isinstance(retry, Retry):
             retry = Retry(retry, on_retry=on_retry)
         try:
-            yield cls(api, credentials, retry=retry, field_manager=field_manager, call_timeout=call_timeout)
+            yield cls(
+                api,
+                credentials,
+                retry=retry,
+                field_manager=field_manager,
+                call_timeout=call_timeout,
+                unreadable=UnreadableObjects(on_unreadable),
+            )
         finally:
             await api.close()
 
@@ -129,6 +150,7 @@ class Kube:
             field_manager=self.field_manager,
             call_timeout=self._call_timeout,
             fence=fence,
+            unreadable=self.unreadable,
         )
 
     @property
@@ -137,31 +159,38 @@ class Kube:
         return str(self._credentials.configuration.host)
 
     async def get(self, path: str, *, deadline: Deadline, params: Query | None = None) -> Obj:
-        """One object (or any other JSON document of the API)."""
+        """One object (or any other JSON document of the API). Raises GiveUp when it cannot be read.
+
+        Where only `metadata.managedFields` is nested too deep to be read, it is cut there and the rest is as it was.
+        """
         return await self._call("GET", path, params, deadline=deadline)
 
     async def list(self, path: str, *, deadline: Deadline, params: Query | None = None, page: int = PAGE) -> Listing:
         """All objects of a collection; `pages` needs less memory."""
         items: list[Obj] = []
+        unreadable: tuple[Unreadable, ...] = ()
         version = ""
         async for listing in self.pages(path, deadline=deadline, params=params, page=page):
             items += listing.items
+            unreadable += listing.unreadable
             version = listing.resource_version
-        return Listing(items, version)
+        return Listing(items, version, unreadable)
 
     async def pages(
         self, path: str, *, deadline: Deadline, params: Query | None = None, page: int = PAGE
     ) -> AsyncIterator[Listing]:
         """A collection, page by page, all of one and the same resourceVersion.
 
+        An object that cannot be read is left out of its page, and stands among the page's `unreadable`.
         Raises Gone when the server no longer keeps that version: the list is to be begun anew.
         """
         token = ""
         while True:
             query = {**(params or {}), "limit": page, **({"continue": token} if token else {})}
-            answer = await self._call("GET", path, query, deadline=deadline)
+            unreadable: _Left = []
+            answer = await self._call("GET", path, query, deadline=deadline, unreadable=unreadable)
             meta = answer.get("metadata") or {}
-            yield Listing(answer.get("items") or [], str(meta.get("resourceVersion", "")))
+            yield Listing(answer.get("items") or [], str(meta.get("resourceVersion", "")), tuple(unreadable))
             token = str(meta.get("continue") or "")
             if not token:
                 return
@@ -210,9 +239,10 @@ class Kube:
         params: Query | None = None,
         lifetime: float = WATCH_LIFETIME,
         silence: float = WATCH_SILENCE,
-    ) -> AsyncIterator[AsyncIterator[Obj]]:
+    ) -> AsyncIterator[AsyncIterator[Event]]:
         """Events `{"type": ADDED|MODIFIED|DELETED|BOOKMARK, "object": …}` after that version.
 
+        For an event whose object cannot be read, what is known of that object.
         Entering opens the watch, under the retry policy; the iterator ends when the server ends it (after
         `lifetime` seconds, or sooner). Raises Gone when the version is no longer kept, TryAgain when the
         connection breaks or is silent for `silence` seconds: it then goes on from the last version seen.
@@ -264,7 +294,10 @@ class Kube:
         deadline: Deadline,
         body: Any = None,
         content_type: str | None = None,
+        unreadable: _Left | None = None,
     ) -> Obj:
+        """Calls and decodes. unreadable: given for a list, takes the objects of it that cannot be read."""
+
         async def attempt() -> Obj:
             # Asked before each attempt, not each call: a retry may come long after the first.
             if self._fence is not None and method != "GET" and not self._fence(namespace_of(path)):
@@ -277,7 +310,15 @@ class Kube:
                 data = await _read(response)
                 if not 200 <= response.status < 300:
                     raise from_answer(response.status, response.headers, data)
-                answer = orjson.loads(data)
+                try:
+                    answer = orjson.loads(data)
+                except orjson.JSONDecodeError:
+                    # In a thread: a page of megabytes takes a good part of a second.
+                    if unreadable is not None:
+                        page = await asyncio.to_thread(decode_list, data)
+                        unreadable[:] = page.unreadable
+                        return {**page.rest, "items": page.items}
+                    answer = _readable(await asyncio.to_thread(decode_object, data), written=method != "GET")
                 if not isinstance(answer, dict):
                     raise TryAgain("the answer is no object", dependency=DEPENDENCY, reason="malformed")
                 return answer
@@ -325,10 +366,25 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
         response.release()
 
 
-async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Obj]:
+def _readable(found: Obj | Unreadable, *, written: bool) -> Obj:
+    """The object. written: a write succeeded, which is not undone by an answer that cannot be read as a whole."""
+    if not isinstance(found, Unreadable):
+        return found
+    if written:
+        return found.partial or {"metadata": found.metadata}
+    raise GiveUp(f"{found.described()} cannot be read: {found.reason}", dependency=DEPENDENCY, reason="undecodable")
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
     try:
-        async for line in _lines(response.content):
-            event = orjson.loads(line)
+        async for line in lines(response.content):
+            try:
+                event = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                event = await asyncio.to_thread(decode_event, line)
+            if isinstance(event, Unreadable):
+                yield event
+                continue
             if event.get("type") == "ERROR":
                 error = from_status_object(event.get("object") or {})
                 if error.detail == "Expired":  # a watch says so with 410, and by this word
@@ -339,7 +395,7 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Obj]:
         raise _mapped(error) from error
 
 
-async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+async def lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     """The stream's lines, however long: `readline` has a limit, and an object of 1.5 MB goes beyond it."""
     pending = bytearray()
     async for chunk in stream.iter_any():

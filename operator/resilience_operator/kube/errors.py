@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
+import orjson
 from kubernetes.aio.client.exceptions import ApiException, OpenApiException
 from kubernetes.aio.config.config_exception import ConfigException
 
@@ -57,7 +58,7 @@ def from_client(error: Exception) -> CallError | None:
 def from_answer(status: int, headers: Mapping[str, str], body: bytes) -> CallError:
     """The error that an answer of the API server stands for: a `Status` object, or whatever a proxy says."""
     try:
-        answer = json.loads(body)
+        answer = orjson.loads(body)  # unlike `json`, with one kind of error for all that it cannot read
     except ValueError:
         answer = None
     if not isinstance(answer, dict):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from resilience_operator.kube.workloads import Obj, number
+from resilience_operator.kube.workloads import MOST_REPLICAS, Obj, number
 
 Ops = list[dict[str, Any]]
 """A JSON patch: https://www.rfc-editor.org/rfc/rfc6902."""
@@ -59,7 +59,7 @@ def resume_ops(kind: str, obj: Obj) -> Ops:
         return [_test("/spec/paused", True), _set("/spec/paused", False)]
     kept = (obj["metadata"].get("annotations") or {}).get(ORIGINAL_PARTITION)
     forget: Ops = [] if kept is None else [{"op": "remove", "path": f"{_ANNOTATIONS}/{_escaped(ORIGINAL_PARTITION)}"}]
-    return [_test(_PARTITION, partition(obj)), _set(_PARTITION, number(kept)), *forget]
+    return [_test(_PARTITION, partition(obj)), _set(_PARTITION, number(kept, most=MOST_REPLICAS)), *forget]
 
 
 def _remember(obj: Obj, value: str) -> Ops:

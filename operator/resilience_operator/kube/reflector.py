@@ -4,7 +4,8 @@
       ▲ 410 Gone · every `relist_every` · asked for · several failures in a row │
       └─────────────────────────────────────────────────────────────────────────┘
 Each list sweeps what it did not meet, so what was deleted while nobody watched is dropped too. No error ends it:
-it backs off with full jitter and goes on, and `last_contact` says how old what it knows may be. The protocol:
+it backs off with full jitter and goes on, and `last_contact` says how old what it knows may be. An object that cannot
+be read is dropped, since an older record of it may no longer be true, and `unreadable` says why. The protocol:
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
 
@@ -17,7 +18,8 @@ import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Generic, TypeVar
 
-from resilience_operator.kube.client import PAGE, WATCH_LIFETIME, Kube, Obj, Query
+from resilience_operator.kube.client import PAGE, WATCH_LIFETIME, Event, Kube, Obj, Query
+from resilience_operator.kube.decoding import Unreadable, identified
 from resilience_operator.kube.errors import DEPENDENCY
 from resilience_operator.kube.paths import Resource
 from resilience_operator.kube.store import Index, Key, Store
@@ -30,6 +32,8 @@ T = TypeVar("T")
 
 Trim = Callable[[Obj, T | None], T | None]
 """(object, record before or None) → what to keep of it, None: nothing. The record before spares work twice."""
+OnUnreadable = Callable[[Key], None]
+"""Called when an object turns out to be unreadable. Must not block; what it raises is logged."""
 OnChange = Callable[[T | None, T | None], None]
 """(old, new): (None, new) added, (old, None) deleted. Must not block; what it raises is logged."""
 
@@ -41,6 +45,8 @@ BACKOFF = RetryPolicy(base=0.5, cap=30.0)
 """Between failures; `attempts` does not matter, it never gives up."""
 SHORT_WATCH = 1.0
 """Seconds below which a watch that brought nothing counts as a failure, lest it be opened in a tight loop."""
+MOST_REASON = 300
+"""Characters kept of why an object cannot be read."""
 FAILURES_TO_RELIST = 5
 """Watches that fail in a row before the version itself is doubted (a server restored from a backup)."""
 
@@ -62,6 +68,7 @@ class Reflector(Generic[T]):
         params: Query | None = None,
         indexes: Mapping[str, Index[T]] | None = None,
         on_change: OnChange[T] | None = None,
+        on_unreadable: OnUnreadable | None = None,
         relist_every: float = RELIST_EVERY,
         watch_lifetime: float = WATCH_LIFETIME,
         backoff: RetryPolicy = BACKOFF,
@@ -73,6 +80,8 @@ class Reflector(Generic[T]):
         self.store: Store[T] = Store(indexes)
         self.synced = asyncio.Event()
         self.on_change = on_change
+        self.unreadable: dict[Key, str] = {}
+        self._on_unreadable = on_unreadable
         self._kube = kube
         self._trim = trim
         self._params = dict(params or {})
@@ -111,15 +120,36 @@ class Reflector(Generic[T]):
         for stream in self._streams:
             stream.relist()
 
-    def _accept(self, obj: Obj) -> Key:
-        """Takes an object in. A trim that fails on it leaves the record as it was: one object, not all."""
-        meta = obj["metadata"]
-        key = (meta.get("namespace", ""), meta["name"])
+    def _accept(self, obj: Obj) -> Key | None:
+        """Takes an object in, and returns its key. One that cannot be read is refused: one object, not all."""
         try:
-            self._change(key, self._trim(obj, self.store.get(*key)))
-        except Exception:
-            log.exception("cannot read %s %s/%s: skipped", self.resource.kind, *key)
+            meta = obj["metadata"]
+            key: Key = (meta.get("namespace", ""), meta["name"])
+            record = self._trim(obj, self.store.get(*key))
+        except Exception as error:
+            log.debug("cannot read a %s", self.resource.kind, exc_info=True)
+            return self._refuse(identified(obj, f"{type(error).__name__}: {error}"[:MOST_REASON]))
+        if self.unreadable:
+            self.unreadable.pop(key, None)
+        self._change(key, record)
         return key
+
+    def _refuse(self, found: Unreadable) -> Key | None:
+        """Drops what is known of an object that cannot be read now, and returns its key, if that can be read."""
+        self._kube.unreadable.report(self.resource.plural, found)
+        if not found.name:
+            return None
+        key = (found.namespace, found.name)
+        self.unreadable[key] = found.reason
+        self._change(key, None)
+        if self._on_unreadable is not None:
+            self._call(self._on_unreadable, key)
+        return key
+
+    def _forget_unreadable(self, met: set[Key], namespace: str | None) -> None:
+        """Drops the unreadable objects that a list no longer has."""
+        for key in [k for k in self.unreadable if k not in met and (namespace is None or k[0] == namespace)]:
+            del self.unreadable[key]
 
     def _change(self, key: Key, record: T | None) -> None:
         change = self.store.put(key, record)
@@ -127,10 +157,12 @@ class Reflector(Generic[T]):
             self._tell(*change)
 
     def _tell(self, old: T | None, new: T | None) -> None:
-        if self.on_change is None:
-            return
+        if self.on_change is not None:
+            self._call(self.on_change, old, new)
+
+    def _call(self, listener: Callable[..., None], *arguments: object) -> None:
         try:
-            self.on_change(old, new)
+            listener(*arguments)
         except Exception:
             log.exception("a listener to %s failed; watching goes on", self.resource.plural)
 
@@ -190,15 +222,18 @@ class _Stream(Generic[T]):
         of = self._of
         self._relist = False
         began = of._clock()
-        met: list[Key] = []
+        met: list[Key | None] = []
         version = ""
         deadline = Deadline.after(LIST_TIMEOUT)
         async for page in of._kube.pages(self._path, deadline=deadline, params=of._params, page=PAGE):
             met += [of._accept(obj) for obj in page.items]
+            met += [of._refuse(found) for found in page.unreadable]
             version = page.resource_version
             self._heard()
-        for dropped in of.store.sweep(met, self.namespace):
+        keys = {key for key in met if key is not None}
+        for dropped in of.store.sweep(keys, self.namespace):
             of._tell(dropped, None)
+        of._forget_unreadable(keys, self.namespace)
         self._version = version
         self._list_at = of._clock() + of._relist_every * (0.8 + 0.4 * of._random())
         self.listed = True
@@ -231,16 +266,26 @@ class _Stream(Generic[T]):
             if self._progress == progress and not self._relist:
                 raise TryAgain("the watch ended at once", dependency=DEPENDENCY, reason="short_watch")
 
-    def _take(self, event: Obj) -> None:
-        obj = event["object"]
-        version = obj["metadata"]["resourceVersion"]
-        match event["type"]:
-            case "ADDED" | "MODIFIED":
-                self._of._accept(obj)
-            case "DELETED":
-                self._of._change((obj["metadata"].get("namespace", ""), obj["metadata"]["name"]), None)
-        # Only now: an event whose handling failed is met again.
-        self._version = version
+    def _take(self, event: Event) -> None:
+        of = self._of
+        if isinstance(event, Unreadable):
+            if not event.deleted:
+                of._refuse(event)
+            version = event.resource_version
+        else:
+            obj = event.get("object") or {}
+            found = identified(obj, "")
+            version = found.resource_version
+            match event.get("type"):
+                case "ADDED" | "MODIFIED":
+                    of._accept(obj)
+                case "DELETED":
+                    key = (found.namespace, found.name)
+                    of.unreadable.pop(key, None)
+                    of._change(key, None)
+        # Only now: an event whose handling failed is met again. One without a version is met again too, should the
+        # watch end before the next; the next list goes past it.
+        self._version = version or self._version
         self._heard()
 
     def _heard(self) -> None:

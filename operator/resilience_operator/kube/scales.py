@@ -24,6 +24,9 @@ DISCOVERY_SECONDS = 60.0
 """How long an answer of discovery that knows no such kind is believed: its definition may come later."""
 
 
+_MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     resource: Resource | None
@@ -51,7 +54,11 @@ class Scales:
         """The target as it is now. Raises NotFound (no such object), GiveUp (no such kind, no /scale, no right)."""
         resource = await self._resource(api_version, kind, deadline)
         path = resource.item(namespace, name, "scale")
-        return _state(api_version, kind, path, await self._kube.get(path, deadline=deadline), hpa)
+        found = await self._kube.get(path, deadline=deadline)
+        try:
+            return _state(api_version, kind, path, found, hpa)
+        except _MALFORMED as error:
+            raise _unreadable(f"the scale of {kind} {name}", error) from error
 
     async def _resource(self, api_version: str, kind: str, deadline: Deadline) -> Resource:
         known = self._kinds.get((api_version, kind))
@@ -70,11 +77,15 @@ class Scales:
         group, _, version = api_version.rpartition("/")
         try:
             root = f"/apis/{api_version}" if group else f"/api/{api_version}"
-            listed = (await self._kube.get(root, deadline=deadline)).get("resources") or ()
+            found = await self._kube.get(root, deadline=deadline)
         except NotFound:
             return None
-        names = {r["name"] for r in listed}
-        plural = next((r["name"] for r in listed if r["kind"] == kind and "/" not in r["name"]), None)
+        try:
+            listed = found.get("resources") or ()
+            names = {r["name"] for r in listed}
+            plural = next((r["name"] for r in listed if r["kind"] == kind and "/" not in r["name"]), None)
+        except _MALFORMED as error:
+            raise _unreadable(f"the list of kinds of {api_version}", error) from error
         if plural is None or f"{plural}/scale" not in names:
             return None
         return Resource(group, version, plural, kind)
@@ -83,8 +94,7 @@ class Scales:
 def _state(api_version: str, kind: str, path: str, scale: Obj, hpa: HorizontalPodAutoscaler | None) -> TargetState:
     """A Scale as decisions see it. Its status counts pods that exist; how many are ready it does not say."""
     meta = scale["metadata"]
-    wanted = int((scale.get("spec") or {}).get("replicas", 0))
-    there = int((scale.get("status") or {}).get("replicas", 0))
+    wanted, there = _replicas(scale, "spec"), _replicas(scale, "status")
     return TargetState(
         kind=kind,
         namespace=meta["namespace"],
@@ -102,13 +112,29 @@ def _state(api_version: str, kind: str, path: str, scale: Obj, hpa: HorizontalPo
     )
 
 
+def _replicas(scale: Obj, part: str) -> int:
+    value = (scale.get(part) or {}).get("replicas", 0)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{part}.replicas is no whole number")
+    return value
+
+
+def _unreadable(what: str, error: Exception) -> GiveUp:
+    """Another server than Kubernetes' own may answer for a kind, in a form of its own."""
+    reason = f"{type(error).__name__}: {error}"[:200]
+    return GiveUp(f"{what} cannot be read: {reason}", dependency=DEPENDENCY, reason="undecodable")
+
+
 async def scale(kube: Kube, target: TargetState, to: int, *, deadline: Deadline) -> Change | None:
     """Sets a Scale's replicas, if they still are what the decision saw."""
     live = await kube.get(target.scale_path, deadline=deadline)
-    now = int((live.get("spec") or {}).get("replicas", 0))
+    try:
+        now, uid = _replicas(live, "spec"), live["metadata"]["uid"]
+    except _MALFORMED as error:
+        raise _unreadable(f"the scale of {target.kind} {target.name}", error) from error
     if now == to:
         return None
-    if now != target.replicas or live["metadata"]["uid"] != target.uid:
+    if now != target.replicas or uid != target.uid:
         raise ReadAgain(
             f"{target.kind} {target.namespace}/{target.name} has {now} replicas, not {target.replicas}",
             dependency=DEPENDENCY,

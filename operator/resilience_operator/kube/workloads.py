@@ -21,6 +21,9 @@ Obj = dict[str, Any]
 
 POD_TEMPLATE_HASH = "pod-template-hash"
 
+MOST_REPLICAS = 2**31 - 1
+"""The largest int32, in which the API keeps numbers of pods."""
+
 
 @dataclass(frozen=True, slots=True)
 class Writers:
@@ -181,15 +184,19 @@ def _owns_image(fields: object) -> bool:
 
 
 def epoch(timestamp: str | None) -> float:
-    """Seconds since the epoch of an RFC 3339 timestamp; 0 when there is none."""
+    """Seconds since the epoch of an RFC 3339 timestamp; 0 when there is none, or none that can be read."""
     if not timestamp:
         return 0.0
-    return datetime.fromisoformat(timestamp).timestamp()
-
-
-def number(value: object) -> int:
-    """A whole number from a field or an annotation that may be absent or ill-formed: then 0."""
     try:
-        return int(value)  # type: ignore[call-overload, no-any-return]
+        return datetime.fromisoformat(timestamp).timestamp()
+    except (TypeError, ValueError, OverflowError):
+        return 0.0
+
+
+def number(value: object, *, most: int = 2**63 - 1) -> int:
+    """A whole number from a field or an annotation that may be absent, ill-formed or out of bounds: then 0."""
+    try:
+        found = int(value)  # type: ignore[call-overload]
     except (TypeError, ValueError, OverflowError):
         return 0
+    return found if -most <= found <= most else 0

@@ -16,6 +16,8 @@ from prometheus_client import REGISTRY
 from resilience_operator import __version__
 from resilience_operator.actions.executor import DryRunExecutor, LiveExecutor
 from resilience_operator.kube.client import Kube
+from resilience_operator.kube.decoding import Unreadable
+from resilience_operator.kube.paths import POLICIES as POLICIES_RESOURCE
 from resilience_operator.kube.policies import policy_pages
 from resilience_operator.resilience import CallError, Deadline
 from resilience_operator.runtime.announcer import Announcer
@@ -36,6 +38,7 @@ from resilience_operator.runtime.metrics import (
     POLICIES,
     POLICIES_OWNED,
     STATUS_WRITES_WAITING,
+    count_unreadable,
     expect_breakers,
     tell_breaker,
 )
@@ -188,7 +191,12 @@ class App:
         if not await _first(kopf_stop, self._listed.wait()):
             return
         await kopf.operator(
-            registry=registry(self._on_policy, self._config.kubeconfig, lambda: end_on_signals(self._stop)),
+            registry=registry(
+                self._on_policy,
+                self._on_unreadable_policy,
+                self._config.kubeconfig,
+                lambda: end_on_signals(self._stop),
+            ),
             settings=settings(),
             standalone=True,
             identity=IDENTITY,
@@ -220,6 +228,13 @@ class App:
         entry, anew = self._store.put(body)
         if anew:
             self._changed(entry, target)
+
+    def _on_unreadable_policy(self, found: Unreadable) -> None:
+        """Show a policy that cannot be read, and no longer act on what it said before."""
+        self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
+        entry, anew = self._store.put_unreadable(found)
+        if entry is not None and anew:
+            self._changed(entry, None)
 
     async def _read(self) -> None:
         """Return when everything there is has been read."""
@@ -326,6 +341,13 @@ class App:
                         seen.add(entry.uid)
                         if anew:
                             changed.append(entry)
+                    for found in page.unreadable:
+                        self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
+                        unreadable, anew = self._store.put_unreadable(found)
+                        if unreadable is not None:
+                            seen.add(unreadable.uid)
+                            if anew:
+                                changed.append(unreadable)
                 versions.append(int(page.resource_version))
         finally:
             for entry in changed:
@@ -379,7 +401,9 @@ async def run(config: Config) -> None:
     async with AsyncExitStack() as stack:
         tracing = stack.enter_context(_tracing(config))
         retry = ObservedRetry(tracing=tracing)
-        kube = await stack.enter_async_context(Kube.connect(config.kubeconfig, retry=retry))
+        kube = await stack.enter_async_context(
+            Kube.connect(config.kubeconfig, retry=retry, on_unreadable=count_unreadable)
+        )
         plugged = await stack.enter_async_context(plug_in(config, retry))
         app = App(config, kube, plugged, tracing, stop)
         port = await stack.enter_async_context(serve(app.health(), config.listen, config.port, app.dashboard()))

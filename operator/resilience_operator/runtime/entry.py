@@ -30,7 +30,8 @@ TargetKey = tuple[str, str, str]
 class Entry:
     """What is known of a policy, and what the last evaluation left.
 
-    policy is None when the spec cannot work: then `problem` says why. created: seconds since the epoch.
+    policy is None when the spec cannot work: then `problem` says why. unreadable: it cannot even be decoded.
+    created: seconds since the epoch.
     signals: those that its metric source is asked for. zone_signals: names of those that the nodes tell.
     status: a part of it (`headline`). raw_status: all of it as the API server has it at `resource_version`, JSON.
     essence: a digest of what of it was last written.
@@ -58,6 +59,7 @@ class Entry:
     kind: str = ""
     policy: Policy | None = None
     problem: InvalidPolicy | None = None
+    unreadable: bool = False
     signals: tuple[Signal, ...] = ()
     zone_signals: tuple[str, ...] = ()
     source: str = "default"

@@ -18,6 +18,7 @@ import kopf
 
 from resilience_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
 from resilience_operator.kube.client import PAGE
+from resilience_operator.runtime.kopf_session import OnUnreadable, session
 from resilience_operator.runtime.traceless import NoDifference, NoProgress
 
 log = logging.getLogger(__name__)
@@ -26,9 +27,12 @@ OnPolicy = Callable[[str | None, Mapping[str, Any]], None]
 """Event type (None for what was there at the start) and the object."""
 
 
-def registry(on_policy: OnPolicy, kubeconfig: Path | None, on_started: Callable[[], None]) -> kopf.OperatorRegistry:
+def registry(
+    on_policy: OnPolicy, on_unreadable: OnUnreadable, kubeconfig: Path | None, on_started: Callable[[], None]
+) -> kopf.OperatorRegistry:
     """A registry with the one handler there is, and the login.
 
+    on_unreadable: called with a policy that is there, new or changed, and cannot be read.
     on_started: called when kopf has taken the process' signals, to take them back: it would spend 5 s on ending first.
     """
     found = kopf.OperatorRegistry()
@@ -46,15 +50,21 @@ def registry(on_policy: OnPolicy, kubeconfig: Path | None, on_started: Callable[
         except Exception:
             log.exception("an event of a policy was not understood; the next full list mends it")
 
+    # A coroutine, since the session belongs to the event loop.
     @kopf.on.login(registry=found)
-    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        if kubeconfig is not None:
-            # kopf reads the file that this variable names, and has no argument for it.
-            os.environ["KUBECONFIG"] = str(kubeconfig)
-            return kopf.login_with_kubeconfig(**kwargs)
-        return _as_the_pod(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+    async def login(**kwargs: Any) -> kopf.AiohttpSession | None:
+        credentials = _credentials(kubeconfig, **kwargs)
+        return session(credentials, on_unreadable) if credentials is not None else None
 
     return found
+
+
+def _credentials(kubeconfig: Path | None, **kwargs: Any) -> kopf.ConnectionInfo | None:
+    if kubeconfig is not None:
+        # kopf reads the file that this variable names, and has no argument for it.
+        os.environ["KUBECONFIG"] = str(kubeconfig)
+        return kopf.login_with_kubeconfig(**kwargs)
+    return _as_the_pod(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
 def _as_the_pod(**kwargs: Any) -> kopf.ConnectionInfo | None:
@@ -82,6 +92,8 @@ def settings() -> kopf.OperatorSettings:
     found.watching.server_timeout = 300
     found.watching.connect_timeout = 5
     found.networking.request_timeout = 30
+    # Between two lists, should a watch end at once with an error each time.
+    found.watching.reconnect_backoff = 1.0
     # A list or watch that keeps failing beyond these would stop kopf: an API server may be away for long.
     found.networking.error_backoffs = [0.1, 0.5, 1, 2, 3, 5, 8, 13, *[15] * 10_000]
     found.queueing.worker_limit = None

@@ -75,6 +75,18 @@ LEADER = Gauge("resilience_leader", "1 while this replica may act.")
 SHARDS_HELD = Gauge("resilience_shards_held", "Shards of the policies in which this replica may act.")
 
 
+UNREADABLE_OBJECTS = Counter(
+    "resilience_unreadable_objects_total",
+    "Versions of objects of the API server that could not be read and were skipped.",
+    ["resource"],
+)
+
+
+def count_unreadable(resource: str) -> None:
+    """A hook for the Kubernetes client: each version of each object is counted once."""
+    UNREADABLE_OBJECTS.labels(resource).inc()
+
+
 def tell_plugin_failure(kind: Kind, plugin: str, message: str, cause: BaseException | None) -> None:
     """A hook for the plugins: in the metrics, and in the log with the plugin's own traceback."""
     PLUGIN_FAILURES.labels(kind.value, plugin).inc()

@@ -205,7 +205,7 @@ class Reconciler:
         if entry.deleted:
             return None
         if entry.policy is None:
-            return Refusal("False", "InvalidSpec", str(entry.problem))
+            return Refusal("False", "PolicyUnreadable" if entry.unreadable else "InvalidSpec", str(entry.problem))
         if entry.policy.mode is Mode.SUSPENDED:
             return Refusal("True", "Suspended", "spec.mode is Suspended: nothing is looked at and nothing is done")
         first = self._store.guarding(entry.target)[0]
@@ -222,6 +222,8 @@ class Reconciler:
         target = scaled[entry.uid] if entry.uid in scaled else self._targets.get(entry.target)
         if isinstance(target, CallError):
             return _unreadable(entry, target)
+        if target is None and (reason := self._targets.unreadable(entry.target)):
+            return Refusal("False", "TargetUnreadable", f"{reason}. Nothing is done until it can be read: correct it")
         if target is None:
             return Refusal(
                 "False",

@@ -16,6 +16,7 @@ from resilience_operator.api.v1alpha1 import InvalidPolicy, Problem, parse_polic
 from resilience_operator.decision.model.compile import compile_policy, signals_of
 from resilience_operator.decision.model.memory import Memory
 from resilience_operator.decision.model.memory_codec import UnreadableMemory, load_memory
+from resilience_operator.kube.decoding import Unreadable
 from resilience_operator.kube.workloads import epoch
 from resilience_operator.runtime.entry import Entry, TargetKey, headline, packed, phase_of
 from resilience_operator.runtime.sources import SourceBook
@@ -87,6 +88,30 @@ class PolicyStore:
             self._by_target.setdefault(entry.target, []).append(entry)
         return entry, True
 
+    def put_unreadable(self, found: Unreadable) -> tuple[Entry | None, bool]:
+        """Take in a policy that cannot be read as a whole. As `put`; None where it cannot be told which it is.
+
+        What it said before no longer counts: it is not evaluated until it can be read. Where only its status cannot
+        be read, it is evaluated as one without that part of a status.
+        """
+        if not (found.uid and found.name):
+            return None, False
+        if found.partial is not None and all(field.startswith("status") for field in found.damaged):
+            return self.put(found.partial)
+        before = self._by_uid.get(found.uid)
+        if before is not None and not is_older(before.resource_version, found.resource_version):
+            return before, False
+        target = before.target if before is not None else None
+        entry, _ = self.put(found.partial or {"metadata": found.metadata})
+        if found.partial is None and target is not None and entry.target != target:
+            # It still guards what it guarded: what is paused there stays so.
+            self._unlink(entry, entry.target)
+            entry.target = target
+            self._by_target.setdefault(target, []).append(entry)
+        entry.policy, entry.problem = None, InvalidPolicy([Problem("", f"the policy cannot be read: {found.reason}")])
+        entry.unreadable = True
+        return entry, not entry.deleted
+
     def drop(self, uid: str) -> Entry | None:
         """Forget a policy that was deleted."""
         entry = self._by_uid.pop(uid, None)
@@ -156,7 +181,7 @@ class PolicyStore:
     def _read_spec(self, entry: Entry, body: Mapping[str, Any]) -> None:
         meta = body["metadata"]
         entry.generation = int(meta.get("generation", 0))
-        entry.policy, entry.problem, entry.shared = None, None, False
+        entry.policy, entry.problem, entry.shared, entry.unreadable = None, None, False, False
         entry.requests, entry.requests_for, entry.gist, entry.steady, entry.refusal = (), None, None, None, None
         reference = (body.get("spec") or {}).get("targetRef") or {}
         entry.api_version, entry.kind = str(reference.get("apiVersion", "")), str(reference.get("kind", ""))

@@ -83,6 +83,7 @@ class Targets:
                     _MARKED: lambda w: w.paused and w.writers.paused == MANAGER,
                 },
                 on_change=lambda old, new, kind=kind: self._workload_changed(kind, old, new),  # type: ignore[misc]
+                on_unreadable=lambda key, kind=kind: self._on_change((kind, *key)),  # type: ignore[misc]
             )
             for kind, how in _KINDS.items()
         }
@@ -133,7 +134,12 @@ class Targets:
         return f"not listed yet: {', '.join(missing)}" if missing else ""
 
     def get(self, key: TargetKey) -> TargetState | None:
-        """The target as it was last seen, or None when there is no such object. The same object until it changes."""
+        """The target as it was last seen. The same object until it changes.
+
+        None when there is no such object, or when it is `unreadable`.
+        """
+        if self._autoscalers.unreadable and self.unreadable(key):
+            return None
         state = self._states.get(key)
         if state is None and (workload := self._workload(key)) is not None:
             state = self._states[key] = self._state(key, workload)
@@ -148,6 +154,24 @@ class Targets:
         """The HPA on a target."""
         found = next(iter(self._autoscalers.by(_TARGET, key)), None)
         return found.hpa if found is not None else None
+
+    def unreadable(self, key: TargetKey) -> str:
+        """Why the target, or whether an HPA scales it, cannot be read; empty when both can.
+
+        An HPA that cannot be read may scale any workload of its namespace that has no other, so none of them is
+        acted on: else two would write the same replicas.
+        """
+        kind, namespace, name = key
+        reflector = self._workloads.get(kind)
+        if reflector is None:
+            return ""
+        if reason := reflector.unreadable.get((namespace, name)):
+            return f"{kind} {name} cannot be read: {reason}"
+        if self._autoscalers.unreadable and self.autoscaler(key) is None:
+            for (where, hpa), reason in self._autoscalers.unreadable.items():
+                if where == namespace:
+                    return f"HorizontalPodAutoscaler {hpa}, which may scale {kind} {name}, cannot be read: {reason}"
+        return ""
 
     def placement(self, key: TargetKey) -> Placement:
         """On which nodes the target's pods may run."""

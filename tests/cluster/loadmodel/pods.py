@@ -16,7 +16,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import orjson
 from kubernetes.aio import client, config
+
+from resilience_operator.kube.decoding import Unreadable, decode_event, decode_list
 
 from . import objects
 from .engine import Engine
@@ -146,10 +149,10 @@ async def _list(kind: Kind) -> str:
     """Replace everything; the resourceVersion to watch from."""
     response = await kind.call(_request_timeout=_LIST_TIMEOUT)
     async with response:
-        body = await response.text()
+        body = await response.read()
         if response.status != 200:
-            raise UnavailableError(f"list answered {response.status}: {body[:200]}")
-    listed = json.loads(body)
+            raise UnavailableError(f"list answered {response.status}: {body[:200]!r}")
+    listed = _decoded(body)
     kind.replace(listed["items"])
     return str(listed["metadata"]["resourceVersion"])
 
@@ -169,7 +172,7 @@ async def _watch(kind: Kind, version: str) -> AsyncIterator[str]:
         if response.status != 200:
             raise UnavailableError(f"watch answered {response.status}")
         async for line in _lines(response):
-            event = json.loads(line)
+            event = _decoded(line)
             item = event["object"]
             match event["type"]:
                 case "ADDED" | "MODIFIED":
@@ -181,6 +184,21 @@ async def _watch(kind: Kind, version: str) -> AsyncIterator[str]:
                         raise ExpiredError
                     raise UnavailableError(f"watch: {item.get('message')}")
             yield item["metadata"]["resourceVersion"]
+
+
+def _decoded(data: bytes) -> Json:
+    """A list or an event. A test may create objects that are nested deeper than JSON libraries read."""
+    try:
+        found: Json = orjson.loads(data)
+        return found
+    except orjson.JSONDecodeError:
+        if data.startswith(b'{"type"'):
+            event = decode_event(data)
+            if isinstance(event, Unreadable):
+                return {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": event.resource_version}}}
+            return event
+        page = decode_list(data)
+        return {**page.rest, "items": page.items}
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
