@@ -322,6 +322,15 @@ class TestLimits:
         apply({"rollingUpdate": {"partition": 1_000_000}})
         assert "rollingUpdate.partition" in refused(lambda: apply({"type": "OnDelete", "rollingUpdate": None}))
 
+    def test_of_a_daemon_set_the_template(self, workloads: World, stolen: client.ApiClient) -> None:
+        name, namespace = "checkout", workloads.namespace
+        spec = {"selector": {"matchLabels": {"app": name}}, "template": workloads.template(name, "1.0")}
+        workloads.apps.create_namespaced_daemon_set(namespace, {"metadata": {"name": name}, "spec": spec})
+        patch = client.AppsV1Api(stolen).patch_namespaced_daemon_set
+        patch(name, namespace, filled(ALLOWED["tag"], namespace))
+        refused(lambda: patch(name, namespace, filled(DENIED["host network"], namespace)))
+        refused(lambda: patch(name, namespace, {"spec": {"updateStrategy": {"rollingUpdate": {"maxUnavailable": 9}}}}))
+
     def test_of_an_autoscaler_the_minimum(self, workloads: World, stolen: client.ApiClient) -> None:
         def apply(body: Obj) -> None:
             client.AutoscalingV2Api(stolen).patch_namespaced_horizontal_pod_autoscaler(
