@@ -92,6 +92,43 @@ def test_is_the_kustomization_in_substance(cluster: Cluster, folder: str, tmp_pa
         assert mine[key] == document, key
 
 
+def test_admission_policies_have_the_release_s_account_and_the_values(cluster: Cluster) -> None:
+    arguments = [
+        "template", "shop-guard", str(CHART), "--namespace", "guards",
+        '--set-json=admission.kinds={"Fleet.agones.dev": "fleets"}',
+        "--set-json=admission.registries=[\"registry.example.com/\"]",
+        "--set-json=admission.protectedNamespaces=[\"infra\"]",
+    ]  # fmt: skip
+    rendered = call("helm", *arguments, kubeconfig=cluster.kubeconfig).stdout
+    objects = [d for d in yaml.safe_load_all(rendered) if d and d["kind"].startswith("ValidatingAdmissionPolicy")]
+    names = {f"shop-guard-resilience-operator-{what}" for what in ("authors", "limits")}
+    assert {each["metadata"]["name"] for each in objects} == names
+    assert {each["spec"]["policyName"] for each in objects if each["kind"].endswith("Binding")} == names
+    policies = {each["metadata"]["name"]: each["spec"] for each in objects if not each["kind"].endswith("Binding")}
+    (account,) = policies["shop-guard-resilience-operator-limits"]["matchConditions"]
+    assert account["expression"].split("'")[1::2] == ["guards", "shop-guard-resilience-operator"]
+    variables = {v["name"]: v["expression"] for policy in policies.values() for v in policy["variables"]}
+    assert variables["protected"] == '["infra"]'
+    assert variables["registries"] == '["registry.example.com/"]'
+    assert "'Deployment.apps': 'deployments'" in variables["kinds"]
+    assert variables["kinds"].endswith('"Fleet.agones.dev":"fleets"}')
+    given = yaml.safe_dump_all(objects)
+    # The API server compiles the expressions.
+    call("kubectl", "apply", "--dry-run=server", "-f", "-", kubeconfig=cluster.kubeconfig, given=given)
+    for value, left in (("authors", "limits"), ("limits", "authors")):
+        rendered = call("helm", *arguments, f"--set=admission.{value}=false", kubeconfig=cluster.kubeconfig).stdout
+        found = {d["metadata"]["name"] for d in yaml.safe_load_all(rendered) if d and "Admission" in d["kind"]}
+        assert found == {f"shop-guard-resilience-operator-{left}"}
+
+
+def test_a_release_that_only_scales_has_no_right_to_patch_workloads(cluster: Cluster) -> None:
+    arguments = ["template", RELEASE, str(CHART), "--namespace", NAMESPACE, "--set=rbac.release=false"]
+    rendered = call("helm", *arguments, kubeconfig=cluster.kubeconfig).stdout
+    names = {(d["kind"], d["metadata"]["name"]) for d in yaml.safe_load_all(rendered) if d}
+    assert ("ClusterRole", "resilience-operator-act-scale") in names
+    assert not {name for _, name in names if name.endswith("act-release")}
+
+
 def test_lints(cluster: Cluster) -> None:
     for values in PAIRS.values():
         call("helm", "lint", "--strict", str(CHART), *values, kubeconfig=cluster.kubeconfig)
@@ -103,6 +140,9 @@ REFUSED = {
     "spread=Maybe": "'/spread': value must be one of 'Preferred', 'Required'",
     "image.digest=latest": "'/image/digest': 'latest' does not match pattern",
     "config.log_level=loud": "'/config/log_level': value must be one of",
+    "config.sources[0].tenancy=off": "'/config/sources/0'",
+    "admission.registries={registry.example.com}": "'/admission/registries/0'",
+    "admission.kinds.fleet=fleets": "'fleet' does not match pattern",
     "config.port=1": "'/config': additional properties 'port' not allowed",
     "config.sources[0].name=other": "'/config/sources/0'",
     "namespaces={Shop}": "'/namespaces/0': 'Shop' does not match pattern",

@@ -220,7 +220,9 @@ def exporter(cluster: Cluster) -> Iterator[Exporter]:
 
 @pytest.fixture
 async def collector(cluster: Cluster) -> Any:
-    sources = Sources({"default": PrometheusSource(SourceConfig(name="default", url=cluster.prometheus_url))})
+    sources = Sources(
+        {"default": PrometheusSource(SourceConfig(name="default", url=cluster.prometheus_url, tenancy="none"))}
+    )
     yield Collector(sources, FAMILIES)
     await sources.close()
 
@@ -282,7 +284,7 @@ ALL_QUERIES = [
 
 @pytest.mark.parametrize("query", ALL_QUERIES)
 async def test_parses_with_and_without_scope(cluster: Cluster, query: str) -> None:
-    source = PrometheusSource(SourceConfig(name="default", url=cluster.prometheus_url))
+    source = PrometheusSource(SourceConfig(name="default", url=cluster.prometheus_url, tenancy="none"))
     try:
         for scope in ("", 'namespace=~"no-such|[.]"'):
             await source.query(render(query, scope, scope, 90.5), deadline=Deadline.after(10))

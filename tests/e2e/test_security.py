@@ -81,10 +81,12 @@ class TestTenancy:
     def test_a_policy_does_not_see_its_neighbour(
         self, world: World, neighbour: World, new_operator: Callable[..., Operator], tmp_path: Path
     ) -> None:
-        shared = {"name": "open", "url": world.cluster.prometheus_url}
-        held = {"name": "held", "url": world.cluster.prometheus_url, "tenancy": {"label": "namespace"}}
-        new_operator("--config", configured(tmp_path, shared, held)).start()
-        for name in ("open", "held"):
+        url = world.cluster.prometheus_url
+        # An administrator who says nothing of tenancy has it.
+        held, open_ = {"name": "held", "url": url}, {"name": "open", "url": url, "tenancy": "none"}
+        elsewhere = {**open_, "name": "elsewhere", "namespaces": [neighbour.namespace, "team-*"]}
+        new_operator("--config", configured(tmp_path, open_, held, elsewhere)).start()
+        for name in ("open", "held", "elsewhere"):
             world.deployment(name)
         neighbour.deployment()
         metric = "kube_pod_info"
@@ -105,7 +107,7 @@ class TestTenancy:
             "unread": f'count({metric}{{{theirs} or namespace=""}})',
         }
         signals = [{"name": name, "query": query} for name, query in queries.items()]
-        for source in ("open", "held"):
+        for source in ("open", "held", "elsewhere"):
             world.policy(
                 source,
                 targetRef={"name": source},
@@ -124,7 +126,28 @@ class TestTenancy:
         for name, verdict in expected.items():
             world.until(lambda n=name, v=verdict: reason(world, n, "held") == v, f"with tenancy: {name}", "held")
         values = {s["name"]: s.get("value") for s in world.status("held")["signals"]}
-        assert values["own"] == values["all"] == "6"
+        assert values["own"] == values["all"] == "9"
+        missing = world.until(
+            lambda: (
+                c if (c := world.condition("MetricsAvailable", "elsewhere")).get("reason") == "SourceNotFound" else None
+            ),
+            "a source of other namespaces is none",
+            "elsewhere",
+        )
+        told = f"{world.namespace}; there are: default, held, open; metric source"
+        assert told in missing["message"]
+
+    def test_the_source_that_a_flag_names_is_limited_too(
+        self, world: World, new_operator: Callable[..., Operator]
+    ) -> None:
+        new_operator().start()
+        world.deployment()
+        signals = [{"name": "up", "query": "count(up)"}, {"name": "pods", "query": "count(kube_pod_info)"}]
+        world.policy(mode="DryRun", signals=signals, rules=[rule(s["name"]) for s in signals])
+        world.until(lambda: reason(world, "pods", "checkout") == "Ok", "its own pods are seen")
+        world.until(
+            lambda: reason(world, "up", "checkout") == "NoData", "what carries another namespace, or none, is not"
+        )
 
     def test_prometheus_reads_the_same_queries(self, cluster: Cluster) -> None:
         """Its own parser, not ours, finds the matcher in every selector."""

@@ -15,7 +15,7 @@ from resilience_operator.plugins import ActionCall, Answer, Deadline, GiveUp, No
 from resilience_operator.plugins import discovery as d
 from resilience_operator.plugins.actions import Actions, sentence
 from resilience_operator.plugins.cell import Cell
-from resilience_operator.plugins.config import NotifierConfig, PluginConfig
+from resilience_operator.plugins.config import NamespacedPluginConfig, NotifierConfig
 from resilience_operator.plugins.failures import Kind, PluginFailed, Why
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.plugins.sources import checked, make_source
@@ -229,15 +229,25 @@ async def test_actions_are_found_by_their_own_and_their_configured_names(install
     counted = Counted()
     actions = Actions(retry=RETRY, on_failure=counted)
     await actions.load(
-        [PluginConfig(name="other", type="fine"), PluginConfig(name="bad", type="fine", options={"bad": 1})]
+        [
+            NamespacedPluginConfig(name="other", type="fine"),
+            NamespacedPluginConfig(name="bad", type="fine", options={"bad": 1}),
+            NamespacedPluginConfig(name="shops", type="fine", namespaces=("shop", "shop-*")),
+        ]
     )
     assert await actions.run("fine", replace(CALL, arguments={"said": "a"})) == "fine: a"
     assert await actions.run("other", replace(CALL, arguments={"fails": 2})) == "other:"
-    assert actions.problem("fine") == ""
-    assert "there are: fine, other" in actions.problem("none")
-    assert "cannot be loaded: it raised ImportError" in actions.problem("broken")
-    assert "has no method run" in actions.problem("odd")
-    assert "its options cannot be used: no such option" in actions.problem("bad")
+    assert actions.problem("fine", "shop") == ""
+    assert "there are: fine, other, shops" in actions.problem("none", "shop")
+    assert "cannot be loaded: it raised ImportError" in actions.problem("broken", "shop")
+    assert "has no method run" in actions.problem("odd", "shop")
+    assert "its options cannot be used: no such option" in actions.problem("bad", "shop")
+    for name in ("none", "shops"):
+        told = actions.problem(name, "team")
+        assert told == f"no action plugin named {name} is installed for namespace team; there are: fine, other"
+    assert actions.problem("shops", "shop") == ""
+    with pytest.raises(PluginFailed, match="for namespace team"):
+        await actions.run("shops", replace(CALL, namespace="team"))
     assert {told[1] for told in counted.told} == {"bad", "other"}, "what nobody configured may be unloadable"
     with pytest.raises(PluginFailed):
         await actions.run("none", CALL)
@@ -273,7 +283,7 @@ async def test_a_hanging_action_ends_with_its_deadline(install: Callable[..., No
 
 async def test_a_source_asks_its_plugin(install: Callable[..., None]) -> None:
     install(fine=Fine)
-    source = await make_source(PluginConfig(name="numbers", type="fine"), Counted())
+    source = await make_source(NamespacedPluginConfig(name="numbers", type="fine"), Counted())
     answer = await source.query("3", at=5.0, deadline=Deadline.after(5))
     assert answer.series == (Series({}, 3.0, 5.0),)
     with pytest.raises(GiveUp) as failure:
@@ -285,7 +295,7 @@ async def test_a_source_asks_its_plugin(install: Callable[..., None]) -> None:
 
 async def test_a_source_without_its_plugin_says_so(install: Callable[..., None]) -> None:
     install()
-    source = await make_source(PluginConfig(name="numbers", type="none"), Counted())
+    source = await make_source(NamespacedPluginConfig(name="numbers", type="none"), Counted())
     assert "no metric_source plugin named none is installed" in source.problem
     with pytest.raises(GiveUp, match="no metric_source plugin"):
         await source.query("x", deadline=Deadline.after(5))
@@ -298,7 +308,7 @@ async def test_a_hanging_source_may_be_asked_again_or_is_out_of_time(install: Ca
             raise AssertionError
 
     install(hangs=Hangs)
-    source = await make_source(PluginConfig(name="numbers", type="hangs"), Counted())
+    source = await make_source(NamespacedPluginConfig(name="numbers", type="hangs"), Counted())
     with pytest.raises(Expired):
         await source.query("x", deadline=Deadline.after(SHORT))
 
@@ -371,8 +381,8 @@ async def test_a_source_may_say_how_much_it_bears(install: Callable[..., None]) 
             raise RuntimeError
 
     install(wide=Wide, odd=Odd)
-    assert (await make_source(PluginConfig(name="w", type="wide"), Counted())).concurrency == 9
-    assert (await make_source(PluginConfig(name="o", type="odd"), Counted())).concurrency == 4
+    assert (await make_source(NamespacedPluginConfig(name="w", type="wide"), Counted())).concurrency == 9
+    assert (await make_source(NamespacedPluginConfig(name="o", type="odd"), Counted())).concurrency == 4
 
 
 def test_packages_that_cannot_be_read_are_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from resilience_operator.resilience.deadline import Deadline
+from resilience_operator.runtime.config import BadConfig, load, show
 from resilience_operator.signals import syntax
 from resilience_operator.signals.collect import Collector
 from resilience_operator.signals.config import SourceConfig, TenancyConfig
@@ -328,10 +329,35 @@ class TestConfiguration:
         assert source.tenant_label == "exported_namespace"
         await source.close()
 
-    async def test_is_off_unless_it_is_asked_for(self) -> None:
-        source = PrometheusSource(SourceConfig(name="a", url="http://a"))
-        assert source.tenant_label == ""
-        await source.close()
+    async def test_is_on_unless_it_is_turned_off(self) -> None:
+        for setting, label in (({}, "namespace"), ({"tenancy": {}}, "namespace"), ({"tenancy": "none"}, "")):
+            config = SourceConfig.model_validate({"name": "a", "url": "http://a", **setting})
+            source = PrometheusSource(config)
+            assert source.tenant_label == config.tenant_label == label
+            await source.close()
+
+    @pytest.mark.parametrize("value", [None, "", "off", "None", "namespace", False, []])
+    def test_is_not_turned_off_by_accident(self, value: object) -> None:
+        with pytest.raises(ValidationError) as refused:
+            SourceConfig.model_validate({"name": "a", "url": "http://a", "tenancy": value})
+        if value is None or isinstance(value, str):
+            assert "write {label: NAME}, with the label of the namespace, or none" in str(refused.value)
+
+    def test_of_the_source_that_is_given_by_its_address(self) -> None:
+        url = {"prometheus_url": "http://a"}
+        assert [s.tenant_label for s in load(url).all_sources] == ["namespace"]
+        for value, label in (("none", ""), ("exported_namespace", "exported_namespace")):
+            assert [s.tenant_label for s in load({**url, "prometheus_tenancy": value}).all_sources] == [label]
+        for wrong in ("", "__name__", "a b"):
+            with pytest.raises(BadConfig):
+                load({**url, "prometheus_tenancy": wrong})
+
+    def test_stands_in_the_configuration_in_force(self) -> None:
+        """Whoever looks at it sees the default too."""
+        held, free = show(
+            load({"sources": [{"name": "a", "url": "http://a"}, {"name": "b", "url": "http://b", "tenancy": "none"}]})
+        )["sources"]
+        assert (held["tenancy"], free["tenancy"]) == ({"label": "namespace"}, "none")
 
     @pytest.mark.parametrize("label", ["", "1a", "a b", 'a"', "__name__", "a}"])
     def test_no_label(self, label: str) -> None:

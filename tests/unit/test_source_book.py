@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from resilience_operator.plugins.cell import Cell
-from resilience_operator.plugins.config import PluginConfig
+from resilience_operator.plugins.config import NamespacedPluginConfig
 from resilience_operator.plugins.discovery import Missing
 from resilience_operator.plugins.failures import Kind
 from resilience_operator.plugins.sources import GuardedSource
@@ -15,8 +15,9 @@ from resilience_operator.runtime.config import BadConfig, load
 from resilience_operator.runtime.sources import SourceBook
 
 
-def plugin(name: str, type_: str, made: Any = None) -> GuardedSource:
-    return GuardedSource(PluginConfig(name=name, type=type_), made or object(), Cell(Kind.SOURCE, name))
+def plugin(name: str, type_: str, made: Any = None, namespaces: tuple[str, ...] = ("*",)) -> GuardedSource:
+    config = NamespacedPluginConfig(name=name, type=type_, namespaces=namespaces)
+    return GuardedSource(config, made or object(), Cell(Kind.SOURCE, name))
 
 
 BOOK = SourceBook(
@@ -43,12 +44,12 @@ BOOK = SourceBook(
         ("files", None, "files/default", "MetricSourceNotFound", "name one of a, b"),
         ("prometheus", "dd", "prometheus/dd", "MetricSourceNotFound", "dd is of type datadog"),
         ("datadog", "main", "datadog/main", "MetricSourceNotFound", "main is of type prometheus"),
-        ("unused", None, "unused/default", "MetricSourceNotFound", "of type unused: configure one"),
+        ("unused", None, "unused/default", "MetricSourceNotFound", "of type unused for namespace shop: configure one"),
         ("unknown", None, "unknown/default", "PluginNotFound", "there are: datadog, files, unused"),
     ],
 )
 def test_the_source_that_is_meant(type_: str, name: str | None, source: str, reason: str, told: str) -> None:
-    found, problem = BOOK.find(type_, name)
+    found, problem = BOOK.find(type_, name, "shop")
     assert found == source
     assert (problem.reason if problem else "") == reason
     assert told in (problem.message if problem else "")
@@ -56,10 +57,51 @@ def test_the_source_that_is_meant(type_: str, name: str | None, source: str, rea
 
 def test_a_plugins_source_may_be_the_default() -> None:
     book = SourceBook((), (plugin("default", "datadog"), plugin("other", "datadog")), ("datadog",))
-    assert book.find("datadog", None) == ("default", None)
-    found, problem = book.find("prometheus", None)
+    assert book.find("datadog", None, "shop") == ("default", None)
+    found, problem = book.find("prometheus", None, "shop")
     assert found == "prometheus/default"
     assert problem is not None
+
+
+@pytest.mark.parametrize(
+    ("namespace", "name", "source"),
+    [
+        ("shop", "mine", "mine"),
+        ("shop", None, "mine"),
+        ("team-a", "theirs", "theirs"),
+        ("team-a", None, "theirs"),
+        ("team", "theirs", None),
+        ("my-shop", "mine", None),
+        ("elsewhere", None, None),
+        ("elsewhere", "absent", None),
+    ],
+)
+def test_a_source_for_other_namespaces_is_like_one_that_does_not_exist(
+    namespace: str, name: str | None, source: str | None
+) -> None:
+    limited = (
+        plugin("mine", "files", namespaces=("shop",)),
+        plugin("theirs", "files", namespaces=("team-*", "other")),
+    )
+    found, problem = SourceBook((), limited, ("files",)).find("files", name, namespace)
+    if source is not None:
+        assert (found, problem) == (source, None)
+    else:
+        # Nothing in the answer differs from that of an operator without any source.
+        assert (found, problem) == SourceBook((), (), ("files",)).find("files", name, namespace)
+        assert problem is not None
+        assert f"of type files for namespace {namespace}: configure one" in problem.message
+
+
+@pytest.mark.parametrize("wrong", [[], [""], ["Shop"], ["shop", "a b"], ["sh?p"], "shop"])
+def test_patterns_of_namespaces_that_match_nothing_are_refused(wrong: Any) -> None:
+    for what in (
+        {"sources": [{"name": "a", "url": "http://a", "namespaces": wrong}]},
+        {"sources": [{"name": "a", "type": "files", "namespaces": wrong}]},
+        {"actions": [{"name": "a", "type": "page", "namespaces": wrong}]},
+    ):
+        with pytest.raises(BadConfig, match="namespaces"):
+            load(what)
 
 
 def test_sources_of_both_kinds_are_configured_side_by_side() -> None:

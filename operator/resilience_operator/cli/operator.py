@@ -34,6 +34,14 @@ KubeconfigOption = Annotated[
 PrometheusOption = Annotated[
     str | None, typer.Option("--prometheus-url", help="Address of the metric source named default.", metavar="URL")
 ]
+TenancyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prometheus-tenancy",
+        help="Label of the namespace, to which policies' own queries are limited there (default: namespace), or none.",
+        metavar="LABEL",
+    ),
+]
 DryRunOption = Annotated[
     bool | None, typer.Option("--dry-run", help="Rehearse every policy: decide, record and tell, change nothing.")
 ]
@@ -75,6 +83,7 @@ def _load(flags: dict[str, Any], file: Path | None) -> Config:
 def run(
     kubeconfig: KubeconfigOption = None,
     prometheus_url: PrometheusOption = None,
+    prometheus_tenancy: TenancyOption = None,
     dry_run: DryRunOption = None,
     namespace: NamespaceOption = None,
     config: FileOption = None,
@@ -97,6 +106,7 @@ def run(
     flags = {
         "kubeconfig": kubeconfig,
         "prometheus_url": prometheus_url,
+        "prometheus_tenancy": prometheus_tenancy,
         "dry_run": dry_run,
         "namespaces": tuple(namespace or ()),
         "listen": listen,

@@ -8,11 +8,12 @@ from dataclasses import replace
 from typing import Any
 
 from resilience_operator.plugins.cell import Cell
-from resilience_operator.plugins.config import PluginConfig
+from resilience_operator.plugins.config import NamespacedPluginConfig
 from resilience_operator.plugins.discovery import Missing, installed, load
 from resilience_operator.plugins.failures import RETRY, Kind, OnFailure, PluginFailed, Why, cut, say_nothing
 from resilience_operator.plugins.protocols import ActionCall
 from resilience_operator.resilience import Deadline, Retry
+from resilience_operator.signals.namespaces import EVERYWHERE, allows
 
 RUN_SECONDS = 10.0
 """Time for one call, with all that is tried again."""
@@ -34,10 +35,14 @@ class Actions:
         self._retry = retry or Retry(RETRY)
         self._on_failure = on_failure
         self._actions: dict[str, tuple[object, Cell]] = {}
+        self._namespaces: dict[str, tuple[str, ...]] = {}
 
-    async def load(self, configs: Iterable[PluginConfig]) -> None:
+    async def load(self, configs: Iterable[NamespacedPluginConfig]) -> None:
         """Load them all, side by side."""
-        wanted = {name: PluginConfig.model_construct(name=name, type=name, options={}) for name in self.available()}
+        wanted = {
+            name: NamespacedPluginConfig.model_construct(name=name, type=name, options={}, namespaces=EVERYWHERE)
+            for name in self.available()
+        }
         configured = {config.name: config for config in configs}
         wanted.update(configured)
         await asyncio.gather(*(self._load(config, configured=name in configured) for name, config in wanted.items()))
@@ -47,24 +52,32 @@ class Actions:
         """The names of the installed ones."""
         return installed(Kind.ACTION).keys()
 
-    async def _load(self, config: PluginConfig, *, configured: bool) -> None:
+    async def _load(self, config: NamespacedPluginConfig, *, configured: bool) -> None:
         """One that nobody configured may need options: that is no failure before a policy names it."""
         cell = Cell(Kind.ACTION, config.name, on_failure=self._on_failure)
+        self._namespaces[config.name] = config.namespaces
         loading = cell if configured else Cell(Kind.ACTION, config.name)
         self._actions[config.name] = (await load(loading, config.type, config.options), cell)
 
-    def problem(self, name: str) -> str:
-        """Why there is no such action; empty when there is."""
-        found = self._actions.get(name)
+    def problem(self, name: str, namespace: str) -> str:
+        """Why policies of a namespace have no such action; empty when they have."""
+        found = self._actions.get(name) if self._is_for(name, namespace) else None
         if found is None:
-            names = ", ".join(n for n, (plugin, _) in sorted(self._actions.items()) if not isinstance(plugin, Missing))
-            return f"no action plugin named {name} is installed; there are: {names or 'none'}"
+            names = ", ".join(
+                n
+                for n, (plugin, _) in sorted(self._actions.items())
+                if self._is_for(n, namespace) and not isinstance(plugin, Missing)
+            )
+            return f"no action plugin named {name} is installed for namespace {namespace}; there are: {names or 'none'}"
         plugin, _ = found
         return plugin.message if isinstance(plugin, Missing) else ""
 
+    def _is_for(self, name: str, namespace: str) -> bool:
+        return allows(self._namespaces.get(name, EVERYWHERE), namespace)
+
     async def run(self, name: str, call: ActionCall) -> str:
         """Call the action; what it says of it. Raises PluginFailed and CallErrors."""
-        if problem := self.problem(name):
+        if problem := self.problem(name, call.namespace):
             raise PluginFailed(Why.NOT_LOADED, problem)
         plugin: Any
         plugin, cell = self._actions[name]

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from resilience_operator.signals.namespaces import EVERYWHERE, Namespaces
+
 NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
 
@@ -23,6 +25,12 @@ class PluginConfig(BaseModel):
     options: Annotated[
         dict[str, JsonValue], Field(description="Handed to the plugin as they stand. File names, no credentials.")
     ] = {}
+
+
+class NamespacedPluginConfig(PluginConfig):
+    """One metric source or action of a plugin, which may be for some namespaces only."""
+
+    namespaces: Namespaces = EVERYWHERE
 
 
 class NotifierConfig(PluginConfig):

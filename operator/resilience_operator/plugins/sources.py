@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from resilience_operator.plugins.cell import PLACES, Cell
-from resilience_operator.plugins.config import PluginConfig
+from resilience_operator.plugins.config import NamespacedPluginConfig
 from resilience_operator.plugins.discovery import Missing, load
 from resilience_operator.plugins.failures import Kind, OnFailure, PluginFailed, Why
 from resilience_operator.resilience import CallError, Deadline, Expired, GiveUp, TryAgain
@@ -57,8 +57,9 @@ def _is_number(value: object) -> bool:
 class GuardedSource:
     """A MetricSource around a plugin's, or around none: then every query says why there is none."""
 
-    def __init__(self, config: PluginConfig, plugin: Any, cell: Cell, *, concurrency: int = PLACES) -> None:
+    def __init__(self, config: NamespacedPluginConfig, plugin: Any, cell: Cell, *, concurrency: int = PLACES) -> None:
         self.type = config.type
+        self.namespaces = config.namespaces
         self._name = config.name
         self._plugin = plugin
         self._cell = cell
@@ -108,7 +109,7 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) and 1 <= value <= 64 else PLACES
 
 
-async def make_source(config: PluginConfig, on_failure: OnFailure) -> GuardedSource:
+async def make_source(config: NamespacedPluginConfig, on_failure: OnFailure) -> GuardedSource:
     """The configured source. One whose plugin is missing is made all the same, and says so when asked."""
     cell = Cell(Kind.SOURCE, config.name, on_failure=on_failure)
     plugin = await load(cell, config.type, config.options)

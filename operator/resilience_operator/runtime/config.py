@@ -12,8 +12,8 @@ import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
 
-from resilience_operator.plugins.config import NotifierConfig, PluginConfig
-from resilience_operator.signals.config import SourceConfig
+from resilience_operator.plugins.config import NamespacedPluginConfig, NotifierConfig
+from resilience_operator.signals.config import NO_TENANCY, SourceConfig, TenancyConfig
 
 
 class BadConfig(ValueError):  # noqa: N818
@@ -26,7 +26,8 @@ def _source_kind(value: object) -> str:
 
 
 _Source = Annotated[
-    Annotated[SourceConfig, Tag("prometheus")] | Annotated[PluginConfig, Tag("plugin")], Discriminator(_source_kind)
+    Annotated[SourceConfig, Tag("prometheus")] | Annotated[NamespacedPluginConfig, Tag("plugin")],
+    Discriminator(_source_kind),
 ]
 
 
@@ -43,6 +44,14 @@ class Config(BaseSettings):
     prometheus_url: Annotated[
         str | None, Field(description="Shorthand for one metric source named default at this address.")
     ] = None
+    prometheus_tenancy: Annotated[
+        str,
+        Field(
+            pattern="^_?[a-zA-Z][a-zA-Z0-9_.]*$",
+            description="Tenancy of that source: the label that every series carries its namespace in, or none to let "
+            "authors of policies read all of its metrics.",
+        ),
+    ] = TenancyConfig().label
     sources: Annotated[
         tuple[_Source, ...],
         Field(
@@ -51,7 +60,7 @@ class Config(BaseSettings):
         ),
     ] = ()
     actions: Annotated[
-        tuple[PluginConfig, ...],
+        tuple[NamespacedPluginConfig, ...],
         Field(
             description="Actions of plugins with options. Every installed one is there without any, by its own name."
         ),
@@ -132,12 +141,14 @@ class Config(BaseSettings):
         sources = tuple(s for s in self.sources if isinstance(s, SourceConfig))
         if self.prometheus_url is None:
             return sources
-        return (SourceConfig(name="default", url=self.prometheus_url), *sources)
+        off = self.prometheus_tenancy == NO_TENANCY
+        tenancy = NO_TENANCY if off else TenancyConfig(label=self.prometheus_tenancy)
+        return (SourceConfig(name="default", url=self.prometheus_url, tenancy=tenancy), *sources)
 
     @property
-    def plugin_sources(self) -> tuple[PluginConfig, ...]:
+    def plugin_sources(self) -> tuple[NamespacedPluginConfig, ...]:
         """The configured sources that plugins make."""
-        return tuple(s for s in self.sources if isinstance(s, PluginConfig))
+        return tuple(s for s in self.sources if isinstance(s, NamespacedPluginConfig))
 
     @classmethod
     def settings_customise_sources(

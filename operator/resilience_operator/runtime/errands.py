@@ -31,15 +31,16 @@ class Errands:
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._outcomes: dict[str, list[Outcome]] = {}
 
-    def problem(self, name: str) -> str:
-        """Why a rule may not name this plugin; empty when it may."""
-        return self._actions.problem(name)
+    def problem(self, name: str, namespace: str) -> str:
+        """Why a rule of a policy in this namespace may not name this plugin; empty when it may."""
+        return self._actions.problem(name, namespace)
 
     def begin(self, entry: Entry, target: TargetState, command: Command) -> None:
         """Begin a call, unless it is under way or its outcome waits to be taken."""
         key = str(command.arguments["key"])
         waits = any(outcome.command.arguments["key"] == key for outcome in self._outcomes.get(entry.uid, ()))
-        if waits or key in self._under_way or self._actions.problem(str(command.arguments["plugin"])):
+        problem = self.problem(str(command.arguments["plugin"]), entry.namespace)
+        if waits or key in self._under_way or problem:
             return
         task = asyncio.create_task(self._run(entry, target, command), name=f"plugin {command.arguments['plugin']}")
         self._under_way[key] = task

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from resilience_operator.plugins.sources import GuardedSource
+from resilience_operator.signals.namespaces import allows
 
 PROMETHEUS = "prometheus"
 
@@ -30,17 +31,19 @@ class SourceBook:
         }
         self._installed = installed
 
-    def find(self, type_: str, name: str | None) -> tuple[str, Problem | None]:
+    def find(self, type_: str, name: str | None, namespace: str) -> tuple[str, Problem | None]:
         """The source to ask, and what is wrong. Where something is, the name is one that nothing answers to.
 
-        Without a name it is the source called `default`, or else the only one of its type.
+        Without a name it is the source called `default`, or else the only one of its type. A source that is not for
+        policies of this namespace is treated like one that does not exist.
         """
-        found = self._types.get(name or "default")
+        types = {n: t for n, t in self._types.items() if self._is_for(n, namespace)}
+        found = types.get(name or "default")
         if type_ == PROMETHEUS and found in (None, PROMETHEUS):
             # One that is not there is told by the signals themselves.
             return name or "default", None
         if name is None and found != type_:
-            of_type = sorted(n for n, t in self._types.items() if t == type_)
+            of_type = sorted(n for n, t in types.items() if t == type_)
             if len(of_type) == 1:
                 name, found = of_type[0], type_
             elif of_type:
@@ -57,9 +60,15 @@ class SourceBook:
         if found is None:
             wanted = f" named {name}" if name else ""
             return self._refuse(
-                type_, name, f"the operator has no metric source{wanted} of type {type_}: configure one"
+                type_,
+                name,
+                f"the operator has no metric source{wanted} of type {type_} for namespace {namespace}: configure one",
             )
         return self._refuse(type_, name, f"metric source {name or 'default'} is of type {found}: correct type or name")
+
+    def _is_for(self, name: str, namespace: str) -> bool:
+        plugin = self._plugins.get(name)
+        return plugin is None or allows(plugin.namespaces, namespace)
 
     @staticmethod
     def _refuse(type_: str, name: str | None, message: str) -> tuple[str, Problem]:

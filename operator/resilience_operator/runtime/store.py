@@ -205,7 +205,9 @@ class PolicyStore:
         )
         entry.source, entry.source_problem = spec.metric_source.name or "default", None
         if self._sources is not None:
-            entry.source, entry.source_problem = self._sources.find(spec.metric_source.type, spec.metric_source.name)
+            entry.source, entry.source_problem = self._sources.find(
+                spec.metric_source.type, spec.metric_source.name, entry.namespace
+            )
         entry.family = spec.metric_source.preset
         entry.shared = not asks_itself(spec)
         entry.signals = tuple(

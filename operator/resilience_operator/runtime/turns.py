@@ -273,7 +273,7 @@ class Turns:
     def _plugin_problem(self, entry: Entry) -> Problem | None:
         """What is wrong with the plugins that the rules name. The rest of the policy goes on all the same."""
         names = {p.name for rule in entry.policy.rules for p in rule.plugins} if entry.policy is not None else ()
-        problems = [problem for name in sorted(names) if (problem := self._errands.problem(name))]
+        problems = [problem for name in sorted(names) if (problem := self._errands.problem(name, entry.namespace))]
         return Problem("PluginNotFound", "; ".join(problems)) if problems else None
 
     def _plan(self, entry: Entry, decision: Decision, outcomes: Sequence[Outcome], now: float) -> None:

@@ -21,6 +21,7 @@ SET_BY_THE_CHART = frozenset(
     {
         "kubeconfig",
         "prometheus_url",
+        "prometheus_tenancy",
         "dry_run",
         "namespaces",
         "listen",

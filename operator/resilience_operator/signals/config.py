@@ -13,6 +13,10 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from resilience_operator.signals.credentials import check_encrypted
+from resilience_operator.signals.namespaces import EVERYWHERE, Namespaces
+
+NO_TENANCY = "none"
+"""Turns tenancy off."""
 
 
 def _about(text: str) -> object:
@@ -63,9 +67,13 @@ class SourceConfig(BaseModel):
         dict[str, str], _about("Sent with every query, for example partial_response=false for Thanos.")
     ] = {}
     tenancy: Annotated[
-        TenancyConfig | None,
-        _about("Hold policies' own queries to their namespace, by a matcher on this label in every selector."),
-    ] = None
+        TenancyConfig | Literal["none"],
+        _about(
+            "Keep policies' own queries within their namespace, by a matcher on this label in every selector. none: "
+            "every author can read all metrics of the source."
+        ),
+    ] = TenancyConfig()
+    namespaces: Namespaces = EVERYWHERE
     method: Annotated[Literal["POST", "GET"], _about("GET is for gateways that let nothing else through.")] = "POST"
     compress: Annotated[bool, _about("Ask for compressed answers: less network, more CPU on both sides.")] = False
     concurrency: Annotated[int, Field(ge=1, le=64), _about("Queries under way at once.")] = 4
@@ -75,6 +83,18 @@ class SourceConfig(BaseModel):
     max_clock_skew_seconds: Annotated[
         float, Field(gt=0), _about("How far the server's clock may be off before its answers are stale.")
     ] = 60.0
+
+    @field_validator("tenancy", mode="before")
+    @classmethod
+    def _tenancy(cls, value: object) -> object:
+        if value is None or (isinstance(value, str) and value != NO_TENANCY):
+            raise ValueError("write {label: NAME}, with the label of the namespace, or none to turn tenancy off")
+        return value
+
+    @property
+    def tenant_label(self) -> str:
+        """The label that policies' own queries are limited by; empty where they are not."""
+        return self.tenancy.label if isinstance(self.tenancy, TenancyConfig) else ""
 
     @field_validator("url")
     @classmethod

@@ -148,12 +148,13 @@ class Planner:
 
     def _asked(self, request: SignalRequest, now: float) -> _Asked | Observation:
         """Work out what a request comes to, or why it cannot be asked."""
-        if self._sources.find(request.source) is None:
-            known = ", ".join(self._sources.names) or "none"
+        if not self._sources.is_for(request.source, request.namespace):
+            known = ", ".join(self._sources.names_for(request.namespace)) or "none"
             return Observation.unknown(
                 now,
                 reasons.SOURCE_NOT_FOUND,
-                f"metric source {request.source!r} is not configured; there are: {known}",
+                f"metric source {request.source!r} is not configured for namespace {request.namespace}; "
+                f"there are: {known}",
             )
         try:
             if request.signal.query:
@@ -190,8 +191,9 @@ class Planner:
         family, preset = found
         if family.join.joined and self._tenant_label(request.source):
             raise PresetError(
-                f"the series of family {request.family!r} cannot be told apart by namespace, and metric source "
-                f"{request.source!r} keeps namespaces apart: use another family"
+                f"the series of family {request.family!r} do not say which namespace they belong to, and metric source "
+                f"{request.source!r} keeps namespaces apart (tenancy): use another family, or a metric source that an "
+                "administrator has configured with tenancy: none"
             )
         parts = queries(preset)
         buckets = parts.pop("buckets", "")

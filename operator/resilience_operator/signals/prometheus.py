@@ -53,7 +53,7 @@ class PrometheusSource:
     @property
     def tenant_label(self) -> str:
         """The label that policies' own queries are held to; empty where they are not."""
-        return self._config.tenancy.label if self._config.tenancy else ""
+        return self._config.tenant_label
 
     async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
         """Ask once. Raises TryAgain, LoginAgain, GiveUp, Expired of `resilience.errors`."""
