@@ -51,6 +51,6 @@ ENV PATH=/opt/resilience-operator/bin:$PATH \
 # Numeric, so that the kubelet can check runAsNonRoot before the container starts. This user owns no file.
 USER 65532:65532
 WORKDIR /
-EXPOSE 8080
+EXPOSE 8080 8081
 ENTRYPOINT ["resilience-operator"]
 CMD ["run"]

@@ -14,7 +14,7 @@ SBOM := .local/sbom/resilience-operator.cdx.json
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header
 CHART_FILES := manifests/helm/resilience-operator/files
 CHART_COPIES := crds/resilience-operator.io_resiliencepolicies.yaml manifests/base/rbac.yaml manifests/base/rbac-people.yaml \
-  manifests/base/admission.yaml
+  manifests/base/admission.yaml manifests/components/auth/rbac-auth.yaml
 export PYTHONPATH := operator
 export NODE
 # Whatever the environment says: the tests start the operator hundreds of times, and without byte code each takes twice the CPU.

@@ -102,7 +102,7 @@ def fits(page: Page) -> bool:
 
 
 def base(operator: Operator) -> str:
-    return f"http://127.0.0.1:{operator.port}"
+    return f"http://127.0.0.1:{operator.dashboard_port}"
 
 
 def test_people_see_what_is_decided_and_why(world: World, operator: Operator, open_page: Callable[..., Page]) -> None:

@@ -33,6 +33,7 @@ PAIRS = {
     "overlays/dry-run": ["--set=dryRun=true"],
     "overlays/namespaced": ["--set=namespaces={shop}"],
     "overlays/ha": [f"--values={CHART / 'values-ha.yaml'}"],
+    "overlays/secured": ["--set=auth=kubernetes", "--set=networkPolicy.enabled=true"],
     "overlays/sharded": [
         f"--values={CHART / 'values-ha.yaml'}",
         '--set-json=extraEnv=[{"name": "RESILIENCE_SHARDS", "value": "16"}]',
@@ -167,6 +168,7 @@ EVERYTHING: Obj = {
     "image": {"digest": f"sha256:{64 * 'a'}", "pullSecrets": [{"name": "registry"}]},
     "crds": {"install": False},
     "rbac": {"people": False},
+    "networkPolicy": {"enabled": True, "metricsFrom": [], "dashboardFrom": [{"podSelector": {}}]},
     "serviceAccount": {"annotations": {"example.org/role": "metrics"}},
     "podAnnotations": {"example.org/owner": "sre"},
     "podLabels": {"team": "sre"},

@@ -33,7 +33,7 @@ from tests.support.waiting import eventually
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
 SAMPLES = MANIFESTS / "samples"
-OVERLAYS = ["dry-run", "ha", "namespaced", "sharded"]
+OVERLAYS = ["dry-run", "ha", "namespaced", "secured", "sharded"]
 
 VERBS = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
 READ = {"get", "list", "watch"}

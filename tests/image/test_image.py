@@ -68,7 +68,7 @@ def run(root: Path, *command: str, check: bool = True) -> subprocess.CompletedPr
 def test_says_how_it_is_to_be_run(image: str) -> None:
     form = "{{.OCIv1.Config.User}} {{.OCIv1.Config.Entrypoint}} {{.OCIv1.Config.Cmd}} {{.OCIv1.Config.ExposedPorts}}"
     told = building.buildah("inspect", "--type", "image", "--format", form, image).strip()
-    assert told == f"{USER}:{USER} [resilience-operator] [run] map[8080/tcp:{{}}]"
+    assert told == f"{USER}:{USER} [resilience-operator] [run] map[8080/tcp:{{}} 8081/tcp:{{}}]"
 
 
 def test_its_entry_point_runs_without_a_name_on_a_root_that_cannot_be_written(root: Path) -> None:

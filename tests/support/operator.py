@@ -54,7 +54,7 @@ class Operator:
         self.kubeconfig, self.prometheus_url, self.log = kubeconfig, prometheus_url, log
         self.arguments = tuple(arguments)
         self.environment = dict(environment or {})
-        self.port = free_port()
+        self.port, self.dashboard_port = free_port(), free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self, *arguments: str) -> Operator:
@@ -64,7 +64,8 @@ class Operator:
             sys.executable, "-m", "resilience_operator.cli.operator", "run",
             "--kubeconfig", str(self.kubeconfig),
             *(("--prometheus-url", self.prometheus_url) if self.prometheus_url else ()),
-            "--listen", "127.0.0.1", "--port", str(self.port), "--log-format", "json",
+            "--listen", "127.0.0.1", "--port", str(self.port), "--dashboard-port", str(self.dashboard_port),
+            "--log-format", "json",
             *self.arguments, *arguments,
         ]  # fmt: skip
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "PYTHONUNBUFFERED": "1", **self.environment}
@@ -79,10 +80,15 @@ class Operator:
         assert self.process.poll() is None, f"the operator ended with {self.process.returncode}: {self.tail()}"
         return self.get("/readyz")[0] == 200
 
-    def get(self, path: str) -> tuple[int, str]:
-        """Status and body of one of its endpoints; status 0 when it does not answer."""
+    def get(self, path: str, *, host: str = "", token: str = "") -> tuple[int, str]:
+        """Status and body of one of its endpoints; status 0 when it does not answer. host: another Host header."""
+        port = self.port if path in ("/healthz", "/readyz", "/metrics") else self.dashboard_port
+        headers = {"Host": host} if host else {}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", headers=headers)
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=5) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

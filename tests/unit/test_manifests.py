@@ -129,7 +129,10 @@ class TestPods:
     )
     def test_probes(self, container: dict[str, Any], probe: str, path: str) -> None:
         assert container[probe]["httpGet"] == {"path": path, "port": "http"}
-        assert container["ports"] == [{"name": "http", "containerPort": Config().port}]
+        assert container["ports"] == [
+            {"name": "http", "containerPort": Config().port},
+            {"name": "dashboard", "containerPort": Config().dashboard_port},
+        ]
 
     def test_account_hands_its_token_to_the_operator_alone(self, pod: dict[str, Any]) -> None:
         assert base("ServiceAccount")["automountServiceAccountToken"] is False
@@ -150,7 +153,11 @@ class TestPods:
     def test_service_finds_them(self, pod: dict[str, Any]) -> None:
         service = base("Service")["spec"]
         assert service["selector"] == pod["metadata"]["labels"]
-        assert service["ports"] == [{"name": "http", "port": 8080, "targetPort": "http"}]
+        assert service["ports"] == [
+            {"name": "http", "port": 8080, "targetPort": "http"},
+            {"name": "dashboard", "port": 8081, "targetPort": "dashboard"},
+        ]
+        assert base("Service")["metadata"]["name"] == Config().service_name, "a name that the dashboard answers to"
 
 
 class TestRights:

@@ -49,8 +49,13 @@ NamespaceOption = Annotated[
     list[str] | None, typer.Option("--namespace", help="Only look at this namespace; may be given several times.")
 ]
 FileOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (YAML).", metavar="FILE")]
-PortOption = Annotated[int | None, typer.Option("--port", help="Port of /healthz, /readyz and /metrics; 0: none.")]
-ListenOption = Annotated[str | None, typer.Option("--listen", help="Address of the endpoints.")]
+PortOption = Annotated[
+    int | None, typer.Option("--port", help="Port of /healthz, /readyz and /metrics. 0: no endpoints.")
+]
+DashboardPortOption = Annotated[
+    int | None, typer.Option("--dashboard-port", help="Port of the dashboard. The same as --port: one for all.")
+]
+ListenOption = Annotated[str | None, typer.Option("--listen", help="Address of all endpoints.")]
 LogFormatOption = Annotated[
     Literal["json", "console", "auto"] | None, typer.Option("--log-format", help="auto: console on a terminal.")
 ]
@@ -89,6 +94,7 @@ def run(
     config: FileOption = None,
     listen: ListenOption = None,
     port: PortOption = None,
+    dashboard_port: DashboardPortOption = None,
     log_format: LogFormatOption = None,
     log_level: LogLevelOption = None,
     leader_election: ElectionOption = None,
@@ -111,6 +117,7 @@ def run(
         "namespaces": tuple(namespace or ()),
         "listen": listen,
         "port": port,
+        "dashboard_port": dashboard_port,
         "log_format": log_format,
         "log_level": log_level,
         "leader_election": leader_election,

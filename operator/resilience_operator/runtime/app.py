@@ -20,6 +20,7 @@ from resilience_operator.kube.decoding import Unreadable
 from resilience_operator.kube.paths import POLICIES as POLICIES_RESOURCE
 from resilience_operator.kube.policies import policy_pages
 from resilience_operator.resilience import CallError, Deadline
+from resilience_operator.runtime.access import Reviewer
 from resilience_operator.runtime.announcer import Announcer
 from resilience_operator.runtime.backlog import Backlog
 from resilience_operator.runtime.beats import Beats
@@ -33,6 +34,7 @@ from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.handlers import registry, settings
 from resilience_operator.runtime.health import Health
 from resilience_operator.runtime.heap import keep_set_aside
+from resilience_operator.runtime.hosts import AllowedHosts, service_names
 from resilience_operator.runtime.leadership import Leader, Namespaces
 from resilience_operator.runtime.metrics import (
     POLICIES,
@@ -53,7 +55,7 @@ from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.targets import Targets
 from resilience_operator.runtime.tracing import Tracing
 from resilience_operator.runtime.turns import Turns
-from resilience_operator.runtime.web import serve
+from resilience_operator.runtime.web import Endpoints, serve
 from resilience_operator.runtime.zones import Zones
 from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.collect import Collector
@@ -394,6 +396,18 @@ def end_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
+def _endpoints(config: Config, app: App, kube: Kube) -> Endpoints:
+    return Endpoints(
+        health=app.health(),
+        listen=config.listen,
+        port=config.port,
+        dashboard=app.dashboard(),
+        dashboard_port=config.dashboard_port,
+        hosts=AllowedHosts((*service_names(config.service_name, config.lease_namespace), *config.dashboard_hosts)),
+        reviewer=Reviewer(kube) if config.auth == "kubernetes" else None,
+    )
+
+
 async def run(config: Config) -> None:
     """Run an operator until SIGTERM or SIGINT. Raises NoCluster, and what ended it unexpectedly."""
     stop = asyncio.Event()
@@ -406,8 +420,10 @@ async def run(config: Config) -> None:
         )
         plugged = await stack.enter_async_context(plug_in(config, retry))
         app = App(config, kube, plugged, tracing, stop)
-        port = await stack.enter_async_context(serve(app.health(), config.listen, config.port, app.dashboard()))
-        log.info("resilience-operator %s on %s, endpoints on port %s", __version__, kube.host, port or "none")
+        ports = await stack.enter_async_context(serve(_endpoints(config, app, kube)))
+        log.info(
+            "resilience-operator %s on %s, endpoints on ports %s", __version__, kube.host, ", ".join(map(str, ports))
+        )
         if not plugged.sources.names:
             log.warning("no metric source is configured: every signal is Unknown. Give --prometheus-url or sources")
         await app.run()

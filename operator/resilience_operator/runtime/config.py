@@ -76,9 +76,33 @@ class Config(BaseSettings):
         bool | None,
         Field(description="Watch nodes, for the signal zone-lost. Default: only where all namespaces are looked at."),
     ] = None
-    listen: Annotated[str, Field(description="Address of the health and metrics endpoints.")] = "0.0.0.0"  # noqa: S104
-    port: Annotated[int, Field(ge=0, le=65535, description="Port of the endpoints; 0 turns them off.")] = 8080
-    dashboard: Annotated[bool, Field(description="Serve the dashboard at / on the same port.")] = True
+    listen: Annotated[str, Field(description="Address of all endpoints.")] = "0.0.0.0"  # noqa: S104
+    port: Annotated[
+        int, Field(ge=0, le=65535, description="Port of the probes and metrics. 0 turns all endpoints off.")
+    ] = 8080
+    dashboard: Annotated[bool, Field(description="Serve the dashboard.")] = True
+    dashboard_port: Annotated[
+        int,
+        Field(ge=1, le=65535, description="Port of the dashboard. The same as port serves everything on one port."),
+    ] = 8081
+    dashboard_hosts: Annotated[
+        tuple[Annotated[str, Field(pattern=r"^(\*|[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?)$")], ...],
+        Field(
+            description="Names under which the dashboard may be requested, like that of a proxy, in addition to IP "
+            "addresses, localhost and the Service's names in the cluster. Other Host headers are refused, against DNS "
+            "rebinding. '*' allows any."
+        ),
+    ] = ()
+    service_name: Annotated[
+        str, Field(pattern=r"^[a-z]([a-z0-9-]*[a-z0-9])?$", description="Name of the operator's Service.")
+    ] = "resilience-operator"
+    auth: Annotated[
+        Literal["none", "kubernetes"],
+        Field(
+            description="Who may read /metrics and the dashboard. none: everybody who reaches the port. kubernetes: "
+            "who sends a bearer token of an account that may get the path (TokenReview and SubjectAccessReview)."
+        ),
+    ] = "none"
     log_format: Annotated[Literal["json", "console", "auto"], Field(description="How to log.")] = "auto"
     log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="What to log.")] = "info"
     otlp_endpoint: Annotated[

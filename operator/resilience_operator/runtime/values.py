@@ -26,6 +26,9 @@ SET_BY_THE_CHART = frozenset(
         "namespaces",
         "listen",
         "port",
+        "dashboard_port",
+        "service_name",
+        "auth",
         "lease_namespace",
         "lease_name",
     }

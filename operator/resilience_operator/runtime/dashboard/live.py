@@ -20,6 +20,9 @@ TICK = 2.0
 PATIENCE = 10.0
 """Seconds that a client may take to read. After as many without news it is sent a sign of life."""
 
+LONGEST = 600.0
+"""Seconds after which a stream ends. The browser asks again, and so its right to is checked again."""
+
 Changed = Callable[[], Awaitable[str | None]]
 """What there is to see, as JSON; None when that is what was told last."""
 
@@ -52,7 +55,8 @@ class Live:
     async def _tell(self, response: web.StreamResponse, changed: Changed) -> None:
         loop = asyncio.get_running_loop()
         told = -PATIENCE
-        while not self._ending.is_set():
+        end = loop.time() + LONGEST
+        while not self._ending.is_set() and loop.time() < end:
             text = await changed()
             if text is not None or loop.time() - told >= PATIENCE:
                 async with asyncio.timeout(PATIENCE):
