@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes import client
+from kubernetes.config import new_client_from_config
 
 from resilience_operator.kube.autoscalers import ORIGINAL_MIN
 from resilience_operator.kube.decoding import Unreadable, decode_object
+from tests.cluster import Cluster
 from tests.e2e.test_bad_input import document_of, ready, rule
+from tests.support.fresh import fresh_cluster
+from tests.support.install import documents, install, operator_kubeconfig
 from tests.support.operator import Operator
 from tests.support.waiting import eventually
 from tests.support.world import GROUP, PLURAL, VERSION, World
@@ -47,8 +53,8 @@ def shown(world: World, name: str) -> str:
     status, data = request(world, "GET", f"{policies(world)}/{name}", b"", {})
     found = decode_object(data)
     assert status == 200
-    assert not isinstance(found, Unreadable)
-    conditions = found.get("status", {}).get("conditions", ())
+    known = found.partial if isinstance(found, Unreadable) else found
+    conditions = (known or {}).get("status", {}).get("conditions", ())
     return next((c["reason"] for c in conditions if c["type"] == "Ready"), "")
 
 
@@ -133,7 +139,7 @@ def policies(world: World) -> str:
     return f"/apis/{GROUP}/{VERSION}/namespaces/{world.namespace}/{PLURAL}"
 
 
-@pytest.mark.parametrize("levels", [950, LEVELS])
+@pytest.mark.parametrize("levels", [1_000, LEVELS])
 def test_a_policy_with_deep_managed_fields_ends_nothing(
     world: World, new_operator: Callable[..., Operator], levels: int
 ) -> None:
@@ -204,3 +210,56 @@ def test_an_annotation_of_five_thousand_digits_hides_no_hpa(world: World, operat
 
     world.until(raised, "the HPA's minimum is moved, not spec.replicas")
     assert found("checkout", world.namespace).metadata.annotations[ORIGINAL_MIN] == "3"
+
+
+@pytest.mark.long
+def test_policies_from_before_the_bound_are_shown(tmp_path: Path) -> None:
+    """Stored under a schema that left the arguments open: read by a watch, and again by the list of a restart."""
+    with fresh_cluster(tmp_path) as cluster:
+        install(cluster)
+        open_arguments(cluster)
+        world = World(cluster, "shop").create()
+        identity = operator_kubeconfig(cluster, tmp_path / "kubeconfig")
+        operator = Operator(identity, cluster.prometheus_url, tmp_path / "operator.log").start()
+        try:
+            refused = {"invalid": (20, "InvalidSpec"), "unreadable": (LEVELS, "PolicyUnreadable")}
+            for name, (levels, _) in refused.items():
+                world.deployment(name)
+                document = policy_of(world, name)
+                document["spec"]["rules"][0]["then"] = [{"plugin": {"name": "page", "with": {"a": DEEP}}}]
+                deep = nested(levels, "[", "]")
+                eventually(
+                    lambda d=document, n=deep: send(world, "POST", policies(world), d, n)[0] == 201, "it is stored"
+                )
+            for name, (_, reason) in refused.items():
+                eventually(lambda n=name, r=reason: shown(world, n) == r, f"{name} is {reason}")
+            assert operator.metric("resilience_unreadable_objects_total", resource=PLURAL) >= 1
+            guarded(world, "victim")
+            acted_on(world, "victim")
+            operator.stop()
+            install(cluster)
+            operator.start()
+            guarded(world, "later")
+            acted_on(world, "later")
+            for name, (_, reason) in refused.items():
+                assert shown(world, name) == reason
+            document = policy_of(world, "unreadable")
+            assert send(world, "PATCH", f"{policies(world)}/unreadable", {"spec": document["spec"]}) == (200, "")
+            eventually(lambda: shown(world, "unreadable") == "Accepted", "what is written again is evaluated")
+        finally:
+            operator.stop()
+
+
+def open_arguments(cluster: Cluster) -> None:
+    """The schema as it was before: whatever stands in `with` is taken."""
+    api = client.ApiextensionsV1Api(new_client_from_config(str(cluster.kubeconfig)))
+    (definition,) = (d for d in documents() if d["kind"] == "CustomResourceDefinition")
+    spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    action = spec["properties"]["rules"]["items"]["properties"]["then"]["items"]
+    action["properties"]["plugin"]["properties"]["with"] = {
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": True,
+    }
+    name = definition["metadata"]["name"]
+    definition["metadata"]["resourceVersion"] = api.read_custom_resource_definition(name).metadata.resource_version
+    api.replace_custom_resource_definition(name, definition)
