@@ -138,7 +138,7 @@ def deployment(n: int) -> dict[str, Any]:
     return {
         "metadata": {"name": f"app-{n}", "namespace": f"ns-{n % NAMESPACES}", "uid": f"deployment-{n}",
                      "resourceVersion": str(n), "generation": 1},
-        "spec": {"replicas": 3, "template": TEMPLATE},
+        "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "a"}}, "template": TEMPLATE},
         "status": {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3},
     }  # fmt: skip
 
@@ -148,9 +148,12 @@ def replica_set(n: int) -> dict[str, Any]:
     return {
         "metadata": {
             "name": f"app-{n}-7c9f", "namespace": f"ns-{n % NAMESPACES}", "uid": f"rs-{n}", "resourceVersion": str(n),
-            "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z", "labels": {"pod-template-hash": "7c9f"},
+            "generation": 1, "creationTimestamp": "2026-01-01T00:00:00Z",
+            "labels": {"app": "a", "pod-template-hash": "7c9f"},
             "annotations": {"deployment.kubernetes.io/revision": "1"},
-            "ownerReferences": [{"kind": "Deployment", "controller": True, "uid": f"deployment-{n}"}],
+            "ownerReferences": [
+                {"apiVersion": "apps/v1", "kind": "Deployment", "controller": True, "uid": f"deployment-{n}"}
+            ],
         },
         "spec": {"replicas": 3, "template": TEMPLATE},
         "status": {"replicas": 3, "readyReplicas": 3},

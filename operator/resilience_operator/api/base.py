@@ -5,6 +5,7 @@ be shared between workers and compared with the one seen before.
 """
 
 from datetime import UTC, datetime
+from math import isnan
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -62,12 +63,41 @@ class SpecModel(BaseModel):
         return {**schema, **schema_of(cls.checks)}
 
 
+EARLIEST = datetime.min.replace(tzinfo=UTC)
+LATEST = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
+"""What RFC 3339 can express, to the millisecond."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_datetime(seconds: float) -> datetime:
+    """Seconds since the epoch as a datetime in UTC. Total: what lies outside of years 1 to 9999 is moved to the bound.
+
+    NaN, which is no moment at all, becomes the epoch.
+    """
+    if isnan(seconds):
+        return _EPOCH
+    if seconds >= LATEST.timestamp():
+        return LATEST
+    if seconds <= EARLIEST.timestamp():
+        return EARLIEST
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def to_epoch(moment: datetime) -> float:
+    """A datetime as seconds since the epoch. Total. One without a zone is taken for UTC."""
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+
+
 def format_timestamp(moment: datetime) -> str:
     """`moment` as RFC 3339 in UTC, with milliseconds when there are any: `2026-01-31T10:15:00.250Z`.
 
-    A datetime without a zone is taken for UTC.
+    A datetime without a zone is taken for UTC. Total, as `to_datetime`.
     """
-    utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:  # by its offset from UTC
+        utc = to_datetime(to_epoch(moment))
     precision = "milliseconds" if utc.microsecond >= 1000 else "seconds"
     return utc.isoformat(timespec=precision).replace("+00:00", "Z")
 

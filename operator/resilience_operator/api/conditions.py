@@ -42,6 +42,7 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
         "PluginNotFound": "A plugin that the policy names is not installed.",
         "Forbidden": "The API server refused to let the operator read or change the target; the message says why.",
         "ActionFailed": "An action was refused or could not be carried out; it is tried again.",
+        "StatusUnreadable": "The status could not be read and was replaced; timers and cooldowns start anew.",
         "EvaluationFailed": "The evaluation failed unexpectedly; it is tried again at the next interval.",
     },
     ConditionType.METRICS_AVAILABLE: {

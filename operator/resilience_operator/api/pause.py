@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
+from math import isfinite
 
-from .base import format_timestamp
+from .base import EARLIEST, LATEST, format_timestamp, to_datetime, to_epoch
 
 REASON = "resilience-operator.io/pause-reason"
 UNTIL = "resilience-operator.io/paused-until"
@@ -60,8 +61,8 @@ def read_pause(annotations: Mapping[str, object] | None) -> Pause | None:
 
 
 def moment_text(moment: float) -> str:
-    """A moment (seconds since the epoch) as the annotation holds it."""
-    return format_timestamp(datetime.fromtimestamp(round(moment), UTC))
+    """A moment (seconds since the epoch) as the annotation holds it. Total: see `to_datetime`."""
+    return format_timestamp(to_datetime(round(moment) if isfinite(moment) else moment))
 
 
 def _moment(text: object) -> tuple[float | None, str]:
@@ -72,7 +73,13 @@ def _moment(text: object) -> tuple[float | None, str]:
     if moment is None or moment.tzinfo is None:
         told = f"{_short(text)!r} in {UNTIL} is no moment with a time zone: write one like 2026-01-31T12:00:00Z"
         return None, told
-    return moment.timestamp(), ""
+    seconds = to_epoch(moment)
+    if not EARLIEST.timestamp() <= round(seconds) <= LATEST.timestamp():
+        told = (
+            f"{_short(text)!r} in {UNTIL} is not within the years 1 to 9999 of UTC: to pause without an end, remove it"
+        )
+        return None, told
+    return seconds, ""
 
 
 def _short(text: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from resilience_operator.api.base import to_epoch
 from resilience_operator.explain.blockers import blockers, describe_target, scale_down
 from resilience_operator.explain.context import ExplainContext
 from resilience_operator.explain.health import PolicyHealth, health_of
@@ -31,7 +32,7 @@ def explain(facts: ExplainContext, unread: str = "") -> Explanation:
     told = ""
     if last is not None:
         rehearsed = " (dry run)" if last.dry_run else ""
-        told = f"{last.action}{rehearsed}, {facts.ago(last.at.timestamp())} ago: {last.message}"
+        told = f"{last.action}{rehearsed}, {facts.ago(to_epoch(last.at))} ago: {last.message}"
     policy = facts.policy
     return Explanation(
         f"{policy.namespace}/{policy.name}",

@@ -25,6 +25,12 @@ def policy_pages(kube: Kube, namespace: str | None = None, *, deadline: Deadline
     return kube.pages(POLICIES.collection(namespace), deadline=deadline)
 
 
+async def probe_policies(kube: Kube, namespace: str | None = None, *, deadline: Deadline) -> None:
+    """List one policy, to find out whether policies can be listed. Raises what listing raises."""
+    async for _ in kube.pages(POLICIES.collection(namespace), deadline=deadline, page=1):
+        return
+
+
 async def patch_status(
     kube: Kube,
     namespace: str,
@@ -47,6 +53,28 @@ async def patch_status(
         body["metadata"] = metadata
     path = POLICIES.item(namespace, name, "status")
     return await kube.patch(path, body, kind=PatchKind.MERGE, deadline=deadline)
+
+
+async def replace_status(
+    kube: Kube,
+    namespace: str,
+    name: str,
+    status: Mapping[str, Any],
+    *,
+    deadline: Deadline,
+    uid: str,
+    resource_version: str,
+) -> Obj:
+    """Puts `status` in the place of the whole status, and returns the policy as it is then. Raises as `patch_status`.
+
+    A merge would keep what the operator cannot read.
+    """
+    body = [
+        {"op": "replace", "path": "/metadata/uid", "value": uid},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": resource_version},
+        {"op": "add", "path": "/status", "value": dict(status)},
+    ]
+    return await kube.patch(POLICIES.item(namespace, name, "status"), body, kind=PatchKind.JSON, deadline=deadline)
 
 
 async def annotate_policy(

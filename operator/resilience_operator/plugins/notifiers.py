@@ -171,6 +171,7 @@ class Notifiers:
         self._on_failure = on_failure
         self._on_told = on_told
         self._held: list[_Held] = []
+        self.tasks: tuple[asyncio.Task[None], ...] = ()
 
     async def load(self, configs: Iterable[NotifierConfig]) -> None:
         """Make them. One that is missing is counted and logged, and left out."""
@@ -192,7 +193,9 @@ class Notifiers:
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Tell until the block ends; what is queued then still has a moment."""
-        tasks = [asyncio.create_task(held.work(), name=f"notifier {held.cell.name}") for held in self._held]
+        self.tasks = tasks = tuple(
+            asyncio.create_task(held.work(), name=f"notifier {held.cell.name}") for held in self._held
+        )
         try:
             yield
         finally:

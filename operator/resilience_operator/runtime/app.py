@@ -8,6 +8,7 @@ import signal
 import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any
 
 import kopf
@@ -18,7 +19,8 @@ from resilience_operator.actions.executor import DryRunExecutor, LiveExecutor
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.decoding import Unreadable
 from resilience_operator.kube.paths import POLICIES as POLICIES_RESOURCE
-from resilience_operator.kube.policies import policy_pages
+from resilience_operator.kube.policies import policy_pages, probe_policies
+from resilience_operator.kube.reflector import Reflector
 from resilience_operator.resilience import CallError, Deadline
 from resilience_operator.runtime.access import Reviewer
 from resilience_operator.runtime.announcer import Announcer
@@ -28,6 +30,8 @@ from resilience_operator.runtime.calls import ObservedRetry
 from resilience_operator.runtime.census import Census
 from resilience_operator.runtime.cleanup import Cleanup
 from resilience_operator.runtime.config import Config
+from resilience_operator.runtime.contact import PROBE_EVERY, Contacts, PolicyContact
+from resilience_operator.runtime.containment import Stage, contain, count_unhandled, start
 from resilience_operator.runtime.dashboard.routes import Dashboard
 from resilience_operator.runtime.entry import Entry, TargetKey
 from resilience_operator.runtime.errands import Errands
@@ -68,6 +72,9 @@ SPREAD = 2.0
 
 IDENTITY: Any = "resilience-operator"
 """kopf's name for this process, which it would else make from the user's: a container's may have none."""
+
+PROBE_TIME = 15.0
+"""Seconds for a list of one policy."""
 
 LIST_TIME = 60.0
 """Seconds for a full list of policies."""
@@ -139,8 +146,15 @@ class App:
             on_missing=self._missing.set,
         )
         self._tasks: set[asyncio.Task[None]] = set()
+        self._singletons: list[asyncio.Task[Any]] = []
         self._listed = asyncio.Event()
-        self._scheduling: asyncio.Task[None] | None = None
+        self._policy_contact = PolicyContact()
+        self._contacts = Contacts()
+        self._contacts.add(POLICIES_RESOURCE.plural, self._policy_contact.last)
+        for reflector in self._targets.reflectors:
+            self._contacts.add(reflector.resource.plural, partial(_last_contact, reflector))
+        for reflector in self._zones.reflectors:
+            self._contacts.add(reflector.resource.plural, partial(_last_contact, reflector), optional=True)
         expect_breakers(plugged.sources.names)
         REGISTRY.register(Census(self._store, self._leader.owns))
         POLICIES_OWNED.set_function(self._owned)
@@ -149,9 +163,11 @@ class App:
     def health(self) -> Health:
         """The checks behind /healthz and /readyz."""
         found = Health()
-        found.live["scheduler"] = self._scheduler_alive
+        found.live["scheduler"] = self._scheduler.stalled
+        found.live["tasks"] = self._dead_tasks
         found.ready["policies"] = lambda: "" if self._listed.is_set() else "the policies are not listed yet"
         found.ready["targets"] = self._targets.not_ready
+        found.ready["contact"] = self._contacts.not_ready
         return found
 
     def dashboard(self) -> Dashboard | None:
@@ -164,20 +180,23 @@ class App:
         """Watch and evaluate until told to stop, or until leadership is lost."""
         stop = self._stop
         kopf_stop = asyncio.Event()
-        watching = asyncio.create_task(self._watch(kopf_stop), name="kopf")
-        relisting = asyncio.create_task(self._relist(stop), name="relist")
+        count_unhandled(asyncio.get_running_loop())
+        watching = start(self._watch(kopf_stop), "kopf")
+        relisting = start(self._relist(stop), "relist")
+        self._singletons += [watching, relisting]
         async with self._notifiers.working(), self._targets.watching(), self._zones.watching():
             async with self._leader.leading():
-                self._scheduling = asyncio.create_task(self._schedule(stop), name="scheduler")
+                scheduling = start(self._schedule(stop), "scheduler")
+                self._singletons.append(scheduling)
                 ended: asyncio.Task[Any] = asyncio.create_task(stop.wait())
                 done, _ = await asyncio.wait(
-                    (watching, self._scheduling, relisting, ended), return_when=asyncio.FIRST_COMPLETED
+                    (watching, scheduling, relisting, ended), return_when=asyncio.FIRST_COMPLETED
                 )
                 unexpected = [task for task in done if task is not ended]
                 stop.set()
                 # kopf may hang when it is cancelled; its own flag ends it.
                 kopf_stop.set()
-                await asyncio.gather(self._scheduling, relisting, ended, return_exceptions=True)
+                await asyncio.gather(scheduling, relisting, ended, return_exceptions=True)
                 await self._errands.end()
                 for task in self._tasks:
                     task.cancel()
@@ -209,34 +228,52 @@ class App:
 
     async def _schedule(self, stop: asyncio.Event) -> None:
         if await _first(stop, self._targets.synced()):
-            tidying = asyncio.create_task(keep_set_aside(), name="heap")
+            tidying = start(keep_set_aside(), "heap")
+            self._singletons.append(tidying)
             try:
+                # Both contain what goes wrong in one policy. Whichever ends, the process ends and starts anew.
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._scheduler.run(self._reconciler.evaluate, stop))
                     group.create_task(self._backlog.run(self._reconciler.write, stop))
             finally:
                 tidying.cancel()
 
-    def _scheduler_alive(self) -> str:
-        task = self._scheduling
-        return "the scheduler has ended" if task is not None and task.done() else ""
+    def _dead_tasks(self) -> str:
+        """Empty while every background task runs, else which have ended."""
+        if self._stop.is_set():
+            return ""
+        tasks = (
+            *self._singletons, *self._targets.tasks, *self._zones.tasks, *self._leader.tasks, *self._notifiers.tasks,
+        )  # fmt: skip
+        dead = [task.get_name() for task in tasks if task.done()]
+        return f"ended unexpectedly: {', '.join(dead)}" if dead else ""
 
     def _on_policy(self, kind: str | None, body: Mapping[str, Any]) -> None:
-        if kind == "DELETED":
-            self._gone(self._store.drop(body["metadata"]["uid"]))
-            return
-        before = self._store.get(body["metadata"]["uid"])
-        target = before.target if before is not None else None
-        entry, anew = self._store.put(body)
-        if anew:
-            self._changed(entry, target)
+        """Take in an event of kopf's watch. Never raises."""
+        try:
+            meta = body["metadata"]
+            self._policy_contact.delivered(meta["uid"])
+            if kind == "DELETED":
+                self._gone(self._store.drop(meta["uid"]))
+                return
+            before = self._store.get(meta["uid"])
+            target = before.target if before is not None else None
+            entry, anew = self._store.put(body)
+            if anew:
+                self._changed(entry, target)
+        except Exception as error:
+            contain(Stage.WATCH, *_name_of(body), error)
 
     def _on_unreadable_policy(self, found: Unreadable) -> None:
-        """Show a policy that cannot be read, and no longer act on what it said before."""
-        self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
-        entry, anew = self._store.put_unreadable(found)
-        if entry is not None and anew:
-            self._changed(entry, None)
+        """Show a policy that cannot be read, and no longer act on what it said before. Never raises."""
+        try:
+            self._policy_contact.delivered(found.uid)
+            self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
+            entry, anew = self._store.put_unreadable(found)
+            if entry is not None and anew:
+                self._changed(entry, None)
+        except Exception as error:
+            contain(Stage.WATCH, found.namespace, found.name, error)
 
     async def _read(self) -> None:
         """Return when everything there is has been read."""
@@ -252,7 +289,7 @@ class App:
                 self._errands.forget(entry.uid)
                 self._backlog.drop(entry)
                 self._scheduler.poke(entry, entry.phase * min(entry.interval, SPREAD))
-        self._spawn(self._sweep())
+        self._spawn(self._sweep(), "sweep")
 
     def _busy(self, namespaces: Namespaces) -> bool:
         """Whether something is under way there that may write."""
@@ -268,9 +305,13 @@ class App:
             await self._cleanup.sweep(self._leader.owns)
 
     def _changed(self, entry: Entry, target_before: TargetKey | None) -> None:
-        self._reconciler.expect(entry)
+        """A policy is new, or changed: evaluate it, and the others on its target."""
         self._backlog.drop(entry)
         self._scheduler.add(entry)
+        try:
+            self._reconciler.expect(entry)
+        except Exception as error:  # its first query may be one too many; the evaluation tells what is wrong
+            contain(Stage.COLLECT, *entry.key, error)
         for other in self._store.guarding(entry.target):
             self._scheduler.poke(other)
         if target_before is not None and target_before != entry.target:
@@ -280,6 +321,7 @@ class App:
     def _gone(self, entry: Entry | None) -> None:
         if entry is None:
             return
+        self._policy_contact.delivered(entry.uid)
         self._scheduler.remove(entry)
         self._backlog.drop(entry)
         self._recorder.forget(entry.uid)
@@ -293,7 +335,7 @@ class App:
         for other in self._store.guarding(target):
             self._scheduler.poke(other)
         if not self._store.guarding(target):
-            self._spawn(self._release(target))
+            self._spawn(self._release(target), f"release of {target[0]} {target[1]}/{target[2]}")
 
     async def _release(self, target: TargetKey) -> None:
         if self._leader.owns(target[1]):
@@ -312,16 +354,34 @@ class App:
             self._scheduler.poke(entry)
 
     async def _relist(self, stop: asyncio.Event) -> None:
-        """The net below the watches: a full list now and then drops what was deleted unseen."""
-        pause = 1.0
+        """The net below the watches: a full list now and then drops what was deleted unseen.
+
+        In between, a list of one object finds out whether the policies can still be listed.
+        """
+        loop = asyncio.get_running_loop()
+        due, failures = 0.0, 0
         while not stop.is_set():
             try:
-                await self._list_once()
-                pause = self._config.relist_seconds
+                if self._missing.is_set() or loop.time() >= due:
+                    self._missing.clear()
+                    await self._list_once()
+                    due = loop.time() + self._config.relist_seconds
+                else:
+                    await self._probe()
+                failures = 0
             except CallError as error:
                 log.warning("policies cannot be listed: %s", error)
-                pause = min(30.0, pause * 2)
+                failures += 1
+            except Exception as error:
+                contain(Stage.LIST, "", "all policies", error)
+                failures += 1
+            pause = min(PROBE_EVERY, max(1.0, due - loop.time())) if not failures else min(30.0, 2.0**failures)
             await _first(stop, self._relist_due(pause))
+
+    async def _probe(self) -> None:
+        for namespace in self._config.namespaces or (None,):
+            await probe_policies(self._kube, namespace, deadline=Deadline.after(PROBE_TIME))
+        self._policy_contact.listed()
 
     async def _relist_due(self, pause: float) -> None:
         """Return after `pause`, or soon once a policy turned out to be missing."""
@@ -329,40 +389,77 @@ class App:
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, pause - 1.0)):
                 await self._missing.wait()
-        self._missing.clear()
 
     async def _list_once(self) -> None:
         changed: list[Entry] = []
         seen: set[str] = set()
-        versions: list[int] = []
+        versions: list[str] = []
         try:
             for namespace in self._config.namespaces or (None,):
                 async for page in policy_pages(self._kube, namespace, deadline=Deadline.after(LIST_TIME)):
                     for body in page.items:
-                        entry, anew = self._store.put(body)
-                        seen.add(entry.uid)
-                        if anew:
-                            changed.append(entry)
+                        try:
+                            self._take_in(body, seen, changed)
+                        except Exception as error:
+                            contain(Stage.LIST, *_name_of(body), error)
                     for found in page.unreadable:
-                        self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
-                        unreadable, anew = self._store.put_unreadable(found)
-                        if unreadable is not None:
-                            seen.add(unreadable.uid)
-                            if anew:
-                                changed.append(unreadable)
-                versions.append(int(page.resource_version))
+                        try:
+                            self._take_in_unreadable(found, seen, changed)
+                        except Exception as error:
+                            contain(Stage.LIST, found.namespace, found.name, error)
+                versions.append(page.resource_version)
         finally:
             for entry in changed:
-                self._changed(entry, None)
-        for entry in self._store.drop_missing(seen, str(min(versions))):
+                try:
+                    self._changed(entry, None)
+                except Exception as error:
+                    contain(Stage.LIST, *entry.key, error)
+        for entry in self._store.drop_missing(seen, min(versions, key=_as_number)):
             self._gone(entry)
+        self._policy_contact.listed()
         self._listed.set()
         await self._sweep()
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+    def _take_in(self, body: Mapping[str, Any], seen: set[str], changed: list[Entry]) -> None:
+        """One object of a list."""
+        uid = body["metadata"]["uid"]
+        seen.add(uid)
+        known = self._store.get(uid)
+        before = known.resource_version if known is not None else ""
+        entry, anew = self._store.put(body)
+        if not entry.deleted and entry.resource_version != before:
+            self._policy_contact.expect(uid)
+        if anew:
+            changed.append(entry)
+
+    def _take_in_unreadable(self, found: Unreadable, seen: set[str], changed: list[Entry]) -> None:
+        """One object of a list that cannot be read as a whole."""
+        seen.add(found.uid)
+        self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
+        entry, anew = self._store.put_unreadable(found)
+        if entry is not None and anew:
+            changed.append(entry)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = start(work, name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _last_contact(reflector: Reflector[Any]) -> float | None:
+    return reflector.last_contact
+
+
+def _name_of(body: Mapping[str, Any]) -> tuple[str, str]:
+    """Namespace and name of an object, as far as they can be read."""
+    try:
+        return str(body["metadata"].get("namespace", "")), str(body["metadata"].get("name", ""))
+    except Exception:
+        return "", "an object without metadata"
+
+
+def _as_number(version: str) -> int:
+    return int(version) if version.isdecimal() else 0
 
 
 async def _first(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:

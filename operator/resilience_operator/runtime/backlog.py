@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 
+from resilience_operator.runtime.containment import Stage, contain
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.pace import Pace
 from resilience_operator.runtime.places import Places, Rank
@@ -96,8 +98,7 @@ class Backlog:
 
     async def _write_one(self, namespace: str, write: Write) -> None:
         """Wait for a place, and write the note that is first in line by then."""
-        async with self._places.one(namespace, Rank.RECORD):
-            self._placing[namespace] -= 1
+        async with self._placed(namespace):
             entry = self._first(namespace)
             note = self._pop(entry) if entry is not None else None
             if entry is None or note is None:
@@ -105,8 +106,23 @@ class Backlog:
             entry.busy = True
             try:
                 await write(entry, note)
+            except Exception as error:
+                contain(Stage.WRITE, *entry.key, error)
             finally:
                 entry.busy = False
+
+    @asynccontextmanager
+    async def _placed(self, namespace: str) -> AsyncIterator[None]:
+        """A place. Until it is there, or nobody waits for it any more, it counts as one to come."""
+        placing = True
+        try:
+            async with self._places.one(namespace, Rank.RECORD):
+                self._placing[namespace] -= 1
+                placing = False
+                yield
+        finally:
+            if placing:
+                self._placing[namespace] -= 1
 
     def _pop(self, entry: Entry) -> Note | None:
         waiting = self._waiting.get(entry.namespace, {})
@@ -117,6 +133,8 @@ class Backlog:
 
     def _ended(self, namespace: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            contain(Stage.WRITE, namespace, "a status", error)
         self._under_way[namespace] -= 1
         if not self._under_way[namespace]:
             del self._under_way[namespace], self._placing[namespace]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from resilience_operator.api.base import to_epoch
 from resilience_operator.api.conditions import ConditionType
 from resilience_operator.decision.model.commands import Verb
 from resilience_operator.decision.model.policy import Mode
@@ -102,12 +103,12 @@ def unwell(entry: Entry) -> Iterator[Unwell]:
     rehearsed = entry.policy is not None and entry.policy.mode is Mode.DRY_RUN
     for c in entry.status.conditions:
         if c.status != "True" and not (rehearsed and c.type in _REHEARSED):
-            yield Unwell(c.last_transition_time.timestamp(), entry.namespace, entry.name, c.type, c.reason)
+            yield Unwell(to_epoch(c.last_transition_time), entry.namespace, entry.name, c.type, c.reason)
 
 
 def rolled_back(entry: Entry) -> float:
     """When the last rollback was, seconds since the epoch; 0 where there is none in the journal."""
-    done = (d.at.timestamp() for d in entry.journal.entries if d.action == Verb.ROLLBACK and not d.dry_run)
+    done = (to_epoch(d.at) for d in entry.journal.entries if d.action == Verb.ROLLBACK and not d.dry_run)
     return next(done, 0.0)
 
 

@@ -15,6 +15,7 @@ from resilience_operator.decision.model.target import MANAGER, TargetState
 from resilience_operator.kube import events, hpa, mutations
 from resilience_operator.kube.client import Kube
 from resilience_operator.resilience import CallError, Deadline, NotFound, ReadAgain
+from resilience_operator.runtime.containment import Stage, contain
 from resilience_operator.runtime.entry import TargetKey
 from resilience_operator.runtime.store import PolicyStore
 from resilience_operator.runtime.targets import Targets
@@ -42,7 +43,7 @@ class Cleanup:
 
     async def sweep(self, within: Callable[[str], bool]) -> None:
         """Look at every target in these namespaces that bears a mark of the operator's."""
-        for key in self._targets.marked():
+        for key in tuple(self._targets.marked()):
             if within(key[1]):
                 await self.release(key)
 
@@ -50,7 +51,11 @@ class Cleanup:
         """Give one target back, unless some policy guards it. Never raises but for cancellation."""
         if self._dry_run or self._store.guarding(key):
             return
-        target = self._targets.get(key)
+        try:
+            target = self._targets.get(key)
+        except Exception as error:
+            contain(Stage.CLEANUP, key[1], f"{key[0]} {key[2]}", error)
+            return
         if target is None:
             return
         self._under_way[target.namespace] += 1
@@ -72,6 +77,8 @@ class Cleanup:
             log.info("%s %s/%s changed while it was given back; looked at again later: %s", *key, error)
         except CallError as error:
             log.warning("%s %s/%s could not be given back yet: %s", *key, error)
+        except Exception as error:
+            contain(Stage.CLEANUP, target.namespace, f"{target.kind} {target.name}", error)
         finally:
             self._under_way[target.namespace] -= 1
 

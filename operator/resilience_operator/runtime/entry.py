@@ -27,6 +27,14 @@ TargetKey = tuple[str, str, str]
 
 
 @dataclass(slots=True)
+class StatusProblem:
+    """Why a policy's status could not be read. written: when this was shown first, seconds since the epoch, or 0."""
+
+    message: str
+    written: float = 0.0
+
+
+@dataclass(slots=True)
 class Entry:
     """What is known of a policy, and what the last evaluation left.
 
@@ -46,6 +54,9 @@ class Entry:
     memory of the target is older than what the operator did, and nothing is decided on it.
     pause: what the annotations ask for, which may have run out.
     track: what this process found at its evaluations, where that is kept.
+    failure: the stage and type of the last unexpected error, logged at `failure_logged` (seconds since the epoch).
+    status_problem: why the status could not be read; empty when it could. rewrite: the status in the API server is to
+    be replaced as a whole, since merging would keep what cannot be read.
     """
 
     uid: str
@@ -86,6 +97,10 @@ class Entry:
     deleted: bool = False
     phase: float = 0.0
     track: Track | None = None
+    failure: str = ""
+    failure_logged: float = 0.0
+    status_problem: StatusProblem | None = None
+    rewrite: bool = False
 
     @property
     def key(self) -> tuple[str, str]:

@@ -7,7 +7,6 @@ process calls again under the same key. The outcome is handed in at the policy's
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +16,8 @@ from resilience_operator.plugins.actions import RUN_SECONDS, Actions
 from resilience_operator.plugins.failures import PluginFailed
 from resilience_operator.plugins.protocols import ActionCall
 from resilience_operator.resilience import CallError, Deadline
+from resilience_operator.runtime.containment import Stage, contain
 from resilience_operator.runtime.entry import Entry
-
-log = logging.getLogger(__name__)
 
 
 class Errands:
@@ -72,13 +70,16 @@ class Errands:
         except (PluginFailed, CallError) as failure:
             outcome = Outcome(command, Result.FAILED, failure.message)
         except Exception as error:  # without an outcome it would be called for ever
-            log.exception("%s/%s: a plugin's call went wrong", *entry.key)
+            contain(Stage.PLUGIN, *entry.key, error)
             outcome = Outcome(command, Result.FAILED, f"it went wrong with {type(error).__name__}")
         else:
             outcome = Outcome(command, Result.DONE, said)
         if not entry.deleted:
             self._outcomes.setdefault(entry.uid, []).append(outcome)
-            self._arrived(entry)
+            try:
+                self._arrived(entry)
+            except Exception as error:  # it is taken up at the next evaluation all the same
+                contain(Stage.PLUGIN, *entry.key, error)
 
 
 def _call(entry: Entry, target: TargetState, command: Command) -> ActionCall:

@@ -1,8 +1,9 @@
 """Why the process is alive, and why it is ready: two questions with answers of their own.
 
-Alive: the event loop turns. A loop that is blocked answers nothing, which is what the probe is for; and a scheduler
-that has ended is as good as dead. Ready: the watches have told all there is, so that what this replica would say is
-true. Readiness does not depend on leadership, nor on Prometheus: a restart would mend neither.
+Alive: the event loop runs, the scheduler begins what is due, and no background task has ended. A loop that is blocked
+answers nothing, which fails the probe too. Ready: every list and watch was confirmed by the API server a short time
+ago, so that what this replica knows is true. Neither depends on leadership, nor on Prometheus: a restart would mend
+neither.
 """
 
 from __future__ import annotations

@@ -12,13 +12,14 @@ import socket
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Any, Protocol
 
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.leases import LeaderElector
 from resilience_operator.kube.sharding import Sharing
 from resilience_operator.kube.shards import shard_of
 from resilience_operator.runtime.config import Config
+from resilience_operator.runtime.containment import start
 from resilience_operator.runtime.metrics import LEADER, SHARDS_HELD
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class Leader:
                 on_started=self._started,
                 on_lost=on_lost,
             )
+        self.tasks: tuple[asyncio.Task[Any], ...] = ()
         SHARDS_HELD.set_function(self._shards_held)
         LEADER.set_function(lambda: float(self._shards_held() > 0))
 
@@ -100,13 +102,14 @@ class Leader:
     async def leading(self) -> AsyncIterator[None]:
         """Take part until the block ends; what is held is then given back."""
         if self._sharing is not None:
-            task = asyncio.create_task(self._share(self._sharing), name="sharing")
+            task = start(self._share(self._sharing), "sharing")
         elif self._elector is not None:
-            task = asyncio.create_task(self._elector.run(), name="election")
+            task = start(self._elector.run(), "election")
         else:
             self._started()
             yield
             return
+        self.tasks = (task,)
         try:
             yield
         finally:

@@ -37,6 +37,11 @@ EVALUATIONS_SKIPPED = Counter(
     "resilience_evaluations_skipped_total",
     "Evaluations that were missed, since the last one took longer than an interval.",
 )
+CONTAINED_ERRORS = Counter(
+    "resilience_contained_errors_total",
+    "Unexpected errors, each contained to one policy or object, by the stage that raised them.",
+    ["stage"],
+)
 ACTIONS = Counter("resilience_actions_total", "Commands, by what became of them.", ["action", "result"])
 for _verb in Verb:
     for _result in Result:
@@ -70,6 +75,11 @@ NOTIFIER_FAILING = Gauge(
 )
 EVENTS_SUPPRESSED = Counter(
     "resilience_events_suppressed_total", "Events not written because a policy had too many in a short time."
+)
+WATCH_LAST_CONTACT = Gauge(
+    "resilience_watch_last_contact_timestamp_seconds",
+    "When the API server last confirmed that what is known of a resource is up to date; 0 before the first time.",
+    ["resource"],
 )
 LEADER = Gauge("resilience_leader", "1 while this replica may act.")
 SHARDS_HELD = Gauge("resilience_shards_held", "Shards of the policies in which this replica may act.")

@@ -8,15 +8,15 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mappi
 from contextlib import aclosing
 from functools import partial
 from http import HTTPStatus
-from typing import TypeVar
 
 from resilience_operator.api.spec import SHARED_INTERVAL
 from resilience_operator.decision.model.observation import Observation
-from resilience_operator.decision.model.policy import Mode
+from resilience_operator.decision.model.policy import Mode, Policy
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.resilience import CallError, Deadline, NotFound, ReadAgain
 from resilience_operator.runtime.announcer import Announcer
 from resilience_operator.runtime.backlog import Backlog, Note
+from resilience_operator.runtime.containment import Stage, contain
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.leadership import Leadership
@@ -37,9 +37,13 @@ from resilience_operator.signals.model import SignalRequest
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
+_Ready = tuple[Entry, TargetState, Policy]
+"""A policy to collect for. The spec and the target are those that its requests were made from."""
 
-_Answered = tuple[Entry, TargetState, Findings]
+_Answered = tuple[Entry, TargetState, Policy, Findings]
+
+_Turns = set[asyncio.Task[Note | None]]
+"""The turns of one batch that have not ended."""
 
 COLLECT_TIME = 7.0
 """Seconds that metric sources have to answer, at most."""
@@ -54,6 +58,12 @@ _EVALUATED = EVALUATIONS.labels("evaluated")
 
 _BATCH = 25
 """Policies that are looked at before others get their turn on the event loop, and those that changed theirs."""
+
+MAX_SPLITS = 64
+"""How often a batch is split at most to find the policies for which collecting fails."""
+
+LOG_AGAIN = 600.0
+"""Seconds after which an error that a policy repeats is logged again with its traceback."""
 
 BEHIND_TIMEOUT = 120.0
 """Seconds to wait for the watch to show what an action wrote; after them it is decided on what there is (and each
@@ -112,34 +122,70 @@ class Reconciler:
         with self._tracing.evaluation(len(entries)):
             deadline = Deadline.after(COLLECT_TIME)
             scaled = await self._scaled.read(entries, deadline)
-            ready: list[tuple[Entry, TargetState]] = []
-            refused: list[tuple[Entry, Refusal]] = []
-            for entry in entries:
-                found = self._look(entry, scaled)
-                if isinstance(found, Refusal):
-                    refused.append((entry, found))
-                elif found is not None:
-                    ready.append((entry, found))
-                else:
-                    self._scheduler.done(entry)
-            async with asyncio.TaskGroup() as group:
-                for entry, refusal in refused:
-                    if self._is_free(entry):
-                        group.create_task(self._guarded(entry, self._turns.refuse(entry, refusal)))
-                async with aclosing(self._collect(ready, deadline, planned)) as collected:
-                    async for portion in collected:
-                        await self._hand_out(portion, group)
+            turns: _Turns = set()
+            try:
+                await self._collect_all(self._resolve(entries, scaled, turns), deadline, planned, turns)
+                while turns:
+                    await asyncio.wait(turns)
+            finally:
+                for turn in turns:
+                    turn.cancel()
+                if turns:
+                    await asyncio.gather(*turns, return_exceptions=True)
 
-    async def _hand_out(self, portion: Iterator[_Answered], group: asyncio.TaskGroup) -> None:
+    def _resolve(self, entries: Sequence[Entry], scaled: Mapping[str, Found], turns: _Turns) -> list[_Ready]:
+        """The policies that can be evaluated. The others are skipped, each with its reason."""
+        ready: list[_Ready] = []
+        for entry in entries:
+            try:
+                found = self._look(entry, scaled)
+                if found is None:
+                    self._scheduler.done(entry)
+                elif isinstance(found, Refusal):
+                    self._start(entry, partial(self._turns.refuse, entry, found), turns)
+                elif entry.policy is not None:
+                    if entry.requests_for is not found.revisions:
+                        owners = {r.owner: r.name for r in found.revisions if r.replicas > 0}
+                        entry.requests, entry.requests_for = self._requests(entry, owners), found.revisions
+                    ready.append((entry, found, entry.policy))
+            except Exception as error:
+                self._give_up(entry, Stage.RESOLVE, error)
+        return ready
+
+    async def _collect_all(self, ready: Sequence[_Ready], deadline: Deadline, planned: bool, turns: _Turns) -> None:
+        """Collect for all, and begin the turns. If collecting fails, split the batch until the cause is alone."""
+        batches, splits = [ready], 0
+        while batches:
+            left = dict(enumerate(batches.pop()))
+            if not left:
+                continue
+            try:
+                async with aclosing(self._collect(left, deadline, planned)) as collected:
+                    async for portion in collected:
+                        await self._hand_out(portion, turns)
+            except Exception as error:
+                rest = tuple(left.values())
+                if len(rest) > 1 and splits < MAX_SPLITS:
+                    splits += 1
+                    batches += [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
+                    continue
+                for entry, _, _ in rest:
+                    self._give_up(entry, Stage.COLLECT, error)
+
+    async def _hand_out(self, portion: Iterator[_Answered], turns: _Turns) -> None:
         """Those for whom something changed begin their turns; then the others pass, who are in no hurry."""
         unchanged: list[tuple[Entry, TargetState, Findings, Values]] = []
-        for number, (entry, target, findings) in enumerate(portion, 1):
-            values = self._same(entry, target, findings)
-            if values is not None:
-                unchanged.append((entry, target, findings, values))
-            elif self._is_free(entry):
-                observations = self._observations(entry, findings)
-                group.create_task(self._guarded(entry, self._turns.take(entry, target, observations)))
+        for number, (entry, target, policy, findings) in enumerate(portion, 1):
+            try:
+                if self._is_outdated(entry, policy):
+                    self._again(entry)
+                elif (values := self._same(entry, target, findings)) is not None:
+                    unchanged.append((entry, target, findings, values))
+                else:
+                    observations = self._observations(entry, findings)
+                    self._start(entry, partial(self._turns.take, entry, target, observations), turns)
+            except Exception as error:
+                self._give_up(entry, Stage.COMPARE, error)
             if number % _BATCH == 0:
                 await asyncio.sleep(0)
         for first in range(0, len(unchanged), _BATCH):
@@ -148,17 +194,46 @@ class Reconciler:
 
     async def write(self, entry: Entry, note: Note) -> None:
         """Write a policy's note down. Never raises but for cancellation."""
-        if self._leadership.owns(entry.namespace):
-            await self._contained(entry, note())
+        if self._leadership.owns(entry.namespace) and (failure := await self._contained(entry, note, Stage.WRITE)):
+            await failure()
 
-    def _is_free(self, entry: Entry) -> bool:
-        """Whether a policy's turn can begin; if it is just being written down, it has it right after."""
+    def _start(self, entry: Entry, turn: Callable[[], Awaitable[Note | None]], turns: _Turns) -> None:
+        """Begin a policy's turn; if it is just being written down, it has it right after.
+
+        Its lock is released by the end of the task, which comes on every path: a task may be cancelled unstarted.
+        """
         if entry.busy:
-            self._scheduler.poke(entry)
-            self._scheduler.done(entry)
-            return False
+            self._again(entry)
+            return
         entry.busy = True
-        return True
+        task = asyncio.create_task(self._contained(entry, turn, Stage.RECONCILE))
+        turns.add(task)
+        task.add_done_callback(partial(self._ended, entry, turns))
+
+    def _ended(self, entry: Entry, turns: _Turns, task: asyncio.Task[Note | None]) -> None:
+        """Release a policy whose turn has ended, and queue what is left to write."""
+        turns.discard(task)
+        entry.busy = False
+        self._scheduler.done(entry)
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            contain(Stage.RECONCILE, *entry.key, error)
+        elif (note := task.result()) is not None and not entry.deleted:
+            self._backlog.put(entry, note)
+
+    def _is_outdated(self, entry: Entry, policy: Policy) -> bool:
+        """Whether the policy was changed, deleted or paused while its signals were collected."""
+        return (
+            entry.policy is not policy
+            or entry.deleted
+            or (entry.pause is not None and not entry.pause.over(self._clock()))
+        )
+
+    def _again(self, entry: Entry) -> None:
+        """Evaluate a policy again soon."""
+        self._scheduler.poke(entry)
+        self._scheduler.done(entry)
 
     def _same(self, entry: Entry, target: TargetState, findings: Findings) -> Values | None:
         """What was measured, where deciding would come to nothing new, and there is nothing to tell or to refresh."""
@@ -186,14 +261,18 @@ class Reconciler:
         if entry.deleted or entry.steady is None:
             self._scheduler.done(entry)
             return False
-        now = self._clock()
-        if entry.track is not None:
-            entry.track.again(now, values)
-        self._scheduler.next_turn(entry, entry.steady.until - now)
-        self._scheduler.done(entry)
-        if entry.gist is None:
-            observations = self._observations(entry, findings)
-            self._backlog.put(entry, partial(self._turns.write_up, entry, target, observations))
+        try:
+            now = self._clock()
+            if entry.track is not None:
+                entry.track.again(now, values)
+            self._scheduler.next_turn(entry, entry.steady.until - now)
+            self._scheduler.done(entry)
+            if entry.gist is None:
+                observations = self._observations(entry, findings)
+                self._backlog.put(entry, partial(self._turns.write_up, entry, target, observations))
+        except Exception as error:
+            self._give_up(entry, Stage.COMPARE, error)
+            return False
         return True
 
     def expect(self, entry: Entry) -> None:
@@ -222,6 +301,8 @@ class Reconciler:
         target = scaled[entry.uid] if entry.uid in scaled else self._targets.get(entry.target)
         if isinstance(target, CallError):
             return _unreadable(entry, target)
+        if isinstance(target, Exception):
+            raise target
         if target is None and (reason := self._targets.unreadable(entry.target)):
             return Refusal("False", "TargetUnreadable", f"{reason}. Nothing is done until it can be read: correct it")
         if target is None:
@@ -250,18 +331,13 @@ class Reconciler:
         return True
 
     async def _collect(
-        self, ready: Sequence[tuple[Entry, TargetState]], deadline: Deadline, planned: bool
+        self, left: dict[int, _Ready], deadline: Deadline, planned: bool
     ) -> AsyncGenerator[Iterator[_Answered], None]:
-        """What is found, of those together whose answers are there."""
-        if not ready:
-            return
-        for entry, target in ready:
-            if entry.requests_for is not target.revisions:
-                owners = {r.owner: r.name for r in target.revisions if r.replicas > 0}
-                entry.requests, entry.requests_for = self._requests(entry, owners), target.revisions
-        within = min(entry.interval for entry, _ in ready)
+        """What is found, of those together whose answers are there. They are taken out of `left`."""
+        ready = tuple(left.values())
+        within = min(entry.interval for entry, _, _ in ready)
         portions = self._collector.collect(
-            [entry.requests for entry, _ in ready],
+            [entry.requests for entry, _, _ in ready],
             now=self._clock(),
             deadline=deadline.within(max(within, COLLECT_AT_LEAST)),
             # What happened is told apart by the target and the spec; of the metrics, the last beat's will do.
@@ -273,7 +349,7 @@ class Reconciler:
             with self._tracing.span("collect"):
                 portion = await anext(portions, None)
             while portion is not None:
-                yield ((*ready[number], findings) for number, findings in portion)
+                yield ((*left.pop(number), findings) for number, findings in portion)
                 portion = await anext(portions, None)
 
     def _observations(self, entry: Entry, findings: Findings) -> dict[str, Observation]:
@@ -294,22 +370,11 @@ class Reconciler:
             SignalRequest(namespace, name, kind, owners, signal, entry.source, entry.family) for signal in entry.signals
         )
 
-    async def _guarded(self, entry: Entry, turn: Awaitable[Note | None]) -> None:
-        """A turn, whatever else is still under way in the batch, and what it leaves to write down."""
-        note = None
-        try:
-            note = await self._contained(entry, turn)
-        finally:
-            entry.busy = False
-            self._scheduler.done(entry)
-        if note is not None and not entry.deleted:
-            self._backlog.put(entry, note)
-
-    async def _contained(self, entry: Entry, work: Awaitable[T]) -> T | None:
-        """Contain whatever goes wrong in one policy."""
+    async def _contained(self, entry: Entry, work: Callable[[], Awaitable[Note | None]], stage: Stage) -> Note | None:
+        """Contain whatever goes wrong in one policy. Returns what is left to write."""
         try:
             with self._tracing.span("policy", {"k8s.namespace.name": entry.namespace, "resilience.policy": entry.name}):
-                return await work
+                return await work()
         except ReadAgain as error:
             log.info("%s/%s changed meanwhile, decided anew: %s", *entry.key, error)
             EVALUATIONS.labels("superseded").inc()
@@ -323,10 +388,25 @@ class Reconciler:
                 log.warning("%s/%s: %s", *entry.key, error)
             EVALUATIONS.labels("failed").inc()
         except Exception as error:
-            log.exception("%s/%s: the evaluation failed", *entry.key)
-            EVALUATIONS.labels("error").inc()
-            await self._turns.tell_failure(entry, error)
+            return self._failed(entry, stage, error)
         return None
+
+    def _failed(self, entry: Entry, stage: Stage, error: Exception) -> Note:
+        """Count and log an unexpected error. Returns the note that shows it on the policy."""
+        EVALUATIONS.labels("error").inc()
+        now, what = self._clock(), f"{stage}/{type(error).__name__}"
+        known = entry.failure == what and now - entry.failure_logged < LOG_AGAIN
+        contain(stage, *entry.key, error, known=known)
+        if not known:
+            entry.failure, entry.failure_logged = what, now
+        return partial(self._turns.report_failure, entry, stage, error)
+
+    def _give_up(self, entry: Entry, stage: Stage, error: Exception) -> None:
+        """End an evaluation that failed before its turn. The next one is due as usual."""
+        note = self._failed(entry, stage, error)
+        self._scheduler.done(entry)
+        if not entry.deleted:
+            self._backlog.put(entry, note)
 
 
 def _unreadable(entry: Entry, error: CallError) -> Refusal:

@@ -14,7 +14,7 @@ import orjson
 
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.kube.client import Kube
-from resilience_operator.kube.policies import patch_status
+from resilience_operator.kube.policies import patch_status, replace_status
 from resilience_operator.resilience import Deadline
 from resilience_operator.runtime.budget import Budget
 from resilience_operator.runtime.entry import Entry, headline, packed
@@ -74,6 +74,9 @@ class Recorder:
         if entry.deleted:
             return True
         essence = _digest(rendered.significant)
+        if entry.rewrite:
+            await self._rewrite(entry, rendered, essence, deadline, why)
+            return True
         known: dict[str, Any] = orjson.loads(entry.raw_status)
         now = time.monotonic()
         if entry.essence is None and essence == _digest(significant_of(known)):
@@ -114,6 +117,24 @@ class Recorder:
             saved = VERDICT_WRITES * VERDICT_SECONDS
             budget = self._verdicts[entry.uid] = Budget(1 / VERDICT_SECONDS, time.monotonic, saved=saved, full=True)
         return budget.take()
+
+    async def _rewrite(self, entry: Entry, rendered: Rendered, essence: bytes, deadline: Deadline, why: str) -> None:
+        """Replace a status that could not be read."""
+        written = await replace_status(
+            self._kube,
+            entry.namespace,
+            entry.name,
+            rendered.body,
+            deadline=deadline,
+            uid=entry.uid,
+            resource_version=entry.resource_version,
+        )
+        STATUS_WRITES.labels(why).inc()
+        self._pace.written()
+        entry.rewrite = False
+        entry.resource_version = str(written["metadata"]["resourceVersion"])
+        entry.raw_status = packed(written.get("status") or {})
+        self._is_written(entry, rendered, essence, self._own_turn(entry, time.monotonic()))
 
     def _is_written(self, entry: Entry, rendered: Rendered, essence: bytes, at: float) -> None:
         entry.status = headline(PolicyStatus.model_validate(rendered.body))

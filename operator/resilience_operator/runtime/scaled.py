@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.scales import Scales
-from resilience_operator.resilience import CallError, Deadline, NotFound
+from resilience_operator.resilience import Deadline, NotFound
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.targets import WATCHED_KINDS, Targets
 
-Found = TargetState | CallError | None
+Found = TargetState | Exception | None
 """The target; or why it cannot be read; or None when there is no such object."""
 
 
@@ -42,5 +42,5 @@ class ScaledTargets:
             )
         except NotFound:
             return None
-        except CallError as error:
+        except Exception as error:  # a CallError, or what the object contains; the other policies go on
             return error

@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from resilience_operator.runtime.beats import Beats
+from resilience_operator.runtime.containment import Stage, contain
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.metrics import EVALUATION_LAG, EVALUATIONS_SKIPPED
 
@@ -24,8 +25,18 @@ GATHER = 0.05
 SOON = 0.25
 """Seconds to which what is asked for soon is put together: thousands may be asked for one by one."""
 
+RETRY = 5.0
+"""Seconds after which a policy is tried again that could not be scheduled."""
+
 SPACING = 0.5
 """Seconds that lie at least between two evaluations of a policy, however much changes around it."""
+
+STALLED = 30.0
+"""Seconds for which a policy may be due without the loop taking it up, until the scheduler counts as stalled."""
+
+HUNG = 300.0
+"""Seconds within which one of the evaluations under way has to end. Collecting, acting and recording take less than
+40 s, each with a deadline of its own; the rest is for a crowd that waits for its places."""
 
 _now = time.monotonic
 """The event loop's clock, without the loop: to ask which one runs is a system call."""
@@ -53,6 +64,20 @@ class Scheduler:
         self._changed = asyncio.Event()
         self._batches: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
+        self._running = False
+        self._turned = _now()
+        self._ended = _now()
+
+    def stalled(self) -> str:
+        """Empty while evaluations begin and end, else what does not."""
+        now = _now()
+        if not self._running:
+            return ""
+        if self._heap and (late := now - max(self._heap[0][0], self._turned)) > STALLED:
+            return f"evaluations have been due for {late:.0f} s, and the scheduler does not begin them"
+        if self._batches and (silent := now - self._ended) > HUNG:
+            return f"evaluations are under way, and none has ended for {silent:.0f} s"
+        return ""
 
     def add(self, entry: Entry) -> None:
         """Begin with a new policy, or one whose spec changed: at once."""
@@ -86,10 +111,14 @@ class Scheduler:
     async def run(self, evaluate: Evaluate, stop: asyncio.Event) -> None:
         """Hand out batches to `evaluate` until `stop`; then wait for those under way to end, cancelling them."""
         stopped = asyncio.create_task(stop.wait())
+        self._running = True
         try:
             while not stop.is_set():
                 self._changed.clear()
+                self._turned = _now()
                 for batch, planned in self._pop_due():
+                    if not self._batches:
+                        self._ended = self._turned
                     task = asyncio.create_task(self._run(evaluate, batch, planned))
                     self._batches.add(task)
                     task.add_done_callback(self._batches.discard)
@@ -97,6 +126,7 @@ class Scheduler:
                 await asyncio.wait((changed, stopped), timeout=self._until_next(), return_when=asyncio.FIRST_COMPLETED)
                 changed.cancel()
         finally:
+            self._running = False
             stopped.cancel()
             for task in self._batches:
                 task.cancel()
@@ -112,17 +142,24 @@ class Scheduler:
             del self._due[entry.uid]
             if entry.evaluating:
                 continue
+            try:
+                group = self._beats.group(entry), entry.uid in self._planned
+            except Exception as error:
+                contain(Stage.SCHEDULE, *entry.key, error)
+                self._push(entry, now + RETRY)
+                continue
             entry.evaluating, entry.began = number, now
             EVALUATION_LAG.observe(max(0.0, now - due))
-            groups.setdefault((self._beats.group(entry), entry.uid in self._planned), []).append(entry)
+            groups.setdefault(group, []).append(entry)
         return [(batch, planned) for (_, planned), batch in groups.items()]
 
     def done(self, entry: Entry) -> None:
         """A policy is evaluated, whatever else is still under way in its batch."""
         entry.evaluating = 0
+        self._ended = now = _now()
         if entry.deleted:
             return
-        self._last[entry.uid] = now = _now()
+        self._last[entry.uid] = now
         if missed := (now - entry.began) // entry.interval:
             EVALUATIONS_SKIPPED.inc(missed)
             if entry.shared:
@@ -141,10 +178,20 @@ class Scheduler:
         number = batch[0].evaluating
         try:
             await evaluate(batch, planned)
+        except Exception as error:
+            contain(Stage.SCHEDULE, "", f"a batch of {len(batch)}", error)
         finally:
             for entry in batch:
                 if entry.evaluating == number:
-                    self.done(entry)
+                    self._end(entry)
+
+    def _end(self, entry: Entry) -> None:
+        """End an evaluation that nobody ended. Whatever is wrong with one, the others of the batch go on."""
+        try:
+            self.done(entry)
+        except Exception as error:
+            contain(Stage.SCHEDULE, *entry.key, error)
+            self._push(entry, _now() + RETRY)
 
     def _push(self, entry: Entry, at: float, *, planned: bool = False) -> None:
         self._due[entry.uid] = at

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
 from typing import Any
 
 import orjson
 
-from resilience_operator.api.pause import read_pause
+from resilience_operator.api.pause import MOST_TOLD, read_pause
 from resilience_operator.api.spec import asks_itself
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.api.v1alpha1 import InvalidPolicy, Problem, parse_policy
 from resilience_operator.decision.model.compile import compile_policy, signals_of
 from resilience_operator.decision.model.memory import Memory
-from resilience_operator.decision.model.memory_codec import UnreadableMemory, load_memory
+from resilience_operator.decision.model.memory_codec import load_memory
 from resilience_operator.kube.decoding import Unreadable
 from resilience_operator.kube.workloads import epoch
-from resilience_operator.runtime.entry import Entry, TargetKey, headline, packed, phase_of
+from resilience_operator.runtime.containment import Stage, contain
+from resilience_operator.runtime.entry import Entry, StatusProblem, TargetKey, headline, packed, phase_of
 from resilience_operator.runtime.sources import SourceBook
 from resilience_operator.signals.crowds import Crowds
 from resilience_operator.signals.model import Signal
 from resilience_operator.status.render import DecisionHistory
 
-log = logging.getLogger(__name__)
-
 MOST_DROPPED = 10_000
 """Deleted policies that are remembered, by uid, so that an older list does not bring them back."""
+
+
+_SPEC_KEYS = ("apiVersion", "kind", "metadata", "spec")
 
 
 class PolicyStore:
@@ -92,12 +93,18 @@ class PolicyStore:
         """Take in a policy that cannot be read as a whole. As `put`; None where it cannot be told which it is.
 
         What it said before no longer counts: it is not evaluated until it can be read. Where only its status cannot
-        be read, it is evaluated as one without that part of a status.
+        be read, that is replaced, and it is evaluated as one without a memory.
         """
         if not (found.uid and found.name):
             return None, False
         if found.partial is not None and all(field.startswith("status") for field in found.damaged):
-            return self.put(found.partial)
+            known = self._by_uid.get(found.uid)
+            version = known.resource_version if known is not None else ""
+            entry, anew = self.put(found.partial)
+            if entry.resource_version == version:
+                return entry, False
+            lose_memory(entry, ValueError(found.reason))
+            return entry, anew or not entry.deleted
         before = self._by_uid.get(found.uid)
         if before is not None and not is_older(before.resource_version, found.resource_version):
             return before, False
@@ -156,29 +163,60 @@ class PolicyStore:
             phase=phase_of(meta["uid"]),
             pause=read_pause(meta.get("annotations")),
         )
-        entry.raw_status = packed(body.get("status") or {})
+        try:
+            entry.raw_status = packed(body.get("status") or {})
+        except Exception as error:
+            _lose_status(entry, error)
         self._read_spec(entry, body)
-        self.recall(entry)
+        if not entry.rewrite:
+            self.recall(entry)
         return entry
 
     def _read_status(self, entry: Entry, body: Mapping[str, Any]) -> None:
-        status = body.get("status") or {}
-        known, entry.raw_status = entry.raw_status, packed(status)
-        if entry.raw_status != known and status.get("memory") != orjson.loads(known).get("memory"):
+        try:
+            status = body.get("status") or {}
+            known, found = entry.raw_status, packed(status)
+            if found == known:
+                return
+            changed = entry.rewrite or status.get("memory") != orjson.loads(known).get("memory")
+        except Exception as error:
+            _lose_status(entry, error)
+            return
+        entry.raw_status = found
+        if changed:
             # Not of this process' writing: another leader went on with the policy.
             self.recall(entry)
 
     def recall(self, entry: Entry) -> None:
-        """Take up what another process left in the status."""
+        """Take up what another process left in the status. What cannot be read is given up, and will be replaced."""
         try:
             status = PolicyStatus.model_validate(orjson.loads(entry.raw_status))
-            entry.memory = load_memory(status.memory) if status.memory is not None else Memory()
-            entry.status, entry.journal = headline(status), DecisionHistory(status.history)
-            entry.essence = entry.gist = entry.steady = entry.refusal = None
-        except (ValueError, UnreadableMemory) as error:
-            log.warning("policy %s/%s: its status cannot be read, it starts afresh: %s", *entry.key, error)
+        except Exception as error:
+            _lose_status(entry, error)
+            return
+        entry.status, entry.journal = headline(status), DecisionHistory(status.history)
+        entry.essence = entry.gist = entry.steady = entry.refusal = None
+        try:
+            memory = load_memory(status.memory) if status.memory is not None else Memory()
+        except Exception as error:
+            lose_memory(entry, error)
+            return
+        if status.memory is not None:
+            # What was written anew meanwhile can be read again.
+            entry.rewrite, entry.status_problem = False, None
+        entry.memory = memory
 
     def _read_spec(self, entry: Entry, body: Mapping[str, Any]) -> None:
+        """Read the spec of a new generation. What cannot be read is a problem of this policy alone."""
+        try:
+            self._compile(entry, body)
+        except InvalidPolicy as problem:
+            entry.policy, entry.problem = None, problem
+        except Exception as error:
+            contain(Stage.SPEC, *entry.key, error)
+            entry.policy, entry.problem = None, InvalidPolicy([Problem("spec", f"cannot be read: {error}")])
+
+    def _compile(self, entry: Entry, body: Mapping[str, Any]) -> None:
         meta = body["metadata"]
         entry.generation = int(meta.get("generation", 0))
         entry.policy, entry.problem, entry.shared, entry.unreadable = None, None, False, False
@@ -186,16 +224,9 @@ class PolicyStore:
         reference = (body.get("spec") or {}).get("targetRef") or {}
         entry.api_version, entry.kind = str(reference.get("apiVersion", "")), str(reference.get("kind", ""))
         entry.target = (_kind_key(entry), entry.namespace, str(reference.get("name", "")))
-        try:
-            spec = parse_policy(body).spec
-        except InvalidPolicy as problem:
-            entry.problem = problem
-            return
-        except Exception as error:  # one policy's trouble never harms another
-            log.exception("policy %s/%s cannot be read", *entry.key)
-            entry.problem = InvalidPolicy([Problem("spec", f"cannot be read: {error}")])
-            return
-        entry.policy = compile_policy(
+        # Without the status: what is wrong with that is no problem of the spec.
+        spec = parse_policy({key: body[key] for key in _SPEC_KEYS if key in body}).spec
+        policy = compile_policy(
             spec,
             uid=entry.uid,
             namespace=entry.namespace,
@@ -217,13 +248,14 @@ class PolicyStore:
                 query=s.query or "",
                 window_seconds=s.window,
                 samples_query=s.samples_query or "",
-                min_samples=entry.policy.signals[s.name].min_samples,
-                unit=entry.policy.signals[s.name].unit,
+                min_samples=policy.signals[s.name].min_samples,
+                unit=policy.signals[s.name].unit,
             )
             for s in signals_of(spec)
-            if s.name in entry.policy.signals and entry.policy.signals[s.name].metered
+            if s.name in policy.signals and policy.signals[s.name].metered
         )
-        entry.zone_signals = tuple(name for name, signal in entry.policy.signals.items() if not signal.metered)
+        entry.zone_signals = tuple(name for name, signal in policy.signals.items() if not signal.metered)
+        entry.policy = policy
 
     def _count(self, entry: Entry, change: int) -> None:
         self._namespaces[entry.namespace] += change
@@ -239,12 +271,41 @@ class PolicyStore:
             self._by_target.pop(target, None)
 
 
+def _lose_status(entry: Entry, error: Exception) -> None:
+    """Give up a status that cannot be read: the policy has no memory, and says so."""
+    contain(Stage.STATUS, *entry.key, error, known=entry.rewrite)
+    entry.raw_status, entry.status, entry.journal = b"{}", PolicyStatus(), DecisionHistory()
+    _start_anew(entry, f"the status could not be read ({_short(error)})")
+
+
+def lose_memory(entry: Entry, error: Exception) -> None:
+    """Give up what a policy remembers, and say so on it."""
+    contain(Stage.STATUS, *entry.key, error, known=entry.rewrite)
+    entry.raw_status = packed({key: value for key, value in orjson.loads(entry.raw_status).items() if key != "memory"})
+    _start_anew(entry, f"status.memory could not be used ({_short(error)})")
+
+
+def _start_anew(entry: Entry, why: str) -> None:
+    entry.memory = Memory()
+    entry.essence = entry.gist = entry.steady = entry.refusal = None
+    entry.rewrite = True
+    entry.status_problem = StatusProblem(
+        f"{why}, so what was remembered is lost: timers, cooldowns and the last good revision start anew. The operator "
+        "has replaced the status and goes on. Nobody but the operator should write resiliencepolicies/status"
+    )
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= MOST_TOLD else f"{text[: MOST_TOLD - 1]}…"
+
+
 def is_older(version: str, known: str) -> bool:
     """Whether a resourceVersion is older than another.
 
     Kubernetes lets versions of one resource be compared as whole numbers (KEP-5504, comparable resource versions).
     """
-    return version.isdigit() and known.isdigit() and int(version) < int(known)
+    return version.isdecimal() and known.isdecimal() and int(version) < int(known)
 
 
 def _kind_key(entry: Entry) -> str:

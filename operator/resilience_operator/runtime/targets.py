@@ -28,6 +28,7 @@ from resilience_operator.kube.reflector import Reflector, Trim
 from resilience_operator.kube.revisions import RevisionRecord
 from resilience_operator.kube.statefulsets import stateful_set_state, trim_stateful_set
 from resilience_operator.kube.workloads import Workload
+from resilience_operator.runtime.containment import start
 from resilience_operator.runtime.entry import TargetKey
 
 _OWNER = "owner"
@@ -111,17 +112,23 @@ class Targets:
             *self._revisions.values(),
             self._autoscalers,
         )
+        self.tasks: tuple[asyncio.Task[Any], ...] = ()
+
+    @property
+    def reflectors(self) -> Sequence[Reflector[Any]]:
+        """Every watch there is."""
+        return self._all
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Watch until the block ends."""
-        tasks = [asyncio.create_task(r.run(), name=f"watch {r.resource.plural}") for r in self._all]
+        self.tasks = tuple(start(r.run(), f"watch {r.resource.plural}") for r in self._all)
         try:
             yield
         finally:
-            for task in tasks:
+            for task in self.tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def synced(self) -> None:
         """Return when everything was listed once."""

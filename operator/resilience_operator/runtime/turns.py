@@ -25,17 +25,19 @@ from resilience_operator.decision.decide import Decision, decide
 from resilience_operator.decision.fast_path import detect_steady_state, report_fingerprint
 from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.model.memory import Intent, Memory
+from resilience_operator.decision.model.memory_codec import dump_memory
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.decision.model.policy import Mode
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.outcomes import apply_outcomes, recover_intent
 from resilience_operator.decision.suspension import freeze_timers
 from resilience_operator.plugins.notifiers import Notifiers
-from resilience_operator.resilience import CallError, Deadline
+from resilience_operator.resilience import CallError, Deadline, ReadAgain
 from resilience_operator.runtime import telling
 from resilience_operator.runtime.announcer import Announcer
 from resilience_operator.runtime.backlog import Backlog, Note
-from resilience_operator.runtime.entry import Entry
+from resilience_operator.runtime.containment import Stage, contain
+from resilience_operator.runtime.entry import Entry, StatusProblem, packed
 from resilience_operator.runtime.errands import Errands
 from resilience_operator.runtime.leadership import Leadership
 from resilience_operator.runtime.metrics import ACTIONS, EVALUATIONS
@@ -44,12 +46,16 @@ from resilience_operator.runtime.recorder import Recorder
 from resilience_operator.runtime.refusal import Refusal, was_paused
 from resilience_operator.runtime.scheduler import Scheduler
 from resilience_operator.runtime.sources import Problem
+from resilience_operator.runtime.store import lose_memory
 from resilience_operator.runtime.tracing import Tracing
 from resilience_operator.runtime.track import tracked
 from resilience_operator.status.history import history_entry, to_datetime
 from resilience_operator.status.render import render, render_skipped
 
 log = logging.getLogger(__name__)
+
+STATUS_PROBLEM_SHOWN = 300.0
+"""Seconds for which a policy shows that its status could not be read and was written anew."""
 
 ACT_TIME = 12.0
 """Seconds that a policy has for acting and recording once it has its place."""
@@ -102,17 +108,50 @@ class Turns:
 
     async def take(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> Note | None:
         """Decide, act and tell. What is left, if anything, is a note that may wait until others have acted."""
-        assert entry.policy is not None
+        try:
+            return await self._take(entry, target, observations)
+        except CallError:
+            raise
+        except Exception as error:
+            if not self._memory_fails(entry, target, observations):
+                raise
+            lose_memory(entry, error)
+            self._scheduler.poke(entry)
+            return None
+
+    def _memory_fails(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> bool:
+        """Whether evaluating fails with what the policy remembers, and works without it."""
+        policy, now = entry.policy, self._clock()
+        if policy is None:
+            return False
+
+        def works(memory: Memory) -> bool:
+            try:
+                decision = decide(policy, observations, target, recover_intent(memory, target)[0], now)
+                render(decision, target, decision.memory, entry.journal, ())
+            except Exception:
+                return False
+            return True
+
+        return works(Memory()) and not works(entry.memory)
+
+    async def _take(self, entry: Entry, target: TargetState, observations: Mapping[str, Observation]) -> Note | None:
+        policy = entry.policy
+        assert policy is not None
         now = self._clock()
         was, entry.gist = entry.gist, None
         entry.steady = entry.refusal = None
+        if _shown_long_enough(entry.status_problem, now):
+            entry.status_problem = was = None
         before = memory = entry.memory
         news = was_paused(entry) or memory.intent is not None or self._errands.waits(entry.uid)
         if news:
             async with self._places.one(entry.namespace, Rank.TELL):
                 memory = await self._taken_up(entry, target, now, Deadline.after(ACT_TIME))
+            if entry.policy is not policy:
+                raise _changed(entry)
         with self._tracing.span("decide"):
-            decision = decide(entry.policy, observations, target, memory, now)
+            decision = decide(policy, observations, target, memory, now)
         EVALUATIONS.labels("evaluated").inc()
         if self._tracks:
             entry.track = tracked(entry.track, decision, target)
@@ -123,7 +162,8 @@ class Turns:
         if decision.memory != before:
             entry.memory = decision.memory
         else:
-            entry.steady = detect_steady_state(decision, observations, target, before)
+            if entry.status_problem is None:  # it is taken back in time by an evaluation in full
+                entry.steady = detect_steady_state(decision, observations, target, before)
             if found == was and not self._recorder.refresh_due(entry):
                 entry.gist = found
         self._plan(entry, decision, (), now)
@@ -161,9 +201,10 @@ class Turns:
         self, entry: Entry, target: TargetState, decision: Decision, trace_id: str, deadline: Deadline
     ) -> Done:
         """Carry out what was decided. Others may act before it is told and recorded: the intent is."""
-        assert entry.policy is not None
         now, after = decision.at, decision.memory
-        executor = self._rehearsal if entry.policy.mode is Mode.DRY_RUN else self._live
+        if entry.policy is not decision.policy or (entry.pause is not None and not entry.pause.over(self._clock())):
+            raise _changed(entry)
+        executor = self._rehearsal if decision.policy.mode is Mode.DRY_RUN else self._live
         commands, errands = decision.commands, tuple[Command, ...]()
         if executor.changes_cluster:
             commands = tuple(c for c in decision.commands if c.verb is not Verb.PLUGIN)
@@ -266,9 +307,12 @@ class Turns:
             entry.journal,
             entry.status.conditions,
             failures=failures,
-            problem=entry.source_problem or self._plugin_problem(entry),
+            problem=_unreadable_status(entry.status_problem) or entry.source_problem or self._plugin_problem(entry),
         )
-        return await self._recorder.write_status(entry, rendered, deadline, why=why)
+        written = await self._recorder.write_status(entry, rendered, deadline, why=why)
+        if written and entry.status_problem is not None and not entry.status_problem.written:
+            entry.status_problem.written = self._clock()
+        return written
 
     def _plugin_problem(self, entry: Entry) -> Problem | None:
         """What is wrong with the plugins that the rules name. The rest of the policy goes on all the same."""
@@ -319,12 +363,43 @@ class Turns:
         if refusal.pause is None:
             entry.refusal = refusal
 
-    async def tell_failure(self, entry: Entry, error: Exception) -> None:
+    async def report_failure(self, entry: Entry, stage: str, error: Exception) -> None:
+        """Show an unexpected error on the policy. Never raises but for cancellation."""
+        refusal = Refusal(
+            "False",
+            "EvaluationFailed",
+            f"the evaluation failed ({stage}: {type(error).__name__}). It is tried again at every interval; the log of "
+            "the operator holds the details",
+        )
+        if refusal == entry.refusal:
+            return
         try:
-            refusal = Refusal("False", "EvaluationFailed", f"the evaluation failed: {type(error).__name__}")
-            await self._write_ready(entry, refusal, Deadline.after(ACT_TIME))
+            try:
+                await self._write_ready(entry, refusal, Deadline.after(ACT_TIME))
+            except CallError:
+                raise
+            except Exception as unreadable:
+                # What the status contains cannot be written back: keep the memory, replace the rest.
+                contain(Stage.STATUS, *entry.key, unreadable)
+                entry.raw_status, entry.rewrite = packed({"memory": dump_memory(entry.memory)}), True
+                await self._write_ready(entry, refusal, Deadline.after(ACT_TIME))
         except CallError as failure:
-            log.warning("%s/%s: its failure could not be told either: %s", *entry.key, failure)
+            if not entry.deleted:
+                log.warning("%s/%s: cannot show that the evaluation failed: %s", *entry.key, failure)
+        except Exception as failure:
+            contain(Stage.REPORT, *entry.key, failure)
+
+
+def _changed(entry: Entry) -> ReadAgain:
+    return ReadAgain(f"policy {entry.name} was changed or paused while it was evaluated", reason="superseded")
+
+
+def _shown_long_enough(problem: StatusProblem | None, now: float) -> bool:
+    return problem is not None and problem.written > 0 and not 0 <= now - problem.written < STATUS_PROBLEM_SHOWN
+
+
+def _unreadable_status(problem: StatusProblem | None) -> Problem | None:
+    return None if problem is None else Problem("StatusUnreadable", problem.message)
 
 
 def _log_outcome(entry: Entry, outcome: Outcome, trace_id: str) -> None:

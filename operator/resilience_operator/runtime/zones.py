@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.kube.client import Kube
 from resilience_operator.kube.nodes import Node, Placement, trim_node
 from resilience_operator.kube.paths import NODES
 from resilience_operator.kube.reflector import Reflector
+from resilience_operator.runtime.containment import start
 from resilience_operator.signals import reasons, zones
 
 GATHER = 0.2
@@ -29,8 +31,14 @@ class Zones:
         self._nodes: Reflector[Node] | None = None
         self._known: dict[Placement, Observation] = {}
         self._told = False
+        self.tasks: tuple[asyncio.Task[Any], ...] = ()
         if watch:
             self._nodes = Reflector(kube, NODES, trim_node, on_change=self._changed)
+
+    @property
+    def reflectors(self) -> Sequence[Reflector[Any]]:
+        """The watch of the nodes, where they are watched."""
+        return () if self._nodes is None else (self._nodes,)
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
@@ -38,12 +46,13 @@ class Zones:
         if self._nodes is None:
             yield
             return
-        task = asyncio.create_task(self._nodes.run(), name="watch nodes")
+        self.tasks = (start(self._nodes.run(), "watch nodes"),)
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            for task in self.tasks:
+                task.cancel()
+            await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def observe(self, placement: Placement, now: float) -> Observation:
         """How many zones are lost to pods of that placement. now: seconds since the epoch."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
+from resilience_operator.api.base import to_datetime
 from resilience_operator.api.status import HISTORY_LENGTH, DecisionStatus
 from resilience_operator.api.text import cut, one_line
 from resilience_operator.decision.model.commands import Outcome, Result
@@ -15,11 +14,6 @@ MOST_MESSAGE = 512
 
 MOST_RULES = 256
 """Bytes of the names of the rules that asked for a decision."""
-
-
-def to_datetime(seconds: float) -> datetime:
-    """Seconds since the epoch as a datetime in UTC."""
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def history_entry(outcome: Outcome, at: float, trace_id: str) -> DecisionStatus:

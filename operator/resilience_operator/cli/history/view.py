@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resilience_operator.api.base import format_timestamp
+from resilience_operator.api.base import format_timestamp, to_epoch
 from resilience_operator.api.status import DecisionStatus
 from resilience_operator.cli.common.console import Cell
 from resilience_operator.cli.common.time_args import age
@@ -22,7 +22,7 @@ def _row(d: DecisionStatus, now: float) -> list[Cell]:
     change = " → ".join(dict.fromkeys(part for part in (d.from_, d.to) if part))
     return [
         Cell(format_timestamp(d.at.replace(microsecond=0)).replace("T", " ")),
-        Cell(age(now - d.at.timestamp())),
+        Cell(age(now - to_epoch(d.at))),
         Cell(f"{d.action} (dry run)" if d.dry_run else d.action, "dim" if d.dry_run else _STYLES.get(d.action, "")),
         Cell(change),
         Cell(d.rule or "-"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from resilience_operator.api.base import to_epoch
 from resilience_operator.api.status import HISTORY_LENGTH, DecisionStatus
 from resilience_operator.decision.model.commands import Verb
 from resilience_operator.decision.model.policy import Mode, Policy
@@ -32,13 +33,13 @@ class RecordedDecisions:
         """The journal of a policy. One that only rehearses changed nothing."""
         done = [entry for entry in history if not entry.dry_run]
         cut = len(history) >= HISTORY_LENGTH and policy.mode is Mode.ENFORCE and bool(done)
-        return cls(done, done[-1].at.timestamp() if cut else 0.0)
+        return cls(done, to_epoch(done[-1].at) if cut else 0.0)
 
     def field_manager(self, at: float, verbs: tuple[Verb, ...], to: str | None = None) -> str:
         """The operator's name, if the journal tells of such an action right before; empty where nobody knows."""
         for entry in self.entries:
             fits = entry.action in verbs and (to is None or entry.to == to)
-            if fits and -_LEAD <= at - entry.at.timestamp() <= _LAG:
+            if fits and -_LEAD <= at - to_epoch(entry.at) <= _LAG:
                 return MANAGER
         return MANAGER if at < self.reaches and Verb.ROLLBACK not in verbs else ""
 

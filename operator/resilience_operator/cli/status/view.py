@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from resilience_operator.api.base import to_epoch
 from resilience_operator.api.status import DecisionStatus, PolicyStatus, SignalStatus, VerdictName
 from resilience_operator.cli.common.console import Cell
 from resilience_operator.cli.common.time_args import age
@@ -84,4 +85,4 @@ def _last(decision: DecisionStatus | None, now: float) -> str:
     if decision is None:
         return ""
     rehearsed = " (dry run)" if decision.dry_run else ""
-    return f"{decision.action}{rehearsed} {age(now - decision.at.timestamp())} ago"
+    return f"{decision.action}{rehearsed} {age(now - to_epoch(decision.at))} ago"

@@ -14,11 +14,52 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.alias_generators import to_camel
 
+from resilience_operator.api.base import EARLIEST, LATEST
 from resilience_operator.decision.model.memory import Memory
 
 
 class UnreadableMemory(ValueError):  # noqa: N818 - says what is so, like InvalidPolicy
     """What stands in the status is not a memory. The text names the places, for people."""
+
+
+MAX_DEPTH = 32
+"""Levels of a memory. The operator writes fewer than ten."""
+
+MAX_NUMBER = 2.0**53
+"""Up to which JSON holds every whole number exactly."""
+
+MOMENTS = frozenset(
+    (
+        "since", "crossed", "unknown", "breach", "guilty", "scaled", "called", "rehearsed", "calm", "ready",
+        "unmeasured", "began", "paused", "at", "metricsGone",
+    )
+)  # fmt: skip
+"""Keys, as JSON has them, of numbers that are seconds since the epoch."""
+
+_MAPS_OF_MOMENTS = frozenset(("called", "rehearsed"))
+
+NUMBERS = frozenset(("need", "samples", "events"))
+"""Keys of the other floating-point numbers."""
+
+
+def _check_bounds(dumped: Mapping[str, Any]) -> None:
+    """Raise UnreadableMemory for what no operator has written, and what cannot be computed with or written back."""
+    latest, earliest = LATEST.timestamp(), EARLIEST.timestamp()
+    left: list[tuple[object, str, int]] = [(dumped, "memory", 0)]
+    while left:
+        value, key, depth = left.pop()
+        if isinstance(value, Mapping):
+            inherited = key if key in _MAPS_OF_MOMENTS else ""
+            left += [(v, inherited or str(k), depth + 1) for k, v in value.items()]
+        elif isinstance(value, list | tuple):
+            left += [(v, key, depth + 1) for v in value]
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            if not -MAX_NUMBER <= value <= MAX_NUMBER:
+                raise UnreadableMemory(f"{key}: a number beyond 2^53")
+            if key in MOMENTS and not earliest <= value <= latest:
+                raise UnreadableMemory(f"{key}: a moment outside of the years 1 to 9999")
+        if depth > MAX_DEPTH:
+            raise UnreadableMemory(f"it is nested deeper than {MAX_DEPTH} levels")
 
 
 def _json_name(python_name: str) -> str:
@@ -60,6 +101,7 @@ def load_memory(dumped: object) -> Memory:
     """The memory that `dump_memory` made `dumped` from. Raises UnreadableMemory."""
     if not isinstance(dumped, Mapping):
         raise UnreadableMemory(f"the memory is a {type(dumped).__name__}, not an object")
+    _check_bounds(dumped)
     try:
         return _Document.model_validate({"memory": dict(dumped)}).memory
     except ValidationError as error:

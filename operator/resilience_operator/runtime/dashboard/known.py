@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from pydantic import ValidationError
-
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.explain.health import PolicyHealth, health_of
 from resilience_operator.explain.overview import Row
@@ -31,7 +29,7 @@ class Known:
 
     @classmethod
     def of(cls, entry: Entry, acting: bool) -> Known:
-        """Make it."""
+        """Make it. Total: a status that cannot be shown makes a row that says so."""
         status = _read(entry.raw_status)
         kind, namespace, name = entry.kind, entry.namespace, entry.target[2]
         mode = entry.policy.mode.value if entry.policy is not None else ""
@@ -56,6 +54,8 @@ class Known:
 
 def _read(status: bytes) -> PolicyStatus | None:
     try:
-        return PolicyStatus.model_validate_json(status)
-    except ValidationError:
+        found = PolicyStatus.model_validate_json(status)
+        found.model_dump(mode="json", exclude={"memory"})
+    except ValueError:  # a ValidationError, or what cannot be written as JSON
         return None
+    return found
