@@ -106,8 +106,8 @@ def test_admission_policies_have_the_release_s_account_and_the_values(cluster: C
     assert {each["metadata"]["name"] for each in objects} == names
     assert {each["spec"]["policyName"] for each in objects if each["kind"].endswith("Binding")} == names
     policies = {each["metadata"]["name"]: each["spec"] for each in objects if not each["kind"].endswith("Binding")}
-    (account,) = policies["shop-guard-resilience-operator-limits"]["matchConditions"]
-    assert account["expression"].split("'")[1::2] == ["guards", "shop-guard-resilience-operator"]
+    (account,) = [each["spec"]["paramRef"] for each in objects if "paramRef" in each["spec"]]
+    assert (account["namespace"], account["name"]) == ("guards", "shop-guard-resilience-operator")
     variables = {v["name"]: v["expression"] for policy in policies.values() for v in policy["variables"]}
     assert variables["protected"] == '["infra"]'
     assert variables["registries"] == '["registry.example.com/"]'

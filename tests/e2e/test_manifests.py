@@ -115,8 +115,6 @@ def installed(kubectl: Kubectl, folder: Path, draft: Path) -> Iterator[Installat
                 "resources": [os.path.relpath(folder, draft.resolve())],
                 "namespace": namespace,
                 "nameSuffix": suffix,
-                # As docs/install.md says, for whoever gives the account another name.
-                "replacements": yaml.safe_load((MANIFESTS / "base" / "kustomization.yaml").read_text())["replacements"],
             }
         )
     )
@@ -189,14 +187,26 @@ class TestLimits:
         path = write_kubeconfig(tmp_path / "stolen", cluster.server, cluster.ca_file, token=answer.status.token)
         return new_client_from_config(str(path))
 
-    def test_name_the_account(self, base: Installation) -> None:
-        (policy,) = [
-            each
-            for each in base.objects
-            if each["metadata"]["name"].startswith(LIMITS) and "matchConditions" in each["spec"]
-        ]
-        expression = policy["spec"]["matchConditions"][0]["expression"]
-        assert expression.split("'")[1::2] == [base.namespace, base.account]
+    @pytest.mark.parametrize("folder", ["base", *(f"overlays/{name}" for name in OVERLAYS)])
+    def test_follow_the_account_through_every_kustomization(
+        self, kubectl: Kubectl, folder: str, tmp_path: Path
+    ) -> None:
+        """Two kustomizations of somebody else's on top, which know nothing of it."""
+        below = MANIFESTS / folder
+        for number, names in enumerate(({"namePrefix": "a-", "nameSuffix": "-z"}, {"namespace": "elsewhere"})):
+            above = tmp_path / str(number)
+            above.mkdir()
+            resources = [os.path.relpath(below, above.resolve())]
+            (above / "kustomization.yaml").write_text(yaml.safe_dump({"resources": resources, **names}))
+            below = above
+        objects = {(each["kind"], each["metadata"]["name"]): each for each in render(kubectl, below)}
+        binding = objects["ValidatingAdmissionPolicyBinding", f"a-{LIMITS}-z"]["spec"]
+        account = objects["ServiceAccount", "a-resilience-operator-z"]["metadata"]
+        assert binding["policyName"] == f"a-{LIMITS}-z"
+        assert binding["paramRef"] == {
+            "name": account["name"], "namespace": account["namespace"], "parameterNotFoundAction": "Allow"
+        }  # fmt: skip
+        assert account["namespace"] == "elsewhere"
 
     def test_keep_the_operator_out_of_its_own_namespace(self, base: Installation, stolen: client.ApiClient) -> None:
         def refusal() -> str:
