@@ -263,8 +263,9 @@ def test_a_standby_says_so_and_the_doors_are_shut(
     assert standby.stop() == 0
     expect(page.locator("#live")).to_contain_text("No connection")
 
-    assert off.get("/")[0] == 404
-    assert off.get("/api/policies")[0] == 404
+    assert off.get("/")[0] == 0, "nobody listens"
+    assert off.get("/api/policies")[0] == 0
+    assert off.get("/metrics")[0] == 200
     for path in ("/", "/policy", "/api/policies", "/static/style.css", "/nothing"):
         answer = ask(leader, path)
         policy = answer.headers["Content-Security-Policy"]

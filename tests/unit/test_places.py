@@ -67,3 +67,29 @@ async def test_who_waits_behind_one_that_left_is_not_forgotten() -> None:
         left.cancel()
     async with asyncio.timeout(5):
         assert await stays == "done"
+
+
+async def test_fifty_policies_that_change_all_the_time_delay_no_other_namespace() -> None:
+    """However many policies of one namespace act at each evaluation, another namespace's action waits for none."""
+    places, turns, stop = Places(), 0, asyncio.Event()
+
+    async def flaps() -> None:
+        nonlocal turns
+        while not stop.is_set():
+            async with places.one("crowded", Rank.ACT):
+                for _ in range(20):  # a write is under way
+                    await asyncio.sleep(0)
+            turns += 1
+
+    crowd = [asyncio.create_task(flaps()) for _ in range(50)]
+    while turns < 100:
+        await asyncio.sleep(0)
+    waited = []
+    for rank in (Rank.ACT, Rank.TELL, Rank.RECORD) * 10:
+        before = turns
+        async with places.one("other", rank):
+            waited.append(turns - before)
+        await asyncio.sleep(0)
+    stop.set()
+    await asyncio.gather(*crowd)
+    assert max(waited) == 0, "turns of the crowd that ended first"
