@@ -9,11 +9,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, YamlConfigSettingsSource
+from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from resilience_operator.plugins.config import NamespacedPluginConfig, NotifierConfig
-from resilience_operator.signals.config import NO_TENANCY, SourceConfig, TenancyConfig
+from resilience_operator.runtime.masking import mask_named, mask_options, mask_userinfo
+from resilience_operator.signals.config import NO_TENANCY, SourceConfig, TenancyConfig, check_address
 
 
 class BadConfig(ValueError):  # noqa: N818
@@ -137,6 +144,11 @@ class Config(BaseSettings):
         ),
     ] = 1
 
+    @field_validator("prometheus_url")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        return None if value is None else check_address(value)
+
     @model_validator(mode="after")
     def _one_default(self) -> Self:
         if self.prometheus_url is not None and any(s.name == "default" for s in self.sources):
@@ -184,32 +196,57 @@ class Config(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags before environment before file."""
-        sources: list[PydanticBaseSettingsSource] = [init_settings, env_settings]
-        if _file is not None:
-            sources.append(YamlConfigSettingsSource(settings_cls, _file))
-        return tuple(sources)
+        return init_settings, env_settings, InitSettingsSource(settings_cls, _content)
 
 
-_file: Path | None = None
+_content: dict[str, Any] = {}
 
 
 def load(flags: dict[str, Any], file: Path | None = None) -> Config:
     """The configuration; flags that are None count as not given. Raises BadConfig."""
-    global _file  # noqa: PLW0603 - pydantic-settings knows no other way to hand a file's name to a source
-    if file is not None and not file.is_file():
-        raise BadConfig(f"there is no configuration file {file}")
-    _file = file
+    global _content  # noqa: PLW0603 - pydantic-settings has no other way to pass a file's content to a source
+    _content = _read(file) if file is not None else {}
     try:
         return Config(**{name: value for name, value in flags.items() if value is not None and value != ()})
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, e['loc'])) or 'configuration'}: {e['msg']}" for e in error.errors())
-        raise BadConfig("; ".join(problems)) from None
-    except yaml.YAMLError as error:
-        raise BadConfig(f"{file} is no YAML: {error}") from None
+        raise BadConfig("; ".join(_problem(e["loc"], e["msg"]) for e in error.errors())) from None
+    except SettingsError as error:
+        raise BadConfig(f"{error}: write it as JSON") from None
     finally:
-        _file = None
+        _content = {}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, which may be a pipe. Raises BadConfig, which repeats none of the content."""
+    try:
+        found = yaml.safe_load(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise BadConfig(f"configuration file {file} does not exist") from None
+    except OSError as error:
+        raise BadConfig(f"cannot read configuration file {file}: {error.strerror}") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise BadConfig(f"{file} is not valid YAML") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f": line {mark.line + 1}, column {mark.column + 1}" if mark is not None else ""
+        raise BadConfig(f"{file} is not valid YAML{where}") from None
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise BadConfig(f"{file} must contain a mapping, like `port: 8080`")
+    return found
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, location)) or 'configuration'}: {message.removeprefix('Value error, ')}"
 
 
 def show(config: Config) -> dict[str, Any]:
-    """The configuration as it is in force; secrets are masked."""
-    return config.model_dump(mode="json")
+    """The effective configuration as JSON, with secrets masked."""
+    found = mask_userinfo(config.model_dump(mode="json"))
+    for plugin in (*found["sources"], *found["actions"], *found["notifiers"]):
+        if "options" in plugin:
+            plugin["options"] = mask_options(plugin["options"])
+        if "parameters" in plugin:
+            plugin["parameters"] = mask_named(plugin["parameters"])
+    return dict(found)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from datetime import UTC, datetime
 from typing import Literal
 
 from pythonjsonlogger.json import JsonFormatter
@@ -24,14 +25,22 @@ class _Console(logging.Formatter):
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+class _Json(JsonFormatter):
+    """One JSON object a line. `time` is RFC 3339 in UTC, to the millisecond: `2026-01-31T12:30:05.123Z`."""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
+        moment = datetime.fromtimestamp(record.created, UTC)
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def set_up(format_: LogFormat, level: str) -> None:
-    """Log to standard error. `auto`: for people on a terminal, else JSON."""
+    """Log to standard error. `auto`: for people on a terminal, otherwise JSON."""
     handler = logging.StreamHandler(sys.stderr)
     if format_ == "console" or (format_ == "auto" and sys.stderr.isatty()):
         handler.setFormatter(_Console())
     else:
         handler.setFormatter(
-            JsonFormatter(
+            _Json(
                 "%(asctime)s %(levelname)s %(name)s %(message)s",
                 rename_fields={"asctime": "time", "levelname": "level", "name": "logger"},
                 json_ensure_ascii=False,

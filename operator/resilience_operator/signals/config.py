@@ -23,6 +23,22 @@ def _about(text: str) -> object:
     return Field(description=text)
 
 
+def check_address(value: str) -> str:
+    """The base address of a metric source, without a trailing slash. Raises ValueError, which never repeats it."""
+    try:
+        parts = urlsplit(value)
+        host, _ = parts.hostname, parts.port
+    except ValueError:  # its text holds a part of the address, and so perhaps a password
+        raise ValueError("must be an http:// or https:// address with a valid host and port") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise ValueError("must be an http:// or https:// address")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must not hold credentials: use username_file and password_file")
+    if parts.query or parts.fragment:
+        raise ValueError("must not have a query or fragment: use `parameters`")
+    return value.rstrip("/")
+
+
 class TenancyConfig(BaseModel):
     """What keeps policies' own queries within the policy's namespace."""
 
@@ -99,14 +115,7 @@ class SourceConfig(BaseModel):
     @field_validator("url")
     @classmethod
     def _address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError("must be an http:// or https:// address")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("must not hold credentials: use username_file and password_file")
-        if parts.query or parts.fragment:
-            raise ValueError("must not have a query or fragment: use `parameters`")
-        return value.rstrip("/")
+        return check_address(value)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -17,7 +17,8 @@ def find_source(name: str, url: str | None, config: Path | None) -> SourceConfig
         try:
             return SourceConfig(name=name, url=url)
         except ValidationError as error:
-            raise UsageError(f"--prometheus-url: {error.errors()[0]['msg']}") from None
+            problem = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise UsageError(f"--prometheus-url: {problem}") from None
     sources = load({}, config).all_sources
     found = next((source for source in sources if source.name == name), None)
     if found is None:
