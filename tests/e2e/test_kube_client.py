@@ -21,7 +21,8 @@ from resilience_operator.kube.deployments import deployment_state, trim_deployme
 from resilience_operator.kube.leases import LeaderElector, Timing
 from resilience_operator.kube.paths import AUTOSCALERS, DEPLOYMENTS, EVENTS, LEASES, POLICIES, REPLICA_SETS
 from resilience_operator.kube.reflector import Reflector
-from resilience_operator.kube.workloads import RevisionRecord, Workload
+from resilience_operator.kube.revisions import RevisionRecord
+from resilience_operator.kube.workloads import Workload
 from resilience_operator.resilience import (
     AlreadyExists,
     Deadline,
