@@ -153,25 +153,27 @@ class Parts:
         self.targets._revisions[REPLICA_SETS]._accept(replica_set(namespace, name))
         return self.put(namespace, name, **changes)
 
-    def put(
-        self, namespace: str, name: str = "checkout", version: int = 1, generation: int = 1, **changes: Any
-    ) -> Entry:
+    def put(self, namespace: str, name: str = "checkout", **changes: Any) -> Entry:
         """A policy as the watch tells it."""
-        status, annotations = changes.pop("status", {}), changes.pop("annotations", {})
-        entry, anew = self.store.put(
-            {
-                "apiVersion": API_VERSION, "kind": KIND, "status": status,
-                "metadata": {
-                    "name": name, "namespace": namespace, "uid": f"{namespace}/{name}", "resourceVersion": str(version),
-                    "generation": generation, "creationTimestamp": "2026-01-01T00:00:00Z", "annotations": annotations,
-                },
-                "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}, "interval": "2s",
-                         "rules": RULES, **changes},
-            }
-        )  # fmt: skip
+        entry, anew = self.store.put(self.document(namespace, name, **changes))
         if anew:
             self.scheduler.add(entry)
         return entry
+
+    def document(
+        self, namespace: str, name: str = "checkout", version: int = 1, generation: int = 1, **changes: Any
+    ) -> Obj:
+        """A policy as the API server has it."""
+        status, annotations = changes.pop("status", {}), changes.pop("annotations", {})
+        return {
+            "apiVersion": API_VERSION, "kind": KIND, "status": status,
+            "metadata": {
+                "name": name, "namespace": namespace, "uid": f"{namespace}/{name}", "resourceVersion": str(version),
+                "generation": generation, "creationTimestamp": "2026-01-01T00:00:00Z", "annotations": annotations,
+            },
+            "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}, "interval": "2s",
+                     "rules": RULES, **changes},
+        }  # fmt: skip
 
     async def evaluate(self) -> None:
         """One evaluation of all in one batch, and what it leaves to write."""

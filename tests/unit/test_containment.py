@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from resilience_operator.api.pause import UNTIL, Pause
+from resilience_operator.kube.decoding import Unreadable
 from resilience_operator.runtime import scheduler as scheduling
 from resilience_operator.runtime.entry import Entry
 from resilience_operator.runtime.metrics import CONTAINED_ERRORS
@@ -106,7 +107,7 @@ async def test_an_evaluation_that_is_cancelled_leaves_nothing_locked(parts: Part
     assert not any(entry.busy for entry in entries)
 
 
-class Unreadable(Pause):
+class UnreadablePause(Pause):
     """A pause that fails when it is looked at."""
 
     def over(self, now: float) -> bool:
@@ -123,7 +124,7 @@ class Untracked:
 
 
 def in_looking(entry: Entry) -> None:
-    entry.pause = Unreadable()
+    entry.pause = UnreadablePause()
 
 
 def in_collecting(entry: Entry) -> None:
@@ -277,6 +278,20 @@ async def test_a_status_forged_while_the_policy_is_evaluated(parts: Parts) -> No
     parts.put("tenant", version=9000, status={"memory": {"x": nested(300)}})
     await parts.evaluate()
     assert parts.api.ready(entry) == ("False", "StatusUnreadable")
+
+
+async def test_a_status_that_cannot_be_decoded_is_replaced_too(parts: Parts) -> None:
+    """Deeper than any decoder reads: what arrives is the policy without the damaged field."""
+    entry = parts.policy("tenant")
+    await parts.evaluate()
+    parts.api.statuses[entry.key] = {"forged": True}
+    partial = {**parts.document("tenant", version=9000), "status": {"history": []}}
+    found = Unreadable("too deep", "tenant", "checkout", entry.uid, "9000", damaged=("status.memory",), partial=partial)
+    assert parts.store.put_unreadable(found) == (entry, True)
+    assert parts.store.put_unreadable(found) == (entry, False)
+    await parts.evaluate()
+    assert parts.api.ready(entry) == ("False", "StatusUnreadable")
+    assert "forged" not in parts.api.statuses[entry.key]
 
 
 async def test_timestamps_that_utc_cannot_hold_are_shown_within_its_bounds(parts: Parts) -> None:
