@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,8 +12,10 @@ from resilience_operator.api.conditions import MOST_MESSAGE, ConditionType, cond
 from resilience_operator.api.spec import ACTIONS_IN_ALL, CONDITIONS_IN_ALL, RULES_LIMIT, SIGNALS_LIMIT
 from resilience_operator.decision.decide import decide
 from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
-from resilience_operator.decision.model.memory import Memory
+from resilience_operator.decision.model.memory import Intent, Memory, Timer, Verdict
+from resilience_operator.decision.model.memory_codec import dump_memory
 from resilience_operator.decision.model.policy import Condition, Plugin, Rollback, Rule, ScaleUp, Signal
+from resilience_operator.decision.outcomes import MAX_QUARANTINED, apply_outcomes
 from resilience_operator.status import history, render
 from resilience_operator.status.history import HISTORY_LENGTH, history_entry, to_datetime
 from resilience_operator.status.render import MOST_BYTES, DecisionHistory
@@ -66,6 +69,35 @@ def test_status_of_the_largest_policy(measured: bool) -> None:
     assert len(rendered.body["signals"]) == SIGNALS_LIMIT, "nothing has to be left out"
     assert len(rendered.body["history"]) == HISTORY_LENGTH
     assert all(len(d["message"].encode()) <= history.MOST_MESSAGE for d in rendered.body["history"])
+
+
+def test_memory_of_the_largest_policy_with_everything_in_it() -> None:
+    """All timers run, all plugins were called, all rules paused; ten revisions are quarantined, three actions begin."""
+    wide, seen = largest(), split(a=ratio(0, 6000), b=ratio(6000, 6000))
+    decision = decide(wide, dict.fromkeys(wide.signals, seen), releasing(), Memory(), T0)
+    names, at = tuple(rule.name for rule in wide.rules), T0 + 0.123456
+    timers = (Timer(Verdict.UNKNOWN, at, at, at, Verdict.BREACH),) * (CONDITIONS_IN_ALL // RULES_LIMIT)
+    plugins = {f"p{n}".ljust(63, "x"): at for n in range(ACTIONS_IN_ALL // RULES_LIMIT)}
+    rules = {
+        name: replace(known, timers=timers, release_timers=timers, breach=at, scaled=at, called=plugins)
+        for name, known in decision.memory.rules.items()
+    }
+    assert len(rules) == RULES_LIMIT
+    assert decision.memory.release is not None
+    release = replace(decision.memory.release, ok_before=names[:64], shared_breaches=names[64:], paused_rules=names)
+    memory = replace(decision.memory, rules=rules, release=release)
+    long = "; ".join(["cpu is 85% (above 70% for 2m)"] * RULES_LIMIT)
+    for number in range(2 * MAX_QUARANTINED):
+        back = Command(Verb.ROLLBACK, "ReleaseFailing", long, names, f"bad-{number}", "good")
+        memory = apply_outcomes(memory, [Outcome(back, Result.DONE)], releasing(), at)
+    begun = tuple(
+        Command(verb, "RuleBreached", long, names, 1, 2) for verb in (Verb.PAUSE, Verb.ROLLBACK, Verb.SCALE_UP)
+    )
+    memory = replace(memory, intent=Intent(at, begun, "ab" * 16))
+    assert len(orjson.dumps(dump_memory(memory))) <= 192 << 10
+    body = render.render(decision, releasing(), memory, DecisionHistory(), ()).body
+    assert len(orjson.dumps(body)) <= MOST_BYTES
+    assert len(body["quarantined"]) == MAX_QUARANTINED
 
 
 def test_a_status_that_is_too_large_already_is_shortened_with_a_note() -> None:

@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from resilience_operator.api.text import cut
 from resilience_operator.decision.dry_run import add_command
 from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.model.memory import Intent, Memory, Phase, Quarantine, RuleMemory
 from resilience_operator.decision.model.target import MANAGER, TargetState
 from resilience_operator.decision.plugin_calls import mark_called
+
+MAX_QUARANTINE_RULES = 8
+"""Names of rules that are kept with a quarantined revision: they are only shown."""
+
+MAX_QUARANTINE_MESSAGE = 512
+"""Bytes of the message that is kept with it."""
 
 MAX_QUARANTINED = 10
 
@@ -68,8 +75,8 @@ def _rolled_back(memory: Memory, command: Command, now: float, *, rehearsed: boo
     entry = Quarantine(
         left,
         now,
-        command.rules if before is None else before.rules,
-        command.message.partition(": revision ")[0] if before is None else before.message,
+        command.rules[:MAX_QUARANTINE_RULES] if before is None else before.rules,
+        cut(command.message.partition(": revision ")[0], MAX_QUARANTINE_MESSAGE) if before is None else before.message,
         1 if before is None else before.rollbacks + 1,
         rehearsed and (before is None or before.dry_run),
     )

@@ -31,8 +31,8 @@ from resilience_operator.status.history import HISTORY_LENGTH, MOST_RULES, to_da
 
 Json = dict[str, Any]
 
-MOST_BYTES = 128 << 10
-"""Bytes of a status as JSON. What a policy may hold is bounded so that the memory alone stays well below."""
+MOST_BYTES = 256 << 10
+"""Bytes of a status as JSON. The bounds on a policy's rules and names keep its memory alone below 192 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
