@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from resilience_operator.api.spec import Mode
 from resilience_operator.decision.analysis.evidence import CanaryContext
@@ -27,8 +26,9 @@ from resilience_operator.decision.release.attribution import update_baseline
 from resilience_operator.decision.scaling.manual import detect_manual_scaling
 
 
-class EvaluationContext(NamedTuple):
-    """The inputs of one evaluation, and what the target alone shows.
+@dataclass(slots=True)
+class EvaluationContext:
+    """The inputs of one evaluation, and what the target alone shows. Made at each evaluation, so it is not frozen.
 
     memory: what was remembered of this very target. target: the target with the dry-run overlay.
     release, scaling: the memory after the target was looked at, before any rule is evaluated.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from resilience_operator.api.spec import Mode
 from resilience_operator.decision.analysis.rules import RuleEvaluation, evaluate_rule
@@ -66,7 +65,8 @@ def decide(
     return _assemble(context, evaluations, release, scaling)
 
 
-class _ReleaseStep(NamedTuple):
+@dataclass(slots=True)
+class _ReleaseStep:
     """The release after the evaluation, what to do about it, and what is attributed to it."""
 
     release: ReleaseMemory
@@ -77,7 +77,8 @@ class _ReleaseStep(NamedTuple):
     wake: float | None
 
 
-class _ScalingStep(NamedTuple):
+@dataclass(slots=True)
+class _ScalingStep:
     plan: ScalingPlan
     metrics_missing_since: float | None
 
@@ -190,9 +191,12 @@ def _metrics_missing_since(before: float | None, evaluations: Sequence[RuleEvalu
 
     What comes from the API server is no measurement: it is there when the metrics are missing.
     """
-    metered = [(e.rule, r) for e in evaluations for r in e.results if r.signal.metered]
-    needed = [(rule, r) for rule, r in metered if rule.scale_up is not None] or metered
-    if not needed or any(r.judgement.value is not None for _, r in needed):
+    needed = [r for e in evaluations if e.rule.scale_up is not None for r in e.results if r.signal.metered]
+    needed = needed or [r for e in evaluations for r in e.results if r.signal.metered]
+    for result in needed:
+        if result.judgement.value is not None:
+            return None
+    if not needed:
         return None
     return now if before is None else before
 
@@ -206,11 +210,11 @@ def _next_wake(
 ) -> float | None:
     """Return when the next timer is due: a `for`, an `after`, a bake, a cooldown, a stable period."""
     due = [t for t in others if t is not None]
-    for rule, memory, *_ in evaluations:
-        for timers in (memory.timers, memory.release_timers):
-            for index, timer in enumerate(timers):
-                if timer.verdict is Verdict.PENDING and timer.crossed is not None:
-                    due.append(timer.crossed + rule.conditions[index].hold)
+    for evaluation in evaluations:
+        for result in evaluation.results + evaluation.release_results:
+            timer = result.timer
+            if timer.verdict is Verdict.PENDING and timer.crossed is not None:
+                due.append(timer.crossed + result.condition.hold)
     if release.phase is Phase.BAKING and release.bake_started is not None:
         due.append(release.bake_started + policy.release.bake)
     if release.phase is Phase.ROLLED_BACK:

@@ -51,7 +51,7 @@ _NORMAL_FROM = 1000.0
 exactly: at few expected events the approximation raises up to ten times as many false alarms as it claims."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judgement:
     """Whether a threshold is crossed: yes, no, or None with the reason why that cannot be told.
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
 from resilience_operator.decision.analysis.evidence import judge_all, judge_release
 from resilience_operator.decision.analysis.verdicts import (
@@ -20,7 +19,8 @@ from resilience_operator.decision.release.attribution import regressed_since_rel
 from resilience_operator.decision.scaling.recommendation import base_replicas
 
 
-class RuleEvaluation(NamedTuple):
+@dataclass(slots=True)
+class RuleEvaluation:
     """One rule now: what to remember of it, its verdict and the results of its conditions.
 
     release_verdict, release_results: the same over what counts against the release; None and empty where none is

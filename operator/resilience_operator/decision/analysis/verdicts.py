@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from resilience_operator.decision.analysis.evidence import Judgement
 from resilience_operator.decision.model.memory import Timer, Verdict
@@ -14,8 +14,9 @@ MAX_UNKNOWN_INTERVALS = 3.0
 """Intervals that Unknown may last before it ends a Pending or a Breach."""
 
 
-class ConditionResult(NamedTuple):
-    """One condition on its signal now: its judgement, and its timer after it."""
+@dataclass(slots=True)
+class ConditionResult:
+    """One condition now: its judgement, and its timer after it. Made for each, so it is not frozen: that costs time."""
 
     condition: Condition
     signal: Signal

@@ -89,4 +89,7 @@ class TargetState:
 
     def find(self, revision: str | None) -> Revision | None:
         """The revision of that name, if it still exists."""
-        return next((r for r in self.revisions if r.name == revision), None)
+        for found in self.revisions:
+            if found.name == revision:
+                return found
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from resilience_operator.decision.analysis.rules import RuleEvaluation
 from resilience_operator.decision.model.memory import ReleaseMemory, Verdict
@@ -11,7 +11,8 @@ from resilience_operator.decision.release.attribution import mark_attributed, ma
 from resilience_operator.decision.release.remediation import ReleaseFinding
 
 
-class ReleaseAnalysis(NamedTuple):
+@dataclass(slots=True)
+class ReleaseAnalysis:
     """The release, and a finding of each rule that guards it.
 
     measured: every one of them had a verdict. clean: none of them is crossed, whatever the cause.

@@ -100,7 +100,7 @@ def suppress(
     canary_only = all(
         breach_is_canary_only(c, *views[c.signal], canary, attributed=c.signal in attributed_signals) for c in crossing
     )
-    return recommendation._replace(suppressed=True) if crossing and canary_only else recommendation
+    return replace(recommendation, suppressed=True) if crossing and canary_only else recommendation
 
 
 def inconclusive_notice(

@@ -39,7 +39,9 @@ def advance(
         release = _new_revision(release, target, quarantined, ok_rules, now)
     release = _follow_pause(release, target, now)
     release = _follow_rollout(release, policy, target, now)
-    return release, tuple(_notices(release, policy, target, now))
+    if target.paused or target.progress_deadline_exceeded or release.manual_override:
+        return release, tuple(_notices(release, policy, target, now))
+    return release, ()
 
 
 def _initial_state(policy: Policy, target: TargetState, now: float) -> ReleaseMemory:
@@ -59,7 +61,7 @@ def with_templates(release: ReleaseMemory, target: TargetState) -> ReleaseMemory
     name there. Its template is taken over, at the first look, if it was kept before the present phase began: what was
     made under that name since then was never watched. An edit of it before the upgrade cannot be seen.
     """
-    if release.template:
+    if release.template or not target.template:
         return release
     template = _template_of(target, release.revision) if target.revision == release.revision else ""
     good = release.good_template

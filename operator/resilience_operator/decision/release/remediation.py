@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.field_managers import display_name
@@ -19,7 +18,8 @@ PROGRESS_DEADLINE = "progress-deadline"
 """The name under which a release that makes no progress is recorded; no rule may be in the way of it."""
 
 
-class ReleaseFinding(NamedTuple):
+@dataclass(slots=True)
+class ReleaseFinding:
     """One rule that guards releases: its verdict on this release, and since when it fails the release.
 
     ok_since, unknown_since: since when it is Ok, or Unknown, if that is its verdict.
@@ -40,7 +40,8 @@ class ReleaseFinding(NamedTuple):
         return self.message or describe(self.rule, self.results)
 
 
-class ReleasePlan(NamedTuple):
+@dataclass(slots=True)
+class ReleasePlan:
     """The release after the plan, what to do, and when to look again (None: nothing is due)."""
 
     release: ReleaseMemory

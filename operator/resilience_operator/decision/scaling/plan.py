@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, field, replace
 
 from resilience_operator.decision.model.commands import Command, Notice
 from resilience_operator.decision.model.memory import ScalingMemory, Verdict
@@ -13,12 +12,13 @@ from resilience_operator.decision.scaling.scale_down import plan_scale_down, res
 from resilience_operator.decision.scaling.scale_up import plan_fallback, plan_scale_up
 
 
-class ScalingPlan(NamedTuple):
+@dataclass(slots=True)
+class ScalingPlan:
     """What to remember, and the step if any. notes: by rule, why it does not scale. wake: when a timer is due."""
 
     scaling: ScalingMemory
     command: Command | None = None
-    notes: Mapping[str, str] = {}
+    notes: Mapping[str, str] = field(default_factory=dict)
     notices: tuple[Notice, ...] = ()
     wake: float | None = None
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
-from typing import NamedTuple
 
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.memory import ReleaseMemory, RuleMemory, ScalingMemory, Verdict
@@ -18,7 +18,8 @@ TOLERANCE = 0.1
 (kubernetes.io, Horizontal Pod Autoscaling, algorithm details)."""
 
 
-class Recommendation(NamedTuple):
+@dataclass(slots=True)
+class Recommendation:
     """One rule that may scale: its memory, its verdict and the results of its conditions.
 
     suppressed: the breach is attributed to the release, so it is no reason to scale.
@@ -37,7 +38,8 @@ class Recommendation(NamedTuple):
         return describe(self.rule, self.results)
 
 
-class ScalingContext(NamedTuple):
+@dataclass(slots=True)
+class ScalingContext:
     """What scaling is planned from. metrics_missing_since: since when no rule that scales has had a measurement."""
 
     policy: Policy

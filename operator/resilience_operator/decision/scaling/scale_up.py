@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.model.commands import Command, Notice, Verb
@@ -16,7 +16,8 @@ AT_MAXIMUM = "at-maximum"
 """Key of the notice that a rule asks for more pods than the maximum."""
 
 
-class ScaleUpPlan(NamedTuple):
+@dataclass(slots=True)
+class ScaleUpPlan:
     """A step up, if any. notes: by rule, why it does not scale. wake: when a cooldown ends."""
 
     command: Command | None
