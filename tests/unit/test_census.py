@@ -10,7 +10,7 @@ from resilience_operator.api.status import Condition, DecisionStatus, PolicyStat
 from resilience_operator.decision.model.policy import Mode, Policy
 from resilience_operator.runtime.census import MOST_LISTED, RECENT_SECONDS, Census
 from resilience_operator.runtime.entry import Entry
-from resilience_operator.status.render import DecisionHistory
+from resilience_operator.status.history import DecisionHistory
 from tests.unit.decision.builders import policy
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)

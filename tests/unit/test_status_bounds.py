@@ -17,8 +17,8 @@ from resilience_operator.decision.model.memory_codec import dump_memory
 from resilience_operator.decision.model.policy import Condition, Plugin, Rollback, Rule, ScaleUp, Signal
 from resilience_operator.decision.outcomes import MAX_QUARANTINED, apply_outcomes
 from resilience_operator.status import history, render
-from resilience_operator.status.history import HISTORY_LENGTH, history_entry, to_datetime
-from resilience_operator.status.render import MOST_BYTES, DecisionHistory
+from resilience_operator.status.history import HISTORY_LENGTH, DecisionHistory, history_entry, to_datetime
+from resilience_operator.status.render import MOST_BYTES
 from tests.unit.decision.builders import T0, policy, ratio, releasing, split, unknown
 
 

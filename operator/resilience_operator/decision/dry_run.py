@@ -14,20 +14,20 @@ from resilience_operator.decision.model.memory import DryRunOverlay, Memory, Pha
 from resilience_operator.decision.model.target import MANAGER, TargetState
 
 
-def apply_overlay(target: TargetState, shadow: DryRunOverlay | None) -> TargetState:
+def apply_overlay(target: TargetState, overlay: DryRunOverlay | None) -> TargetState:
     """`target` with the rehearsed changes laid over it; `target` itself when there are none."""
-    if shadow is None:
+    if overlay is None:
         return target
-    if shadow.replicas is not None:
-        target = _with_replicas(target, shadow.replicas)
-    if shadow.minimum is not None and target.hpa is not None:
-        target = replace(target, hpa=replace(target.hpa, min_replicas=shadow.minimum))
-        if target.replicas < shadow.minimum:
-            target = _with_replicas(target, shadow.minimum)
-    if shadow.paused is not None:
-        target = replace(target, paused=shadow.paused, paused_by=MANAGER if shadow.paused else "")
-    if shadow.revision is not None:
-        target = replace(target, revision=shadow.revision, rolled_out=True, progress_deadline_exceeded=False)
+    if overlay.replicas is not None:
+        target = _with_replicas(target, overlay.replicas)
+    if overlay.minimum is not None and target.hpa is not None:
+        target = replace(target, hpa=replace(target.hpa, min_replicas=overlay.minimum))
+        if target.replicas < overlay.minimum:
+            target = _with_replicas(target, overlay.minimum)
+    if overlay.paused is not None:
+        target = replace(target, paused=overlay.paused, paused_by=MANAGER if overlay.paused else "")
+    if overlay.revision is not None:
+        target = replace(target, revision=overlay.revision, rolled_out=True, progress_deadline_exceeded=False)
     return target
 
 
@@ -36,45 +36,45 @@ def _with_replicas(target: TargetState, replicas: int) -> TargetState:
     return replace(target, replicas=replicas, ready=max(0, target.ready + replicas - target.replicas))
 
 
-def prune(shadow: DryRunOverlay | None, target: TargetState) -> DryRunOverlay | None:
+def prune(overlay: DryRunOverlay | None, target: TargetState) -> DryRunOverlay | None:
     """What is left of a rehearsal, given the real target: what was really changed since is dropped."""
-    if shadow is None:
+    if overlay is None:
         return None
-    if shadow.replicas is not None and target.replicas != shadow.real_replicas:
-        shadow = replace(shadow, replicas=None, real_replicas=None)
-    if shadow.minimum is not None and (target.hpa is None or target.hpa.min_replicas != shadow.real_minimum):
-        shadow = replace(shadow, minimum=None, real_minimum=None)
-    if shadow.real_revision is not None and target.revision not in (None, shadow.real_revision):
-        shadow = replace(shadow, paused=None, revision=None, real_revision=None)
-    if shadow.paused is False and not target.paused:
-        shadow = replace(shadow, paused=None)
-    return _unless_empty(shadow)
+    if overlay.replicas is not None and target.replicas != overlay.real_replicas:
+        overlay = replace(overlay, replicas=None, real_replicas=None)
+    if overlay.minimum is not None and (target.hpa is None or target.hpa.min_replicas != overlay.real_minimum):
+        overlay = replace(overlay, minimum=None, real_minimum=None)
+    if overlay.real_revision is not None and target.revision not in (None, overlay.real_revision):
+        overlay = replace(overlay, paused=None, revision=None, real_revision=None)
+    if overlay.paused is False and not target.paused:
+        overlay = replace(overlay, paused=None)
+    return _unless_empty(overlay)
 
 
-def add_command(shadow: DryRunOverlay | None, command: Command, target: TargetState) -> DryRunOverlay | None:
+def add_command(overlay: DryRunOverlay | None, command: Command, target: TargetState) -> DryRunOverlay | None:
     """The rehearsal after one more command; `target` is the real one."""
-    shadow = shadow or DryRunOverlay()
+    overlay = overlay or DryRunOverlay()
     match command.verb:
         case Verb.SCALE_UP | Verb.SCALE_DOWN if command.via:
             real = target.hpa.min_replicas if target.hpa is not None else None
             minimum = None if command.to == real else _as_int(command.to)
-            shadow = replace(shadow, minimum=minimum, real_minimum=None if minimum is None else real)
+            overlay = replace(overlay, minimum=minimum, real_minimum=None if minimum is None else real)
         case Verb.SCALE_UP | Verb.SCALE_DOWN:
             replicas = None if command.to == target.replicas else _as_int(command.to)
             real = None if replicas is None else target.replicas
-            shadow = replace(shadow, replicas=replicas, real_replicas=real)
+            overlay = replace(overlay, replicas=replicas, real_replicas=real)
         case Verb.PAUSE:
-            shadow = replace(shadow, paused=True, real_revision=target.revision)
+            overlay = replace(overlay, paused=True, real_revision=target.revision)
         case Verb.RESUME:
             paused = False if target.paused else None
-            over = paused is None and shadow.revision is None
-            shadow = replace(shadow, paused=paused, real_revision=None if over else target.revision)
+            over = paused is None and overlay.revision is None
+            overlay = replace(overlay, paused=paused, real_revision=None if over else target.revision)
         case Verb.ROLLBACK:
             paused = False if target.paused else None
-            shadow = replace(shadow, paused=paused, revision=str(command.to), real_revision=target.revision)
+            overlay = replace(overlay, paused=paused, revision=str(command.to), real_revision=target.revision)
         case _:
             pass
-    return _unless_empty(shadow)
+    return _unless_empty(overlay)
 
 
 def leave_dry_run(memory: Memory, target: TargetState, now: float) -> Memory:
@@ -85,10 +85,10 @@ def leave_dry_run(memory: Memory, target: TargetState, now: float) -> Memory:
     """
     if memory.overlay is None and not any(q.dry_run for q in memory.quarantined):
         return memory
-    shadow, release, scaling = memory.overlay or DryRunOverlay(), memory.release, memory.scaling
-    if shadow.replicas is not None:
-        scaling = replace(scaling, last_replicas=shadow.real_replicas)
-    if release is not None and (shadow.paused is not None or shadow.revision is not None):
+    overlay, release, scaling = memory.overlay or DryRunOverlay(), memory.release, memory.scaling
+    if overlay.replicas is not None:
+        scaling = replace(scaling, last_replicas=overlay.real_replicas)
+    if release is not None and (overlay.paused is not None or overlay.revision is not None):
         release = ReleaseMemory(
             Phase.PROGRESSING,
             now,
@@ -107,9 +107,11 @@ def leave_dry_run(memory: Memory, target: TargetState, now: float) -> Memory:
     )
 
 
-def _unless_empty(shadow: DryRunOverlay) -> DryRunOverlay | None:
-    nothing = shadow.replicas is None and shadow.minimum is None and shadow.paused is None and shadow.revision is None
-    return None if nothing else shadow
+def _unless_empty(overlay: DryRunOverlay) -> DryRunOverlay | None:
+    nothing = (
+        overlay.replicas is None and overlay.minimum is None and overlay.paused is None and overlay.revision is None
+    )
+    return None if nothing else overlay
 
 
 def _as_int(value: int | str | None) -> int:

@@ -22,7 +22,7 @@ MAX_QUARANTINED = 10
 
 
 def apply_outcomes(memory: Memory, outcomes: Iterable[Outcome], target: TargetState, now: float) -> Memory:
-    """The memory after commands were carried out, or rehearsed, at `now`. `target` is the real one before them.
+    """The memory after commands were executed, or only in a dry run, at `now`. `target` is the real one before them.
 
     A command that failed may have worked all the same (the answer was lost), so it stays behind as an intent, which
     `recover_intent` resolves with the target's next state. Else its effect would be taken for a person's doing.
@@ -38,11 +38,11 @@ def apply_outcomes(memory: Memory, outcomes: Iterable[Outcome], target: TargetSt
             continue
         if outcome.result is Result.DRY_RUN:
             memory = replace(memory, overlay=add_command(memory.overlay, outcome.command, target))
-        memory = _effect(memory, outcome.command, now, rehearsed=outcome.result is Result.DRY_RUN)
+        memory = _effect(memory, outcome.command, now, dry_run=outcome.result is Result.DRY_RUN)
     return replace(memory, intent=Intent(now, failed)) if failed else memory
 
 
-def _effect(memory: Memory, command: Command, now: float, *, rehearsed: bool) -> Memory:
+def _effect(memory: Memory, command: Command, now: float, *, dry_run: bool) -> Memory:
     release = memory.release
     assert release is not None
     match command.verb:
@@ -62,12 +62,12 @@ def _effect(memory: Memory, command: Command, now: float, *, rehearsed: bool) ->
             resumed = replace(release, phase=Phase.PROGRESSING, since=now, paused=None, paused_rules=())
             return replace(memory, release=resumed)
         case Verb.ROLLBACK:
-            return _rolled_back(memory, command, now, rehearsed=rehearsed)
+            return _rolled_back(memory, command, now, dry_run=dry_run)
         case _:
             return memory
 
 
-def _rolled_back(memory: Memory, command: Command, now: float, *, rehearsed: bool) -> Memory:
+def _rolled_back(memory: Memory, command: Command, now: float, *, dry_run: bool) -> Memory:
     release = memory.release
     assert release is not None
     left, to = str(command.from_), str(command.to)
@@ -78,7 +78,7 @@ def _rolled_back(memory: Memory, command: Command, now: float, *, rehearsed: boo
         command.rules[:MAX_QUARANTINE_RULES] if before is None else before.rules,
         cut(command.message.partition(": revision ")[0], MAX_QUARANTINE_MESSAGE) if before is None else before.message,
         1 if before is None else before.rollbacks + 1,
-        rehearsed and (before is None or before.dry_run),
+        dry_run and (before is None or before.dry_run),
     )
     others = tuple(q for q in memory.quarantined if q.revision != left)
     return replace(

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from resilience_operator.api.base import to_epoch
-from resilience_operator.explain.blockers import blockers, describe_target, scale_down
+from resilience_operator.explain.blockers import blockers
 from resilience_operator.explain.context import ExplainContext
 from resilience_operator.explain.health import PolicyHealth, health_of
 from resilience_operator.explain.rules import RuleExplained, explain_rule
+from resilience_operator.explain.scale_down import scale_down
+from resilience_operator.explain.target import describe_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,10 @@ class Explanation:
 def explain(facts: ExplainContext, unread: str = "") -> Explanation:
     """Explain a policy. unread: why its target could not be read, where it could not."""
     last = facts.status.last_decision
-    told = ""
+    decided = ""
     if last is not None:
-        rehearsed = " (dry run)" if last.dry_run else ""
-        told = f"{last.action}{rehearsed}, {facts.ago(to_epoch(last.at))} ago: {last.message}"
+        dry_run = " (dry run)" if last.dry_run else ""
+        decided = f"{last.action}{dry_run}, {facts.ago(to_epoch(last.at))} ago: {last.message}"
     policy = facts.policy
     return Explanation(
         f"{policy.namespace}/{policy.name}",
@@ -42,7 +44,7 @@ def explain(facts: ExplainContext, unread: str = "") -> Explanation:
         tuple(blockers(facts, unread)),
         tuple(explain_rule(rule, facts) for rule in policy.rules),
         tuple(scale_down(facts)),
-        told,
+        decided,
     )
 
 

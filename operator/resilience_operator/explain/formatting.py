@@ -1,23 +1,16 @@
-"""Conditions, actions and values in the words of `explain`."""
+"""Formats rules and counts for `explain`."""
 
 from __future__ import annotations
 
-from resilience_operator.api.quantities import format_duration, format_value
-from resilience_operator.decision.model.policy import Condition, Policy, Rule, ScaleUp
-
-
-def bound(condition: Condition, unit: str) -> str:
-    """`above 70%`."""
-    return f"{'above' if condition.above else 'below'} {format_value(condition.threshold, unit)}"
+from resilience_operator.api.quantities import format_duration
+from resilience_operator.decision.model.policy import Policy, Rule, ScaleUp
+from resilience_operator.decision.report import format_condition
 
 
 def needed(rule: Rule, policy: Policy) -> str:
     """What it takes: `cpu above 70% for 2m`."""
     joint = " or " if rule.any_of else " and "
-    return joint.join(
-        f"{c.signal} {bound(c, policy.signals[c.signal].unit)}" + (f" for {format_duration(c.hold)}" if c.hold else "")
-        for c in rule.conditions
-    )
+    return joint.join(f"{c.signal} {format_condition(c, policy.signals[c.signal].unit)}" for c in rule.conditions)
 
 
 def does(rule: Rule) -> str:

@@ -56,7 +56,7 @@ def health_of(status: PolicyStatus, generation: int = 0) -> PolicyHealth:
     if ready.reason == "Suspended":
         return PolicyHealth("Suspended", ready.message, 5)
     found = [s for s in _candidates(status) if s is not None]
-    return max(found, key=lambda s: s.weight, default=PolicyHealth("Ok", _calm(status), 0))
+    return max(found, key=lambda s: s.weight, default=PolicyHealth("Ok", _message_when_ok(status), 0))
 
 
 def _candidates(status: PolicyStatus) -> list[PolicyHealth | None]:
@@ -81,10 +81,10 @@ def _signals(status: PolicyStatus, verdict: VerdictName, weight: int) -> PolicyH
     found = [s for s in status.signals if s.verdict is verdict]
     if not found:
         return None
-    told = ", ".join(f"{s.name} {s.value or s.reason or ''}".strip() for s in found)
-    return PolicyHealth(verdict.value, told, weight)
+    values = ", ".join(f"{s.name} {s.value or s.reason or ''}".strip() for s in found)
+    return PolicyHealth(verdict.value, values, weight)
 
 
-def _calm(status: PolicyStatus) -> str:
+def _message_when_ok(status: PolicyStatus) -> str:
     scaling = find_condition(status.conditions, ConditionType.SCALING)
     return scaling.message if scaling and scaling.reason != "NothingScales" else "all signals are within bounds"

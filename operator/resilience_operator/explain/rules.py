@@ -12,9 +12,11 @@ from resilience_operator.decision.field_managers import display_name
 from resilience_operator.decision.model.memory import ReleaseMemory, RuleMemory, Timer, Verdict
 from resilience_operator.decision.model.policy import Condition, Mode, Rule, ScaleUp
 from resilience_operator.decision.release.remediation import rollback_blocked
+from resilience_operator.decision.report import format_bound
 from resilience_operator.decision.scaling.bounds import ceiling, current_size
+from resilience_operator.decision.scaling.scale_up import AT_MAXIMUM
 from resilience_operator.explain.context import ExplainContext
-from resilience_operator.explain.formatting import adds, bound, does, needed, pods
+from resilience_operator.explain.formatting import adds, does, needed, pods
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +40,15 @@ def explain_rule(rule: Rule, facts: ExplainContext) -> RuleExplained:
         return RuleExplained(rule.name, Verdict.UNKNOWN, wanted, does(rule), (why,), ())
     timers = [memory.timers[i] if i < len(memory.timers) else Timer() for i in range(len(rule.conditions))]
     verdict = combine(rule, [t.verdict for t in timers])
-    readings = tuple(_reading(c, t, facts) for c, t in zip(rule.conditions, timers, strict=True))
+    readings = tuple(_describe_condition(c, t, facts) for c, t in zip(rule.conditions, timers, strict=True))
     return RuleExplained(
         rule.name, verdict, wanted, does(rule), readings, tuple(_then(rule, memory, timers, verdict, facts))
     )
 
 
-def _reading(condition: Condition, timer: Timer, facts: ExplainContext) -> str:
+def _describe_condition(condition: Condition, timer: Timer, facts: ExplainContext) -> str:
     unit = facts.policy.signals[condition.signal].unit
-    signal, limit = facts.signal(condition.signal), bound(condition, unit)
+    signal, limit = facts.signal(condition.signal), format_bound(condition, unit)
     value = f"{condition.signal} is {signal.value}" if signal and signal.value else f"{condition.signal} has no value"
     match timer.verdict:
         case Verdict.OK:
@@ -118,19 +120,19 @@ def _scaling(rule: Rule, scale_up: ScaleUp, memory: RuleMemory, facts: ExplainCo
         if size >= limit:
             whose = "the HorizontalPodAutoscaler's" if target.hpa and target.hpa.max_replicas == limit else "the"
             return f"it adds no pods: there are {size}, {whose} maximum is {limit}"
-    elif "at-maximum" in facts.memory.announced:
+    elif AT_MAXIMUM in facts.memory.announced:
         return "it adds no pods: the maximum is reached"
     if memory.scaled is not None and facts.now < memory.scaled + scale_up.cooldown:
         due = facts.until(memory.scaled + scale_up.cooldown)
         return f"it asked for pods {facts.ago(memory.scaled)} ago, and cools down: it may ask again {due}"
-    if facts.watched and release is not None and _blamed(rule, facts):
+    if facts.watched and release is not None and _is_attributed(rule, facts):
         return f"it adds no pods: only revision {release.revision} shows it, so the release is to blame"
     if target is not None and (coming := target.replicas - target.ready) > 0:
         return f"it {adds(scale_up)} if those on their way do not do: {pods(coming)} not ready yet"
     return f"it {adds(scale_up)} at the next look"
 
 
-def _blamed(rule: Rule, facts: ExplainContext) -> bool:
+def _is_attributed(rule: Rule, facts: ExplainContext) -> bool:
     """Whether a rule on the same signals holds the release guilty."""
     signals = {c.signal for c in rule.conditions}
     for other in facts.policy.rules:
@@ -157,20 +159,20 @@ def _releasing(rule: Rule, memory: RuleMemory, facts: ExplainContext) -> Iterato
         who = display_name(facts.target.paused_by)
         yield f"it leaves the release alone: {who} paused the rollout, which is respected"
         return
-    blame = combine(rule, [t.verdict for t in memory.release_timers]) if memory.release_timers else Verdict.UNKNOWN
-    if blame is Verdict.OK:
+    verdict = combine(rule, [t.verdict for t in memory.release_timers]) if memory.release_timers else Verdict.UNKNOWN
+    if verdict is Verdict.OK:
         yield (
             f"it leaves the release alone: revision {release.revision} is not to blame; the others show it too, or "
             "it was so before the release began"
         )
     elif memory.release_breach_since is None:
-        yield f"it leaves the release alone: what revision {release.revision} does of it cannot be told ({blame})"
+        yield f"it leaves the release alone: what revision {release.revision} does of it cannot be told ({verdict})"
     else:
-        yield from _guilty(rule, memory.release_breach_since, release, facts)
+        yield from _describe_failing(rule, memory.release_breach_since, release, facts)
 
 
-def _guilty(rule: Rule, guilty: float, release: ReleaseMemory, facts: ExplainContext) -> Iterator[str]:
-    yield f"revision {release.revision} is to blame, for {facts.ago(guilty)}"
+def _describe_failing(rule: Rule, failing_since: float, release: ReleaseMemory, facts: ExplainContext) -> Iterator[str]:
+    yield f"revision {release.revision} is to blame, for {facts.ago(failing_since)}"
     if rule.pause:
         yield "the rollout is paused on that account" if release.paused is not None else "it is paused at the next look"
     if rule.rollback is None:
@@ -180,5 +182,5 @@ def _guilty(rule: Rule, guilty: float, release: ReleaseMemory, facts: ExplainCon
         if refusal is not None:
             yield f"it cannot be rolled back: {refusal.message} ({refusal.reason})"
             return
-    due = facts.until(guilty + rule.rollback.after)
+    due = facts.until(failing_since + rule.rollback.after)
     yield f"it is rolled back to {release.good} {due} ({format_duration(rule.rollback.after)} after the breach)"

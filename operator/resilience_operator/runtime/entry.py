@@ -20,7 +20,7 @@ from resilience_operator.decision.model.target import Revision
 from resilience_operator.runtime.sources import Problem
 from resilience_operator.runtime.track import Track
 from resilience_operator.signals.model import Signal, SignalRequest
-from resilience_operator.status.render import DecisionHistory
+from resilience_operator.status.history import DecisionHistory
 
 TargetKey = tuple[str, str, str]
 """kind, namespace, name."""

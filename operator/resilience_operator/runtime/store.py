@@ -22,7 +22,7 @@ from resilience_operator.runtime.entry import Entry, StatusProblem, TargetKey, h
 from resilience_operator.runtime.sources import SourceBook
 from resilience_operator.signals.crowds import Crowds
 from resilience_operator.signals.model import Signal
-from resilience_operator.status.render import DecisionHistory
+from resilience_operator.status.history import DecisionHistory
 
 MOST_DROPPED = 10_000
 """Deleted policies that are remembered, by uid, so that an older list does not bring them back."""

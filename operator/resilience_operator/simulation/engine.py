@@ -54,14 +54,14 @@ Environment = Callable[[float, Workload], tuple[Workload, Mapping[str, Observati
 measured of it."""
 
 
-def replay(policy: Policy, steps: Iterable[Sample], memory: Memory | None = None) -> Iterator[EvaluationStep]:
-    """What `policy` would have done at each of `steps`, which are in order of time."""
+def replay(policy: Policy, samples: Iterable[Sample], memory: Memory | None = None) -> Iterator[EvaluationStep]:
+    """What `policy` would have done at each of `samples`, which are in order of time."""
     policy = replace(policy, mode=Mode.DRY_RUN)
     memory = memory or Memory()
-    for step in steps:
-        turn = _turn(policy, step.observations, step.target, memory, step.at, Result.DRY_RUN)
-        memory = turn.memory
-        yield turn
+    for sample in samples:
+        step = _evaluate(policy, sample.observations, sample.target, memory, sample.at, Result.DRY_RUN)
+        memory = step.memory
+        yield step
 
 
 def simulate(
@@ -76,16 +76,16 @@ def simulate(
     result = Result.DRY_RUN if policy.mode is Mode.DRY_RUN else Result.DONE
     while now < end:
         workload, observations = scene(now, workload.advance(now))
-        turn = _turn(policy, observations, workload.state(now), memory, now, result)
-        yield workload, turn
+        step = _evaluate(policy, observations, workload.state(now), memory, now, result)
+        yield workload, step
         if result is Result.DONE:
-            for command in turn.decision.commands:
+            for command in step.decision.commands:
                 workload = workload.apply(command, now)
-        memory, wake = turn.memory, turn.decision.wake
+        memory, wake = step.memory, step.decision.wake
         now = now + policy.interval if wake is None else min(now + policy.interval, wake)
 
 
-def _turn(
+def _evaluate(
     policy: Policy,
     observations: Mapping[str, Observation],
     target: TargetState,

@@ -10,6 +10,8 @@ from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.model.commands import Outcome
 from resilience_operator.decision.model.memory import Memory, Phase, Verdict
 from resilience_operator.decision.model.policy import Mode
+from resilience_operator.decision.scaling.bounds import floor, scale_down_size
+from resilience_operator.decision.scaling.scale_up import AT_MAXIMUM
 from resilience_operator.status.history import to_datetime
 
 State = tuple[ConditionStatus, str, str]
@@ -63,7 +65,7 @@ def _release(decision: Decision, memory: Memory) -> State:
     release = memory.release
     assert release is not None
     revision = release.revision or "not seen yet"
-    guilty = [r for r in decision.rules if r.release_verdict is Verdict.BREACH]
+    failing = [r for r in decision.rules if r.release_verdict is Verdict.BREACH]
     unknown = [r for r in decision.rules if r.release_verdict is Verdict.UNKNOWN]
     match release.phase:
         case Phase.ROLLING_BACK:
@@ -76,8 +78,8 @@ def _release(decision: Decision, memory: Memory) -> State:
             return "False", "Paused", f"revision {revision} is paused on account of {', '.join(release.paused_rules)}"
         case Phase.PAUSED:
             return "Unknown", "ManualPause", f"somebody paused revision {revision}, which is respected"
-        case Phase.PROGRESSING | Phase.BAKING if guilty:
-            return "False", "ReleaseFailing", "; ".join(r.description for r in guilty)
+        case Phase.PROGRESSING | Phase.BAKING if failing:
+            return "False", "ReleaseFailing", "; ".join(r.description for r in failing)
         case Phase.PROGRESSING | Phase.BAKING if unknown:
             return "Unknown", "NotMeasured", f"revision {revision} cannot be judged for want of measurements"
         case Phase.PROGRESSING:
@@ -91,14 +93,18 @@ def _release(decision: Decision, memory: Memory) -> State:
 
 
 def _scaling(decision: Decision, memory: Memory) -> State:
+    policy, target, scaling = decision.policy, decision.target, memory.scaling
     if all(rule.rule.scale_up is None for rule in decision.rules):
         return "True", "NothingScales", "no rule of the policy scales"
-    scaling = memory.scaling
-    lowest = decision.policy.min_replicas if decision.policy.min_replicas is not None else scaling.baseline
-    floor = max(lowest or 0, scaling.manual_floor or 0)
-    size = scaling.last_replicas if scaling.last_replicas is not None else decision.target.replicas
-    if "at-maximum" in memory.announced:
-        return "False", "AtMaximum", f"{size} pods, the most that may be asked for"
-    if size > floor:
-        return "True", "ScaledUp", f"{size} pods; down to {floor} they are given back after calm"
-    return "True", "WithinBounds", f"{size} pods"
+    replicas = scaling.last_replicas if scaling.last_replicas is not None else target.replicas
+    if AT_MAXIMUM in memory.announced:
+        return "False", "AtMaximum", f"{replicas} pods, the most that may be asked for"
+    lowest = floor(policy, scaling, target.hpa)
+    moved = replicas if target.hpa is None else scale_down_size(target)
+    if moved <= lowest:
+        return "True", "WithinBounds", f"{replicas} pods"
+    if not policy.scale_down.enabled:
+        return "True", "ScaledUp", f"{replicas} pods; they stay, since scaleDown.enabled is false"
+    if target.hpa is not None:
+        return "True", "ScaledUp", f"{replicas} pods; minReplicas of {target.hpa.name} goes back to {lowest} after calm"
+    return "True", "ScaledUp", f"{replicas} pods; down to {lowest} they are given back after calm"

@@ -1,13 +1,16 @@
-"""The journal's entries, as they stand in `status.lastDecision` and `status.history`."""
+"""The decision history, as it is kept in `status.lastDecision` and `status.history`."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from resilience_operator.api.base import to_datetime
 from resilience_operator.api.status import HISTORY_LENGTH, DecisionStatus
 from resilience_operator.api.text import cut, one_line
 from resilience_operator.decision.model.commands import Outcome, Result
 
-__all__ = ["HISTORY_LENGTH", "history_entry", "to_datetime"]
+__all__ = ["HISTORY_LENGTH", "DecisionHistory", "history_entry", "to_datetime"]
 
 MOST_MESSAGE = 512
 """Bytes of a decision's message; a longer one is cut."""
@@ -16,8 +19,19 @@ MOST_RULES = 256
 """Bytes of the names of the rules that asked for a decision."""
 
 
+@dataclass(frozen=True, slots=True)
+class DecisionHistory:
+    """Decisions that were carried out, newest first."""
+
+    entries: tuple[DecisionStatus, ...] = ()
+
+    def add(self, entries: Sequence[DecisionStatus]) -> DecisionHistory:
+        """Return the history with further entries, given in the order in which they happened."""
+        return DecisionHistory((*reversed(entries), *self.entries)[:HISTORY_LENGTH]) if entries else self
+
+
 def history_entry(outcome: Outcome, at: float, trace_id: str) -> DecisionStatus:
-    """One outcome as a journal entry. A failed one is recorded too, and says so."""
+    """Return one outcome as an entry of the history. A failed one is recorded too, and says so."""
     command = outcome.command
     failed = outcome.result is Result.FAILED
     return DecisionStatus(

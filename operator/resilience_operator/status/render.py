@@ -13,7 +13,6 @@ from resilience_operator.api.conditions import merge_condition
 from resilience_operator.api.quantities import format_value
 from resilience_operator.api.status import (
     Condition,
-    DecisionStatus,
     PolicyStatus,
     QuarantinedRevision,
     SignalStatus,
@@ -27,23 +26,12 @@ from resilience_operator.decision.model.memory_codec import dump_memory
 from resilience_operator.decision.model.policy import Mode
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.status.conditions import conditions_of
-from resilience_operator.status.history import HISTORY_LENGTH, MOST_RULES, to_datetime
+from resilience_operator.status.history import MOST_RULES, DecisionHistory, to_datetime
 
 Json = dict[str, Any]
 
 MOST_BYTES = 256 << 10
 """Bytes of a status as JSON. The bounds on a policy's rules and names keep its memory alone below 192 KiB."""
-
-
-@dataclass(frozen=True, slots=True)
-class DecisionHistory:
-    """Decisions that were carried out, newest first."""
-
-    entries: tuple[DecisionStatus, ...] = ()
-
-    def add(self, entries: Sequence[DecisionStatus]) -> DecisionHistory:
-        """The journal with further entries, given in the order in which they happened."""
-        return DecisionHistory((*reversed(entries), *self.entries)[:HISTORY_LENGTH]) if entries else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +49,7 @@ def render(
     decision: Decision,
     target: TargetState,
     memory: Memory,
-    journal: DecisionHistory,
+    history: DecisionHistory,
     before: Sequence[Condition],
     *,
     failures: Sequence[Outcome] = (),
@@ -76,11 +64,11 @@ def render(
     assert release is not None
     generation = decision.policy.generation
     # What people read as the target's is the real one's, also while another is rehearsed.
-    rehearsed = decision.policy.mode is Mode.DRY_RUN
+    dry_run = decision.policy.mode is Mode.DRY_RUN
     seen = TargetStatus(
-        replicas=target.replicas if rehearsed or scaling.last_replicas is None else scaling.last_replicas,
+        replicas=target.replicas if dry_run or scaling.last_replicas is None else scaling.last_replicas,
         baseline=scaling.baseline,
-        revision=target.revision if rehearsed else release.revision,
+        revision=target.revision if dry_run else release.revision,
         last_good_revision=release.good,
         phase=release.phase,
     )
@@ -99,8 +87,8 @@ def render(
         conditions=reduce(merge_condition, conditions_of(decision, memory, failures, problem), tuple(before)),
         target=seen,
         signals=signals,
-        last_decision=journal.entries[0] if journal.entries else None,
-        history=journal.entries,
+        last_decision=history.entries[0] if history.entries else None,
+        history=history.entries,
         quarantined=tuple(
             QuarantinedRevision(
                 revision=q.revision,

@@ -26,8 +26,8 @@ from resilience_operator.decision.model.target import HorizontalPodAutoscaler, T
 from resilience_operator.explain.explain import document
 from resilience_operator.simulation.engine import simulate
 from resilience_operator.simulation.workload import Workload, steady_workload
-from resilience_operator.status.history import history_entry
-from resilience_operator.status.render import DecisionHistory, render
+from resilience_operator.status.history import DecisionHistory, history_entry
+from resilience_operator.status.render import render
 from tests.unit.cli.support import START, policy
 
 Scene = Callable[[float, Workload], tuple[Workload, dict[str, Observation]]]

@@ -313,10 +313,10 @@ def _compare_with_baseline(
         return found
     if not ok_before:
         return Judgement(False, "CrossedBefore", f"{signal.name} was not Ok before the release began", found.value)
-    tally = canary.baseline.get(signal.name)
-    if tally is None or measured.events is None:
+    counts = canary.baseline.get(signal.name)
+    if counts is None or measured.events is None:
         return found
-    before = Measured(tally.events / tally.samples, tally.samples, tally.events)
+    before = Measured(counts.events / counts.samples, counts.samples, counts.events)
     if _clearly_worse(condition, signal, measured, before):
         return found
     return Judgement(

@@ -15,7 +15,6 @@ class Verb(StrEnum):
     PAUSE = "pauseRollout"
     RESUME = "resumeRollout"
     ROLLBACK = "rollback"
-    ALERT = "alert"
     PLUGIN = "plugin"
 
 

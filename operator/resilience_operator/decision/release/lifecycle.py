@@ -122,7 +122,7 @@ def _follow_pause(release: ReleaseMemory, target: TargetState, now: float) -> Re
     if not target.paused:
         if release.phase is not Phase.PAUSED:
             return release
-        overruled = release.paused is not None
+        resumed_by_hand = release.paused is not None
         return replace(
             release,
             phase=Phase.PROGRESSING,
@@ -130,7 +130,7 @@ def _follow_pause(release: ReleaseMemory, target: TargetState, now: float) -> Re
             paused=None,
             paused_rules=(),
             rollback_limit_reached=False,
-            manual_override=release.manual_override or overruled,
+            manual_override=release.manual_override or resumed_by_hand,
         )
     if target.paused_by == MANAGER:
         if release.paused is not None:

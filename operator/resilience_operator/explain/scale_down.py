@@ -1,0 +1,52 @@
+"""When the target is scaled down, or why it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from resilience_operator.api.quantities import format_duration
+from resilience_operator.decision.analysis.verdicts import combine
+from resilience_operator.decision.model.memory import Verdict
+from resilience_operator.decision.scaling.bounds import floor, scale_down_size
+from resilience_operator.explain.context import ExplainContext
+from resilience_operator.explain.formatting import pods
+
+
+def scale_down(facts: ExplainContext) -> Iterator[str]:
+    """Yield when the target is scaled down, or why it is not."""
+    policy, memory = facts.policy, facts.memory
+    scaling = [rule for rule in policy.rules if rule.scale_up is not None]
+    size = facts.replicas
+    if not scaling or size is None:
+        return
+    target = facts.target
+    if target is not None:
+        size = scale_down_size(target)
+    lowest = floor(policy, memory.scaling, target.hpa if target is not None else None)
+    if not policy.scale_down.enabled:
+        yield "nothing is given back: scaleDown.enabled is false"
+    elif size <= lowest:
+        yield f"there is nothing to give back: {size} is the least (floor {lowest})"
+    elif memory.scaling.stable_since is not None:
+        due = facts.until(memory.scaling.stable_since + max(policy.scale_down.after, policy.window))
+        step = f"{policy.scale_down.percent:g} %" if policy.scale_down.percent else pods(policy.scale_down.pods or 1)
+        yield f"calm for {facts.ago(memory.scaling.stable_since)}: {step} given back {due}, down to {lowest}"
+    else:
+        yield f"nothing is given back of the {pods(size - lowest)} above {lowest}: {_why_not_stable(facts)}"
+
+
+def _why_not_stable(facts: ExplainContext) -> str:
+    for rule in facts.policy.rules:
+        memory = facts.rule(rule)
+        if rule.scale_up is None:
+            continue
+        verdict = combine(rule, [t.verdict for t in memory.timers]) if memory is not None else Verdict.UNKNOWN
+        if verdict is not Verdict.OK:
+            return f"{rule.name} is {verdict.value}, and every rule that scales must be Ok for {_after(facts)}"
+    if facts.watched:
+        return "a release is under way"
+    return "with fewer pods some rule would be near its threshold again, or the load has not fallen enough yet"
+
+
+def _after(facts: ExplainContext) -> str:
+    return format_duration(facts.policy.scale_down.after)
