@@ -26,8 +26,8 @@ import trustme
 import yaml
 from hypothesis import HealthCheck, given, settings
 
-from resilience_operator.signals.promql import TemplateError
-from resilience_operator.signals.tenancy import enforce
+from resilience_operator.promql.errors import TemplateError
+from resilience_operator.promql.tenancy import enforce
 from tests.cluster import Cluster
 from tests.support.install import ROOT
 from tests.support.operator import Operator

@@ -10,17 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from resilience_operator.promql import syntax
+from resilience_operator.promql.errors import TemplateError
+from resilience_operator.promql.tenancy import enforce
 from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.runtime.config import BadConfig, load, show
-from resilience_operator.signals import syntax
 from resilience_operator.signals.collect import Collector
 from resilience_operator.signals.config import SourceConfig, TenancyConfig
 from resilience_operator.signals.model import Signal, SignalRequest
 from resilience_operator.signals.prometheus import PrometheusSource
-from resilience_operator.signals.promql import TemplateError
 from resilience_operator.signals.registry import Sources
 from resilience_operator.signals.source import Answer, Series
-from resilience_operator.signals.tenancy import enforce
 from tests.support.observed import observed
 
 N = 'namespace="a"'
@@ -103,11 +103,14 @@ REFUSED = {
     "info(up)": r"info\(\) cannot be held",
     'sum(info(rate(up[5m]), {x="y"}))': r"info\(\) cannot be held",
     "up + fill(0) down": "fill",
-    "(" * 2000 + "up" + ")" * 2000: "at most 300",
+    "(" * 2000 + "up" + ")" * 2000: "150 brackets within each other",
     "-" * 4000 + "up": "at most 300",
     " or ".join(["up"] * 500): "at most 300",
     "up{" + 'a="b",' * 400 + "}": "at most 300",
     'up # "\n' + "+ up # '\n" * 400: "at most 300",
+    "up #\r" + "+ up " * 400: "at most 300",
+    'up{x="' + '\\"' * 2000: "not closed",
+    "up{x=`\\d`}": "back quotes",
 }
 
 

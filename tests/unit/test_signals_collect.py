@@ -215,8 +215,15 @@ async def test_equal_custom_queries_run_once() -> None:
 
 async def test_concurrency_is_bounded() -> None:
     source = Recorded(lambda q: Answer([Series({}, 7, NOW)]), delay=0.01)
-    await collect(collector(source), *(ask("own", query=f"x{i}") for i in range(20)))
+    await collect(collector(source), *(ask("own", query=f"x{i}", namespace=f"ns-{i % 2}") for i in range(20)))
     assert source.most == 3
+    assert len(source.asked) == 20
+
+
+async def test_a_namespace_has_half_of_the_places() -> None:
+    source = Recorded(lambda q: Answer([Series({}, 7, NOW)]), delay=0.01)
+    await collect(collector(source), *(ask("own", query=f"x{i}") for i in range(20)))
+    assert source.most == 2
     assert len(source.asked) == 20
 
 
@@ -503,7 +510,8 @@ class TestBreakers:
 async def test_own_queries_leave_a_place_for_presets() -> None:
     source = Recorded(shop, delay=0.2)
     found = collector(source)
-    heavy = asyncio.create_task(collect(found, *(ask("own", query=f"x{i}") for i in range(10))))
+    own = [ask("own", query=f"x{i}", namespace=f"ns-{i % 2}") for i in range(10)]
+    heavy = asyncio.create_task(collect(found, *own))
     await asyncio.sleep(0.05)
     assert source.running == 3
     [errors] = await collect(found, ask(), seconds=1)

@@ -27,6 +27,12 @@ PLACEHOLDERS = ("{{namespace}}", "{{name}}", "{{pods}}", "{{window}}")
 QUERY_MAX_LENGTH = 4096
 """Characters."""
 
+QUERIES_MAX_LENGTH = 65_536
+"""Characters of all queries of one policy together."""
+
+SHARED_WINDOWS = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+"""Look-backs of presets, seconds. Each is one query for the whole fleet, so that there must be few."""
+
 Query = Annotated[str, Field(min_length=1, max_length=QUERY_MAX_LENGTH)]
 
 _PLACEHOLDER = re.compile("|".join(re.escape(placeholder) for placeholder in PLACEHOLDERS))
@@ -68,7 +74,8 @@ class Signal(SpecModel):
     window: Annotated[float, duration_field("1s")] = Field(
         default=120.0,
         description="How far back the query looks, like 2m (default): {{window}} in the query. A shorter one "
-        "reacts sooner and is noisier.",
+        "reacts sooner and is noisier. Of a preset it is rounded up to 10s, 30s, 1m, 2m, 5m or 10m, whose answers many "
+        "policies share; a longer one is asked on this policy's account alone, like a query.",
     )
     samples_query: Query | None = Field(
         default=None,
@@ -101,6 +108,16 @@ class Signal(SpecModel):
         _placeholders_known("query", "query"),
         _placeholders_known("samples_query", "samplesQuery"),
     )
+
+
+def look_back(signal: Signal) -> float:
+    """Seconds that the signal's query looks back: its window; of a preset, rounded up to one that others share."""
+    return signal.window if signal.preset is None else shared_window(signal.window)
+
+
+def shared_window(seconds: float) -> float:
+    """The look-back for a preset's window. Longer than the longest that is shared, it stays as it is."""
+    return next((window for window in SHARED_WINDOWS if window >= seconds), seconds)
 
 
 class MetricSource(SpecModel):

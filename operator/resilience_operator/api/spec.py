@@ -12,7 +12,7 @@ from .checks import Check, cel_list
 from .fields import Duration, duration_field
 from .quantities import parse_duration
 from .rules import Condition, Rule
-from .signals import BUILT_IN_SIGNALS, MetricSource, Signal
+from .signals import BUILT_IN_SIGNALS, QUERIES_MAX_LENGTH, SHARED_WINDOWS, MetricSource, Signal, look_back
 from .target import WORKLOADS, Replicas, TargetRef
 
 RULES_LIMIT = 128
@@ -125,6 +125,21 @@ class Fallback(SpecModel):
 def asks_itself(spec: "PolicySpec") -> bool:
     """Whether queries are asked on this policy's account alone."""
     return any(signal.query is not None for signal in spec.signals)
+
+
+def asks_alone(spec: "PolicySpec") -> bool:
+    """Whether anything is asked on this policy's account alone: a query, or a preset with a long window."""
+    return any(signal.query is not None or look_back(signal) > SHARED_WINDOWS[-1] for signal in spec.signals)
+
+
+def _query_characters(spec: "PolicySpec") -> int:
+    return sum(len(signal.query or "") + len(signal.samples_query or "") for signal in spec.signals)
+
+
+_CEL_QUERY_CHARACTERS = (
+    "self.signals.map(signal, (has(signal.query) ? size(signal.query) : 0)"
+    " + (has(signal.samplesQuery) ? size(signal.samplesQuery) : 0)).sum()"
+)
 
 
 def interval_of(spec: "PolicySpec") -> float:
@@ -302,6 +317,13 @@ class PolicySpec(SpecModel):
             cel=f"!has(self.interval) || !has(self.signals) || !self.signals.exists(signal, has(signal.query))"
             f" || duration(self.interval) >= duration('{SHORTEST_OWN_INTERVAL}')",
             field="interval",
+        ),
+        Check(
+            message=f"the queries have more than {QUERIES_MAX_LENGTH} characters together: shorten them, or split the "
+            "policy",
+            holds=lambda spec: _query_characters(spec) <= QUERIES_MAX_LENGTH,
+            cel=f"!has(self.signals) || {_CEL_QUERY_CHARACTERS} <= {QUERIES_MAX_LENGTH}",
+            field="signals",
         ),
         Check(
             # CEL does not see thresholds, and a schema does not see two fields at once: the operator tells.

@@ -23,6 +23,9 @@ ONE_REVISION = "unversioned"
 DISCOVERY_SECONDS = 60.0
 """How long an answer of discovery that knows no such kind is believed: its definition may come later."""
 
+MOST_UNKNOWN = 256
+"""Kinds that the cluster does not have and that are remembered; authors may name as many as they like."""
+
 
 _MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 
@@ -64,7 +67,7 @@ class Scales:
         known = self._kinds.get((api_version, kind))
         if known is None or (known.resource is None and self._clock() - known.at > DISCOVERY_SECONDS):
             known = _Found(await self._discover(api_version, kind, deadline), self._clock())
-            self._kinds[api_version, kind] = known
+            self._keep(api_version, kind, known)
         if known.resource is None:
             raise GiveUp(
                 f"the cluster has no kind {kind} in {api_version} with a scale subresource",
@@ -72,6 +75,14 @@ class Scales:
                 reason="no_scale",
             )
         return known.resource
+
+    def _keep(self, api_version: str, kind: str, found: _Found) -> None:
+        """Remember it; of the kinds that are not there, only the newest."""
+        self._kinds.pop((api_version, kind), None)
+        self._kinds[api_version, kind] = found
+        unknown = [key for key, known in self._kinds.items() if known.resource is None]
+        for key in unknown[:-MOST_UNKNOWN]:
+            del self._kinds[key]
 
     async def _discover(self, api_version: str, kind: str, deadline: Deadline) -> Resource | None:
         group, _, version = api_version.rpartition("/")

@@ -44,6 +44,7 @@ from resilience_operator.runtime.metrics import (
     POLICIES,
     POLICIES_OWNED,
     STATUS_WRITES_WAITING,
+    count_custom_query,
     count_unreadable,
     expect_breakers,
     tell_breaker,
@@ -125,13 +126,18 @@ class App:
             clock=time.time,
             tracks=config.dashboard,
         )
+        self._collector = Collector(
+            plugged.sources,
+            retry=kube.retry,
+            breakers=Breakers(on_change=tell_breaker),
+            crowds=crowds,
+            on_custom=count_custom_query,
+        )
         self._reconciler = Reconciler(
             store=self._store,
             targets=self._targets,
             scaled=ScaledTargets(kube, self._targets),
-            collector=Collector(
-                plugged.sources, retry=kube.retry, breakers=Breakers(on_change=tell_breaker), crowds=crowds
-            ),
+            collector=self._collector,
             zones=self._zones,
             turns=turns,
             scheduler=self._scheduler,
@@ -201,6 +207,7 @@ class App:
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
+                await self._collector.close()
             # Only now that another replica may lead: kopf writes nothing, and takes seconds to end.
             await asyncio.wait((watching,), timeout=5.0)
         for task in unexpected:

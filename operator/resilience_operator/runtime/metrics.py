@@ -60,6 +60,12 @@ BREAKER_STATE = Gauge(
 BREAKER_CHANGES = Counter(
     "resilience_breaker_changes_total", "Changes of a circuit breaker's state.", ["source", "state"]
 )
+CUSTOM_QUERIES = Counter(
+    "resilience_custom_queries_total",
+    "Custom queries of policies: sent; busy: without a place at the source in time; throttled: the namespace has used "
+    "its query seconds.",
+    ["source", "result"],
+)
 PLUGIN_FAILURES = Counter(
     "resilience_plugin_failures_total",
     "Calls of plugins that failed, hung or were answered with nonsense.",
@@ -115,6 +121,13 @@ def expect_breakers(sources: Iterable[str]) -> None:
     for source in sources:
         for state in State:
             BREAKER_STATE.labels(source, state.value).set(state is State.CLOSED)
+        for result in ("sent", "busy", "throttled"):
+            CUSTOM_QUERIES.labels(source, result)
+
+
+def count_custom_query(source: str, result: str) -> None:
+    """A hook for the collector."""
+    CUSTOM_QUERIES.labels(source, result).inc()
 
 
 def tell_breaker(source: str, before: State, after: State, why: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from resilience_operator.api.pause import MOST_TOLD, read_pause
-from resilience_operator.api.spec import asks_itself
+from resilience_operator.api.spec import asks_alone
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.api.v1alpha1 import InvalidPolicy, Problem, parse_policy
 from resilience_operator.decision.model.compile import compile_policy, signals_of
@@ -240,13 +240,13 @@ class PolicyStore:
                 spec.metric_source.type, spec.metric_source.name, entry.namespace
             )
         entry.family = spec.metric_source.preset
-        entry.shared = not asks_itself(spec)
+        entry.shared = not asks_alone(spec)
         entry.signals = tuple(
             Signal(
                 name=s.name,
                 preset=s.preset or "",
                 query=s.query or "",
-                window_seconds=s.window,
+                window_seconds=policy.signals[s.name].window,
                 samples_query=s.samples_query or "",
                 min_samples=policy.signals[s.name].min_samples,
                 unit=policy.signals[s.name].unit,

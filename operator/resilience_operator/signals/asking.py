@@ -1,26 +1,34 @@
 """Asking sources: equal questions once, few at a time, within the deadline, and never an exception.
 
 Policies are evaluated at their own times, spread over the interval; what they ask is often the same. A
-question under way is shared by all who ask it (single flight), an answer by all who accept its age. A policy's own
-query that takes too long time after time is left alone for a while (`heavy`).
+question under way is shared by all who ask it (single flight), an answer by all who accept its age.
+
+Custom queries may cost whatever their author likes. So namespaces take turns (`slots`), each has a budget of query
+seconds (`query_seconds`), and a query that times out again and again is sent less often (`heavy`). Only time on the
+wire counts against a query: one that waited for a place is `SourceBusy`, and neither slow nor late.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, NamedTuple
 
 from resilience_operator.api.quantities import format_duration
+from resilience_operator.promql.errors import TemplateError
 from resilience_operator.resilience.deadline import Clock, Deadline
 from resilience_operator.resilience.errors import Expired, TryAgain
 from resilience_operator.resilience.retry import Retry, RetryPolicy
 from resilience_operator.signals import heavy, reasons
 from resilience_operator.signals.breakers import Breakers
+from resilience_operator.signals.query_seconds import PER_MINUTE, QuerySeconds
 from resilience_operator.signals.registry import Sources
+from resilience_operator.signals.rewriter import Rewriter, RewriterUnavailableError
+from resilience_operator.signals.slots import FairSlots
 from resilience_operator.signals.source import Answer, MetricSource
 from resilience_operator.signals.unanswered import Failure, SourceNotFoundError, failure_of
 
@@ -39,14 +47,29 @@ _PATIENCE = 0.25
 """Seconds that the replies which are there wait for others, so that they can be dealt with together."""
 
 
+MOST_SERIES = 10_000
+"""Series of an answer to a custom query: one is asked for, or one per pod."""
+
+OnCustom = Callable[[str, str], None]
+"""Called with (source, result) of a custom query: `sent`, `busy` (no place in time) or `throttled` (budget spent)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked of whom. own: it is a policy's own query, not one that serves many."""
+    """What is asked of whom.
+
+    own: it is asked on the account of one namespace, `namespace`, and not for many. label: the label by which its
+    selectors are held to that namespace before it is sent; empty where they are not. with_: what must be held to it
+    too for this to be sent, since the answers are of use only together.
+    """
 
     source: str
     promql: str
     digest: Digest
     own: bool = False
+    namespace: str = ""
+    label: str = ""
+    with_: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +89,66 @@ class Reply:
     stands: float = 0.0
 
 
-class _Places(NamedTuple):
-    """How many may ask a source at once. One place is kept from policies' own queries, which may be of any cost."""
+class _ThrottledError(Exception):
+    """The namespace has spent its query seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+class _Limits(NamedTuple):
+    """What bounds the queries of one source: `all` of them, and the custom ones.
+
+    One place is kept from custom queries, and one namespace has at most half of the places.
+    """
 
     all: asyncio.Semaphore
-    own: asyncio.Semaphore
+    custom: FairSlots
+    seconds: QuerySeconds
+
+
+class _Flight:
+    """A question under way: how much of its time it waited, and how much it was on the wire. Seconds."""
+
+    __slots__ = ("_began", "_clock", "_sent", "_was_sent", "_wire", "checking", "task", "waiting")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._began = clock()
+        self._sent: float | None = None
+        self._wire = 0.0
+        self._was_sent = False
+        self.checking = False
+        self.task: asyncio.Task[Reply]
+        self.waiting = 0
+
+    def send(self) -> None:
+        self._sent, self._was_sent = self._clock(), True
+
+    def back(self) -> float:
+        """End the time on the wire. Gives what this attempt took."""
+        assert self._sent is not None
+        took, self._sent = self._clock() - self._sent, None
+        self._wire += took
+        return took
+
+    @property
+    def wire(self) -> float:
+        return self._wire + (self._clock() - self._sent if self._sent is not None else 0.0)
+
+    @property
+    def waited(self) -> float:
+        return self._clock() - self._began - self.wire
+
+    @property
+    def had_its_time(self) -> bool:
+        """Whether it was on the wire for at least as long as it waited, so that a time-out is its own."""
+        return self._was_sent and self.wire >= self.waited
 
 
 class Desk:
-    """Where questions are put. One for the process."""
+    """Executes queries for the whole process: shares equal ones, keeps answers for a while, limits concurrency."""
 
     def __init__(
         self,
@@ -83,16 +157,22 @@ class Desk:
         retry: Retry | None = None,
         breakers: Breakers | None = None,
         clock: Clock = time.monotonic,
+        on_custom: OnCustom = lambda source, result: None,
     ) -> None:
         self._sources = sources
         self._retry = retry or Retry(RetryPolicy(base=0.1, cap=2.0, attempts=3))
         self._breakers = breakers
         self._clock = clock
+        self._on_custom = on_custom
+        self._rewriter = Rewriter()
         self._replies: dict[Question, Reply] = {}
-        self._flights: dict[Question, asyncio.Task[Reply]] = {}
-        self._waiting: dict[Question, int] = {}
-        self._limits: dict[str, _Places] = {}
+        self._flights: dict[Question, _Flight] = {}
+        self._limits: dict[str, _Limits] = {}
         self._swept = clock()
+
+    async def close(self) -> None:
+        """End what runs beside the event loop."""
+        await self._rewriter.close()
 
     async def ask(
         self, questions: Iterable[Question], *, deadline: Deadline, max_age: float, shared_age: float = 0.0
@@ -102,7 +182,7 @@ class Desk:
         shared_age will do, if more, where one serves many.
         """
         replies: dict[Question, Reply] = {}
-        flights: dict[Question, asyncio.Task[Reply]] = {}
+        flights: dict[Question, _Flight] = {}
         now = self._clock()
         self._sweep(now)
         for question in questions:
@@ -116,63 +196,64 @@ class Desk:
                 flights[question] = self._join(question, deadline)
         try:
             while flights and (left := deadline.remaining()) > 0:
-                await asyncio.wait(flights.values(), timeout=min(left, _PATIENCE))
-                landed = [question for question, task in flights.items() if task.done()]
+                await asyncio.wait([flight.task for flight in flights.values()], timeout=min(left, _PATIENCE))
+                landed = [question for question, flight in flights.items() if flight.task.done()]
                 for question in landed:
-                    task = flights.pop(question)
-                    self._leave(question, task)
-                    replies[question] = _late(question, now) if task.cancelled() else task.result()
+                    flight = flights.pop(question)
+                    self._leave(question, flight)
+                    late = flight.task.cancelled()
+                    replies[question] = _late(question, flight, now) if late else flight.task.result()
                 if landed and flights:
                     yield replies
         finally:
-            for question, task in flights.items():
-                self._leave(question, task)
-        yield replies | {question: _late(question, now) for question in flights}
+            overdue = {question: _late(question, flight, now) for question, flight in flights.items()}
+            for question, flight in flights.items():
+                self._leave(question, flight)
+        yield replies | overdue
 
-    def _join(self, question: Question, deadline: Deadline) -> asyncio.Task[Reply]:
-        task = self._flights.get(question)
-        if task is None or task.done():
-            task = asyncio.get_running_loop().create_task(self._fly(question, deadline))
-            self._flights[question] = task
-            self._waiting[question] = 0
-        self._waiting[question] += 1
-        return task
+    def _join(self, question: Question, deadline: Deadline) -> _Flight:
+        flight = self._flights.get(question)
+        if flight is None or flight.task.done():
+            flight = self._flights[question] = _Flight(self._clock)
+            flight.task = asyncio.get_running_loop().create_task(self._fly(question, deadline, flight))
+        flight.waiting += 1
+        return flight
 
-    def _leave(self, question: Question, task: asyncio.Task[Reply]) -> None:
-        if self._flights.get(question) is not task:
+    def _leave(self, question: Question, flight: _Flight) -> None:
+        if self._flights.get(question) is not flight:
             return
-        self._waiting[question] -= 1
-        if task.done() or self._waiting[question] == 0:
+        flight.waiting -= 1
+        if flight.task.done() or flight.waiting == 0:
             # The last who waited is gone: nobody needs the answer.
-            task.cancel()
-            del self._flights[question], self._waiting[question]
+            flight.task.cancel()
+            del self._flights[question]
 
-    async def _fly(self, question: Question, deadline: Deadline) -> Reply:
+    async def _fly(self, question: Question, deadline: Deadline, flight: _Flight) -> Reply:
         asked = self._clock()
         try:
-            answer = await self._answer(question, deadline)
-            if answer.warnings:
-                failure = Failure(
-                    reasons.PARTIAL_ANSWER,
-                    f"metric source {question.source!r} answered only in part: {'; '.join(answer.warnings)}",
-                )
+            answer = await self._answer(question, deadline, flight)
+            if failure := _unusable(question, answer):
                 reply = Reply(asked, failure=failure)
             else:
                 at = answer.series[0].at if answer.series else None
                 reply = Reply(asked, question.digest(answer), at)
         except asyncio.CancelledError:
             if question.own and deadline.expired:
-                self._replies[question] = self._failed(question, asked, _overdue(question))
+                self._replies[question] = self._failed(question, asked, _overdue(question, flight))
             raise
+        except _ThrottledError as error:
+            reply = self._throttled(question, asked, error.seconds)
         except Exception as error:
-            reply = self._failed(question, asked, failure_of(error, question.source))
+            reply = self._failed(question, asked, _failure(question, error, flight))
         self._replies[question] = reply
         return reply
 
     def _failed(self, question: Question, asked: float, failure: Failure) -> Reply:
-        """The reply after a failure; a query that is too heavy again and again is given a rest."""
+        """The reply after a failure. A custom query that times out again and again is sent less often."""
         before = self._replies.get(question)
         late, stands = before.late if before is not None else 0, 0.0
+        if failure.reason == reasons.SOURCE_BUSY:
+            self._on_custom(question.source, "busy")
         if question.own and failure.reason == reasons.SOURCE_TIMED_OUT and self._answers(question.source):
             late += 1
             if rest := heavy.rest(late):
@@ -180,34 +261,66 @@ class Desk:
                 failure, stands = Failure(failure.reason, told), self._clock() - asked + rest
         return Reply(asked, failure=failure, late=late, stands=stands)
 
+    def _throttled(self, question: Question, asked: float, seconds: float) -> Reply:
+        self._on_custom(question.source, "throttled")
+        before = self._replies.get(question)
+        per_minute = self._limits[question.source].seconds.per_minute
+        failure = Failure(
+            reasons.QUERY_BUDGET_SPENT,
+            f"the custom queries of namespace {question.namespace} have used their {per_minute:g} query seconds a "
+            f"minute of metric source {question.source!r}: they are sent again in {format_duration(ceil(seconds))}; "
+            "make them cheaper, or the interval longer",
+        )
+        late = before.late if before is not None else 0
+        return Reply(asked, failure=failure, late=late, stands=self._clock() - asked + seconds)
+
     def _answers(self, source: str) -> bool:
         """Whether the source has answered somebody of late, so that a time-out speaks of what was asked."""
         since = self._clock() - heavy.ANSWERED_SECONDS
         return self._breakers is not None and self._breakers.answered(source, since)
 
-    async def _answer(self, question: Question, deadline: Deadline) -> Answer:
+    async def _answer(self, question: Question, deadline: Deadline, flight: _Flight) -> Answer:
         source = self._sources.find(question.source)
         if source is None:
             raise SourceNotFoundError(
                 f"metric source {question.source!r} is not configured; there are: "
                 f"{', '.join(self._sources.names) or 'none'}"
             )
-        places = self._places(source)
+        limits = self._limits_of(source)
+        promql = question.promql
+        if question.label:
+            flight.checking = True
+            for other in question.with_:
+                await self._rewriter.enforce(other, question.label, question.namespace)
+            promql = await self._rewriter.enforce(promql, question.label, question.namespace)
+            flight.checking = False
 
         async def ask() -> Answer:
-            return await source.query(question.promql, deadline=deadline)
+            flight.send()
+            try:
+                return await source.query(promql, deadline=deadline)
+            finally:
+                took = flight.back()
+                if question.own:
+                    limits.seconds.spend(question.namespace, took)
+                    self._on_custom(question.source, "sent")
 
         attempts = 0
 
         async def attempt() -> Answer:
             nonlocal attempts
-            async with places.own if question.own else nullcontext(), places.all:
+            async with self._place(question, limits):
                 attempts += 1
                 if self._breakers is None:
                     return await ask()
                 try:
                     return await self._breakers.call(
-                        question.source, ask, deadline, own=question.own, again=attempts > 1
+                        question.source,
+                        ask,
+                        deadline,
+                        own=question.own,
+                        again=attempts > 1,
+                        fair=lambda: flight.had_its_time,
                     )
                 except TryAgain as error:
                     if question.own and error.reason == "timeout" and self._answers(question.source):
@@ -217,12 +330,30 @@ class Desk:
 
         return await self._retry.call(attempt, deadline=deadline, dependency=f"prometheus/{question.source}")
 
-    def _places(self, source: MetricSource) -> _Places:
+    @asynccontextmanager
+    async def _place(self, question: Question, limits: _Limits) -> AsyncIterator[None]:
+        """Wait for a place at the source. Raises _ThrottledError."""
+        if not question.own:
+            async with limits.all:
+                yield
+            return
+        namespace, seconds = question.namespace, limits.seconds
+        if wait := seconds.wait(namespace):
+            raise _ThrottledError(wait)
+        async with limits.custom.acquire(namespace), limits.all:
+            if wait := seconds.wait(namespace):  # spent by others of the namespace meanwhile
+                raise _ThrottledError(wait)
+            yield
+
+    def _limits_of(self, source: MetricSource) -> _Limits:
         found = self._limits.get(source.name)
         if found is None:
-            concurrency = max(1, getattr(source, "concurrency", 4))
-            found = _Places(asyncio.Semaphore(concurrency), asyncio.Semaphore(max(1, concurrency - 1)))
-            self._limits[source.name] = found
+            places = max(1, getattr(source, "concurrency", 4))
+            found = self._limits[source.name] = _Limits(
+                asyncio.Semaphore(places),
+                FairSlots(max(1, places - 1), max(1, places // 2)),
+                QuerySeconds(getattr(source, "query_seconds_per_minute", PER_MINUTE), self._clock),
+            )
         return found
 
     def _sweep(self, now: float) -> None:
@@ -235,9 +366,46 @@ def _acceptable(reply: Reply, max_age: float) -> float:
     return max_age if reply.failure is None else max(reply.stands, min(max_age, _KEEP_FAILURE_SECONDS))
 
 
-def _late(question: Question, asked: float) -> Reply:
-    return Reply(asked, failure=_overdue(question))
+def _unusable(question: Question, answer: Answer) -> Failure | None:
+    """Why an answer is not used."""
+    if answer.warnings:
+        return Failure(
+            reasons.PARTIAL_ANSWER,
+            f"metric source {question.source!r} answered only in part: {'; '.join(answer.warnings)}",
+        )
+    if question.own and len(answer.series) > MOST_SERIES:
+        return Failure(
+            reasons.BAD_ANSWER,
+            f"the query answers {len(answer.series)} series: write one that answers one series, or one per pod",
+        )
+    return None
 
 
-def _overdue(question: Question) -> Failure:
-    return Failure(reasons.SOURCE_TIMED_OUT, f"metric source {question.source!r} did not answer in time")
+def _failure(question: Question, error: Exception, flight: _Flight) -> Failure:
+    if isinstance(error, TemplateError):
+        return Failure(reasons.BAD_QUERY, str(error))
+    if isinstance(error, RewriterUnavailableError):
+        return Failure(reasons.INTERNAL_ERROR, f"the query could not be checked and was not sent: {error}")
+    failure = failure_of(error, question.source)
+    if failure.reason == reasons.SOURCE_TIMED_OUT and question.own and not flight.had_its_time:
+        return _overdue(question, flight)
+    return failure
+
+
+def _late(question: Question, flight: _Flight, asked: float) -> Reply:
+    return Reply(asked, failure=_overdue(question, flight))
+
+
+def _overdue(question: Question, flight: _Flight) -> Failure:
+    """Why there was no reply by the deadline."""
+    if not question.own or flight.had_its_time:
+        return Failure(reasons.SOURCE_TIMED_OUT, f"metric source {question.source!r} did not answer in time")
+    if flight.checking:
+        return Failure(
+            reasons.SOURCE_BUSY, "the query was not sent: it waits to be checked behind others; it is tried again"
+        )
+    return Failure(
+        reasons.SOURCE_BUSY,
+        f"the query waited too long for a place at metric source {question.source!r}, where other custom queries of "
+        "its namespace or of others were under way; it is tried again",
+    )

@@ -52,12 +52,15 @@ class Breakers:
         *,
         own: bool = False,
         again: bool = False,
+        fair: Callable[[], bool] = lambda: True,
     ) -> Answer:
         """Call, unless the source is left alone: then CircuitOpenError.
 
-        own: it is a policy's own query, which may cost whatever its author likes. While the source answers others,
-        how long it takes speaks of the query and is not counted; else one author's heavy query would take the
-        source from everybody.
+        own: it is a custom query, which may cost whatever its author likes. While the source answers others, its
+        slowness and the server's errors (5xx, 429) speak of the query and are not counted; else one author's heavy
+        query would take the source from everybody.
+        fair: whether the call had its share of the time, asked when it has timed out. A custom query that waited for a
+        place and was left too little time is not counted.
         again: it is a retry, which comes so soon after the first call that it proves nothing more: it is not counted.
         Else one moment's failure would be worth several calls, and few questions would reach `minimum_calls`.
         """
@@ -66,12 +69,14 @@ class Breakers:
             raise CircuitOpenError(self._why.get(source, ""))
         started = self._clock()
 
-        def settle(*, ok: bool, late: bool = False, why: str = "", took: float | None = None) -> None:
+        def settle(
+            *, ok: bool, late: bool = False, why: str = "", took: float | None = None, served: bool = False
+        ) -> None:
             # An answer knows it better: our own work beside it is not the source's slowness.
             took = self._clock() - started if took is None else took
-            slow = late or took > breaker.settings.slow_call
-            heavy = own and slow and self.answered(source, started - ANSWERED_SECONDS)
-            if again or heavy:
+            slow = took > breaker.settings.slow_call
+            heavy = own and (slow or late or served) and self.answered(source, started - ANSWERED_SECONDS)
+            if again or heavy or (own and late and not fair()):
                 breaker.cancel()
             else:
                 breaker.record(took, ok=ok, why=why)
@@ -81,7 +86,12 @@ class Breakers:
         try:
             answer = await ask()
         except Exception as error:
-            settle(ok=not _is_the_sources(error), late=_is_late(error), why=briefly(error))
+            settle(
+                ok=not _is_the_sources(error),
+                late=_is_late(error),
+                why=briefly(error),
+                served=isinstance(error, TryAgain) and error.status > 0,
+            )
             raise
         except BaseException:
             # Called off; but a source that hangs is also called off, when the time is over.

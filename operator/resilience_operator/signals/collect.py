@@ -10,7 +10,7 @@ from resilience_operator.decision.model.observation import Observation
 from resilience_operator.resilience.deadline import Clock, Deadline
 from resilience_operator.resilience.retry import Retry
 from resilience_operator.signals import reasons
-from resilience_operator.signals.asking import Desk, Question, Reply
+from resilience_operator.signals.asking import Desk, OnCustom, Question, Reply
 from resilience_operator.signals.breakers import Breakers
 from resilience_operator.signals.crowds import Crowds
 from resilience_operator.signals.findings import Findings
@@ -34,11 +34,16 @@ class Collector:
         breakers: Breakers | None = None,
         crowds: Crowds | None = None,
         clock: Clock = time.monotonic,
+        on_custom: OnCustom = lambda source, result: None,
     ) -> None:
         self._sources = sources
         self._clock = clock
-        self._desk = Desk(sources, retry=retry, breakers=breakers, clock=clock)
+        self._desk = Desk(sources, retry=retry, breakers=breakers, clock=clock, on_custom=on_custom)
         self._planner = Planner(sources, families or load_families(), crowds or Crowds())
+
+    async def close(self) -> None:
+        """End what runs beside the event loop."""
+        await self._desk.close()
 
     def expect(self, requests: Sequence[SignalRequest]) -> None:
         """Tell which requests will come, so that the first grouped query already covers them all. No I/O."""
@@ -63,7 +68,7 @@ class Collector:
         started = self._clock()
         self._planner.cover([request for requests in asked for request in requests], started)
         groups: Groups = {}
-        plans = [[self._planner.plan(request, now, groups) for request in requests] for requests in asked]
+        plans = [[self._planner.plan(request, now, groups, requests) for request in requests] for requests in asked]
         waiting = dict(enumerate(plans))
         unanswered = {id(p[1]): p[1] for one in plans for p in one if not isinstance(p, Observation)}
         questions = {question for group in unanswered.values() for question in group.questions.values()}

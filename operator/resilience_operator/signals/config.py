@@ -93,6 +93,14 @@ class SourceConfig(BaseModel):
     method: Annotated[Literal["POST", "GET"], _about("GET is for gateways that let nothing else through.")] = "POST"
     compress: Annotated[bool, _about("Ask for compressed answers: less network, more CPU on both sides.")] = False
     concurrency: Annotated[int, Field(ge=1, le=64), _about("Queries under way at once.")] = 4
+    query_seconds_per_minute: Annotated[
+        float,
+        Field(gt=0, le=3840),
+        _about(
+            "Query seconds that the custom queries of one namespace may use in a minute; above that they are sent less "
+            "often. 60 is as much as one query that is always under way."
+        ),
+    ] = 60.0
     connect_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 3.0
     read_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
     max_answer_bytes: Annotated[int, Field(ge=1024), _about("The largest answer that is read.")] = 64 << 20

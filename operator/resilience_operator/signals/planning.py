@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from resilience_operator.api.signals import SHARED_WINDOWS, shared_window
 from resilience_operator.decision.model.observation import Observation
+from resilience_operator.promql.errors import TemplateError
+from resilience_operator.promql.scanner import OversizedError, PolicySize
 from resilience_operator.signals import digest, join, reasons
 from resilience_operator.signals.asking import Digest, Question
 from resilience_operator.signals.crowds import Crowds
@@ -21,12 +24,12 @@ from resilience_operator.signals.presets import (
     Quotient,
     Ratio,
     queries,
+    render,
     together,
 )
-from resilience_operator.signals.promql import TemplateError, fill_custom, matchers, pods
+from resilience_operator.signals.promql import fill_custom, matchers, pods
 from resilience_operator.signals.registry import Sources
 from resilience_operator.signals.scope import Scope
-from resilience_operator.signals.tenancy import enforce
 
 log = logging.getLogger(__name__)
 
@@ -35,13 +38,16 @@ _OWNERS_MEMORY_SECONDS = 120.0
 _BY_POD = Join(by="owner", name="owner")
 """How the series of a policy's own query are joined: by the owner of the pod in label `pod`."""
 
+_LONGEST_SHARED = SHARED_WINDOWS[-1]
+"""Seconds. A preset that looks back further is asked for one namespace alone, in the lane of custom queries."""
+
 ALL_PARTS = "all"
 """The question that answers all parts of a preset but the buckets."""
 
 
 @dataclass(slots=True)
 class _Kind:
-    """What all requests of one source, family, signal and window have in common."""
+    """What all requests of one source, family and signal have in common."""
 
     family: Family
     preset: Ratio | Quantile | Quotient
@@ -63,19 +69,26 @@ class Group:
 
 
 class _Asked(NamedTuple):
-    """What a request comes to, whenever it is asked. kind: of a preset; questions: of a policy's own query."""
+    """What a request comes to, whenever it is asked.
+
+    kind, window: of a preset that is asked for many. questions: what is asked for one namespace alone; preset: the
+    preset of these, None where they are custom queries. fault: why it is not asked, if it is not.
+    """
 
     by: Planner
     target: join.Target
     kind: _Kind | None = None
+    window: float = 0.0
     questions: Mapping[str, Question] | None = None
+    preset: Ratio | Quantile | Quotient | None = None
+    fault: str = ""
 
 
 Plan = tuple[join.Target, Group]
 """Whom a request is about, and what answers it."""
 
-Groups = dict[tuple[int, int], Group]
-"""The presets' groups of one batch, by kind and chunk."""
+Groups = dict[tuple[int, float, int], Group]
+"""The presets' groups of one batch, by kind, window and chunk."""
 
 
 class Planner:
@@ -87,14 +100,15 @@ class Planner:
         self._crowds = crowds
         self._scopes: dict[tuple[str, str], Scope[str]] = {}
         self._owners: dict[tuple[str, str], Scope[tuple[str, str]]] = {}
-        self._kinds: dict[tuple[str, str, str, float], _Kind] = {}
+        # Sources, families and signals are of the configuration, so that there are few.
+        self._kinds: dict[tuple[str, str, str], _Kind] = {}
 
     def expect(self, requests: Sequence[SignalRequest], now: float) -> None:
         """Widen the scopes for requests that will come. now: monotonic seconds."""
         wanted: dict[tuple[str, str], tuple[Family, set[str]]] = {}
         for request in requests:
             found = self._families.find(request.family, request.signal.preset)
-            if found is not None:
+            if found is not None and request.signal.window_seconds <= _LONGEST_SHARED:
                 family = found[0]
                 wanted.setdefault((request.source, family.name), (family, set()))[1].add(request.namespace)
         for (source, _), (family, namespaces) in wanted.items():
@@ -115,38 +129,47 @@ class Planner:
         for (source, _), (family, owners) in wanted.items():
             self._owner_scope(source, family).add(owners, started)
 
-    def plan(self, request: SignalRequest, now: float, groups: Groups) -> Plan | Observation:
-        """Which questions answer a request. Whatever is wrong with one is that one's alone."""
+    def plan(
+        self, request: SignalRequest, now: float, groups: Groups, policy: Sequence[SignalRequest]
+    ) -> Plan | Observation:
+        """Which questions answer a request. Whatever is wrong with one is that one's alone.
+
+        policy: all requests of its policy, whose queries are bounded together.
+        """
         try:
             asked: _Asked | None = request.asked
             if asked is None or asked.by is not self:
-                found = self._asked(request, now)
+                found = self._asked(request, now, policy)
                 if isinstance(found, Observation):
                     return found
                 asked = found
                 request.keep(asked)
             target, kind = asked.target, asked.kind
-            if kind is None:
+            if asked.fault:
+                return target.unknown(now, reasons.BAD_QUERY, asked.fault)
+            if kind is None and asked.preset is None:
                 return target, Group(None, asked.questions or {})
             if not target.parts:
                 return target.unknown(now, reasons.NO_DATA, f"{target} has no pods")
-            return target, self._group(request, kind, groups, split=len(target.parts) > 1)
+            if kind is None:
+                return target, Group(asked.preset, asked.questions or {})
+            return target, self._group(request, kind, asked.window, groups, split=len(target.parts) > 1)
         except Exception as error:
             return broken(request.signal.name, now, error)
 
-    def _group(self, request: SignalRequest, kind: _Kind, groups: Groups, *, split: bool) -> Group:
+    def _group(self, request: SignalRequest, kind: _Kind, window: float, groups: Groups, *, split: bool) -> Group:
         """The requests that a preset's questions answer together. split: by revision too."""
         chunk = kind.scope.chunk_of(request.namespace)
-        key = (id(kind), chunk)
+        key = (id(kind), window, chunk)
         group = groups.get(key)
         if group is None:
-            text = kind.scope.text(kind.query, request.signal.window_seconds, chunk)
+            text = kind.scope.text(kind.query, window, chunk)
             group = groups[key] = Group(kind.preset, {ALL_PARTS: Question(request.source, text, kind.digest)})
         if kind.buckets and split:
-            return Group(kind.preset, {**group.questions, **self._bucket_questions(request, kind)})
+            return Group(kind.preset, {**group.questions, **self._bucket_questions(request, kind, window)})
         return group
 
-    def _asked(self, request: SignalRequest, now: float) -> _Asked | Observation:
+    def _asked(self, request: SignalRequest, now: float, policy: Sequence[SignalRequest]) -> _Asked | Observation:
         """Work out what a request comes to, or why it cannot be asked."""
         if not self._sources.is_for(request.source, request.namespace):
             known = ", ".join(self._sources.names_for(request.namespace)) or "none"
@@ -158,22 +181,78 @@ class Planner:
             )
         try:
             if request.signal.query:
-                return _Asked(self, join.target(request, _BY_POD), questions=self._own_questions(request))
+                return self._custom(request, policy)
             kind = self._kind(request)
             if kind is None:
                 return Observation.unknown(now, reasons.PRESET_NOT_FOUND, self._no_preset(request))
-            return _Asked(self, join.target(request, kind.family.join), kind)
+            target, window = join.target(request, kind.family.join), shared_window(request.signal.window_seconds)
+            if window > _LONGEST_SHARED:
+                questions = self._long_questions(request, kind, window, split=len(target.parts) > 1)
+                return _Asked(self, target, questions=questions, preset=kind.preset)
+            return _Asked(self, target, kind, window)
         except (TemplateError, PresetError) as error:
             return Observation.unknown(now, reasons.BAD_QUERY, f"{request.signal.name}: {error}")
 
-    def _own_questions(self, request: SignalRequest) -> Mapping[str, Question]:
-        texts = {"value": request.signal.query}
-        if request.signal.samples_query:
-            texts["samples"] = request.signal.samples_query
-        filled = {part: fill_custom(text, request) for part, text in texts.items()}
-        if label := self._tenant_label(request.source):
-            filled = {part: enforce(text, label, request.namespace) for part, text in filled.items()}
-        return {part: Question(request.source, text, digest.everything, own=True) for part, text in filled.items()}
+    def _custom(self, request: SignalRequest, policy: Sequence[SignalRequest]) -> _Asked:
+        """What a custom query comes to. Those of a policy are worked out together: they are bounded together."""
+        requests = [one for one in policy if one.signal.query]
+        if not any(one is request for one in requests):
+            requests.append(request)
+        label = self._tenant_label(request.source)
+        texts: dict[int, Mapping[str, str]] = {}
+        faults: dict[int, str] = {}
+        size, oversized = PolicySize(), ""
+        for one in requests:
+            try:
+                texts[id(one)] = found = _texts(one)
+                for text in found.values():
+                    # Only what is parsed is scanned; whatever is sent is bounded in its length.
+                    size.add(text, parsed=bool(label))
+            except OversizedError as error:
+                oversized = str(error)
+                break
+            except TemplateError as error:
+                faults[id(one)] = str(error)
+        for one in requests:
+            target, fault = join.target(one, _BY_POD), faults.get(id(one), oversized)
+            # Kept whatever comes of it: a query that is refused costs no more each time than one that is not.
+            one.keep(
+                _Asked(self, target, fault=fault)
+                if fault
+                else _Asked(self, target, questions=self._custom_questions(one, texts[id(one)], label))
+            )
+        asked: _Asked = request.asked
+        return asked
+
+    @staticmethod
+    def _custom_questions(request: SignalRequest, texts: Mapping[str, str], label: str) -> Mapping[str, Question]:
+        return {
+            part: Question(
+                request.source,
+                text,
+                digest.everything,
+                own=True,
+                namespace=request.namespace,
+                label=label,
+                with_=tuple(other for other in texts.values() if other is not text) if label else (),
+            )
+            for part, text in texts.items()
+        }
+
+    def _long_questions(
+        self, request: SignalRequest, kind: _Kind, window: float, *, split: bool
+    ) -> Mapping[str, Question]:
+        """A preset's questions about one namespace alone."""
+        namespaces = _narrowed_to_namespaces(kind.family)([request.namespace])
+        made = {ALL_PARTS: (render(kind.query, *namespaces, window), kind.digest)}
+        if kind.buckets and split:
+            owners = [(request.namespace, owner) for owner in request.owners][:_OWNERS_PER_QUERY]
+            text = render(kind.buckets, *_narrowed_to_owners(kind.family)(owners), window)
+            made["buckets/0"] = (text, digest.buckets_by_target(*digest.labels_of(kind.family.join)))
+        return {
+            part: Question(request.source, text, made_of, own=True, namespace=request.namespace)
+            for part, (text, made_of) in made.items()
+        }
 
     def _tenant_label(self, source: str) -> str:
         """What a source's own queries are held to; empty where they are not."""
@@ -182,7 +261,7 @@ class Planner:
     def _kind(self, request: SignalRequest) -> _Kind | None:
         """What a preset's request has in common with others; None where there is no such preset."""
         signal = request.signal
-        known = self._kinds.get((request.source, request.family, signal.preset, signal.window_seconds))
+        known = self._kinds.get((request.source, request.family, signal.preset))
         if known is not None:
             return known
         found = self._families.find(request.family, signal.preset)
@@ -205,13 +284,12 @@ class Planner:
             digest.by_part(*digest.labels_of(family.join), tuple(parts)),
             buckets,
         )
-        self._kinds[request.source, request.family, signal.preset, signal.window_seconds] = kind
+        self._kinds[request.source, request.family, signal.preset] = kind
         return kind
 
-    def _bucket_questions(self, request: SignalRequest, kind: _Kind) -> dict[str, Question]:
+    def _bucket_questions(self, request: SignalRequest, kind: _Kind, window: float) -> dict[str, Question]:
         owners = self._owner_scope(request.source, kind.family)
         made = digest.buckets_by_target(*digest.labels_of(kind.family.join))
-        window = request.signal.window_seconds
         numbers = {owners.chunk_of((request.namespace, owner)) for owner in request.owners}
         return {
             f"buckets/{number}": Question(request.source, owners.text(kind.buckets, window, number), made)
@@ -227,27 +305,15 @@ class Planner:
     def _scope(self, source: str, family: Family) -> Scope[str]:
         scope = self._scopes.get((source, family.name))
         if scope is None:
-            label, fallback, suffix = family.scope.label, family.scope.fallback, family.scope.suffix
-
-            def narrow(namespaces: Sequence[str]) -> tuple[str, str]:
-                other = matchers(fallback, namespaces, suffix) if fallback else ""
-                return matchers(label, namespaces, suffix), other
-
-            scope = Scope(narrow, self._crowds, lambda namespace: namespace)
+            scope = Scope(_narrowed_to_namespaces(family), self._crowds, lambda namespace: namespace)
             self._scopes[source, family.name] = scope
         return scope
 
     def _owner_scope(self, source: str, family: Family) -> Scope[tuple[str, str]]:
         scope = self._owners.get((source, family.name))
         if scope is None:
-            label, pod = family.scope.label, family.join.pod
-
-            def narrow(owners: Sequence[tuple[str, str]]) -> tuple[str, str]:
-                names = pods((owner for _, owner in owners), "")
-                return f'{matchers(label, (namespace for namespace, _ in owners))}, {pod}=~"{names}"', ""
-
             scope = Scope(
-                narrow,
+                _narrowed_to_owners(family),
                 self._crowds,
                 lambda owner: owner[0],
                 chunk=_OWNERS_PER_QUERY,
@@ -256,6 +322,36 @@ class Planner:
             )
             self._owners[source, family.name] = scope
         return scope
+
+
+def _texts(request: SignalRequest) -> dict[str, str]:
+    """A custom query by its parts, placeholders filled in. Raises TemplateError."""
+    texts = {"value": fill_custom(request.signal.query, request)}
+    if request.signal.samples_query:
+        texts["samples"] = fill_custom(request.signal.samples_query, request)
+    return texts
+
+
+def _narrowed_to_namespaces(family: Family) -> Callable[[Sequence[str]], tuple[str, str]]:
+    """Makes the matchers of a family's scope, and of its fallback, for namespaces."""
+    label, fallback, suffix = family.scope.label, family.scope.fallback, family.scope.suffix
+
+    def narrow(namespaces: Sequence[str]) -> tuple[str, str]:
+        other = matchers(fallback, namespaces, suffix) if fallback else ""
+        return matchers(label, namespaces, suffix), other
+
+    return narrow
+
+
+def _narrowed_to_owners(family: Family) -> Callable[[Sequence[tuple[str, str]]], tuple[str, str]]:
+    """The same for owners of pods, each with its namespace."""
+    label, pod = family.scope.label, family.join.pod
+
+    def narrow(owners: Sequence[tuple[str, str]]) -> tuple[str, str]:
+        names = pods((owner for _, owner in owners), "")
+        return f'{matchers(label, (namespace for namespace, _ in owners))}, {pod}=~"{names}"', ""
+
+    return narrow
 
 
 def broken(what: str, now: float, error: Exception) -> Observation:

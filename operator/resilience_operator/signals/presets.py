@@ -16,7 +16,8 @@ from typing import Annotated, Literal, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from resilience_operator.signals.promql import TemplateError, duration, fill, placeholders
+from resilience_operator.promql.errors import TemplateError
+from resilience_operator.signals.promql import duration, fill, placeholders
 
 SHARED = "pods"
 """The family whose signals every family has."""

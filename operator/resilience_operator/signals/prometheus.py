@@ -46,6 +46,11 @@ class PrometheusSource:
         return self._config.concurrency
 
     @property
+    def query_seconds_per_minute(self) -> float:
+        """Query seconds that the custom queries of one namespace may use in a minute."""
+        return self._config.query_seconds_per_minute
+
+    @property
     def max_clock_skew(self) -> float:
         """Seconds that the endpoint's clock may be off."""
         return self._config.max_clock_skew_seconds

@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
+from resilience_operator.promql.errors import TemplateError, quoted
+from resilience_operator.promql.scanner import MOST_CHARACTERS
 from resilience_operator.signals.model import SignalRequest
 
 _PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
@@ -21,16 +23,6 @@ _REGEX_SPECIAL = re.compile(r"([.^$*+?()\[\]{}|\\])")
 GENERATED_BASE = 58
 """Longest base of a generated name: the API server cuts it there and adds five random characters.
 https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/pkg/storage/names/generate.go"""
-
-
-class TemplateError(ValueError):
-    """A query that cannot be filled in; the text says what to change."""
-
-
-def quoted(value: str) -> str:
-    """`value` as a PromQL string literal."""
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n").replace("\r", "\\r")
-    return f'"{escaped}"'
 
 
 def literal(value: str) -> str:
@@ -101,15 +93,19 @@ def fill_custom(template: str, request: SignalRequest) -> str:
     for value in (request.namespace, request.name, *request.owners):
         if not _NAME.fullmatch(value):
             raise TemplateError(f"{value[:80]!r} is not a name that can be put into a query")
-    return fill(
-        template,
-        {
-            "namespace": request.namespace,
-            "name": request.name,
-            "pods": pods(request.owners, request.name),
-            "window": duration(request.signal.window_seconds),
-        },
-    )
+    values = {
+        "namespace": request.namespace,
+        "name": request.name,
+        "pods": pods(request.owners, request.name),
+        "window": duration(request.signal.window_seconds),
+    }
+    length = len(template) + sum(len(values.get(match[1], "")) for match in _PLACEHOLDER.finditer(template))
+    if length > 2 * MOST_CHARACTERS:
+        # Before it is made: a regular expression of many pods may stand in it hundreds of times.
+        raise TemplateError(
+            f"the query has some {length} characters with its placeholders filled in: use at most {MOST_CHARACTERS}"
+        )
+    return fill(template, values)
 
 
 def placeholders(template: str) -> set[str]:

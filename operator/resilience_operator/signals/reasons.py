@@ -26,6 +26,12 @@ NAME_NOT_RESOLVED: Final = "NameNotResolved"
 SOURCE_TIMED_OUT: Final = "SourceTimedOut"
 """No whole answer in time."""
 
+SOURCE_BUSY: Final = "SourceBusy"
+"""A custom query was not sent, or too late: it waited for a place behind other custom queries."""
+
+QUERY_BUDGET_SPENT: Final = "QueryBudgetSpent"
+"""The namespace's custom queries have used their query seconds a minute; they are sent less often."""
+
 SOURCE_REFUSED: Final = "SourceRefused"
 """The backend refused the operator: credentials, permissions, or a wrong address."""
 

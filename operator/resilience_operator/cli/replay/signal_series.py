@@ -14,6 +14,7 @@ from resilience_operator.cli.replay.recording import Tracks
 from resilience_operator.cli.replay.time_grid import Span
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.decision.model.target import TargetState
+from resilience_operator.promql.errors import TemplateError
 from resilience_operator.signals import digest, join, reasons
 from resilience_operator.signals.model import Signal, SignalRequest
 from resilience_operator.signals.presets import (
@@ -27,7 +28,7 @@ from resilience_operator.signals.presets import (
     queries,
     render,
 )
-from resilience_operator.signals.promql import TemplateError, fill_custom, matchers, pods
+from resilience_operator.signals.promql import fill_custom, matchers, pods
 from resilience_operator.signals.source import Answer, Series
 
 _BY_POD = Join(by="owner", name="owner")

@@ -5,7 +5,8 @@ https://github.com/kubernetes/kube-state-metrics/tree/main/docs/metrics/workload
 
 from __future__ import annotations
 
-from resilience_operator.signals.promql import literal, quoted
+from resilience_operator.promql.errors import quoted
+from resilience_operator.signals.promql import literal
 
 
 def target_queries(namespace: str, name: str) -> dict[str, str]:

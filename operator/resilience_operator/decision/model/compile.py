@@ -6,7 +6,7 @@ from resilience_operator.api.quantities import Unit
 from resilience_operator.api.rules import Action
 from resilience_operator.api.rules import Condition as ConditionSpec
 from resilience_operator.api.rules import Rule as RuleSpec
-from resilience_operator.api.signals import BUILT_IN_SIGNALS, ZONE_LOST
+from resilience_operator.api.signals import BUILT_IN_SIGNALS, ZONE_LOST, look_back
 from resilience_operator.api.signals import Signal as SignalSpec
 from resilience_operator.api.spec import Mode, PolicySpec, interval_of
 from resilience_operator.decision.model.policy import (
@@ -110,4 +110,4 @@ def _signal(signal: SignalSpec) -> Signal:
     least = signal.min_samples
     if least is None:
         least = DEFAULT_MIN_SAMPLES.get(signal.preset or "", 0)
-    return Signal(signal.name, signal.window, float(least), _unit(signal).value)
+    return Signal(signal.name, look_back(signal), float(least), _unit(signal).value)

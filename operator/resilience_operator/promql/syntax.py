@@ -1,8 +1,8 @@
 """PromQL as a tree, and a tree as PromQL again.
 
-promql-parser reads; the printer is our own, since the library's output grows with the square of the nesting, and its
-`transform` with more than that. A query is bounded before it is read: the library needs time in the square of the
-operators, on the event loop. What the printer does not know it refuses, so that a newer grammar cannot slip through.
+promql-parser parses. The printer is our own: the library's output grows with the square of the nesting, and its
+`transform` with more than that. The size of a query is bounded before it is parsed (`scanner`). The printer refuses
+what it does not know, so that a newer grammar cannot slip through.
 """
 
 from __future__ import annotations
@@ -15,15 +15,9 @@ from typing import Any
 
 import promql_parser as p
 
-from resilience_operator.signals.promql import TemplateError, quoted
+from resilience_operator.promql.errors import TemplateError, quoted
+from resilience_operator.promql.scanner import measure
 
-MOST_SYMBOLS = 300
-"""Operators, brackets and matchers of one query; 300 of them are read in some 30 ms."""
-
-_OPAQUE = re.compile(r"""#[^\n]*|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|`[^`]*`""", re.DOTALL)
-"""Comments and strings, found from left to right as PromQL's lexer does."""
-
-_SYMBOL = re.compile(r"[-+*/%^(\[{=<>!]|\b(?:and|or|unless|atan2)\b", re.IGNORECASE)
 _BARE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _MATCH = ((p.MatchOp.Equal, "="), (p.MatchOp.NotEqual, "!="), (p.MatchOp.Re, "=~"), (p.MatchOp.NotRe, "!~"))
 """No mapping: the library's kinds can be compared, but not hashed."""
@@ -36,9 +30,7 @@ Matchers = Callable[[p.VectorSelector], str]
 
 def parse(query: str) -> p.Expr:
     """The tree of a query. Raises TemplateError with what the parser says."""
-    symbols = len(_SYMBOL.findall(_OPAQUE.sub(" ", query)))
-    if symbols > MOST_SYMBOLS:
-        raise TemplateError(f"the query has {symbols} operators, brackets and matchers: use at most {MOST_SYMBOLS}")
+    measure(query)
     return parse_own(query)
 
 

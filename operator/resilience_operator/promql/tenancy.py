@@ -13,41 +13,26 @@ owners. The families whose series cannot be told apart by namespace are refused 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 
 import promql_parser as p
 
-from resilience_operator.signals import syntax
-from resilience_operator.signals.promql import TemplateError, quoted
+from resilience_operator.promql import syntax
+from resilience_operator.promql.errors import TemplateError, quoted
 
 _REACHES_OUT: Mapping[str, str] = {"info": "it reads series that no selector of the query names"}
 """Functions that read more than their arguments, and why they are refused."""
 
-_KEPT = 4096
-"""Queries whose outcome is remembered; each is some kilobytes."""
-
 
 def enforce(query: str, label: str, value: str) -> str:
     """`query` with `label="value"` in every selector. Raises TemplateError for one that cannot be held to it."""
-    found = _enforced(query, label, value)
-    if isinstance(found, TemplateError):
-        raise TemplateError(*found.args)
-    return found
-
-
-@lru_cache(maxsize=_KEPT)
-def _enforced(query: str, label: str, value: str) -> str | TemplateError:
-    try:
-        tree = syntax.parse(query)
-        for name in syntax.functions(tree):
-            if name in _REACHES_OUT:
-                return TemplateError(f"{name}() cannot be held to {label}={quoted(value)}: {_REACHES_OUT[name]}")
-        matcher = f"{syntax.label(label)}={quoted(value)}"
-        text = syntax.text(tree, lambda selector: ",".join([*syntax.matchers_of(selector), matcher]))
-        _verify(text, label, value)
-        return text
-    except TemplateError as error:
-        return error
+    tree = syntax.parse(query)
+    for name in syntax.functions(tree):
+        if name in _REACHES_OUT:
+            raise TemplateError(f"{name}() cannot be held to {label}={quoted(value)}: {_REACHES_OUT[name]}")
+    matcher = f"{syntax.label(label)}={quoted(value)}"
+    text = syntax.text(tree, lambda selector: ",".join([*syntax.matchers_of(selector), matcher]))
+    _verify(text, label, value)
+    return text
 
 
 def _verify(text: str, label: str, value: str) -> None:

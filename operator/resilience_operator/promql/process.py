@@ -1,0 +1,59 @@
+"""The process that parses: one JSON line in, one JSON line out, until its input ends.
+
+promql-parser holds the interpreter's lock while it parses, so that a thread would not keep the event loop free. It may
+also overflow the stack, panic or take minutes; here that ends this process and no other.
+
+In: `[query, label, value]`. Out: `[text, null]` or `[null, what to change]`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import sys
+
+from resilience_operator.promql.errors import TemplateError
+from resilience_operator.promql.tenancy import enforce
+
+CPU_SECONDS = 2.0
+"""CPU time of one query. More ends the process (SIGVTALRM); a busy node does not, since only its own time counts."""
+
+MEMORY_BYTES = 256 << 20
+"""Of private memory."""
+
+
+def answer(line: bytes) -> bytes:
+    """The line that answers `line`."""
+    query, label, value = json.loads(line)
+    try:
+        found = [enforce(query, label, value), None]
+    except TemplateError as error:
+        found = [None, str(error)]
+    except RecursionError:
+        found = [None, "the query is nested too deeply: make it shorter"]
+    except MemoryError:
+        found = [None, "the query takes too much memory to parse: make it shorter"]
+    except Exception as error:
+        found = [None, f"the query cannot be read: the parser failed on it with {type(error).__name__}"]
+    return json.dumps(found).encode() + b"\n"
+
+
+def main() -> None:
+    """Serve the standard streams."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent ends this process
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for line in sys.stdin.buffer:
+        signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
+        found = answer(line)
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        sys.stdout.buffer.write(found)
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()

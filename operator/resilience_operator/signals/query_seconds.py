@@ -1,0 +1,61 @@
+"""A budget of query seconds per namespace and minute: a token bucket for the custom queries of one metric source.
+
+A query second is one second in which the source works on one query. Without a budget, queries that are heavy but never
+time out would keep a namespace's places occupied, and the source busy, for ever.
+"""
+
+from __future__ import annotations
+
+from resilience_operator.resilience.deadline import Clock
+
+PER_MINUTE = 60.0
+"""By default: as much as one place that is never free."""
+
+_RESUME = 0.25
+"""Share of the budget from which a namespace that has spent it is asked for again: pauses are few and long, so that
+its signals do not change between known and Unknown at every evaluation."""
+
+_MINUTE = 60.0
+
+
+class QuerySeconds:
+    """The budgets of one source. per_minute: query seconds of each namespace."""
+
+    def __init__(self, per_minute: float, clock: Clock) -> None:
+        self._per_minute = per_minute
+        self._clock = clock
+        self._spent: dict[str, tuple[float, float]] = {}  # namespace → (seconds owed at, as of)
+        self._paused: set[str] = set()
+
+    @property
+    def per_minute(self) -> float:
+        """Query seconds that each namespace has in a minute."""
+        return self._per_minute
+
+    def spend(self, namespace: str, seconds: float) -> None:
+        """Book a query that was under way for so many seconds."""
+        owed = self._owed(namespace) + seconds
+        self._spent[namespace] = owed, self._clock()
+        if owed >= self._per_minute:
+            self._paused.add(namespace)
+        if len(self._spent) > 1000:
+            self._sweep()
+
+    def wait(self, namespace: str) -> float:
+        """Seconds until the namespace's custom queries are sent again; 0 when they are now."""
+        if namespace not in self._paused:
+            return 0.0
+        excess = self._owed(namespace) - self._per_minute * (1 - _RESUME)
+        if excess <= 0:
+            self._paused.discard(namespace)
+            return 0.0
+        return excess / self._per_minute * _MINUTE
+
+    def _owed(self, namespace: str) -> float:
+        owed, at = self._spent.get(namespace, (0.0, 0.0))
+        return max(0.0, owed - (self._clock() - at) / _MINUTE * self._per_minute)
+
+    def _sweep(self) -> None:
+        """Forget the namespaces that owe nothing."""
+        self._spent = {n: entry for n, entry in self._spent.items() if self._owed(n) > 0}
+        self._paused &= self._spent.keys()
