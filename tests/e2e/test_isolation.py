@@ -66,7 +66,7 @@ def neighbour(world: World, name: str, **spec: object) -> None:
         },
     }
     world.apps.create_namespaced_deployment(world.namespace, body, field_manager="test")
-    world.policy(name, targetRef={"name": name}, rules=[BUSY], **spec)
+    world.policy(name, targetRef={"name": name}, **{"rules": [BUSY], **spec})
 
 
 def why(world: World, name: str) -> str:

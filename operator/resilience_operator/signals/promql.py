@@ -15,7 +15,7 @@ from resilience_operator.promql.errors import TemplateError, quoted
 from resilience_operator.promql.scanner import MOST_CHARACTERS
 from resilience_operator.signals.model import SignalRequest
 
-_PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 """DNS-1123 subdomain, the widest that a namespace, workload or ReplicaSet may be called."""
 
@@ -85,7 +85,7 @@ def fill(template: str, values: Mapping[str, str]) -> str:
             known = ", ".join("{{" + name + "}}" for name in sorted(values))
             raise TemplateError(f"unknown placeholder {match[0]}: use one of {known}") from None
 
-    return _PLACEHOLDER.sub(value, template)
+    return PLACEHOLDER.sub(value, template)
 
 
 def fill_custom(template: str, request: SignalRequest) -> str:
@@ -99,7 +99,7 @@ def fill_custom(template: str, request: SignalRequest) -> str:
         "pods": pods(request.owners, request.name),
         "window": duration(request.signal.window_seconds),
     }
-    length = len(template) + sum(len(values.get(match[1], "")) for match in _PLACEHOLDER.finditer(template))
+    length = len(template) + sum(len(values.get(match[1], "")) for match in PLACEHOLDER.finditer(template))
     if length > 2 * MOST_CHARACTERS:
         # Before it is made: a regular expression of many pods may stand in it hundreds of times.
         raise TemplateError(
@@ -110,4 +110,4 @@ def fill_custom(template: str, request: SignalRequest) -> str:
 
 def placeholders(template: str) -> set[str]:
     """The placeholders that a template uses."""
-    return set(_PLACEHOLDER.findall(template))
+    return set(PLACEHOLDER.findall(template))

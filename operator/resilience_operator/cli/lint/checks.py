@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from resilience_operator.api.spec import PolicySpec
 from resilience_operator.api.v1alpha1 import KIND, InvalidPolicy, parse_policy
 from resilience_operator.cli.common.console import CommandError, UsageError
 from resilience_operator.cli.common.documents import Document, documents
+from resilience_operator.promql.errors import TemplateError
+from resilience_operator.promql.scanner import OversizedError, PolicySize
+from resilience_operator.signals.promql import PLACEHOLDER
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,25 @@ def lint(files: Iterable[str]) -> LintResult:
 
 def _problems(document: Document) -> Iterator[LintProblem]:
     try:
-        parse_policy(document.content)
+        spec = parse_policy(document.content).spec
     except InvalidPolicy as error:
         for problem in error.problems:
             line = document.line_of(problem.path)
             yield LintProblem(document.file, line, problem.path, problem.message)
+    else:
+        for path, message in _query_problems(spec):
+            yield LintProblem(document.file, document.line_of(path), path, message)
+
+
+def _query_problems(spec: PolicySpec) -> Iterator[tuple[str, str]]:
+    """Custom queries that a metric source with tenancy refuses for their size."""
+    size = PolicySize()
+    for number, signal in enumerate(spec.signals):
+        for name, query in (("query", signal.query), ("samplesQuery", signal.samples_query)):
+            try:
+                size.add(PLACEHOLDER.sub("x", query or ""))
+            except OversizedError as error:
+                yield "spec.signals", str(error)
+                return
+            except TemplateError as error:
+                yield f"spec.signals[{number}].{name}", str(error)

@@ -110,4 +110,6 @@ def _signal(signal: SignalSpec) -> Signal:
     least = signal.min_samples
     if least is None:
         least = DEFAULT_MIN_SAMPLES.get(signal.preset or "", 0)
-    return Signal(signal.name, look_back(signal), float(least), _unit(signal).value)
+    window = look_back(signal)
+    written = signal.window if window != signal.window else None
+    return Signal(signal.name, window, float(least), _unit(signal).value, written=written)

@@ -26,7 +26,7 @@ __all__ = [
 class Signal:
     """A signal that some rule reads.
 
-    window: the look-back of its query, seconds.
+    window: the look-back of its query, seconds. written: as the policy has it, where that was rounded up; else None.
     min_samples: fewer requests than this within the window prove nothing; 0 where samples are not counted.
     unit: `ratio`, `seconds` or `number`; how to write its values for people.
     metered: it comes from the metric source; else the API server tells it.
@@ -37,6 +37,7 @@ class Signal:
     min_samples: float = 0.0
     unit: str = "number"
     metered: bool = True
+    written: float | None = None
 
     @property
     def required_samples(self) -> float:
