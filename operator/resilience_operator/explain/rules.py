@@ -51,7 +51,7 @@ def _describe_condition(condition: Condition, timer: Timer, facts: ExplainContex
     signal, limit = facts.signal(condition.signal), format_bound(condition, asked.unit)
     value = f"{condition.signal} is {signal.value}" if signal and signal.value else f"{condition.signal} has no value"
     if asked.written is not None:
-        value += f" (over {format_duration(asked.window)}: the window of {format_duration(asked.written)} is rounded up)"
+        value += f" (over {format_duration(asked.window)}: {format_duration(asked.written)} is rounded up)"
     match timer.verdict:
         case Verdict.OK:
             return f"{value}, not {limit}"
