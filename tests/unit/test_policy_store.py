@@ -42,6 +42,36 @@ def known(store: PolicyStore) -> list[str]:
     return sorted(entry.name for entry in store)
 
 
+def test_windows_of_presets_are_those_that_are_shared() -> None:
+    body = policy("a", 1)
+    windows = {"p1": "1s", "p2": "10s", "p3": "45s", "p4": "10m", "q": "45s"}
+    body["spec"]["signals"] = [
+        {"name": name, "window": window, **({"query": "up"} if name == "q" else {"preset": "cpu"})}
+        for name, window in windows.items()
+    ]
+    body["spec"]["rules"] = [
+        {"name": name, "when": {"signal": name, "above": 1}, "then": [{"alert": {}}]} for name in windows
+    ]
+    body["spec"]["signals"] = [{**signal, "unit": "number"} for signal in body["spec"]["signals"]]
+    store = PolicyStore()
+    store.put(body)
+    (entry,) = store
+    assert entry.problem is None
+    assert {s.name: s.window_seconds for s in entry.signals} == {"p1": 10, "p2": 10, "p3": 60, "p4": 600, "q": 45}
+    assert entry.policy is not None
+    # What is decided, like the evidence for a release, is decided on what was asked.
+    assert entry.policy.signals["p3"].window == 60
+
+
+def test_a_policy_with_a_long_window_is_evaluated_on_its_own() -> None:
+    store = PolicyStore()
+    store.put(policy("short", 1))
+    body = policy("long", 2)
+    body["spec"]["signals"] = [{"name": "cpu", "preset": "cpu", "window": "11m"}]
+    store.put(body)
+    assert {entry.name: entry.shared for entry in store} == {"short": True, "long": False}
+
+
 def test_a_policy_made_while_the_list_was_on_its_way_stays() -> None:
     store = PolicyStore()
     store.put(policy("old", 5))

@@ -70,6 +70,15 @@ async def test_a_source_that_fails_at_once_is_left_alone() -> None:
     assert await source.call(0.01, RESET, times=4) is State.OPEN
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_server_that_fails_over_one_author_s_query_is_not_left_alone(status: int) -> None:
+    """What it answers others with is what counts: a query may make a server fail."""
+    source = Source()
+    await source.call(0.01, own=False)
+    assert await source.call(0.01, TryAgain("HTTP", reason="status", status=status), times=20) is State.CLOSED
+    assert await source.call(0.01, TryAgain("HTTP", reason="status", status=status), own=False, times=20) is State.OPEN
+
+
 async def test_slow_presets_count_whatever_policies_ask_beside_them() -> None:
     source = Source()
     await source.call(5.0, own=True, times=10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -20,7 +21,7 @@ from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.signals.collect import Collector
 from resilience_operator.signals.model import Signal, SignalRequest
 from resilience_operator.signals.registry import Sources
-from resilience_operator.signals.rewriter import Rewriter
+from resilience_operator.signals.rewriter import Rewriter, RewriterUnavailableError
 from resilience_operator.signals.source import Answer, Series
 from tests.support.observed import observed
 
@@ -108,11 +109,14 @@ async def longest_step(work: Callable[[], object]) -> float:
             await asyncio.sleep(0)
             longest = max(longest, time.thread_time() - before)
 
+    gc.collect()
+    gc.disable()  # of a heap full of other tests' objects
     ticking = asyncio.create_task(tick())
     try:
         await work()  # type: ignore[misc]
     finally:
         ended = True
+        gc.enable()
         await ticking
     return longest
 
@@ -121,7 +125,7 @@ async def longest_step(work: Callable[[], object]) -> float:
 async def test_no_query_holds_the_event_loop_up(attack: str, collector: Collector) -> None:
     """64 signals of each, query and samplesQuery: no step of the loop is long, and a neighbour is answered.
 
-    The bound is generous: it is 0.3 to 6 s where these are parsed on the loop.
+    The bound is generous: 15 ms are usual, and it is up to 20 s where these are parsed on the loop.
     """
     asked = requests(*[attack[:MOST] for _ in range(64)], samples=True)
     for number, request in enumerate(asked):  # each a text of its own
@@ -132,7 +136,7 @@ async def test_no_query_holds_the_event_loop_up(attack: str, collector: Collecto
     async def work() -> None:
         answers.extend(await asyncio.gather(reasons(collector, asked), reasons(collector, neighbour)))
 
-    assert await longest_step(work) < 0.05
+    assert await longest_step(work) < 0.1
     assert answers[1] == [""]
     # The second time, every outcome is remembered.
     steps = time.thread_time()
@@ -259,6 +263,21 @@ class TestProcess:
         rewriter = Rewriter()
         with pytest.raises(TemplateError, match="takes too long to parse"):
             await rewriter.enforce("a", "namespace", "x")
+        await rewriter.close()
+
+    async def test_one_that_cannot_start_is_no_fault_of_the_query(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is said, remembered for a minute, and then tried again."""
+        now = [0.0]
+        rewriter = Rewriter(lambda: now[0])
+        with monkeypatch.context() as patch:
+            patch.setattr(process, "__name__", "tests.support.no_such_module")
+            for _ in range(2):
+                with pytest.raises(RewriterUnavailableError, match="cannot be started: it ended with 1"):
+                    await rewriter.enforce("a", "namespace", "x")
+        with pytest.raises(RewriterUnavailableError):
+            await rewriter.enforce("a", "namespace", "x")
+        now[0] = 61.0
+        assert await rewriter.enforce("a", "namespace", "x") == '{__name__="a",namespace="x"}'
         await rewriter.close()
 
     async def test_who_asks_no_more_leaves_it_in_order(self) -> None:

@@ -3,18 +3,22 @@
 promql-parser holds the interpreter's lock while it parses, so that a thread would not keep the event loop free. It may
 also overflow the stack, panic or take minutes; here that ends this process and no other.
 
-In: `[query, label, value]`. Out: `[text, null]` or `[null, what to change]`.
+Out, first of all: `READY`. In: `[query, label, value]`. Out: `[text, null]` or `[null, what to change]`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import sys
 
 from resilience_operator.promql.errors import TemplateError
 from resilience_operator.promql.tenancy import enforce
+
+READY = b"ready\n"
+"""What it writes before it reads: whoever waits for it knows that a later end is a query's doing."""
 
 CPU_SECONDS = 2.0
 """CPU time of one query. More ends the process (SIGVTALRM); a busy node does not, since only its own time counts."""
@@ -42,11 +46,15 @@ def answer(line: bytes) -> bytes:
 def main() -> None:
     """Serve the standard streams."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent ends this process
+    with contextlib.suppress(OSError):
+        os.nice(10)  # it shares the pod's CPU with the event loop
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.stdout.buffer.write(READY)
+    sys.stdout.buffer.flush()
     for line in sys.stdin.buffer:
         signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
         found = answer(line)

@@ -93,7 +93,7 @@ class Rewriter:
                     self._remember(key, await self._asked(key))
             except (OSError, TimeoutError) as error:
                 await self._end()
-                why = "did not answer" if isinstance(error, TimeoutError) else f"cannot be started: {error.strerror}"
+                why = "did not answer" if isinstance(error, TimeoutError) else f"cannot be started: {error}"
                 log.warning("a custom query of namespace %s was not checked: the parser's process %s", key[2], why)
                 self._unavailable[key] = self._clock(), f"the parser's process {why}"
                 while len(self._unavailable) > 1000:
@@ -135,10 +135,13 @@ class Rewriter:
                 stdout=asyncio.subprocess.PIPE,
                 # A panic prints there, and is answered all the same.
                 stderr=asyncio.subprocess.DEVNULL,
-                env={"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "RUST_BACKTRACE": "0"},
+                env=_environment(),
                 limit=_LINE_LIMIT,
                 start_new_session=True,
             )
+            assert self._process.stdout is not None
+            if await self._process.stdout.readline() != process.READY:
+                raise OSError(f"it ended with {await self._process.wait()}")
         return self._process
 
     async def _end(self) -> None:
@@ -164,6 +167,12 @@ class Rewriter:
         while self._characters > MOST_CHARACTERS and len(self._outcomes) > 1:
             old, outcome = self._outcomes.popitem(last=False)
             self._characters -= _weight(old, outcome)
+
+
+def _environment() -> dict[str, str]:
+    """What the process needs to run, and no secret that this one was given."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR") if name in os.environ}
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "RUST_BACKTRACE": "0"}
 
 
 def _weight(key: Key, found: str | TemplateError) -> int:

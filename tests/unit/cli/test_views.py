@@ -293,6 +293,25 @@ def test_lint_names_file_line_and_path(tmp_path: Path, change: str, line: int, m
     assert (fault["line"], fault["file"]) == (line, str(file))
 
 
+def test_lint_bounds_the_queries(tmp_path: Path) -> None:
+    signals = [{"name": f"s{number}", "query": "+".join(["up"] * 250)} for number in range(13)]
+    file = tmp_path / "policy.yaml"
+    file.write_text(yaml.safe_dump(policy(signals=signals)))
+    result = CliRunner().invoke(app, ["lint", str(file)])
+    assert result.exit_code == 1
+    assert "spec.signals: the policy's queries have more than 3000 operators" in result.stdout
+    signals = [{"name": "big", "query": "+".join(["up"] * 400)}, {"name": "open", "query": "up{a='}"}]
+    file.write_text(yaml.safe_dump(policy(signals=signals)))
+    result = CliRunner().invoke(app, ["lint", str(file)])
+    assert "spec.signals[0].query: the query has more than 300 operators" in result.stdout
+    assert "spec.signals[1].query: the query cannot be read: the string at character 6 is not closed" in result.stdout
+
+
+def test_explain_tells_the_window_that_is_used() -> None:
+    signals = [{"name": "cpu", "preset": "cpu", "window": "45s"}]
+    assert "cpu is 40% (over 1m: 45s is rounded up)" in sentences(*after(60, still(), {"signals": signals}))
+
+
 def test_lint_reads_standard_input_and_tells_what_it_cannot_read() -> None:
     good = CliRunner().invoke(app, ["lint", "-"], input=yaml.safe_dump(policy()))
     assert good.exit_code == 0
