@@ -154,8 +154,11 @@ class TestAuthors:
         made = author.create(SCALE)
         rules = made["spec"]["rules"]
         wider = [{**rules[0], "then": [*SCALE, {"rollback": {}}]}]
-        assert "pauses or rolls back" in refused(lambda: author.patch("tried", {"spec": {"rules": wider}}))
+        assert "pauses, resumes or rolls back" in refused(lambda: author.patch("tried", {"spec": {"rules": wider}}))
         author.patch("tried", {"spec": {"replicas": {"max": 12}}})
+        for setting in ("resume", "failOnProgressDeadline"):
+            release = {"spec": {"release": {setting: True}}}
+            assert "resumes" in refused(lambda body=release: author.patch("tried", body))  # type: ignore[misc]
 
     def test_a_target_is_not_swapped_for_another(self, account: Callable[[str], Account]) -> None:
         author = account("ann").may([POLICIES, on("apps", "deployments", names=("checkout",))]).author()
