@@ -1,4 +1,4 @@
-"""The executors: one carries commands out, one only rehearses them. Which one it is, is the policy's mode."""
+"""Executes commands, or only records them in a dry run, as the policy's mode says."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ VERBS: Mapping[Verb, ActionHandler] = {
 
 @dataclass(frozen=True, slots=True)
 class ExecutionResult:
-    """Outcomes in the order of the commands. versions: resourceVersions of what was written, by kind and name."""
+    """Outcomes in the order of the commands. changes: what was written."""
 
     outcomes: tuple[Outcome, ...]
     changes: tuple[Change, ...] = ()
@@ -104,6 +104,6 @@ class DryRunExecutor:
     changes_cluster = False
 
     async def execute(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> ExecutionResult:
-        """Every command is Rehearsed."""
+        """Record every command as a dry run."""
         del target, deadline
         return ExecutionResult(tuple(Outcome(command, Result.DRY_RUN) for command in commands))

@@ -1,8 +1,8 @@
-"""The target as it would be, had rehearsed commands been real.
+"""The dry-run overlay: the target as it would be if the commands of a dry run had been executed.
 
-Dry-run goes through the very same decision as the live loop. What it only rehearsed is laid over what the API server
-tells, until the real thing changes: so a rehearsed pause is not rehearsed again every interval, and a rehearsed
-rollback is followed by a rehearsed recovery. When the policy begins to act in earnest, all of it is dropped.
+A dry run takes the very same decisions. The overlay keeps what they would have changed until the real thing changes: so
+a pause is not decided again every interval, and a rollback is followed by its recovery. When the policy leaves the dry
+run, the overlay is dropped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from resilience_operator.decision.model.target import MANAGER, TargetState
 
 
 def apply_overlay(target: TargetState, overlay: DryRunOverlay | None) -> TargetState:
-    """`target` with the rehearsed changes laid over it; `target` itself when there are none."""
+    """Return `target` with the overlay; `target` itself when there is none."""
     if overlay is None:
         return target
     if overlay.replicas is not None:
@@ -37,7 +37,7 @@ def _with_replicas(target: TargetState, replicas: int) -> TargetState:
 
 
 def prune(overlay: DryRunOverlay | None, target: TargetState) -> DryRunOverlay | None:
-    """What is left of a rehearsal, given the real target: what was really changed since is dropped."""
+    """Return the overlay without what was really changed since."""
     if overlay is None:
         return None
     if overlay.replicas is not None and target.replicas != overlay.real_replicas:
@@ -52,7 +52,7 @@ def prune(overlay: DryRunOverlay | None, target: TargetState) -> DryRunOverlay |
 
 
 def add_command(overlay: DryRunOverlay | None, command: Command, target: TargetState) -> DryRunOverlay | None:
-    """The rehearsal after one more command; `target` is the real one."""
+    """Return the overlay after one more command; `target` is the real one."""
     overlay = overlay or DryRunOverlay()
     match command.verb:
         case Verb.SCALE_UP | Verb.SCALE_DOWN if command.via:
@@ -78,9 +78,9 @@ def add_command(overlay: DryRunOverlay | None, command: Command, target: TargetS
 
 
 def leave_dry_run(memory: Memory, target: TargetState, now: float) -> Memory:
-    """The memory of a policy that only rehearsed so far and now acts: what was never done is forgotten.
+    """Return the memory of a policy that leaves its dry run: what was never executed is forgotten.
 
-    A release that was paused or rolled back in the rehearsal really runs on. It is watched again from the start of
+    A release that was paused or rolled back in the dry run really runs on. It is watched again from the start of
     its bake, so that it is neither taken for good nor rolled back for what nobody measured in earnest.
     """
     if memory.overlay is None and not any(q.dry_run for q in memory.quarantined):

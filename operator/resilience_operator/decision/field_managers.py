@@ -1,4 +1,4 @@
-"""Who did it: field managers, in the words that people use."""
+"""Names of field managers for people, and which of them are a person."""
 
 from __future__ import annotations
 

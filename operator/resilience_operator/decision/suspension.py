@@ -1,4 +1,4 @@
-"""What a policy remembers through a time in which nobody looks: what was seen before proves nothing about it."""
+"""Freezes a policy's timers while it is suspended: what was observed before must not count afterwards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from resilience_operator.decision.model.memory import Memory, Phase, RuleMemory
 
 
 def freeze_timers(memory: Memory, now: float) -> Memory:
-    """The memory at the beginning of a pause; the same when it rests already.
+    """Return the memory at the start of a pause; the same object when its timers are frozen already.
 
     A crossing that was seen before does not count as having lasted, nor does calm; a bake stands still, as it does
     while nothing can be measured. Cooldowns, calls that were made, the release and the quarantine are kept.

@@ -30,7 +30,7 @@ class ExplainContext:
 
     @cached_property
     def target(self) -> TargetState | None:
-        """The target as decisions see it: with what was only rehearsed laid over it."""
+        """The target as decisions see it: with the dry-run overlay."""
         if self.live is None:
             return None
         return apply_overlay(self.live, prune(self.memory.overlay, self.live))

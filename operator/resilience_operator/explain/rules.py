@@ -135,7 +135,7 @@ def _scaling(rule: Rule, scale_up: ScaleUp, memory: RuleMemory, facts: ExplainCo
 
 
 def _is_attributed(rule: Rule, facts: ExplainContext) -> bool:
-    """Whether a rule on the same signals holds the release guilty."""
+    """Return whether a breach of the same signals is attributed to the release."""
     signals = {c.signal for c in rule.conditions}
     for other in facts.policy.rules:
         memory = facts.rule(other)

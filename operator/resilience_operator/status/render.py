@@ -57,13 +57,13 @@ def render(
 ) -> Rendered:
     """The status after `decision`, with `memory` as it is after its commands. before: the conditions until now.
 
-    target: the real one, without rehearsed changes.
+    target: the real one, without the dry-run overlay.
     problem: reason and message of what the policy names and is not there.
     """
     release, scaling = memory.release, memory.scaling
     assert release is not None
     generation = decision.policy.generation
-    # What people read as the target's is the real one's, also while another is rehearsed.
+    # In a dry run too, people read the real target.
     dry_run = decision.policy.mode is Mode.DRY_RUN
     seen = TargetStatus(
         replicas=target.replicas if dry_run or scaling.last_replicas is None else scaling.last_replicas,

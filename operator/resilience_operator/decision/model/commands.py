@@ -45,9 +45,9 @@ class Command:
 class Result(StrEnum):
     """What became of a command.
 
-    DONE: carried out (or found carried out already). REHEARSED: dry-run. SUPERSEDED: the target was no longer what
-    the decision saw, so nothing was done and the next evaluation decides anew. FAILED: refused or unreachable.
-    POSTPONED: refused, but it may pass within seconds, so it is no failure yet.
+    DONE: executed, or found to be in effect already. DRY_RUN: not executed, since the policy is in a dry run.
+    SUPERSEDED: the target was no longer what the decision saw, so nothing was done; the next evaluation decides anew.
+    FAILED: refused or unreachable. POSTPONED: refused, but it may pass within seconds, so it is no failure yet.
     """
 
     DONE = "Done"
@@ -71,7 +71,7 @@ class Outcome:
 
     @property
     def applied(self) -> bool:
-        """Whether the command counts as carried out (a rehearsed one does, in its rehearsal)."""
+        """Whether the command counts as executed. In a dry run it does, for the overlay."""
         return self.result in (Result.DONE, Result.DRY_RUN)
 
     @property

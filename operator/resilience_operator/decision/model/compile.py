@@ -30,7 +30,7 @@ slowest one; below 20 a single failure is 5 %."""
 def compile_policy(
     spec: PolicySpec, *, uid: str, namespace: str, name: str, generation: int, dry_run: bool = False
 ) -> Policy:
-    """The policy in base units. dry_run: the operator as a whole only rehearses."""
+    """The policy in base units. dry_run: the operator as a whole is in dry-run mode."""
     signals = {s.name: s for s in signals_of(spec)}
     rules = tuple(_rule(rule) for rule in spec.rules)
     read = {c.signal for rule in rules for c in rule.conditions}

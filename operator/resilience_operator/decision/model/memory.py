@@ -1,4 +1,4 @@
-"""What a policy remembers from one evaluation to the next.
+"""The memory of a policy: what it keeps from one evaluation to the next.
 
 All of it is kept in the policy's status, so a restart or a new leader goes on where the last one stopped. It holds
 moments (seconds since the epoch), never running counters: nothing in it changes while nothing happens.
@@ -70,11 +70,11 @@ class RuleMemory:
     """One rule's past.
 
     timers: one for each of its conditions, over the whole target. breach: since when the rule is in breach.
-    blame: the same timers over what counts against the release; guilty: since when the release is in breach.
-    scaled: when this rule last scaled the target up (its cooldown counts from there).
-    of: what the timers are about (`policy.signature`); those of a rule that reads otherwise now mean nothing.
-    called, rehearsed: for each of its plugins, the breach (its moment) for which it was called, or only rehearsed.
-    base: replicas when the breach began, for a rule whose signal tells how many times as many are needed.
+    release_timers: the same over what counts against the release. release_breach_since: since when the release fails.
+    scaled: when this rule last scaled the target up (its cooldown starts there).
+    signature: the conditions that the timers belong to (`Rule.signature`); those of other conditions are dropped.
+    called, called_in_dry_run: by plugin, the breach (its start) for which it was called.
+    base_replicas: replicas when the breach began, for a rule whose signal gives a factor of them.
     """
 
     timers: tuple[Timer, ...] = ()
@@ -92,10 +92,10 @@ class RuleMemory:
 class ScalingMemory:
     """baseline: replicas when the policy first saw its target.
 
-    seen: replicas at the last evaluation, or as commanded since: another number means that somebody else scaled.
-    held: what somebody else scaled to; nothing below it is given back until they change it again.
-    calm: since when a pod could be spared, or when the last step was given back.
-    need: pods that the load needed when the operator last added some.
+    last_replicas: replicas at the last evaluation, or as commanded since. Another number: somebody else scaled.
+    manual_floor: what somebody else scaled to. The operator never goes below it until they change it again.
+    stable_since: since when fewer pods would do, or when the last step down was made.
+    required_at_scale_up: pods that the load needed when the operator last added some.
     """
 
     baseline: int | None = None
@@ -107,7 +107,7 @@ class ScalingMemory:
 
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
-    """A counted signal of the whole target at one time: how many of how many requests were bad."""
+    """The counts of one signal of the whole target at one time: `events` of `samples` requests were bad."""
 
     samples: float
     events: float
@@ -115,20 +115,20 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseMemory:
-    """The release life cycle's past.
+    """The past of the release.
 
     since: when `phase` began. good: the revision that is last known good.
     template, good_template: the digests of the templates of `revision` and `good`, as they were seen to run. Empty in
         the memory of an older version (`release.lifecycle.with_templates`).
-    ready: when the bake began, moved on by the time in which nothing could be measured; unmeasured: since when.
-    ok_before: rules that were Ok when this one began, or that it was since found to breach while the old revision did
-        not (only those can be turned by it).
-    before: the counted signals as they were then. began: when the new revision began to be measured.
-    shared: rules that the old revision was found to breach as well, and that were not Ok since.
-    paused: when this operator paused it, and `paused_rules` on whose account.
-    hands_off: a person overruled the operator on this revision: it is watched and told, no longer touched.
-    held: rolled back as often as allowed; it stays paused until a person decides.
-    rolled_from: the revision that the rollback under way, or done, left.
+    bake_started: moved on by the time in which nothing could be measured. unmeasured: since when that is so.
+    ok_before: rules that were Ok before the release, or that it breached while the old revision did not. Only a breach
+        of those counts against it.
+    baseline: the counted signals before the release. canary_measured_since: since when the new revision is measured.
+    shared_breaches: rules that the old revision breached as well, and that were not Ok since.
+    paused: when this operator paused it. paused_rules: the rules that asked for it.
+    manual_override: a person acted against the operator on this revision. It is analysed, and no longer touched.
+    rollback_limit_reached: rolled back as often as allowed; it stays paused until a person decides.
+    rolled_from: the revision that was rolled back, or is being rolled back.
     """
 
     phase: Phase
@@ -156,7 +156,7 @@ class ReleaseMemory:
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """A revision that was rolled back: why, and how many times it was. rehearsed: never in earnest, so far."""
+    """A revision that was rolled back: why and how often. dry_run: only in dry runs so far."""
 
     revision: str
     at: float
@@ -168,10 +168,10 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True)
 class DryRunOverlay:
-    """What rehearsed commands would have made of the target, and what it really was then.
+    """What the commands of a dry run would have changed, and what the target really was then.
 
-    A real change of the same thing (replicas, an HPA's minimum, revision) ends the rehearsal of it. None: that thing
-    is as it really is.
+    A real change of the same thing (replicas, an HPA's minimum, revision) ends its part of the overlay. None: that
+    thing is as it really is.
     """
 
     replicas: int | None = None
@@ -185,7 +185,7 @@ class DryRunOverlay:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """Commands about to be carried out, written down before the first of them.
+    """Commands about to be executed, stored before the first of them.
 
     at: when they were decided. After a crash, `recover_intent` finds out from the target which of them
     were applied.
@@ -198,7 +198,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Everything remembered of one policy. told: keys of the notices that hold and have been told."""
+    """Everything remembered of one policy. announced: keys of the notices that hold and were announced."""
 
     target_uid: str = ""
     rules: Mapping[str, RuleMemory] = field(default_factory=dict)
