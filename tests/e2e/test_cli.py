@@ -62,7 +62,7 @@ def test_a_policy_that_acted_is_told_and_replayed(
     assert told["rules"][0]["verdict"] == "Ok"
     assert "acts on cpu above 70% for 10s" in told["rules"][0]["then"][0]
     assert told["target"][0] == "Deployment checkout has 5 pods, all ready"
-    assert any("above 3" in sentence or "calm for" in sentence for sentence in told["givingBack"])
+    assert any("above 3" in sentence or "stable for" in sentence for sentence in told["scaleDown"])
     assert told["lastDecision"].startswith("scaleUp, ")
     text = resilience("explain", "checkout").stdout
     assert text.startswith(f"{world.namespace}/checkout is Ok")
@@ -109,7 +109,7 @@ def test_a_release_that_was_rolled_back_is_explained_and_replayed(
     world.until_phase("RolledBack")
     revision = world.status()["quarantined"][0]["revision"]
     told = answered(resilience("explain", "checkout", "-o", "json"))
-    assert any(f"revision {revision} is quarantined" in sentence for sentence in told["inTheWay"])
+    assert any(f"revision {revision} is quarantined" in sentence for sentence in told["blockers"])
     entries = answered(resilience("history", "checkout", "-o", "json"))
     assert [e["action"] for e in entries] == ["rollback", "pauseRollout"]
     # A replay looks on its own beat, and of the bad pods there is only what was scraped before they were gone: that it
@@ -133,7 +133,7 @@ def test_what_stands_in_the_way_is_told(world: World, operator: Operator, resili
     )
     world.until(lambda: world.told("ManualPause"), "the pause is seen")
     told = answered(resilience("explain", "checkout", "-o", "json"))
-    assert any("kubectl (kubectl-rollout) paused the rollout" in sentence for sentence in told["inTheWay"])
+    assert any("kubectl (kubectl-rollout) paused the rollout" in sentence for sentence in told["blockers"])
 
 
 def test_what_is_not_there_is_told_in_one_line(world: World, resilience: Call) -> None:
@@ -156,7 +156,7 @@ def test_a_policy_that_no_operator_saw_says_so(world: World, resilience: Call) -
     run = resilience("history", "checkout")
     assert (run.returncode, run.stderr) == (1, "kubectl resilience: policy checkout has decided nothing yet\n")
     told = resilience("explain", "checkout").stdout
-    assert "no operator has looked at the policy yet" in told
+    assert "no operator has evaluated the policy yet" in told
 
 
 def test_a_cluster_that_is_not_there_is_told(world: World, resilience: Call, tmp_path: Path) -> None:

@@ -76,4 +76,4 @@ def test_a_converted_autoscaler_is_accepted_beside_the_one_it_came_from(
     )
     world.until(lambda: world.condition("Ready").get("reason") == "DryRun", "the operator rehearses it")
     told = answered(resilience("explain", "checkout", "-o", "json"))
-    assert any("HorizontalPodAutoscaler checkout" in sentence for sentence in told["inTheWay"])
+    assert any("HorizontalPodAutoscaler checkout" in sentence for sentence in told["blockers"])

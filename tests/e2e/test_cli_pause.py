@@ -36,7 +36,7 @@ def test_a_paused_policy_does_nothing_over_a_restart_and_goes_on_when_the_time_i
     row = answered(resilience("status", "-o", "json"))[0]
     assert (row["state"], "load test" in row["why"]) == ("PausedByHand", True)
     told = answered(resilience("explain", "checkout", "-o", "json"))
-    assert any("load test" in sentence for sentence in told["inTheWay"])
+    assert any("load test" in sentence for sentence in told["blockers"])
 
     again = resilience("pause", "checkout", "--reason", "load test, the end", "--for", "2s")
     assert again.returncode == 0, again.stderr

@@ -157,10 +157,10 @@ def test_people_see_what_is_decided_and_why(world: World, operator: Operator, op
     newest = page.locator("#point").inner_text()
     page.keyboard.press("ArrowLeft")
     expect(page.locator("#point")).not_to_have_text(newest)
-    page.get_by_text("The same as a table").click()
+    page.get_by_text("Show as a table").click()
     expect(page.locator("#table tbody tr").first).to_contain_text("Ok")
     accessible(page)
-    page.get_by_text("The same as a table").click()
+    page.get_by_text("Show as a table").click()
     if TAKES_PICTURES:
         expect(page.locator("#badges .good")).to_be_visible()
     picture(page, "policy-light")
@@ -176,7 +176,7 @@ def test_people_see_what_is_decided_and_why(world: World, operator: Operator, op
     )
     expect(phone.locator("#rehearsal")).to_contain_text("nothing is changed")
     expect(phone.locator("tr.rehearsed").first).to_contain_text("dry run")
-    expect(phone.locator("figure").last).to_contain_text("5 rehearsed")
+    expect(phone.locator("figure").last).to_contain_text("5 in dry run")
     assert fits(phone)
     accessible(phone)
     phone.locator("#charts-title").evaluate("e => e.scrollIntoView()")
@@ -192,7 +192,7 @@ def search(page: Page) -> None:
     """The list is narrowed by the operator; the address tells how, so that it can be passed on."""
     page.get_by_label("Search").fill("deployment/re dry")
     expect(page.locator("#rows th a")).to_have_count(1)
-    expect(page.locator("#count")).to_have_text("1 of 4, the worst first")
+    expect(page.locator("#count")).to_have_text("1 of 4, worst first")
     page.get_by_label("Search").fill("")
     chip = page.get_by_role("button", name="Suspended")
     chip.click()
@@ -252,16 +252,16 @@ def test_a_standby_says_so_and_the_doors_are_shut(
     world.until_verdict("cpu", "Ok")
 
     page = open_page(base(standby))
-    expect(page.locator("#standby")).to_contain_text("This replica stands by")
+    expect(page.locator("#standby")).to_contain_text("This replica is on standby")
     page.get_by_role("link", name="checkout").click()
     expect(page.locator("#standby")).to_contain_text("another one acts on this policy")
-    expect(page.locator("#words")).to_contain_text("nothing to do: it acts on cpu above 70% for 10s")
+    expect(page.locator("#words")).to_contain_text("no action needed: it acts on cpu above 70% for 10s")
     expect(page.locator("figure")).to_have_count(0)
     accessible(page)
     # Whoever is still looking does not hold up the end, and is told.
     expect(page.locator("#live")).to_have_text("Live")
     assert standby.stop() == 0
-    expect(page.locator("#live")).to_contain_text("No connection")
+    expect(page.locator("#live")).to_contain_text("Disconnected")
 
     assert off.get("/")[0] == 0, "nobody listens"
     assert off.get("/api/policies")[0] == 0

@@ -27,7 +27,7 @@ STEADY = decide(policy(), {}, target(), Memory(), T0)
 
 
 def decision(at: float, cpu: float | None = 0.4, verdict: Verdict = Verdict.OK, **changes: Any) -> Any:
-    signals = tuple(replace(s, value=cpu, verdict=verdict) for s in STEADY.signals)
+    signals = tuple(s._replace(value=cpu, verdict=verdict) for s in STEADY.signals)
     return replace(STEADY, at=T0 + at, signals=signals, **changes)
 
 

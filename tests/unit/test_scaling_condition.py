@@ -34,7 +34,7 @@ def steps_down(run: Run) -> int:
     [
         pytest.param(policy(CPU), None, 3, "WithinBounds", "3 pods", 0, id="at the minimum"),
         pytest.param(
-            policy(CPU), None, 5, "ScaledUp", "5 pods; down to 3 they are given back after calm", 2, id="above it"
+            policy(CPU), None, 5, "ScaledUp", "5 pods; scales down to 3 when signals are stable", 2, id="above it"
         ),
         pytest.param(policy(CPU), HPA, 5, "WithinBounds", "5 pods", 0, id="at the minimum of the HPA"),
         pytest.param(policy(CPU), HPA, 8, "WithinBounds", "8 pods", 0, id="what the HPA added is the HPA's"),
@@ -43,7 +43,7 @@ def steps_down(run: Run) -> int:
             RAISED,
             7,
             "ScaledUp",
-            "7 pods; minReplicas of checkout goes back to 5 after calm",
+            "7 pods; minReplicas of checkout returns to 5 when signals are stable",
             2,
             id="raised",
         ),
@@ -52,7 +52,7 @@ def steps_down(run: Run) -> int:
             None,
             5,
             "ScaledUp",
-            "5 pods; they stay, since scaleDown.enabled is false",
+            "5 pods; not scaled down because scaleDown.enabled is false",
             0,
             id="no scale-down",
         ),
@@ -70,4 +70,4 @@ def test_explain_has_the_same_floor() -> None:
     run = Run(policy(CPU), target=target(replicas=5, ready=5, hpa=HPA))
     run.look()
     facts = ExplainContext(run.policy, PolicyStatus(), run.memory, run.target, run.now)
-    assert list(scale_down(facts)) == ["there is nothing to give back: 5 is the least (floor 5)"]
+    assert list(scale_down(facts)) == ["nothing to scale down: 5 now, minimum 5"]

@@ -109,7 +109,7 @@ def test_a_status_that_is_too_large_already_is_shortened_with_a_note() -> None:
     body = render.render(decision, releasing(), decision.memory, journal, ()).body
     assert len(orjson.dumps(body)) <= MOST_BYTES
     assert 1 <= len(body["history"]) < HISTORY_LENGTH
-    assert "older decisions are left out" in body["history"][-1]["message"]
+    assert "older decisions are omitted" in body["history"][-1]["message"]
     assert body["memory"]
 
 

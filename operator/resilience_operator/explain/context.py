@@ -74,4 +74,4 @@ class ExplainContext:
     def until(self, at: float) -> str:
         """`in 40s`, or `at the next look` where it is over."""
         left = round(at - self.now)
-        return f"in {format_duration(left)}" if left > 0 else "at the next look"
+        return f"in {format_duration(left)}" if left > 0 else "at the next evaluation"

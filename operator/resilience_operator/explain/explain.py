@@ -56,9 +56,9 @@ def document(e: Explanation) -> dict[str, Any]:
         "state": e.health.word,
         "why": e.health.why,
         "target": list(e.target),
-        "inTheWay": list(e.blockers),
+        "blockers": list(e.blockers),
         "rules": [_rule(rule) for rule in e.rules],
-        "givingBack": list(e.scale_down),
+        "scaleDown": list(e.scale_down),
         "lastDecision": e.last,
     }
 

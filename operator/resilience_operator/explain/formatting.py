@@ -19,11 +19,11 @@ def does(rule: Rule) -> str:
     if rule.scale_up is not None:
         parts.append(adds(rule.scale_up))
     if rule.pause:
-        parts.append("pauses the rollout of a release that is to blame")
+        parts.append("pauses the rollout of a release that causes it")
     if rule.rollback is not None:
-        parts.append(f"rolls such a release back after {format_duration(rule.rollback.after)}")
+        parts.append(f"rolls back such a release after {format_duration(rule.rollback.after)}")
     if rule.alert:
-        parts.append("tells people")
+        parts.append("alerts")
     parts += (f"runs the plugin {plugin.name}" for plugin in rule.plugins)
     return "; ".join(parts)
 
@@ -34,7 +34,7 @@ def adds(scale_up: ScaleUp) -> str:
         return f"adds {pods(scale_up.pods)}"
     if scale_up.percent is not None:
         return f"adds {scale_up.percent:g} % more pods"
-    return "adds as many pods as bring the signal back to its threshold"
+    return "adds enough pods to bring the signal back to its threshold"
 
 
 def pods(count: int) -> str:

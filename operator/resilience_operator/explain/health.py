@@ -46,13 +46,13 @@ def health_of(status: PolicyStatus, generation: int = 0) -> PolicyHealth:
     """The worst state that the status shows. generation: of the policy itself, to know an old status."""
     ready = find_condition(status.conditions, ConditionType.READY)
     if ready is None:
-        return PolicyHealth("NotSeen", "no operator has looked at it yet", 75)
+        return PolicyHealth("NotSeen", "no operator has evaluated it yet", 75)
     if ready.status != "True":
         return PolicyHealth(ready.reason, ready.message, 100)
     if ready.reason == IN_FORCE:
         return PolicyHealth(IN_FORCE, ready.message, 55)
     if generation and (status.observed_generation or 0) < generation:
-        return PolicyHealth("Changed", "it was changed, and no operator has looked at it since", 60)
+        return PolicyHealth("Changed", "it was changed and has not been evaluated since", 60)
     if ready.reason == "Suspended":
         return PolicyHealth("Suspended", ready.message, 5)
     found = [s for s in _candidates(status) if s is not None]

@@ -36,7 +36,7 @@ def explain_rule(rule: Rule, facts: ExplainContext) -> RuleExplained:
     memory = facts.rule(rule)
     wanted = needed(rule, facts.policy)
     if memory is None:
-        why = "it is not looked at: the policy is paused" if facts.paused_by_hand else "it was not looked at yet"
+        why = "not evaluated: the policy is paused" if facts.paused_by_hand else "not evaluated yet"
         return RuleExplained(rule.name, Verdict.UNKNOWN, wanted, does(rule), (why,), ())
     timers = [memory.timers[i] if i < len(memory.timers) else Timer() for i in range(len(rule.conditions))]
     verdict = combine(rule, [t.verdict for t in timers])
@@ -57,19 +57,19 @@ def _describe_condition(condition: Condition, timer: Timer, facts: ExplainContex
             return f"{value}, not {limit}"
         case Verdict.PENDING if timer.crossed is not None:
             due = facts.until(timer.crossed + condition.hold)
-            return f"{value}, {limit} for {facts.ago(timer.crossed)}; it counts {due}, unless it comes back before"
+            return f"{value}, {limit} for {facts.ago(timer.crossed)}; it becomes a breach {due} unless it recovers"
         case Verdict.BREACH:
             since = timer.since if timer.crossed is None else timer.crossed
             return f"{value}, {limit} for {facts.ago(since)}"
         case _:
             reason = signal.reason if signal and signal.reason else "NotMeasuredYet"
-            return f"{value} that proves anything: {_meaning(reason)} ({reason})"
+            return f"{value}: {_meaning(reason)} ({reason})"
 
 
 def _meaning(reason: str) -> str:
     known = REASONS[ConditionType.METRICS_AVAILABLE].get(reason, "")
     if not known:
-        return "the requests counted do not settle it" if reason == "Inconclusive" else "there is no measurement"
+        return "there are too few requests to decide" if reason == "Inconclusive" else "there is no measurement"
     return known[0].lower() + known[1:].rstrip(".")
 
 
@@ -86,27 +86,27 @@ def _then(
         yield from _releasing(rule, memory, facts)
         return
     if verdict is Verdict.OK:
-        yield f"nothing to do: it acts on {needed(rule, facts.policy)}"
+        yield f"no action needed: it acts on {needed(rule, facts.policy)}"
         return
     if verdict is Verdict.PENDING:
-        yield "it does not act yet: the time in `for` is not over"
+        yield "no action yet: the time in `for` has not passed"
         return
     if verdict is Verdict.UNKNOWN:
         kept = [t for t in timers if t.crossed is not None and t.unknown is not None]
-        yield "it does not act: nothing is done on what is not known"
+        yield "no action: the rule does not act on Unknown signals"
         for timer in kept:
             assert timer.unknown is not None and timer.crossed is not None
             ends = timer.unknown + MAX_UNKNOWN_INTERVALS * facts.policy.interval
             seen = facts.ago(timer.crossed)
-            yield f"the crossing seen {seen} ago is forgotten {facts.until(ends)}, if it stays unknown"
+            yield f"the crossing {seen} ago expires {facts.until(ends)} if the signal stays Unknown"
         return
     if facts.policy.mode is Mode.DRY_RUN:
-        yield "what it does is only rehearsed: mode is DryRun"
+        yield "its actions are only simulated: mode is DryRun"
     if facts.policy.mode is Mode.SUSPENDED:
-        yield "it does nothing: mode is Suspended"
+        yield "no action: mode is Suspended"
         return
     if rule.alert:
-        yield "people were told: a Warning event stands on the policy and on its target"
+        yield "it alerted: the policy and its target have a Warning event"
     if rule.scale_up is not None:
         yield _scaling(rule, rule.scale_up, memory, facts)
     if rule.guards_release:
@@ -126,12 +126,12 @@ def _scaling(rule: Rule, scale_up: ScaleUp, memory: RuleMemory, facts: ExplainCo
         return "it adds no pods: the maximum is reached"
     if memory.scaled is not None and facts.now < memory.scaled + scale_up.cooldown:
         due = facts.until(memory.scaled + scale_up.cooldown)
-        return f"it asked for pods {facts.ago(memory.scaled)} ago, and cools down: it may ask again {due}"
+        return f"it requested pods {facts.ago(memory.scaled)} ago and is in its cooldown: it may request more {due}"
     if facts.watched and release is not None and _is_attributed(rule, facts):
-        return f"it adds no pods: only revision {release.revision} shows it, so the release is to blame"
+        return f"it adds no pods: only revision {release.revision} is in breach, so the release is the cause"
     if target is not None and (coming := target.replicas - target.ready) > 0:
-        return f"it {adds(scale_up)} if those on their way do not do: {pods(coming)} not ready yet"
-    return f"it {adds(scale_up)} at the next look"
+        return f"it {adds(scale_up)} if the new pods are not enough: {pods(coming)} not ready yet"
+    return f"it {adds(scale_up)} at the next evaluation"
 
 
 def _is_attributed(rule: Rule, facts: ExplainContext) -> bool:
@@ -152,31 +152,34 @@ def _releasing(rule: Rule, memory: RuleMemory, facts: ExplainContext) -> Iterato
     release = facts.release
     if release is None or not facts.watched:
         phase = release.phase.value if release is not None else "not known yet"
-        yield f"there is nothing to pause or roll back: no release is under way (phase {phase})"
+        yield f"there is nothing to pause or roll back: no release is in progress (phase {phase})"
         return
     if release.manual_override:
-        yield f"it leaves revision {release.revision} alone: the operator was overruled by hand on it"
+        yield f"no action on revision {release.revision}: someone overrode the operator on it"
         return
     if facts.target is not None and facts.target.paused and release.paused is None:
         who = display_name(facts.target.paused_by)
-        yield f"it leaves the release alone: {who} paused the rollout, which is respected"
+        yield f"no action on the release: {who} paused the rollout"
         return
     verdict = combine(rule, [t.verdict for t in memory.release_timers]) if memory.release_timers else Verdict.UNKNOWN
     if verdict is Verdict.OK:
         yield (
-            f"it leaves the release alone: revision {release.revision} is not to blame; the others show it too, or "
-            "it was so before the release began"
+            f"no action on the release: revision {release.revision} is not the cause; the other revisions are in "
+            "breach too, or the breach began before the release"
         )
     elif memory.release_breach_since is None:
-        yield f"it leaves the release alone: what revision {release.revision} does of it cannot be told ({verdict})"
+        yield f"no action on the release: it is not known whether revision {release.revision} is the cause ({verdict})"
     else:
         yield from _describe_failing(rule, memory.release_breach_since, release, facts)
 
 
 def _describe_failing(rule: Rule, failing_since: float, release: ReleaseMemory, facts: ExplainContext) -> Iterator[str]:
-    yield f"revision {release.revision} is to blame, for {facts.ago(failing_since)}"
+    yield f"the breach has been attributed to revision {release.revision} for {facts.ago(failing_since)}"
     if rule.pause:
-        yield "the rollout is paused on that account" if release.paused is not None else "it is paused at the next look"
+        when = (
+            "is paused because of this rule" if release.paused is not None else "will be paused at the next evaluation"
+        )
+        yield f"the rollout {when}"
     if rule.rollback is None:
         return
     if facts.target is not None:
@@ -185,4 +188,4 @@ def _describe_failing(rule: Rule, failing_since: float, release: ReleaseMemory, 
             yield f"it cannot be rolled back: {refusal.message} ({refusal.reason})"
             return
     due = facts.until(failing_since + rule.rollback.after)
-    yield f"it is rolled back to {release.good} {due} ({format_duration(rule.rollback.after)} after the breach)"
+    yield f"it will be rolled back to {release.good} {due} ({format_duration(rule.rollback.after)} after the breach)"

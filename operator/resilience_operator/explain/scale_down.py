@@ -24,15 +24,16 @@ def scale_down(facts: ExplainContext) -> Iterator[str]:
         size = scale_down_size(target)
     lowest = floor(policy, memory.scaling, target.hpa if target is not None else None)
     if not policy.scale_down.enabled:
-        yield "nothing is given back: scaleDown.enabled is false"
+        yield "no scale-down: scaleDown.enabled is false"
     elif size <= lowest:
-        yield f"there is nothing to give back: {size} is the least (floor {lowest})"
+        yield f"nothing to scale down: {size} now, minimum {lowest}"
     elif memory.scaling.stable_since is not None:
         due = facts.until(memory.scaling.stable_since + max(policy.scale_down.after, policy.window))
-        step = f"{policy.scale_down.percent:g} %" if policy.scale_down.percent else pods(policy.scale_down.pods or 1)
-        yield f"calm for {facts.ago(memory.scaling.stable_since)}: {step} given back {due}, down to {lowest}"
+        down = policy.scale_down
+        step = f"{down.percent:g} % of the pods" if down.percent else pods(down.pods or 1)
+        yield f"stable for {facts.ago(memory.scaling.stable_since)}: removes {step} {due}, down to {lowest}"
     else:
-        yield f"nothing is given back of the {pods(size - lowest)} above {lowest}: {_why_not_stable(facts)}"
+        yield f"no scale-down yet from {size} to {lowest}: {_why_not_stable(facts)}"
 
 
 def _why_not_stable(facts: ExplainContext) -> str:
@@ -44,8 +45,8 @@ def _why_not_stable(facts: ExplainContext) -> str:
         if verdict is not Verdict.OK:
             return f"{rule.name} is {verdict.value}, and every rule that scales must be Ok for {_after(facts)}"
     if facts.watched:
-        return "a release is under way"
-    return "with fewer pods some rule would be near its threshold again, or the load has not fallen enough yet"
+        return "a release is in progress"
+    return "with fewer pods a rule would be close to its threshold again, or the load has not dropped enough yet"
 
 
 def _after(facts: ExplainContext) -> str:

@@ -49,7 +49,7 @@ def _ready(decision: Decision, failures: Sequence[Outcome], problem: tuple[str, 
         return "False", reason, "; ".join(failure.message for failure in failures)
     target = decision.target
     if decision.policy.mode is Mode.DRY_RUN:
-        return "True", "DryRun", f"rehearses on {target.kind} {target.name}; nothing is changed"
+        return "True", "DryRun", f"evaluates {target.kind} {target.name} in DryRun mode; nothing is changed"
     return "True", "Accepted", f"guards {target.kind} {target.name}"
 
 
@@ -58,7 +58,7 @@ def _metrics(decision: Decision) -> State:
     if not missing:
         return "True", "AllSignalsMeasured", f"measured: {', '.join(s.name for s in decision.signals)}"
     why = "; ".join(s.message or f"{s.name}: {s.reason}" for s in missing)
-    return "False", missing[0].reason, f"{why}. Nothing is done on their account"
+    return "False", missing[0].reason, f"{why}. No action is taken on these signals"
 
 
 def _release(decision: Decision, memory: Memory) -> State:
@@ -73,23 +73,31 @@ def _release(decision: Decision, memory: Memory) -> State:
         case Phase.ROLLED_BACK:
             return "False", "RolledBack", f"revision {release.rolled_from} was rolled back to {revision}"
         case Phase.PAUSED if release.rollback_limit_reached:
-            return "False", "HeldPaused", f"revision {revision} was rolled back as often as allowed: a person decides"
+            return (
+                "False",
+                "HeldPaused",
+                f"revision {revision} was rolled back the maximum number of times: a person must decide",
+            )
         case Phase.PAUSED if release.paused is not None:
-            return "False", "Paused", f"revision {revision} is paused on account of {', '.join(release.paused_rules)}"
+            return "False", "Paused", f"revision {revision} is paused because of {', '.join(release.paused_rules)}"
         case Phase.PAUSED:
-            return "Unknown", "ManualPause", f"somebody paused revision {revision}, which is respected"
+            return (
+                "Unknown",
+                "ManualPause",
+                f"someone paused the rollout of revision {revision}; the operator does not change it",
+            )
         case Phase.PROGRESSING | Phase.BAKING if failing:
             return "False", "ReleaseFailing", "; ".join(r.description for r in failing)
         case Phase.PROGRESSING | Phase.BAKING if unknown:
-            return "Unknown", "NotMeasured", f"revision {revision} cannot be judged for want of measurements"
+            return "Unknown", "NotMeasured", f"revision {revision} cannot be judged: measurements are missing"
         case Phase.PROGRESSING:
-            return "True", "Progressing", f"revision {revision} is on its way"
+            return "True", "Progressing", f"revision {revision} is being rolled out"
         case Phase.BAKING:
-            return "True", "Baking", f"revision {revision} runs everywhere and is watched"
+            return "True", "Baking", f"revision {revision} has reached all pods and is in its bake"
         case _ if decision.target.paused and release.paused is None:
-            return "True", "ManualPause", f"revision {revision} is the last good one; somebody paused the rollout"
+            return "True", "ManualPause", f"revision {revision} is the last good revision; someone paused the rollout"
         case _:
-            return "True", "NoRelease", f"revision {revision} is the last good one"
+            return "True", "NoRelease", f"revision {revision} is the last good revision"
 
 
 def _scaling(decision: Decision, memory: Memory) -> State:
@@ -97,14 +105,19 @@ def _scaling(decision: Decision, memory: Memory) -> State:
     if all(rule.rule.scale_up is None for rule in decision.rules):
         return "True", "NothingScales", "no rule of the policy scales"
     replicas = scaling.last_replicas if scaling.last_replicas is not None else target.replicas
+    pods = f"{replicas} pod" if replicas == 1 else f"{replicas} pods"
     if AT_MAXIMUM in memory.announced:
-        return "False", "AtMaximum", f"{replicas} pods, the most that may be asked for"
+        return "False", "AtMaximum", f"{pods}, the maximum allowed"
     lowest = floor(policy, scaling, target.hpa)
     moved = replicas if target.hpa is None else scale_down_size(target)
     if moved <= lowest:
-        return "True", "WithinBounds", f"{replicas} pods"
+        return "True", "WithinBounds", pods
     if not policy.scale_down.enabled:
-        return "True", "ScaledUp", f"{replicas} pods; they stay, since scaleDown.enabled is false"
+        return "True", "ScaledUp", f"{pods}; not scaled down because scaleDown.enabled is false"
     if target.hpa is not None:
-        return "True", "ScaledUp", f"{replicas} pods; minReplicas of {target.hpa.name} goes back to {lowest} after calm"
-    return "True", "ScaledUp", f"{replicas} pods; down to {lowest} they are given back after calm"
+        return (
+            "True",
+            "ScaledUp",
+            f"{pods}; minReplicas of {target.hpa.name} returns to {lowest} when signals are stable",
+        )
+    return "True", "ScaledUp", f"{pods}; scales down to {lowest} when signals are stable"

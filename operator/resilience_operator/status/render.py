@@ -151,4 +151,4 @@ def _shortened(body: Json) -> Json:
     return short
 
 
-_LEFT_OUT = " ({} older decisions are left out: the status is full)"
+_LEFT_OUT = " ({} older decisions are omitted: the status is full)"

@@ -375,7 +375,7 @@ def test_from_server_and_from_file_it_is_the_same(tmp_path: Path) -> None:
     file.write_text(yaml.safe_dump(stricter))
     other = runner.invoke(app, ["replay", "-f", str(file), "--from", str(export)])
     assert other.exit_code == 0, other.stderr
-    assert "nothing was done" in other.stdout
+    assert "no actions" in other.stdout
 
 
 @pytest.mark.parametrize(

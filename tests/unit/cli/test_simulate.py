@@ -173,7 +173,7 @@ def test_an_expectation_that_is_not_met_fails_the_command(tmp_path: Path) -> Non
     result = CliRunner().invoke(app, ["simulate", str(file)])
     assert result.exit_code == 1
     assert "expected rollback at least once" in result.stderr
-    assert result.stdout.startswith("case: 20 looks in 5m; nothing was done; 4 pods throughout")
+    assert result.stdout.startswith("case: 20 evaluations in 5m; no actions; 4 pods throughout")
 
 
 @pytest.mark.parametrize(

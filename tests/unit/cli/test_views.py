@@ -98,19 +98,19 @@ def releasing(new: float, errors: float = 0.0) -> Scene:
         (60, still(), {}, [
             "shop/checkout is Ok: 4 pods",
             "cpu is 40%, not above 70%.",
-            "nothing to do: it acts on cpu above 70% for 2m.",
-            "revision v1 is the last good one; no release is under way.",
+            "no action needed: it acts on cpu above 70% for 2m.",
+            "revision v1 is the last good revision; no release is in progress.",
         ]),
         (60, still(cpu=0.85), {}, [
             "is Pending: cpu 85%",
-            "cpu is 85%, above 70% for 1m; it counts in 1m, unless it comes back before.",
-            "it does not act yet",
+            "cpu is 85%, above 70% for 1m; it becomes a breach in 1m unless it recovers.",
+            "no action yet: the time in `for` has not passed.",
         ]),
         (150, still(cpu=0.85), {}, [
             "is Breach: cpu 85%",
             "cpu is 85%, above 70% for 2m30s.",
-            "it asked for pods 30s ago, and cools down: it may ask again in 30s.",
-            "nothing is given back of the 3 pods above 3: cpu-saturation is Breach",
+            "it requested pods 30s ago and is in its cooldown: it may request more in 30s.",
+            "no scale-down yet from 6 to 3: cpu-saturation is Breach",
             "scaleUp, 30s ago: cpu is 85% (above 70% for 2m): 4 → 6 pods",
         ]),
         (150, still(cpu=0.85), {"replicas": {"min": 3, "max": 4}}, [
@@ -118,39 +118,39 @@ def releasing(new: float, errors: float = 0.0) -> Scene:
             "it adds no pods: there are 4, the maximum is 4.",
         ]),
         (150, still(cpu=0.85), {"mode": "DryRun"}, [
-            "mode is DryRun: decisions are recorded and told, and nothing is changed.",
-            "what it does is only rehearsed: mode is DryRun.",
-            "rehearsed so far: 6 pods in place of 4.",
+            "mode is DryRun: decisions are recorded and reported, but nothing is changed.",
+            "its actions are only simulated: mode is DryRun.",
+            "simulated by the dry run so far: 6 pods instead of 4.",
             "scaleUp (dry run), 30s ago",
         ]),
         (60, still(cpu=None), {}, [
             "is Unmeasured",
-            "cpu has no value that proves anything: a query answered no series for this target (NoData).",
-            "nothing is done on what is not known",
+            "cpu has no value: a query answered no series for this target (NoData).",
+            "no action: the rule does not act on Unknown signals",
         ]),
         (90, releasing(0.05), {}, [
-            "revision v2 is to blame, for 15s.",
-            "the rollout is paused on that account.",
-            "it is rolled back to v1 in 15s (30s after the breach).",
+            "the breach has been attributed to revision v2 for 15s.",
+            "the rollout is paused because of this rule.",
+            "it will be rolled back to v1 in 15s (30s after the breach).",
         ]),
         (90, releasing(0.018), {}, [
             "error-rate is 0.9%, not above 1%.",
-            "revision v2 is to blame, for 15s.",
-            "it is rolled back to v1 in 15s",
+            "the breach has been attributed to revision v2 for 15s.",
+            "it will be rolled back to v1 in 15s",
         ]),
         (90, releasing(0.05, errors=0.05), {}, [
-            "it leaves the release alone: revision v2 is not to blame",
+            "no action on the release: revision v2 is not the cause",
         ]),
         (150, releasing(0.05), {}, [
-            "revision v2 was rolled back to v1, which runs everywhere for",
+            "revision v2 was rolled back to v1, on all pods for",
             "revision v2 is quarantined: rolled back once, 45s ago, by failing-release",
             "rollback, 45s ago: error-rate is 5% (above 1%): revision v2 rolled back to v1.",
         ]),
         (60, still(errors=0.05), {}, [
             "error-rate is 5%, above 1% for 1m.",
-            "there is nothing to pause or roll back: no release is under way (phase Stable).",
+            "there is nothing to pause or roll back: no release is in progress (phase Stable).",
         ]),
-        (60, still(cpu=0.15), {}, ["calm for 1m: 1 pod given back in 4m, down to 3."]),
+        (60, still(cpu=0.15), {}, ["stable for 1m: removes 1 pod in 4m, down to 3."]),
     ],
     ids=[
         "calm", "pending", "cooling down", "at its maximum", "dry run", "unknown", "failing release",
@@ -174,15 +174,15 @@ def test_what_else_stands_in_the_way_is_told() -> None:
     )
     text = sentences(body, target, now)
     assert "kubectl (kubectl-rollout) paused the rollout: the operator neither resumes it nor rolls it back." in text
-    assert "HorizontalPodAutoscaler web, which KEDA manages, scales the target between 3 and 9" in text
+    assert "HorizontalPodAutoscaler web, managed by KEDA, scales the target between 3 and 9" in text
     assert "it was 2 before the operator raised it" in text
 
 
 def test_a_target_that_cannot_be_read_is_told_and_the_rest_still_stands() -> None:
     body, _, now = after(60, still())
     text = sentences(body, "deployments is forbidden", now)
-    assert "the target could not be read, so what is said of it is what the operator last saw" in text
-    assert "Deployment checkout had 4 pods when the operator last looked." in text
+    assert "the target could not be read, so its state is that of the last evaluation" in text
+    assert "Deployment checkout had 4 pods at the last evaluation." in text
 
 
 def test_an_explanation_for_scripts() -> None:
@@ -194,7 +194,7 @@ def test_an_explanation_for_scripts() -> None:
 def test_a_policy_that_nobody_looked_at() -> None:
     text = sentences(policy(), "not asked", START)
     assert "is NotSeen" in text
-    assert "it was not looked at yet." in text
+    assert "not evaluated yet." in text
 
 
 def condition(type_: str, status: str, reason: str) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def to_document(e: Explanation) -> Text:
     text.append(" is ")
     text.append(e.health.word, style=STYLES[e.health.level])
     text.append(f": {e.health.why}" if e.health.why else "")
-    for title, sentences in (("Target", e.target), ("In the way", e.blockers)):
+    for title, sentences in (("Target", e.target), ("Blockers", e.blockers)):
         _section(text, title, sentences)
     for rule in e.rules:
         text.append("\n\nRule ")
@@ -46,7 +46,7 @@ def to_document(e: Explanation) -> Text:
         text.append(f"\n  on {rule.acts_when}: {rule.does}", style="dim")
         for sentence in (*rule.readings, *rule.then):
             text.append(f"\n  {_sentence(sentence)}")
-    _section(text, "Giving back", e.scale_down)
+    _section(text, "Scale-down", e.scale_down)
     _section(text, "Last decision", (e.last,) if e.last else ())
     return text
 

@@ -1,4 +1,4 @@
-"""A report in words and numbers: the rows of a table, a document, a closing line."""
+"""A report as text: table rows, a JSON document, a summary line."""
 
 from __future__ import annotations
 
@@ -40,17 +40,23 @@ def _row(report: RunReport, h: TimelineEvent) -> list[Cell]:
 def summary(report: RunReport) -> str:
     """The whole in one line."""
     counts = Counter(h.action for h in report.decisions)
-    done = ", ".join(f"{count} {action}" for action, count in counts.items()) or "nothing was done"
-    unknown = sum(Verdict.UNKNOWN in look.verdicts for look in report.samples)
-    sizes = [look.wanted for look in report.samples]
+    done = ", ".join(f"{count} {action}" for action, count in counts.items()) or "no actions"
+    unknown = sum(Verdict.UNKNOWN in sample.verdicts for sample in report.samples)
+    sizes = [sample.wanted for sample in report.samples]
+    span = format_duration(round(report.end - report.start + report.policy.interval))
     parts = [
-        f"{len(report.samples)} looks in {format_duration(round(report.end - report.start + report.policy.interval))}",
+        f"{_count(len(report.samples), 'evaluation')} in {span}",
         done,
-        f"{min(sizes)} to {max(sizes)} pods" if min(sizes) != max(sizes) else f"{sizes[0]} pods throughout",
+        f"{min(sizes)} to {max(sizes)} pods" if min(sizes) != max(sizes) else f"{_count(sizes[0], 'pod')} throughout",
     ]
     if unknown:
-        parts.append(f"some signal was unknown in {unknown / len(report.samples):.1%} of the looks")
+        parts.append(f"signals unavailable in {unknown / len(report.samples):.1%} of evaluations")
     return f"{report.title}: {'; '.join(parts)}"
+
+
+def _count(number: int, noun: str) -> str:
+    """`1 pod`, `2 pods`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def document(report: RunReport) -> dict[str, Any]:
@@ -61,14 +67,14 @@ def document(report: RunReport) -> dict[str, Any]:
         "from": _timestamp(report.start),
         "to": _timestamp(report.end),
         "interval": format_duration(report.policy.interval),
-        "looks": len(report.samples),
+        "evaluations": len(report.samples),
         "unknown": {
-            name: sum(look.verdicts[i] is Verdict.UNKNOWN for look in report.samples)
+            name: sum(sample.verdicts[i] is Verdict.UNKNOWN for sample in report.samples)
             for i, name in enumerate(report.signals)
         },
         "pods": {
-            "least": min(look.wanted for look in report.samples),
-            "most": max(look.wanted for look in report.samples),
+            "min": min(sample.wanted for sample in report.samples),
+            "max": max(sample.wanted for sample in report.samples),
         },
         "decisions": [_entry(report, h) for h in report.decisions],
         "notices": [_entry(report, h) for h in report.events if h.kind is Kind.NOTICE],
@@ -87,10 +93,10 @@ def _entry(report: RunReport, h: TimelineEvent) -> dict[str, Any]:
 def _phases(report: RunReport) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     before: tuple[object, object] | None = None
-    for look in report.samples:
-        if (now := (look.phase, look.revision)) != before:
+    for sample in report.samples:
+        if (now := (sample.phase, sample.revision)) != before:
             before = now
-            found.append({"at": _timestamp(look.at), "phase": look.phase.value, "revision": look.revision})
+            found.append({"at": _timestamp(sample.at), "phase": sample.phase.value, "revision": sample.revision})
     return found
 
 

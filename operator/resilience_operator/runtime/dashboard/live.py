@@ -41,7 +41,7 @@ class Live:
     async def follow(self, request: web.Request, changed: Changed) -> web.StreamResponse:
         """Tell a client whatever changes, for as long as it listens."""
         if self.clients >= MOST_CLIENTS:
-            return web.Response(status=503, text="enough clients are being served: ask now and then")
+            return web.Response(status=503, text="too many clients: poll instead")
         self.clients += 1
         try:
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})

@@ -194,10 +194,10 @@ export class Charts {
       caption: (element) => {
         const last = track().at.length - 1;
         const told = last < 0 ? "" : `${track().replicas[last]}, ${track().ready[last]} ready`;
-        const other = rehearses && last >= 0 ? `; ${track().rehearsed[last] ?? "–"} rehearsed (dashed)` : "";
+        const other = rehearses && last >= 0 ? `; ${track().rehearsed[last] ?? "–"} in dry run (dashed)` : "";
         element.replaceChildren(
           make("h3", {}, "replicas"), " ", make("span", { class: "value" }, told + other), " ",
-          make("span", { class: "quiet" }, `release: ${track().phase.at(-1) ?? this.policy.phase ?? "not known"}`),
+          make("span", { class: "quiet" }, `release: ${track().phase.at(-1) ?? this.policy.phase ?? "unknown"}`),
         );
       },
     };
@@ -224,7 +224,7 @@ export class Charts {
     };
     ctx.save();
     const { at, began } = this.policy.track;
-    const text = parts.lines().length ? "" : "not recorded by this process";
+    const text = parts.lines().length ? "" : "no data from this process";
     if (began !== null) within(this.range[0], at[0] ?? this.range[1], "band-unrecorded", text, true);
     const kinds = parts.bands();
     for (let i = 0; i < at.length; ) {
@@ -304,7 +304,7 @@ export class Charts {
       const found = track.signals[s.name];
       return found ? `${s.name} ${format.value(found.values[i], s.unit)} ${found.verdicts[i]}` : "";
     });
-    const rehearsed = track.rehearsed[i] === null ? "" : `, ${track.rehearsed[i]} rehearsed`;
+    const rehearsed = track.rehearsed[i] === null ? "" : `, ${track.rehearsed[i]} in dry run`;
     parts.push(`${track.replicas[i]} replicas, ${track.ready[i]} ready${rehearsed}`, track.phase[i]);
     this.readout.textContent = `${timeOfDay(track.at[i])} · ${parts.filter(Boolean).join(" · ")}`;
   }

@@ -90,12 +90,12 @@ function show(found) {
     states.push({ state: search.state, level: "note", count: 0 });
   }
   replace($("states"), states.map(chip));
-  const empty = found.all ? "No policy matches." : "There is no policy yet.";
+  const empty = found.all ? "No policy matches." : "There are no policies yet.";
   const rows = found.policies.map(row);
   replace($("rows"), rows.length ? rows : [make("tr", { role: "row" }, make("td", { role: "cell", colspan: 7 }, empty))]);
   const n = (count) => count.toLocaleString("en");
   $("count").textContent =
-    found.total === found.all ? `${n(found.all)}, the worst first` : `${n(found.total)} of ${n(found.all)}, the worst first`;
+    found.total === found.all ? `${n(found.all)}, worst first` : `${n(found.total)} of ${n(found.all)}, worst first`;
   $("page").textContent = found.pages > 1 ? `${n(found.first)} to ${n(found.first + rows.length - 1)} of ${n(found.total)}` : "";
   document.querySelector(".pages").hidden = found.pages < 2;
   search.page = found.page;
@@ -107,8 +107,8 @@ function show(found) {
     !idle
       ? ""
       : idle === rows.length
-        ? "This replica stands by: another one acts on these policies. What is shown is what that one wrote down."
-        : "Another replica acts on the policies in italics. What is shown of them is what that one wrote down.",
+        ? "This replica is on standby: another replica acts on these policies. This page shows the status that it wrote."
+        : "Another replica acts on the policies in italics. This page shows the status that it wrote.",
   );
 }
 

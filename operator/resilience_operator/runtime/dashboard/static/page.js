@@ -91,11 +91,11 @@ export function follow(what, query, show) {
       if (!answer.ok && answer.status !== 404) throw new Error(answer.statusText);
       const found = await answer.json();
       if (ended) return;
-      tell(`Every ${POLL / 1000} s`);
+      tell(`Updated every ${POLL / 1000} s`);
       take(found);
     } catch {
       if (ended) return;
-      tell(last ? `No connection: as of ${timeOfDay(last)}` : "No connection", true);
+      tell(last ? `Disconnected: data of ${timeOfDay(last)}` : "Disconnected", true);
     }
     if (!document.hidden) timer = setTimeout(listen, POLL);
   }

@@ -1,4 +1,4 @@
-// One policy: in words, as charts, and its decisions.
+// One policy: a summary, charts, and its decisions.
 import { Charts, kindOf } from "./charts.js";
 import * as format from "./format.js";
 import { age, badge, change, follow, make, note, timeOfDay } from "./page.js";
@@ -27,21 +27,21 @@ function rule(r) {
 function words(e) {
   const section = (title, list) => (list.length ? [make("h3", {}, title), ...sentences(list)] : []);
   return [
-    ...section("In the way", e.inTheWay),
+    ...section("Blockers", e.blockers),
     ...section("Target", e.target),
     ...e.rules.map(rule),
-    ...section("Giving back", e.givingBack),
+    ...section("Scale-down", e.scaleDown),
     ...section("Last decision", e.lastDecision ? [e.lastDecision] : []),
   ];
 }
 
 function decisions(list) {
-  if (!list.length) return make("p", { class: "quiet" }, "Nothing has been decided yet.");
+  if (!list.length) return make("p", { class: "quiet" }, "No decisions yet.");
   const heads = ["When", "Action", "Change", "Rule", "Why"];
   return make(
     "table",
     { class: "decisions", role: "table" },
-    make("caption", { class: "unseen" }, "Decisions, the newest first"),
+    make("caption", { class: "unseen" }, "Decisions, newest first"),
     make("thead", { role: "rowgroup" }, make("tr", { role: "row" }, ...heads.map((h) => make("th", { role: "columnheader", scope: "col" }, h)))),
     make("tbody", { role: "rowgroup" }, ...list.map(decision)),
   );
@@ -69,7 +69,7 @@ function table() {
   if (!$("table-details").open || !policy?.track) return;
   const { track, signals } = policy;
   const names = signals.filter((s) => track.signals[s.name]);
-  const heads = ["Time", ...names.map((s) => s.name), "Replicas", "Ready", ...(policy.mode === "DryRun" ? ["Rehearsed"] : []), "Release"];
+  const heads = ["Time", ...names.map((s) => s.name), "Replicas", "Ready", ...(policy.mode === "DryRun" ? ["Dry run"] : []), "Release"];
   const rows = track.at.map((at, i) =>
     make(
       "tr",
@@ -89,7 +89,7 @@ function table() {
     make(
       "table",
       {},
-      make("caption", { class: "unseen" }, "What was measured, the newest first"),
+      make("caption", { class: "unseen" }, "Measurements, newest first"),
       make("thead", {}, make("tr", {}, ...heads.map((h) => make("th", { scope: "col" }, h)))),
       make("tbody", {}, ...rows.reverse()),
     ),
@@ -104,12 +104,12 @@ function key() {
     item("warning", "Pending"),
     item("bad", "Breach"),
     item("unknown", "Unknown"),
-    item("release", "release under way"),
+    item("release", "release in progress"),
     item("line scale", "decision: pods"),
     item("line bad", "decision: rollback"),
     item("line warning", "decision: pause"),
     item("line begun", "new revision or spec"),
-    ...(rehearses ? [item("line scale dashed", "rehearsed only")] : []),
+    ...(rehearses ? [item("line scale dashed", "dry run")] : []),
   ];
 }
 
@@ -120,7 +120,7 @@ function show(found) {
   if (!found) {
     charts.clear();
     for (const id of ["words", "badges", "key", "decisions", "recorded", "point"]) $(id).replaceChildren();
-    $("why").textContent = "There is no such policy, or this operator does not watch its namespace.";
+    $("why").textContent = "This policy does not exist, or this operator does not watch its namespace.";
     return;
   }
   document.title = `${found.state} · ${namespace}/${name}`;
@@ -131,8 +131,8 @@ function show(found) {
     $("standby"),
     found.acting
       ? ""
-      : "This replica stands by: another one acts on this policy. What is shown is what that one wrote down; the charts are " +
-          "on the page of the replica that acts.",
+      : "This replica is on standby: another replica acts on this policy. This page shows the status that the other replica " +
+          "wrote. Charts are available from the acting replica.",
   );
   const text = JSON.stringify([found.explanation, found.decisions]);
   if (text !== told) {
@@ -144,17 +144,17 @@ function show(found) {
     charts.clear();
     $("key").replaceChildren();
     $("point").textContent = "";
-    $("recorded").textContent = found.acting ? "Nothing has been measured by this process yet." : "";
+    $("recorded").textContent = found.acting ? "This process has no measurements yet." : "";
     $("table-details").hidden = true;
     return;
   }
   $("table-details").hidden = false;
   $("recorded").textContent = found.track.began
-    ? `Measurements since ${timeOfDay(found.track.began)}, when this process began with the policy. The decisions outlive it.`
+    ? `Measurements since ${timeOfDay(found.track.began)}, when this process started to evaluate the policy. Decisions are kept across restarts.`
     : "";
   $("key").replaceChildren(...key());
   charts.show(found);
-  if (!$("point").textContent) $("point").textContent = "Point at a chart, or focus one and use the arrow keys, to read its values.";
+  if (!$("point").textContent) $("point").textContent = "Point at a chart, or focus it and use the arrow keys, to read its values.";
   table();
 }
 

@@ -3,7 +3,7 @@
 
 (() => {
   const names = ["system", "light", "dark"];
-  const labels = { system: "Theme: as the system", light: "Theme: light", dark: "Theme: dark" };
+  const labels = { system: "System theme", light: "Light theme", dark: "Dark theme" };
   let chosen = "system";
   try {
     const kept = localStorage.getItem("resilience-theme");
