@@ -177,7 +177,8 @@ class Reconciler:
         unchanged: list[tuple[Entry, TargetState, Findings, Values]] = []
         for number, (entry, target, policy, findings) in enumerate(portion, 1):
             try:
-                if self._is_outdated(entry, policy):
+                # Changed, deleted or paused while its signals were collected: what they say is no answer any more.
+                if entry.policy is not policy or entry.deleted or (entry.pause is not None and self._is_paused(entry)):
                     self._again(entry)
                 elif (values := self._same(entry, target, findings)) is not None:
                     unchanged.append((entry, target, findings, values))
@@ -222,13 +223,8 @@ class Reconciler:
         elif (note := task.result()) is not None and not entry.deleted:
             self._backlog.put(entry, note)
 
-    def _is_outdated(self, entry: Entry, policy: Policy) -> bool:
-        """Whether the policy was changed, deleted or paused while its signals were collected."""
-        return (
-            entry.policy is not policy
-            or entry.deleted
-            or (entry.pause is not None and not entry.pause.over(self._clock()))
-        )
+    def _is_paused(self, entry: Entry) -> bool:
+        return entry.pause is not None and not entry.pause.over(self._clock())
 
     def _again(self, entry: Entry) -> None:
         """Evaluate a policy again soon."""
@@ -311,7 +307,7 @@ class Reconciler:
                 "TargetNotFound",
                 f"there is no {kind} {name} in namespace {namespace}: create it, or correct spec.targetRef",
             )
-        if entry.pause is not None and not entry.pause.over(self._clock()):
+        if entry.pause is not None and self._is_paused(entry):
             return paused(entry, entry.pause, target)
         return target
 
