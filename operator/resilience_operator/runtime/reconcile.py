@@ -295,9 +295,9 @@ class Reconciler:
         if entry.behind and not self._caught_up(entry):
             return None
         target = scaled[entry.uid] if entry.uid in scaled else self._targets.get(entry.target)
-        if isinstance(target, CallError):
-            return _unreadable(entry, target)
         if isinstance(target, Exception):
+            if isinstance(target, CallError):
+                return _unreadable(entry, target)
             raise target
         if target is None and (reason := self._targets.unreadable(entry.target)):
             return Refusal("False", "TargetUnreadable", f"{reason}. Nothing is done until it can be read: correct it")
