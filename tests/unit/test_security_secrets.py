@@ -15,7 +15,7 @@ def made(folder: Path, **files: str) -> tuple[Credentials, SourceConfig]:
         (folder / name).write_text(text)
     config = SourceConfig(
         name="a",
-        url="http://a",
+        url="https://a",
         headers={"X-Plain": "plain-secret"},
         header_files={"X-File": folder / "header"} if "header" in files else {},
         bearer_token_file=folder / "token" if "token" in files else None,

@@ -129,7 +129,9 @@ def decode_list(data: bytes) -> DecodedList:
 
 
 def decode_object(data: bytes) -> Obj | Unreadable:
-    """One object. Raises json.JSONDecodeError when it is cut off."""
+    """One object. Raises json.JSONDecodeError when it is no object, as the page of a proxy is, or is cut off."""
+    if not data.lstrip().startswith(b"{"):
+        raise _malformed("no object", data)
     return _decode(data)
 
 

@@ -17,6 +17,8 @@ from resilience_operator.decision.model.memory_codec import stored_name
 
 Path = tuple[str, ...]
 MAP_KEY = "a_name"
+RECORDED_MEMBERS = {"Verb": 6}
+"""How many members a sample was taken from when it was recorded, where there are fewer by now."""
 """The key of every mapping: a name that a person chose."""
 
 
@@ -57,7 +59,8 @@ def _scalar(kind: Any, path: Path) -> Any:
         # Two names, for the fields that store rule names joined.
         return f"{path[-1]}-{number:x}, other-{number:x}"
     if issubclass(kind, Enum):
-        return list(kind)[number % (len(kind) - 1)]
+        members = list(kind)
+        return members[number % RECORDED_MEMBERS.get(kind.__name__, len(members) - 1) % len(members)]
     raise TypeError(f"no sample of {kind} for {'.'.join(path)}: add one")
 
 
