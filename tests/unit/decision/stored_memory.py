@@ -6,7 +6,7 @@ A value depends on where it is stored: on the path of its names in the JSON. Ren
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, fields, is_dataclass
 from enum import Enum
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -22,15 +22,15 @@ RECORDED_MEMBERS = {"Verb": 6}
 """The key of every mapping: a name that a person chose."""
 
 
-def filled(kind: Any, wanted: Callable[[Path], bool] = lambda path: True, path: Path = ()) -> Any:
-    """A value of the type `kind` with no field at its default. Fields at a path that is not `wanted` are left out."""
+def filled(kind: Any, recorded: Mapping[Path, Any] | None = None, path: Path = ()) -> Any:
+    """A value of the type `kind` with no field at its default. recorded: only its fields, and its words."""
     if is_dataclass(kind):
         hints = get_type_hints(kind, include_extras=True)
         given: dict[str, Any] = {}
         for entry in fields(kind):
             at = (*path, stored_name(entry))
-            if entry.init and wanted(at):
-                given[entry.name] = filled(hints[entry.name], wanted, at)
+            if entry.init and (recorded is None or at in recorded):
+                given[entry.name] = filled(hints[entry.name], recorded, at)
                 if given[entry.name] == entry.default:
                     raise AssertionError(f"{'.'.join(at)}: the sample is the default, so it proves nothing")
         return kind(**given)
@@ -39,11 +39,13 @@ def filled(kind: Any, wanted: Callable[[Path], bool] = lambda path: True, path: 
     origin, arguments = get_origin(kind), get_args(kind)
     assert origin is not Annotated, f"say here how {kind} is stored"
     if origin in (Union, types.UnionType):
-        return filled(next(a for a in arguments if a is not type(None)), wanted, path)
+        return filled(next(a for a in arguments if a is not type(None)), recorded, path)
     if origin in (tuple, frozenset):
-        return origin((filled(arguments[0], wanted, (*path, "0")),))
+        return origin((filled(arguments[0], recorded, (*path, "0")),))
     if origin is not None and issubclass(origin, Mapping):
-        return {MAP_KEY: filled(arguments[1], wanted, (*path, MAP_KEY))}
+        return {MAP_KEY: filled(arguments[1], recorded, (*path, MAP_KEY))}
+    if recorded is not None and issubclass(kind, Enum):
+        return kind(recorded[path])
     return _scalar(kind, path)
 
 
@@ -64,15 +66,15 @@ def _scalar(kind: Any, path: Path) -> Any:
     raise TypeError(f"no sample of {kind} for {'.'.join(path)}: add one")
 
 
-def paths(document: Any, path: Path = ()) -> set[Path]:
-    """The paths of all keys and list entries of a JSON document."""
-    found: set[Path] = set()
+def paths(document: Any, path: Path = ()) -> dict[Path, Any]:
+    """The values of a JSON document by the paths of their keys and places."""
+    found: dict[Path, Any] = {}
     entries = (
         document.items() if isinstance(document, dict) else enumerate(document if isinstance(document, list) else ())
     )
     for key, value in entries:
         at = (*path, str(key))
-        found |= {at} | paths(value, at)
+        found |= {at: value} | paths(value, at)
     return found
 
 
