@@ -82,7 +82,7 @@ def test_a_policy_that_acted_is_told_and_replayed(
     assert (again["action"], again["from"], again["to"], again["rule"]) == ("scaleUp", "3", "5", "cpu-saturation")
     assert "above 70% for 10s" in again["message"]
     assert abs(moment(again["at"]) - moment(decision["at"])) <= 15
-    assert [e["message"] for e in replayed["events"]] == ["really scaled from 3 to 5 pods (the operator's doing)"]
+    assert [e["message"] for e in replayed["events"]] == ["scaled from 3 to 5 pods (by the operator)"]
     from_file = resilience("replay", "--from", str(export), "-o", "json", namespaced=False)
     assert answered(from_file)["decisions"] == replayed["decisions"]
 
@@ -138,10 +138,10 @@ def test_what_stands_in_the_way_is_told(world: World, operator: Operator, resili
 
 def test_what_is_not_there_is_told_in_one_line(world: World, resilience: Call) -> None:
     for arguments, message in (
-        (("status",), f"there is no policy in namespace {world.namespace}"),
-        (("explain", "nobody"), f"there is no policy nobody in namespace {world.namespace}"),
-        (("history", "nobody"), f"there is no policy nobody in namespace {world.namespace}"),
-        (("replay", "nobody"), f"there is no policy nobody in namespace {world.namespace}"),
+        (("status",), f"no policies found in namespace {world.namespace}"),
+        (("explain", "nobody"), f"policy nobody not found in namespace {world.namespace}"),
+        (("history", "nobody"), f"policy nobody not found in namespace {world.namespace}"),
+        (("replay", "nobody"), f"policy nobody not found in namespace {world.namespace}"),
     ):
         run = resilience(*arguments)
         assert run.returncode == 1
@@ -154,7 +154,7 @@ def test_a_policy_that_no_operator_saw_says_so(world: World, resilience: Call) -
     world.policy()
     assert answered(resilience("status", "-o", "json"))[0]["state"] == "NotSeen"
     run = resilience("history", "checkout")
-    assert (run.returncode, run.stderr) == (1, "kubectl resilience: policy checkout has decided nothing yet\n")
+    assert (run.returncode, run.stderr) == (1, "kubectl resilience: policy checkout has no decisions yet\n")
     told = resilience("explain", "checkout").stdout
     assert "no operator has evaluated the policy yet" in told
 

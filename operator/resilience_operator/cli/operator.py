@@ -19,7 +19,7 @@ from resilience_operator.runtime.logs import set_up
 
 app = typer.Typer(
     name="resilience-operator",
-    help="Keeps Kubernetes workloads inside their objectives.",
+    help="Kubernetes operator that scales workloads and rolls back releases on CPU, latency and errors.",
     no_args_is_help=True,
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -29,50 +29,54 @@ EXIT_CONFIG = 2
 """The configuration or the call is wrong; trying again does not help."""
 
 KubeconfigOption = Annotated[
-    Path | None, typer.Option("--kubeconfig", help="Kubeconfig file. In a pod the ServiceAccount is used without it.")
+    Path | None, typer.Option("--kubeconfig", help="Kubeconfig file. Default in a pod: its ServiceAccount.")
 ]
 PrometheusOption = Annotated[
-    str | None, typer.Option("--prometheus-url", help="Address of the metric source named default.", metavar="URL")
+    str | None, typer.Option("--prometheus-url", help="URL of the metric source named default.", metavar="URL")
 ]
 TenancyOption = Annotated[
     str | None,
     typer.Option(
         "--prometheus-tenancy",
-        help="Label of the namespace, to which policies' own queries are limited there (default: namespace), or none.",
+        help="Namespace label that custom queries to this source are limited by (default: namespace), or none.",
         metavar="LABEL",
     ),
 ]
 DryRunOption = Annotated[
-    bool | None, typer.Option("--dry-run", help="Rehearse every policy: decide, record and tell, change nothing.")
+    bool | None,
+    typer.Option("--dry-run", help=("Run every policy in DryRun mode: record and report decisions, change nothing.")),
 ]
 NamespaceOption = Annotated[
-    list[str] | None, typer.Option("--namespace", help="Only look at this namespace; may be given several times.")
+    list[str] | None,
+    typer.Option("--namespace", help=("Watch only this namespace. Repeatable. Default: all namespaces.")),
 ]
 FileOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (YAML).", metavar="FILE")]
 PortOption = Annotated[
-    int | None, typer.Option("--port", help="Port of /healthz, /readyz and /metrics. 0: no endpoints.")
+    int | None, typer.Option("--port", help="Port of /healthz, /readyz and /metrics. 0 disables all endpoints.")
 ]
 DashboardPortOption = Annotated[
-    int | None, typer.Option("--dashboard-port", help="Port of the dashboard. The same as --port: one for all.")
+    int | None, typer.Option("--dashboard-port", help="Port of the dashboard. May be the same as --port.")
 ]
-ListenOption = Annotated[str | None, typer.Option("--listen", help="Address of all endpoints.")]
+ListenOption = Annotated[str | None, typer.Option("--listen", help="Listen address of all endpoints.")]
 LogFormatOption = Annotated[
-    Literal["json", "console", "auto"] | None, typer.Option("--log-format", help="auto: console on a terminal.")
+    Literal["json", "console", "auto"] | None,
+    typer.Option("--log-format", help=("Log format. auto: console on a terminal, otherwise JSON.")),
 ]
 LogLevelOption = Annotated[
-    Literal["debug", "info", "warning", "error"] | None, typer.Option("--log-level", help="What to log.")
+    Literal["debug", "info", "warning", "error"] | None, typer.Option("--log-level", help="Log level.")
 ]
 ElectionOption = Annotated[
     bool | None,
-    typer.Option("--leader-election/--no-leader-election", help="Act only while holding the Lease."),
+    typer.Option("--leader-election/--no-leader-election", help="Act only while holding the leader Lease."),
 ]
 ShardsOption = Annotated[
-    int | None, typer.Option("--shards", help="Share the policies among the replicas, in so many parts.", metavar="N")
+    int | None,
+    typer.Option("--shards", help=("Number of shards that the replicas divide the policies into."), metavar="N"),
 ]
 
 OtlpOption = Annotated[
     str | None,
-    typer.Option("--otlp-endpoint", help="OpenTelemetry receiver (OTLP over HTTP) to send traces to.", metavar="URL"),
+    typer.Option("--otlp-endpoint", help="OTLP/HTTP endpoint to send traces to.", metavar="URL"),
 ]
 
 
@@ -101,10 +105,10 @@ def run(
     shards: ShardsOption = None,
     otlp_endpoint: OtlpOption = None,
 ) -> None:
-    """Watch the policies and act on them until told to stop (SIGTERM, Ctrl-C).
+    """Run the operator until SIGTERM or Ctrl-C.
 
-    Flags win over RESILIENCE_* environment variables, and those over the file of --config.
-    Exit codes: 0 stopped as told, 1 failed, 2 the configuration or the call is wrong.
+    Flags override RESILIENCE_* environment variables, which override the file given by --config.
+    Exit codes: 0 stopped by a signal, 1 failure, 2 invalid configuration or arguments.
     """
     from resilience_operator.runtime.app import run as run_app
     from resilience_operator.runtime.heap import expect_many
@@ -141,9 +145,9 @@ def run(
 @app.command()
 def config(
     file: FileOption = None,
-    output: Annotated[Literal["yaml", "json"], typer.Option("-o", "--output", help="Form of the answer.")] = "yaml",
+    output: Annotated[Literal["yaml", "json"], typer.Option("-o", "--output", help="Output format.")] = "yaml",
 ) -> None:
-    """Show the configuration in force, from environment and file; secrets are masked."""
+    """Print the effective configuration from environment and file, with secrets masked."""
     shown = show(_load({}, file))
     if output == "json":
         json.dump(shown, sys.stdout, indent=2)
@@ -154,7 +158,7 @@ def config(
 
 @app.command()
 def version() -> None:
-    """Show the version."""
+    """Print the version."""
     typer.echo(__version__)
 
 

@@ -227,16 +227,21 @@ def test_what_a_scaled_object_says_of_itself() -> None:
     paused = scaled()
     paused["metadata"]["annotations"] = {"autoscaling.keda.sh/paused": "true"}
     assert spec_of(paused)["mode"] == "Suspended"
+    notes = [remark.text for remark in converted(paused).notes]
+    assert not any("DryRun" in text for text in notes)
+    assert any(text.startswith("the ScaledObject is paused, so the mode is Suspended;") for text in notes)
+    running = [remark.text for remark in converted(scaled()).notes]
+    assert any(text.startswith("the policy is in mode DryRun and changes nothing. Compare its") for text in running)
 
 
 @pytest.mark.parametrize(
     ("document", "where", "text"),
     [
-        (hpa(flavour=7), "spec.flavour", "is not known"),
+        (hpa(flavour=7), "spec.flavour", "unknown field, skipped"),
         (hpa(metrics=[CPU, resource("gpu", averageUtilization=1)]), "spec.metrics[1]", "gpu"),
         (hpa(metrics=[CPU, {"type": "Odd"}]), "spec.metrics[1]", "Odd"),
         (scaled(prometheus(), {"type": "kafka"}), "spec.triggers[1]", "kafka"),
-        (scaled(prometheus(surprise="x")), "spec.triggers[0].metadata.surprise", "is not known"),
+        (scaled(prometheus(surprise="x")), "spec.triggers[0].metadata.surprise", "unknown field, skipped"),
         (scaled(advanced={"scalingModifiers": {"formula": "a+b"}}), "spec.advanced.scalingModifiers", "formula"),
     ],
 )  # fmt: skip
@@ -267,14 +272,14 @@ def test_what_is_not_the_same_is_told(document: Json, where: str) -> None:
 @pytest.mark.parametrize(
     ("document", "text"),
     [
-        ("just text", "no object of Kubernetes"),
+        ("just text", "is not a Kubernetes object"),
         ({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x"}}, "apps/v1 cannot be converted"),
         ({**hpa(), "apiVersion": "autoscaling/v1"}, "kubectl get hpa.v2.autoscaling"),
-        (hpa(metrics=[{"type": "Odd"}]), "nothing of it can be converted"),
-        (hpa(minReplicas=30), "would be refused"),
-        (hpa(minReplicas="many"), "is not as its API has it"),
-        (hpa(behavior={"scaleUp": {"policies": ["x"]}}), "is no mapping"),
-        ({**hpa(), "metadata": {"name": "k", "ownerReferences": [{"kind": "ScaledObject"}]}}, "KEDA's"),
+        (hpa(metrics=[{"type": "Odd"}]), "nothing in it can be converted"),
+        (hpa(minReplicas=30), "would be rejected"),
+        (hpa(minReplicas="many"), "does not match its API"),
+        (hpa(behavior={"scaleUp": {"policies": ["x"]}}), "is not a mapping"),
+        ({**hpa(), "metadata": {"name": "k", "ownerReferences": [{"kind": "ScaledObject"}]}}, "is managed by KEDA"),
     ],
 )
 def test_what_cannot_be_converted_says_why(document: Any, text: str) -> None:

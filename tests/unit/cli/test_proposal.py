@@ -46,12 +46,12 @@ def test_a_margin_above_what_was_so_99_percent_of_the_time(signal: str, high: fl
 def test_it_is_the_99th_percentile_and_not_the_most() -> None:
     policy, told = propose(found({"cpu": [0.4] * 1990 + [3.0] * 10}))
     assert policy["spec"]["rules"][0]["when"]["above"] == "50%"
-    assert any("measured at 2000 of 2000 times in 7d" in sentence for sentence in told)
+    assert any("2000 of 2000 samples in 7d have a value" in sentence for sentence in told)
 
 
 def test_a_normal_state_beyond_the_highest_threshold_is_told() -> None:
     _, told = propose(found({"cpu": [0.97] * 500}))
-    assert any("look into it first" in sentence for sentence in told)
+    assert any("investigate first" in sentence for sentence in told)
 
 
 def test_too_little_proves_nothing_and_nothing_makes_no_rule() -> None:
@@ -60,7 +60,7 @@ def test_too_little_proves_nothing_and_nothing_makes_no_rule() -> None:
         ("cpu-saturation", "70%"),
         ("failing-release", "1%"),
     ]
-    assert any(sentence.startswith("latency-p99: nothing was recorded") for sentence in told)
+    assert any(sentence.startswith("latency-p99: no data recorded") for sentence in told)
 
 
 def test_replicas_are_from_what_is_there_or_from_the_autoscaler() -> None:
@@ -93,5 +93,5 @@ def test_workloads_are_named_as_kubectl_names_them(text: str, expected: tuple[st
 
 @pytest.mark.parametrize("text", ["cronjob/x", "ds/agent", "deploy/", ""])
 def test_what_is_no_workload_is_told(text: str) -> None:
-    with pytest.raises(UsageError, match="names no workload"):
+    with pytest.raises(UsageError, match="is not a valid workload"):
         kind_and_name(text)

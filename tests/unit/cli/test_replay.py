@@ -96,8 +96,8 @@ def test_a_recording_is_read_as_it_was_written(tmp_path: Path, name: str) -> Non
 @pytest.mark.parametrize(
     ("content", "why"),
     [
-        ("[", "is no recording"),
-        ("{}", "is no recording of this version"),
+        ("[", "is not a recording"),
+        ("{}", "is not a recording of this version"),
         ('{"format": "resilience-operator.io/recording/v1"}', "is damaged"),
     ],
 )
@@ -256,7 +256,7 @@ def test_cpu_over_its_threshold_is_answered_once_and_given_back() -> None:
     story = replayed(recording(policy(), HOUR, pods={OLD: constant(3.0)}, cpu=cpu))
     assert told(story)[0] == (720, "scaleUp")
     assert [action for _, action in told(story)].count("scaleUp") == 1
-    assert story.notes == ("cpu: converted to the pods that the policy would have had",)
+    assert story.notes == ("cpu: adjusted to the number of pods that the policy would have had",)
     assert "cpu is 80% (above 70% for 2m): 3 → 5 pods" in story.decisions[0].message
     assert [action for _, action in told(story)][-2:] == ["scaleDown", "scaleDown"]
     assert {look.replicas for look in story.samples} == {3}
@@ -336,7 +336,7 @@ def test_a_finer_recording_is_looked_at_as_often_as_the_policy_says() -> None:
     story = replayed(recording(policy(interval="30s"), HOUR, pods={OLD: constant(4.0)}))
     assert len(story.samples) == 120
     story = replayed(recording(policy(interval="20s"), HOUR, pods={OLD: constant(4.0)}))
-    assert "recorded every 15s, which does not go into an interval of 20s" in story.notes[0]
+    assert "the recording has a step of 15s, which does not divide the interval of 20s" in story.notes[0]
 
 
 def test_a_change_of_the_target_is_looked_at_at_once() -> None:
@@ -348,7 +348,7 @@ def test_a_change_of_the_target_is_looked_at_at_once() -> None:
 def test_a_recording_does_not_answer_what_was_not_asked() -> None:
     known = recording(policy(), HOUR, pods={OLD: constant(4.0)})
     known.policy = policy(signals=[{"name": "cpu", "preset": "cpu", "window": "5m"}])
-    with pytest.raises(UsageError, match="export it anew"):
+    with pytest.raises(UsageError, match="export it again"):
         replayed(known)
 
 
@@ -381,15 +381,15 @@ def test_from_server_and_from_file_it_is_the_same(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ([], 2, "name a policy"),
+        ([], 2, "no policy given"),
         (["x", "-f", "y"], 2, "not both"),
-        (["-f", "none.yaml"], 2, "none.yaml cannot be read"),
-        (["--from", "none.json"], 2, "none.json cannot be read"),
-        (["-f", "{policy}", "--since", "soon"], 2, "'soon' is no time span"),
-        (["-f", "{policy}", "--since", "yesterday-ish"], 2, "is no time: write a span"),
-        (["-f", "{policy}"], 2, "no metric source named default is configured"),
+        (["-f", "none.yaml"], 2, "cannot read none.yaml"),
+        (["--from", "none.json"], 2, "cannot read none.json"),
+        (["-f", "{policy}", "--since", "soon"], 2, "'soon' is not a valid duration"),
+        (["-f", "{policy}", "--since", "yesterday-ish"], 2, "is not a valid time: use a duration"),
+        (["-f", "{policy}"], 2, "metric source default is not configured"),
         (["-f", "{policy}", "--prometheus-url", "ftp://x"], 2, "must be an http:// or https:// address"),
-        (["-f", "{policy}", "--prometheus-url", "http://x", "--until", "30h"], 2, "--since is not before --until"),
+        (["-f", "{policy}", "--prometheus-url", "http://x", "--until", "30h"], 2, "--since must be before --until"),
         (["-f", "{policy}", "--prometheus-url", "http://127.0.0.1:1", "--since", "5m"], 1, "prometheus/default"),
     ],
 )

@@ -149,12 +149,15 @@ def test_signals_of_their_own_come_from_the_scenario() -> None:
     [
         ({"action": "scaleUp"}, ""),
         ({"action": "scaleUp", "rule": "cpu-saturation", "until": "10m"}, ""),
-        ({"action": "scaleUp", "until": "1m"}, "expected scaleUp at least once between 0s and 1m, and it came 0 times"),
+        (
+            {"action": "scaleUp", "until": "1m"},
+            "expected scaleUp at least once between 0s and 1m, but it happened 0 times",
+        ),
         ({"action": "rollback", "times": 0}, ""),
-        ({"action": "rollback"}, "expected rollback at least once between 0s and 29m45s, and it came 0 times"),
+        ({"action": "rollback"}, "expected rollback at least once between 0s and 29m45s, but it happened 0 times"),
         (
             {"action": "scaleUp", "times": 0, "rule": "cpu-saturation"},
-            "expected scaleUp by cpu-saturation never between 0s and 29m45s, and it came 1 times",
+            "expected scaleUp by cpu-saturation never between 0s and 29m45s, but it happened once",
         ),
     ],
 )
@@ -179,8 +182,8 @@ def test_an_expectation_that_is_not_met_fails_the_command(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "is no scenario"),
-        ("a: [", "is no YAML: line 1"),
+        ("", "is not a scenario"),
+        ("a: [", "is not valid YAML: line 1"),
         ("policy: {}\nduration: 1h\nload: 3\n", ":1: workload: is required"),
         (
             "policy: {}\nduration: 1h\nload: 3\nworkload:\n  replicas: many\n",
@@ -188,9 +191,9 @@ def test_an_expectation_that_is_not_met_fails_the_command(tmp_path: Path) -> Non
         ),
         (
             "policy: {}\nduration: 1h\nload: 3\nworkload: {replicas: 1}\nevents:\n  - at: 1m\n  - at: 2m\n",
-            ":6: events[0]: an event has exactly one of release",
+            ":6: events[0]: an event needs exactly one of release",
         ),
-        ("policy: none.yaml\nduration: 1h\nload: 3\nworkload: {replicas: 1}\n", "none.yaml cannot be read"),
+        ("policy: none.yaml\nduration: 1h\nload: 3\nworkload: {replicas: 1}\n", "none.yaml: No such file or directory"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, told: str) -> None:
@@ -225,4 +228,4 @@ def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "out.gif"
     result = CliRunner().invoke(app, ["simulate", str(SCENARIOS / "queue.yaml"), "--picture", str(path)])
     assert result.exit_code == 2
-    assert "ends in .html, .png or .svg" in result.stderr
+    assert "must end in .html, .png or .svg" in result.stderr

@@ -285,7 +285,7 @@ def test_lint_names_file_line_and_path(tmp_path: Path, change: str, line: int, m
     result = CliRunner().invoke(app, ["lint", str(file)])
     if not change:
         assert (result.exit_code, result.stdout) == (0, "")
-        assert result.stderr == "kubectl resilience: 1 policy is fine\n"
+        assert result.stderr == "kubectl resilience: 1 policy is valid\n"
         return
     assert result.exit_code == 1
     assert result.stdout.startswith(f"{file}:{line}: {message}")
@@ -317,12 +317,12 @@ def test_lint_reads_standard_input_and_tells_what_it_cannot_read() -> None:
     assert good.exit_code == 0
     broken = CliRunner().invoke(app, ["lint", "-", "none.yaml"], input="a: [")
     assert broken.exit_code == 1
-    assert broken.stdout.splitlines()[0].startswith("-: is no YAML: line 1")
+    assert broken.stdout.splitlines()[0].startswith("-: is not valid YAML: line 1")
     assert broken.stdout.splitlines()[1].startswith("none.yaml: cannot be read")
     nothing = CliRunner().invoke(app, ["lint", "-"], input="kind: Other\n")
     assert (nothing.exit_code, nothing.stderr) == (
         1,
-        "kubectl resilience: there is no ResiliencePolicy in what was given\n",
+        "kubectl resilience: the input contains no ResiliencePolicy\n",
     )
 
 
@@ -376,3 +376,17 @@ def test_the_namespace_is_the_contexts(tmp_path: Path, current: str, namespace: 
     path.write_text(yaml.safe_dump({"current-context": current, "contexts": contexts}))
     assert default_namespace(Access(path)) == namespace
     assert default_namespace(Access(tmp_path / "none")) == "default"
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        ("explain", "Usage: kubectl resilience explain [OPTIONS] NAME"),
+        ("status", "Usage: kubectl resilience status [OPTIONS] [NAME]"),
+        ("lint", "Usage: kubectl resilience lint [OPTIONS] FILE..."),
+        ("convert", "Usage: kubectl resilience convert [OPTIONS] FILE..."),
+        ("init", "Usage: kubectl resilience init [OPTIONS] DEPLOYMENT"),
+    ],
+)
+def test_the_usage_line_is_as_kubectl_writes_it(command: str, usage: str) -> None:
+    assert CliRunner().invoke(app, [command, "--help"]).stdout.splitlines()[0] == usage

@@ -64,8 +64,8 @@ async def read_policy(kube: Kube, namespace: str, name: str) -> dict[str, Any]:
         return await get_policy(kube, namespace, name, deadline=deadline())
     except NotFound as error:
         if "could not find the requested resource" in error.message:
-            raise CommandError("the cluster does not know ResiliencePolicies: install the CRD (crds/)") from None
-        raise CommandError(f"there is no policy {name} in namespace {namespace}") from None
+            raise CommandError("the cluster has no ResiliencePolicy CRD: install it (crds/)") from None
+        raise CommandError(f"policy {name} not found in namespace {namespace}") from None
 
 
 async def read_target(kube: Kube, namespace: str, name: str) -> TargetState | str:

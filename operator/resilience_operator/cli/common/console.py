@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from resilience_operator.api.v1alpha1 import InvalidPolicy
 from resilience_operator.kube.credentials import NoCluster
@@ -154,7 +154,7 @@ def failures() -> Iterator[None]:
     except CommandError as error:
         _end(str(error), error.code)
     except InvalidPolicy as error:
-        _end(f"the policy cannot work: {error}", EXIT_USAGE)
+        _end(f"invalid policy: {error}", EXIT_USAGE)
     except (NoCluster, BadConfig) as error:
         _end(str(error), EXIT_USAGE)
     except CallError as error:
@@ -178,8 +178,17 @@ def _end(message: str, code: int) -> None:
     raise typer.Exit(code) from None
 
 
+class Command(TyperCommand):
+    """A command whose usage line is written as kubectl writes it: `NAME` for a required argument, not `{NAME}`."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The parts of the usage line."""
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece.replace("{", "").replace("}", "").replace("......", "...") for piece in pieces]
+
+
 class Group(TyperGroup):
-    """The commands, with failures told in one line and never as a traceback."""
+    """The commands. An expected failure is one line, never a traceback."""
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run under the name that people type, whatever the script is called."""

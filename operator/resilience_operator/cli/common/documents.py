@@ -50,7 +50,7 @@ def read_text(file: str) -> str:
     try:
         return sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise UsageError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from None
 
 
 def documents(file: str) -> Iterator[Document]:
@@ -66,7 +66,7 @@ def documents(file: str) -> Iterator[Document]:
             if content is not None:
                 yield Document(file, content, node)
     except yaml.YAMLError as error:
-        raise UsageError(f"{file} is no YAML: {_first_line(error)}") from None
+        raise UsageError(f"{file} is not valid YAML: {_first_line(error)}") from None
 
 
 def _first_line(error: yaml.YAMLError) -> str:
@@ -80,5 +80,5 @@ def only_policy(file: str) -> dict[str, Any]:
     found = [d.content for d in documents(file) if isinstance(d.content, dict) and d.content.get("kind") == KIND]
     if len(found) != 1:
         count = f"{len(found) or 'no'} {KIND}{'s' if len(found) > 1 else ''}"
-        raise UsageError(f"{file} holds {count}: give a file with one")
+        raise UsageError(f"{file} contains {count}: use a file with exactly one")
     return dict(found[0])

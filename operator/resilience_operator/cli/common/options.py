@@ -11,7 +11,9 @@ from resilience_operator.cli.common.console import Output, PolicyFormat
 
 NamespaceOption = Annotated[
     str | None,
-    typer.Option("-n", "--namespace", help="Namespace. Default: that of the current context.", metavar="NAMESPACE"),
+    typer.Option(
+        "-n", "--namespace", help=("Namespace. Default: the namespace of the current context."), metavar="NAMESPACE"
+    ),
 ]
 KubeconfigOption = Annotated[
     Path | None,
@@ -19,17 +21,17 @@ KubeconfigOption = Annotated[
 ]
 ContextOption = Annotated[
     str | None,
-    typer.Option("--context", help="Context of the kubeconfig. Default: its current one.", metavar="CONTEXT"),
+    typer.Option("--context", help="Context of the kubeconfig. Default: the current context.", metavar="CONTEXT"),
 ]
-OutputOption = Annotated[Output, typer.Option("-o", "--output", help="Form of the answer.")]
-PolicyFormatOption = Annotated[PolicyFormat, typer.Option("-o", "--output", help="Form of the answer.")]
-PrometheusOption = Annotated[str | None, typer.Option("--prometheus-url", help="Address of Prometheus.", metavar="URL")]
+OutputOption = Annotated[Output, typer.Option("-o", "--output", help="Output format.")]
+PolicyFormatOption = Annotated[PolicyFormat, typer.Option("-o", "--output", help="Output format.")]
+PrometheusOption = Annotated[str | None, typer.Option("--prometheus-url", help="URL of Prometheus.", metavar="URL")]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="The operator's configuration, for its metric sources.", metavar="FILE"),
+    typer.Option("--config", help="Configuration file of the operator, for its metric sources.", metavar="FILE"),
 ]
 PictureOption = Annotated[
     Path | None,
-    typer.Option("--picture", help="Also draw it: a file that ends in .html, .png or .svg.", metavar="FILE"),
+    typer.Option("--picture", help="Also write a chart to FILE (.html, .png or .svg).", metavar="FILE"),
 ]
 NameArgument = Annotated[str, typer.Argument(help="Name of the policy.", metavar="NAME")]

@@ -20,7 +20,7 @@ def parse_span(text: str) -> float:
             return parse_duration(text)
         return int(days[1]) * DAY + (parse_duration(days[2]) if days[2] else 0.0)
     except QuantityError:
-        raise UsageError(f"{text!r} is no time span: write one like 6h, 90m or 7d") from None
+        raise UsageError(f"{text!r} is not a valid duration: use one like 6h, 90m or 7d") from None
 
 
 def parse_moment(text: str, now: float) -> float:
@@ -30,7 +30,9 @@ def parse_moment(text: str, now: float) -> float:
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{text!r} is no time: write a span like 24h, or a moment like 2026-01-31T10:00:00Z") from None
+        raise UsageError(
+            f"{text!r} is not a valid time: use a duration like 24h or a time like 2026-01-31T10:00:00Z"
+        ) from None
     return (found.replace(tzinfo=UTC) if found.tzinfo is None else found).timestamp()
 
 

@@ -14,7 +14,7 @@ def convert_behavior(behavior: TrackingReader, draft: PolicyBuilder) -> Json:
     up, down = behavior.inside("scaleUp"), behavior.inside("scaleDown")
     draft.hold = int(up.take("stabilizationWindowSeconds", 0))
     for side in (up, down):
-        side.drop("tolerance", "there is no tolerance: a rule acts as soon as its threshold is crossed")
+        side.drop("tolerance", "not supported: a rule acts as soon as its threshold is crossed")
     policies = [_policy(one) for one in up.each("policies")]
     if up.take("selectPolicy") == "Disabled":
         draft.scales = False
@@ -23,8 +23,8 @@ def convert_behavior(behavior: TrackingReader, draft: PolicyBuilder) -> Json:
         draft.cooldown = min(seconds for _, _, seconds in policies)
         told = ", ".join(f"{value} {kind.lower()} in {seconds}s" for kind, value, seconds in policies)
         up.add_note(
-            f"toTarget has no limit a step ({told} here) but replicas.max, and is asked again after {draft.cooldown}s. "
-            "For small steps write scaleUp: {pods: N} or {percent: N}",
+            f"toTarget does not limit a step ({told} here) except by replicas.max, and is repeated after "
+            f"{draft.cooldown}s. For small steps use scaleUp: {{pods: N}} or {{percent: N}}",
             "policies",
         )
     return _scale_down(down)
@@ -42,11 +42,11 @@ def _scale_down(down: TrackingReader) -> Json:
         "pods" if kind == "Pods" else "percent": min(value, 100) if kind == "Percent" else value,
     }
     if len(policies) > 1:
-        down.add_note(f"of several policies ({select} of them) only the first is kept", "policies")
+        down.add_note(f"only the first of several policies ({select}) is converted", "policies")
     if policies and seconds != after:
         down.add_note(
-            f"a step of {value} {kind.lower()} is made after each {max(after, 1)}s of calm, where the HPA makes one "
-            f"each {seconds}s once it was calm for {after}s",
+            f"scales down by {value} {kind.lower()} after every {max(after, 1)}s in which the signals are stable; "
+            f"the HPA does so every {seconds}s after a stabilization window of {after}s",
             "policies",
         )
     return found

@@ -13,15 +13,14 @@ from resilience_operator.cli.common.console import EXIT_FAILED, PolicyFormat
 def convert(
     files: Annotated[
         list[str],
-        typer.Argument(help="Files with HPAs or ScaledObjects; - reads standard input.", metavar="FILE..."),
+        typer.Argument(help="Files with HPAs or ScaledObjects; - for standard input.", metavar="FILE..."),
     ],
     output: options.PolicyFormatOption = PolicyFormat.YAML,
 ) -> None:
-    """Make policies of HPAs and of KEDA's ScaledObjects.
+    """Convert HPAs and KEDA ScaledObjects to policies.
 
-    HPAs are those of autoscaling/v2. No cluster is needed. The policies only rehearse (mode DryRun). What is
-    not the same afterwards is told as comments and on standard error; the exit code is 1 when something was
-    left out.
+    HPAs must be autoscaling/v2. No cluster is needed. The policies are in mode DryRun. Differences are printed
+    as comments and to standard error. The exit code is 1 if something was left out.
 
     \b
     Examples:

@@ -46,7 +46,7 @@ def _flat(documents: Iterable[Any]) -> Iterator[Any]:
 def _convert(document: Any) -> Converted:
     if not isinstance(document, Mapping) or not isinstance(document.get("metadata", {}), Mapping):
         return Converted(
-            "a document", notes=[ConversionNote("", "is no object of Kubernetes, and left out", lost=True)]
+            "a document", notes=[ConversionNote("", "is not a Kubernetes object and was skipped", lost=True)]
         )
     kind, version = str(document.get("kind", "")), str(document.get("apiVersion", ""))
     metadata: Mapping[str, Any] = document.get("metadata") or {}
@@ -57,25 +57,25 @@ def _convert(document: Any) -> Converted:
     try:
         if kind == HPA and version == "autoscaling/v2":
             if any(owner.get("kind") == SCALED_OBJECT for owner in metadata.get("ownerReferences") or ()):
-                found.notes.append(ConversionNote("", "is KEDA's: convert its ScaledObject", lost=True))
+                found.notes.append(ConversionNote("", "is managed by KEDA: convert its ScaledObject", lost=True))
                 return found
             policy = convert_hpa(spec, kept)
         elif kind == SCALED_OBJECT and version.startswith("keda.sh/"):
             annotations = TrackingReader(metadata.get("annotations") or {}, "metadata.annotations", found.notes)
             policy = convert_scaled_object(spec, kept, annotations)
         else:
-            hint = ": `kubectl get hpa.v2.autoscaling NAME -o yaml` shows it in v2" if kind == HPA else ""
+            hint = ": `kubectl get hpa.v2.autoscaling NAME -o yaml` prints it in v2" if kind == HPA else ""
             found.notes.append(
-                ConversionNote("", f"{version or 'it'} cannot be converted, and is left out{hint}", lost=True)
+                ConversionNote("", f"{version or 'it'} cannot be converted and was skipped{hint}", lost=True)
             )
             return found
     except (TypeError, ValueError, AttributeError) as error:
-        found.notes.append(ConversionNote("spec", f"is not as its API has it, and left out: {error}", lost=True))
+        found.notes.append(ConversionNote("spec", f"does not match its API and was skipped: {error}", lost=True))
         return found
     spec.note_unread()
     for key in metadata.get("annotations") or {}:
         if key not in (*PAUSED, *_HARMLESS):
-            found.notes.append(ConversionNote(f"metadata.annotations[{key}]", "is left out"))
+            found.notes.append(ConversionNote(f"metadata.annotations[{key}]", "is not converted"))
     return _checked(found, policy, kind)
 
 
@@ -86,13 +86,15 @@ def _metadata(metadata: Mapping[str, Any]) -> Json:
 def _checked(found: Converted, policy: Json, kind: str) -> Converted:
     """The policy, if it would be accepted."""
     if not policy["spec"]["rules"]:
-        found.notes.append(ConversionNote("", f"nothing of it can be converted, so there is no {KIND}", lost=True))
+        found.notes.append(ConversionNote("", f"nothing in it can be converted, so there is no {KIND}", lost=True))
         return found
     try:
         parse_policy(policy)
     except InvalidPolicy as error:
-        found.notes.append(ConversionNote("", f"what comes of it would be refused: {error}", lost=True))
+        found.notes.append(ConversionNote("", f"the resulting policy would be rejected: {error}", lost=True))
         return found
     found.policy = policy
-    found.notes += [ConversionNote("", text.format("HPA" if kind == HPA else kind)) for text in ALWAYS]
+    name = "HPA" if kind == HPA else kind
+    mode = "" if policy["spec"]["mode"] == "Suspended" else "the policy is in mode DryRun and changes nothing. "
+    found.notes += [ConversionNote("", text.format(name, mode)) for text in ALWAYS]
     return found

@@ -8,12 +8,12 @@ from resilience_operator.cli.convert.metrics import convert_metric
 from resilience_operator.cli.convert.reader import TrackingReader
 
 ALWAYS = (
-    "the policy only rehearses (mode DryRun). Compare what it tells with what the {0} does; then delete the {0} and "
-    "set mode: Enforce. While both are there, the operator moves the minReplicas of the HPA and never the replicas",
-    "an HPA acts beyond 10 % off its target, up and down; a rule acts above its threshold, and pods are given back one "
-    "step after each time of calm, when the fewer pods would not cross it again",
+    "{1}Compare its decisions with those of the {0}; then delete the {0} and set mode: Enforce. While both exist, the "
+    "operator changes only the minReplicas of the HPA, never the replicas",
+    "an HPA acts when it is more than 10 % off its target. A rule acts above its threshold; the policy scales down one "
+    "step at a time while signals are stable, unless fewer pods would cross a threshold again",
 )
-"""What is so for every autoscaler that is converted."""
+"""Notes on every converted autoscaler. {0}: its kind. {1}: the mode of the policy."""
 
 
 def convert_hpa(spec: TrackingReader, metadata: Json) -> Json:
@@ -24,13 +24,13 @@ def convert_hpa(spec: TrackingReader, metadata: Json) -> Json:
     lowest, highest = int(spec.take("minReplicas", 1)), int(spec.take("maxReplicas", 1))
     scale_down = convert_behavior(spec.inside("behavior"), draft)
     if lowest == 0:
-        spec.add_note("nothing is scaled to zero or from zero here: the least is 1", "minReplicas")
+        spec.add_note("scaling to or from zero is not supported: the minimum is 1", "minReplicas")
     metrics = spec.each("metrics")
     for metric in metrics:
         convert_metric(metric, draft)
     if not metrics:
         draft.add_rule("cpu", "80%")
-        spec.add_note("without metrics an HPA takes 80 % of the requested CPU", "metrics")
+        spec.add_note("an HPA without metrics targets 80 % of the requested CPU", "metrics")
     return draft.policy(
         metadata,
         {

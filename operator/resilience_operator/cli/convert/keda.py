@@ -21,23 +21,23 @@ def convert_scaled_object(spec: TrackingReader, metadata: Json, annotations: Tra
         "kind": target.take("kind", "Deployment"),
         "name": target.take("name", ""),
     }
-    target.drop("envSourceContainerName", "no trigger reads variables of the target")
+    target.drop("envSourceContainerName", "not used: no trigger reads environment variables of the target")
     lowest, highest = int(spec.take("minReplicaCount", 0)), int(spec.take("maxReplicaCount", MOST))
     if lowest == 0 or spec.take("idleReplicaCount") is not None:
-        spec.add_note("nothing is scaled to zero or from zero here, and not idled: the least is 1", "minReplicaCount")
+        spec.add_note("scaling to or from zero and idling are not supported: the minimum is 1", "minReplicaCount")
     polling = int(spec.take("pollingInterval", POLLING))
     interval = min(max(polling, 5), 600)
     if interval != polling:
-        spec.add_note(f"an interval is 5s to 10m: {interval}s", "pollingInterval")
-    spec.drop("cooldownPeriod", "only counts before scaling to zero, which there is not")
-    spec.drop("initialCooldownPeriod", "only counts before scaling to zero, which there is not")
+        spec.add_note(f"the interval must be 5s to 10m: {interval}s is used", "pollingInterval")
+    spec.drop("cooldownPeriod", "not used: it applies only to scaling to zero")
+    spec.drop("initialCooldownPeriod", "not used: it applies only to scaling to zero")
     advanced = spec.inside("advanced")
     scaler = advanced.inside("horizontalPodAutoscalerConfig")
-    scaler.drop("name", "there is no HPA to name")
+    scaler.drop("name", "not used: no HPA is created")
     scale_down = convert_behavior(scaler.inside("behavior"), draft)
-    advanced.drop("restoreToOriginalReplicaCount", "the replicas stay as they are when the policy is deleted")
+    advanced.drop("restoreToOriginalReplicaCount", "not used: the replicas stay as they are when the policy is deleted")
     advanced.drop(
-        "scalingModifiers", "a formula over triggers cannot be converted: each trigger is a rule of its own", lost=True
+        "scalingModifiers", "a formula over triggers cannot be converted: each trigger becomes a rule", lost=True
     )
     fallback = _fallback(spec.inside("fallback"), polling) if spec.content.get("fallback") else {}
     for trigger in spec.each("triggers"):
@@ -45,7 +45,9 @@ def convert_scaled_object(spec: TrackingReader, metadata: Json, annotations: Tra
     mode = "DryRun"
     if any(annotations.content.get(key) not in (None, "false") for key in PAUSED):
         mode = "Suspended"
-        annotations.add_note("the ScaledObject is paused, so the policy is Suspended; it keeps no number of replicas")
+        annotations.add_note(
+            "the ScaledObject is paused, so the mode is Suspended; a number of replicas to keep is not converted"
+        )
     spec_before = {
         "targetRef": reference,
         "mode": mode,
@@ -59,22 +61,20 @@ def convert_scaled_object(spec: TrackingReader, metadata: Json, annotations: Tra
 
 def _fallback(fallback: TrackingReader, polling: int) -> Json:
     failures, replicas = int(fallback.take("failureThreshold", 3)), int(fallback.take("replicas", 1))
-    fallback.drop("behavior", "a fallback raises the replicas and never lowers them, whatever the behavior")
-    fallback.add_note(
-        "pods are only ever raised to the fallback's number, and once none of the rules' signals is known"
-    )
+    fallback.drop("behavior", "not used: a fallback never lowers the replicas")
+    fallback.add_note("the fallback only raises the replicas, and only when no signal of the rules has a value")
     return {"fallback": {"after": f"{failures * polling}s", "replicas": max(replicas, 1)}}
 
 
 def _trigger(trigger: TrackingReader, draft: PolicyBuilder) -> None:
     kind, metadata = str(trigger.take("type", "")), trigger.inside("metadata")
     name, metric_type = str(trigger.take("name", "")), str(trigger.take("metricType", "AverageValue"))
-    trigger.drop("useCachedMetrics", "answers are shared between policies anyhow")
+    trigger.drop("useCachedMetrics", "not used: query results are always shared between policies")
     match kind:
         case "prometheus":
             trigger.drop(
                 "authenticationRef",
-                "credentials belong to the metric source in the operator's configuration",
+                "credentials belong in the metric source of the operator's configuration",
                 lost=False,
             )
             _prometheus(metadata, draft, name, metric_type)
@@ -86,7 +86,7 @@ def _trigger(trigger: TrackingReader, draft: PolicyBuilder) -> None:
             for key in (*metadata.content, "authenticationRef"):
                 (metadata if key in metadata.content else trigger).take(key)
             trigger.add_note(
-                f"a trigger of type {kind or '(none)'} cannot be converted: write a signal with a query of your own",
+                f"a trigger of type {kind or '(none)'} cannot be converted: add a signal with a custom query",
                 lost=True,
             )
 
@@ -95,23 +95,23 @@ def _prometheus(metadata: TrackingReader, draft: PolicyBuilder, name: str, metri
     query, address = str(metadata.take("query", "")).strip(), metadata.take("serverAddress")
     metadata.take("metricName")  # deprecated by KEDA, and only a name
     metadata.add_note(
-        f"a policy names no address: {address} must be the default metric source of the operator's configuration, or "
-        "one that metricSource.name names",
+        f"a policy contains no URL: configure {address} as the operator's default metric source, or select "
+        "another one with metricSource.name",
         "serverAddress",
     )
-    metadata.drop("activationThreshold", "only counts while scaled to zero, which there is not")
+    metadata.drop("activationThreshold", "not used: it applies only while scaled to zero")
     for key in ("namespace", "customHeaders", "queryParameters", "unsafeSsl", "timeout", "cortexOrgID", "authModes"):
-        metadata.drop(key, "belongs to the metric source in the operator's configuration")
+        metadata.drop(key, "belongs in the metric source of the operator's configuration")
     if str(metadata.take("ignoreNullValues", "true")).lower() == "true":
-        metadata.add_note("no answer is Unknown here and never 0: nothing is scaled on its account", "ignoreNullValues")
+        metadata.add_note("an empty result is Unknown, never 0, and does not cause scaling", "ignoreNullValues")
     try:
         threshold = float(metadata.take("threshold", ""))
     except ValueError:
         threshold = 0.0
     if threshold <= 0 or not query:
-        metadata.add_note("query or threshold are missing, or the threshold is no positive number", lost=True)
+        metadata.add_note("the query or threshold is missing, or the threshold is not a positive number", lost=True)
         return
     if metric_type == "AverageValue":
-        metadata.add_note("a threshold a pod: the query is divided by the number of pods", "threshold")
+        metadata.add_note("the threshold is per pod, so the query is divided by the number of pods", "threshold")
         query = f"({query}) / {PODS}"
     draft.add_rule(name or "prometheus", plain(threshold), query=query)

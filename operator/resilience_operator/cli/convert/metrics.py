@@ -15,8 +15,8 @@ _USAGE = {
 """What cAdvisor tells of containers; the pause container and the sums of cgroups have no name there."""
 
 _ADAPTER = (
-    "what this metric is, a rule of the metrics adapter decides, which stands elsewhere: the query asks for a series "
-    "of the same name; compare it with that rule"
+    "the metrics adapter's rules define this metric; check that the query, which uses a series of the same name, "
+    "matches them"
 )
 
 
@@ -75,12 +75,10 @@ def resource(place: TrackingReader, draft: PolicyBuilder, name: str, container: 
     if kind == "Utilization":
         asked = f'sum by (pod) (kube_pod_container_resource_requests{{{chosen}, resource="{name}"}})'
         draft.add_rule(f"{signal}-use", f"{plain(number)}%", query=f"avg({used} / {asked})", unit="ratio")
-        place.add_note(
-            f"{name} is read from cAdvisor and kube-state-metrics in Prometheus, not from the metrics server"
-        )
+        place.add_note(f"{name} is queried from Prometheus (cAdvisor and kube-state-metrics), not from metrics-server")
     else:
         draft.add_rule(f"{signal}-a-pod", plain(number), query=f"avg({used})")
-        place.add_note(f"{name} is read from cAdvisor in Prometheus, not from the metrics server")
+        place.add_note(f"{name} is queried from Prometheus (cAdvisor), not from metrics-server")
 
 
 def _metric(inner: TrackingReader) -> tuple[str, list[str]]:
@@ -105,7 +103,7 @@ def _matchers(selector: TrackingReader) -> Iterator[str]:
             case "DoesNotExist":
                 yield f'{label}=""'
             case other:
-                each.add_note(f"the operator {other} is not known", lost=True)
+                each.add_note(f"unknown operator {other}", lost=True)
 
 
 def _named(inner: TrackingReader, draft: PolicyBuilder, name: str, query: str, *, per_pod: bool = True) -> None:
@@ -125,6 +123,6 @@ def _number(place: TrackingReader, value: object) -> float | None:
     except (ValueError, TypeError):
         number = 0.0
     if number <= 0:
-        place.add_note(f"the target {value if value is not None else '(none)'} is no positive number", lost=True)
+        place.add_note(f"the target {(value if value is not None else '(none)')} is not a positive number", lost=True)
         return None
     return number

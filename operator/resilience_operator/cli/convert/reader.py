@@ -60,7 +60,7 @@ class TrackingReader:
     def note_unread(self) -> None:
         """Remarks on all keys, here and within, that nobody asked for."""
         for key in self._unread():
-            self.add_note("is not known to this program, and left out", key, lost=True)
+            self.add_note("unknown field, skipped", key, lost=True)
         for reader in self._inner:
             reader.note_unread()
 
@@ -72,7 +72,7 @@ class TrackingReader:
 
     def _reader(self, content: Any, path: str) -> TrackingReader:
         if not isinstance(content, Mapping):
-            self.notes.append(ConversionNote(path, "is no mapping, and left out", lost=True))
+            self.notes.append(ConversionNote(path, "is not a mapping and was skipped", lost=True))
             content = {}
         reader = TrackingReader(content, path, self.notes)
         self._inner.append(reader)

@@ -14,7 +14,7 @@ def run(files: Iterable[str], output: PolicyFormat) -> bool:
     """Print the policies, tell the remarks. Whether something stands in place of everything. Raises Failed, Wrong."""
     found = convert_all(document.content for file in files for document in documents(file))
     if not found:
-        raise CommandError("there is no document in what was given")
+        raise CommandError("the input contains no document")
     for one in found:
         for remark in one.notes:
             print_note(f"{one.source}: {'LEFT OUT: ' if remark.lost else ''}{remark}")

@@ -14,11 +14,9 @@ def explain(
     kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """Tell one policy in plain words, and why it does what it does.
+    """Explain the state of a policy: what each rule measures, and why it acts or not.
 
-    What each rule sees, what it would take to act, and why it does not.
-
-    Also what stands in the way: another autoscaler, a pause by hand, a quarantined revision, missing metrics.
+    Also shows what blocks action: another autoscaler, a pause, a quarantined revision or missing metrics.
 
     \b
     Examples:

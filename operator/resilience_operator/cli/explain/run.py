@@ -19,7 +19,7 @@ def show_explanation(name: str, namespace: str, access: Access, output: Output) 
         body = await read_policy(kube, namespace, name)
         reference = (body.get("spec") or {}).get("targetRef") or {}
         if reference.get("kind") != "Deployment":
-            return body, f"{reference.get('kind')} is no kind that can be read"
+            return body, f"targets of kind {reference.get('kind')} are not supported by this command"
         return body, await read_target(kube, namespace, str(reference.get("name")))
 
     body, target = with_kube(access, read)

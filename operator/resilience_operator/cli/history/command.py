@@ -14,9 +14,9 @@ def history(
     kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """Tell what was decided, the newest first.
+    """Show the last decisions of a policy, newest first.
 
-    The change, the rule, the numbers, the trace. The last 20 decisions are kept.
+    Each with its change, rule, values and trace ID. The last 20 decisions are kept.
 
     \b
     Examples:

@@ -20,6 +20,6 @@ def show_history(name: str, namespace: str, access: Access, output: Output) -> N
     if output is not Output.TABLE:
         emit([entry(decision) for decision in status.history], output)
     elif not status.history:
-        raise CommandError(f"policy {name} has decided nothing yet")
+        raise CommandError(f"policy {name} has no decisions yet")
     else:
         show(columns(view.HEADERS, view.rows(status.history, time.time())))

@@ -15,25 +15,25 @@ def init(
     workload: Annotated[
         str,
         typer.Argument(
-            help="A Deployment's name; or sts/NAME of a StatefulSet.", metavar="DEPLOYMENT", show_default=False
+            help="Name of a Deployment, or sts/NAME for a StatefulSet.", metavar="DEPLOYMENT", show_default=False
         ),
     ],
     prometheus_url: options.PrometheusOption = None,
     source: Annotated[
-        str, typer.Option("--source", help="A metric source of the operator's configuration.", metavar="NAME")
+        str, typer.Option("--source", help="Metric source in the operator's configuration.", metavar="NAME")
     ] = "default",
     config: options.ConfigOption = None,
-    since: Annotated[str, typer.Option("--since", help="How far to look back.", metavar="TIME")] = "7d",
-    apply: Annotated[bool, typer.Option("--apply", help="Create it, too.")] = False,
+    since: Annotated[str, typer.Option("--since", help="How much history to query.", metavar="TIME")] = "7d",
+    apply: Annotated[bool, typer.Option("--apply", help="Also create the policy.")] = False,
     namespace: options.NamespaceOption = None,
     context: options.ContextOption = None,
     kubeconfig: options.KubeconfigOption = None,
     output: options.PolicyFormatOption = PolicyFormat.YAML,
 ) -> None:
-    """Write a first policy from what Prometheus has recorded.
+    """Propose a first policy from metrics recorded in Prometheus.
 
-    Asks every family of presets, takes the one that answers, and proposes thresholds above what was normal. The
-    policy only rehearses (mode DryRun). It is printed, with what it stands on as comments; progress is told on
+    Queries every preset family, selects the one with the most signals, and proposes thresholds above the normal
+    range. The policy is in mode DryRun. It is printed with comments that explain each value; progress goes to
     standard error.
 
     \b

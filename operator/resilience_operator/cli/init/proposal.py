@@ -54,15 +54,15 @@ def _up(value: float, step: float) -> float:
 
 RULES = (
     Rule(
-        "cpu", "cpu-saturation", Unit.RATIO, 0.7, "a quarter more, in steps of 5 %, from 50 % to 90 %",
+        "cpu", "cpu-saturation", Unit.RATIO, 0.7, "25 % above, in steps of 5 %, from 50 % to 90 %",
         _cpu, "2m", ({"scaleUp": {"pods": 2}},),
     ),
     Rule(
-        "latency-p99", "slow-requests", Unit.SECONDS, 1.0, "half as much again, in two digits, from 50 ms on",
+        "latency-p99", "slow-requests", Unit.SECONDS, 1.0, "50 % above, rounded up to two digits, at least 50 ms",
         _latency, "1m", ({"alert": {}}, {"scaleUp": {"percent": 50}}),
     ),
     Rule(
-        "error-rate", "failing-release", Unit.RATIO, 0.01, "three times as many, in steps of 0.5 %, from 1 % to 50 %",
+        "error-rate", "failing-release", Unit.RATIO, 0.01, "three times as high, in steps of 0.5 %, from 1 % to 50 %",
         _errors, "0s", ({"pauseRollout": {}}, {"rollback": {"after": "30s"}}),
     ),
 )  # fmt: skip
@@ -95,16 +95,16 @@ def propose(found: WorkloadProfile) -> tuple[dict[str, Any], list[str]]:
     lowest = found.lowest if found.lowest is not None else max(found.replicas, 1)
     highest = found.highest if found.highest is not None else max(2 * lowest, lowest + 2)
     told = [
-        f"replicas: HorizontalPodAutoscaler {found.hpa} scales it between {lowest} and {highest}; the operator moves "
-        "its minReplicas and nothing else"
+        f"replicas: HorizontalPodAutoscaler {found.hpa} scales it between {lowest} and {highest}; the operator "
+        "changes only its minReplicas"
         if found.hpa
-        else f"replicas: from the {found.replicas} there are now up to twice as many; set max to what the cluster bears"
+        else f"replicas: from the current {found.replicas} to twice as many; set max to what the cluster can run"
     ]
     rules: list[dict[str, Any]] = []
     for rule in RULES:
         values = found.values.get(rule.signal, ())
         if not values:
-            told.append(f"{rule.signal}: nothing was recorded, so there is no rule")
+            told.append(f"{rule.signal}: no data recorded, so there is no rule")
             continue
         threshold, why = _threshold(rule, values, found)
         told.append(why)
@@ -122,7 +122,7 @@ def propose(found: WorkloadProfile) -> tuple[dict[str, Any], list[str]]:
         "rules": rules,
     }
     metadata = {"name": found.name, "namespace": found.namespace}
-    told.append("mode: DryRun, so nothing is changed. Look at `kubectl resilience explain` for some days, then Enforce")
+    told.append("mode: DryRun changes nothing. Check `kubectl resilience explain` for some days, then set Enforce")
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}, told
 
 
@@ -131,18 +131,19 @@ def _threshold(rule: Rule, values: Sequence[float], found: WorkloadProfile) -> t
         text = _written(rule, rule.usual)
         return (
             text,
-            f"{rule.signal}: only {len(values)} of {found.samples} samples have a value: the usual threshold of {text}",
+            f"{rule.signal}: only {len(values)} of {found.samples} samples have a value, so the default threshold "
+            f"of {text} is used",
         )
     cuts = quantiles(values, n=100, method="inclusive")
     median, high = cuts[49], cuts[98]
     above = rule.above(high)
     text = _written(rule, above)
     seen = (
-        f"{rule.signal}: measured at {len(values)} of {found.samples} times in {found.span}; half of the time up to "
-        f"{format_value(median, rule.unit)}, 99 % of the time up to {format_value(high, rule.unit)}"
+        f"{rule.signal}: {len(values)} of {found.samples} samples in {found.span} have a value; median "
+        f"{format_value(median, rule.unit)}, 99th percentile {format_value(high, rule.unit)}"
     )
     if high >= above:
-        return text, f"{seen}. That is much already: the threshold stays at {text}, look into it first"
+        return text, f"{seen}. This is already high: the threshold stays at {text}; investigate first"
     return text, f"{seen}. The threshold is {text}: {rule.margin}"
 
 

@@ -33,7 +33,7 @@ def run(
     kind, name = kind_and_name(workload)
     span = parse_span(since)
     if span < 2 * MIN_SPAN:
-        raise UsageError("--since is too short: a few hours tell something, a week tells more")
+        raise UsageError("--since is too short: use at least a few hours, better a week")
     metrics = find_source(source, prometheus_url, config)
 
     async def work(kube: Kube) -> WorkloadProfile:
@@ -45,8 +45,8 @@ def run(
     if output is PolicyFormat.JSON:
         emit({"policy": policy, "found": told}, output)
     else:
-        family = f", as the family {found.family} has it" if found.family else ""
-        title = f"A first policy for {kind} {namespace}/{name}, from metric source {metrics.name}{family}."
+        family = f", preset family {found.family}" if found.family else ""
+        title = f"First policy for {kind} {namespace}/{name}, from metric source {metrics.name}{family}."
         print(commented(policy, title, told), end="")
     if not apply:
         return
@@ -55,7 +55,7 @@ def run(
         try:
             await kube.create(POLICIES.collection(namespace), policy, deadline=deadline())
         except AlreadyExists:
-            raise CommandError(f"policy {name} is there already, and is left as it is") from None
+            raise CommandError(f"policy {name} already exists and was not changed") from None
 
     with_kube(access, create)
-    print_note(f"policy {name} was created; it only rehearses")
+    print_note(f"policy {name} created in DryRun mode")

@@ -58,7 +58,7 @@ def kind_and_name(text: str) -> tuple[str, str]:
     wanted = SHORT_NAMES.get(kind.lower(), kind or "Deployment").lower()
     found = next((k for k in KINDS if wanted in (k.lower(), f"{k.lower()}s")), None)
     if found is None or not name:
-        raise UsageError(f"{text} names no workload: write NAME of a Deployment, or sts/NAME of a StatefulSet")
+        raise UsageError(f"{text} is not a valid workload: use NAME for a Deployment, or sts/NAME for a StatefulSet")
     return found, name
 
 
@@ -68,7 +68,7 @@ async def read_workload(kube: Kube, namespace: str, kind: str, name: str) -> Wor
     try:
         body = await kube.get(KINDS[kind].item(namespace, name), deadline=until)
     except NotFound:
-        raise CommandError(f"there is no {kind} {name} in namespace {namespace}") from None
+        raise CommandError(f"{kind} {name} not found in namespace {namespace}") from None
     owners = {name: "recorded"}
     if kind == "Deployment":
         sets = await kube.list(REPLICA_SETS.collection(namespace), deadline=until)
@@ -100,20 +100,19 @@ async def survey(
     owners, crowded = await _owners(workload, archive)
     families = load_families()
     told = format_duration(span)
-    progress(f"looking at {grid.count} moments of the last {told} of {workload}")
+    progress(f"querying {grid.count} samples of the last {told} for {workload}")
     best, values = "", dict[str, list[float]]()
     for family in sorted(families.names, key=lambda name: (name != "http-generic", name)):
         found = await _family(family, families, workload, archive, owners, crowded)
-        answers = ", ".join(f"{n} {len(v)}" if v else f"{n} nothing" for n, v in found.items())
+        answers = ", ".join(f"{n} {len(v)}" if v else f"{n} no data" for n, v in found.items())
         progress(f"  {family}: {answers}")
         if _weight(found) > _weight(values):
             best, values = family, found
     if not any(values.values()):
         raise CommandError(
-            f"nothing was recorded of {workload} in the last {told} at metric source {config.name}: neither CPU "
-            "(cAdvisor and kube-state-metrics) nor requests of any family "
-            f"({', '.join(families.names)}). docs/presets.md says what each needs; a query of your own may stand in "
-            "for a preset"
+            f"metric source {config.name} has no data for {workload} in the last {told}: neither CPU (cAdvisor "
+            f"and kube-state-metrics) nor requests of any preset family ({', '.join(families.names)}). "
+            "docs/presets.md lists what each needs; a custom query can replace a preset"
         )
     served = any(values.get(name) for name in ("latency-p99", "error-rate"))
     return WorkloadProfile(

@@ -46,9 +46,13 @@ def lint(files: Iterable[str]) -> LintResult:
                     findings.policies += 1
                     findings.problems += _problems(document)
         except UsageError as error:
-            findings.problems.append(LintProblem(file, 0, "", str(error).removeprefix(f"{file} ")))
+            findings.problems.append(
+                LintProblem(
+                    file, 0, "", str(error).removeprefix(f"{file} ").replace(f"cannot read {file}:", "cannot be read:")
+                )
+            )
     if not findings.policies and not findings.problems:
-        raise CommandError(f"there is no {KIND} in what was given")
+        raise CommandError(f"the input contains no {KIND}")
     return findings
 
 

@@ -11,13 +11,13 @@ from resilience_operator.cli.common.console import EXIT_FAILED, Output, emit, pr
 
 
 def lint(
-    files: Annotated[list[str], typer.Argument(help="Files with policies; - reads standard input.", metavar="FILE...")],
+    files: Annotated[list[str], typer.Argument(help="Files with policies; - for standard input.", metavar="FILE...")],
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """Check policies in files, as the API server would.
+    """Validate policy files as the API server and the operator do.
 
-    No cluster is needed. Prints `file:line: path: what to change`, and exits with 1 when there is something to
-    change. Documents of other kinds are left out.
+    No cluster is needed. Prints `file:line: path: what to change`, and exits with 1 if there are errors.
+    Documents of other kinds are skipped.
 
     \b
     Examples:
@@ -33,6 +33,6 @@ def lint(
         for fault in found.problems:
             print(fault)
         if not found.problems:
-            print_note(f"{found.policies} {'policy is' if found.policies == 1 else 'policies are'} fine")
+            print_note(f"{found.policies} {'policy is' if found.policies == 1 else 'policies are'} valid")
     if found.problems:
         raise typer.Exit(EXIT_FAILED)

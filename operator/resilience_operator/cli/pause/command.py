@@ -13,20 +13,22 @@ from resilience_operator.cli.common.console import Output
 
 def pause(
     name: options.NameArgument,
-    reason: Annotated[str, typer.Option("--reason", help="Why, for those who find it paused.", metavar="TEXT")],
+    reason: Annotated[
+        str, typer.Option("--reason", help=("Reason, shown to everyone who sees the pause."), metavar="TEXT")
+    ],
     span: Annotated[
         str | None,
-        typer.Option("--for", help="How long, like 30m, 2h or 1d. Without it: until somebody resumes.", metavar="TIME"),
+        typer.Option("--for", help="Duration, like 30m, 2h or 1d. Default: until resumed.", metavar="TIME"),
     ] = None,
     namespace: options.NamespaceOption = None,
     context: options.ContextOption = None,
     kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """Leave a policy alone for a while.
+    """Pause a policy: the operator does not evaluate it or act on it.
 
-    The operator neither looks nor acts until the time is over. Nothing is undone: pods stay as they are, and a
-    rollout that the operator paused stays paused. Pausing again changes the reason and the end.
+    Nothing is undone: pods stay as they are, and a rollout that the operator paused stays paused. Pausing again
+    changes the reason and the end.
 
     \b
     Examples:
@@ -46,9 +48,9 @@ def resume(
     kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """End a pause, so that the operator goes on.
+    """Resume a paused policy.
 
-    It is the policy that is resumed, never a rollout.
+    This never resumes a paused rollout.
 
     \b
     Examples:

@@ -28,10 +28,10 @@ OBSERVED_WITHIN = 10.0
 def pause(name: str, namespace: str, access: Access, output: Output, *, reason: str, span: str | None) -> None:
     """`pause`. span: as people write it; None for no end."""
     if not reason.strip():
-        raise UsageError("--reason is empty: say why, for those who find it paused")
+        raise UsageError("--reason is empty: state why the policy is paused")
     seconds = None if span is None else parse_span(span)
     if seconds is not None and seconds < 1:
-        raise UsageError("--for must be at least a second")
+        raise UsageError("--for must be at least 1s")
     until = None if seconds is None else time.time() + seconds
 
     async def work(kube: Kube) -> tuple[dict[str, Any], bool]:
@@ -46,9 +46,9 @@ def pause(name: str, namespace: str, access: Access, output: Output, *, reason: 
     assert found is not None, "it was written just now"
     _report(f"policy {name} is {found}", namespace, name, found, noted, output)
     if until is None:
-        print_note(f"this pause has no end: `{_retry_hint(name, namespace)}` ends it")
+        print_note(f"this pause does not expire: `{_retry_hint(name, namespace)}` ends it")
     if not noted:
-        print_note("no operator has taken note of it yet: is one running, and does it watch this namespace?")
+        print_note("no operator has confirmed it yet: check that one is running and watches this namespace")
 
 
 def resume(name: str, namespace: str, access: Access, output: Output) -> None:
@@ -59,17 +59,17 @@ def resume(name: str, namespace: str, access: Access, output: Output) -> None:
         found = read_pause(body["metadata"].get("annotations"))
         if found is None:
             mode = (body.get("spec") or {}).get("mode")
-            why = "; its mode is Suspended, which is changed in its spec" if mode == "Suspended" else ""
+            why = "; its mode is Suspended: change spec.mode to resume it" if mode == "Suspended" else ""
             raise CommandError(f"policy {name} is not paused{why}")
         gone = dict.fromkeys((REASON, UNTIL, BY))
         await annotate_policy(kube, namespace, name, gone, deadline=deadline())
         return found, await _await_observed(kube, namespace, name, lambda body: not _paused(body))
 
     found, noted = with_kube(access, work)
-    ran_out = " (it had run out already)" if found.over(time.time()) else ""
-    _report(f"policy {name} goes on; it was {found}{ran_out}", namespace, name, None, noted, output)
+    ran_out = " (already expired)" if found.over(time.time()) else ""
+    _report(f"policy {name} is resumed; it was {found}{ran_out}", namespace, name, None, noted, output)
     if not noted:
-        print_note("no operator has taken note of it yet: is one running, and does it watch this namespace?")
+        print_note("no operator has confirmed it yet: check that one is running and watches this namespace")
 
 
 def _report(sentence: str, namespace: str, name: str, pause: Pause | None, noted: bool, output: Output) -> None:

@@ -40,8 +40,8 @@ class Archive:
     async def _ask(self, query: str, spans: Sequence[Span]) -> Tracks:
         if self._source is None:
             raise UsageError(
-                f"the recording has no answer to a query of this policy ({query[:80]}…): its signals or windows are "
-                "others than those it was recorded for; export it anew"
+                f"the recording has no result for a query of this policy ({query[:80]}…): its signals or windows "
+                "changed since the recording; export it again"
             )
         grid = self.recording.grid
         parts = [await self._source.query(query, grid, span, self._deadline) for span in spans]

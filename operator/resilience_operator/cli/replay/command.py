@@ -19,24 +19,29 @@ from resilience_operator.cli.report.output import write_report
 def replay(
     name: Annotated[str | None, typer.Argument(help="Name of a policy in the cluster.", metavar="NAME")] = None,
     file: Annotated[
-        str | None, typer.Option("-f", "--filename", help="A policy in a file, in place of NAME.", metavar="FILE")
+        str | None, typer.Option("-f", "--filename", help="Policy file, instead of NAME.", metavar="FILE")
     ] = None,
     since: Annotated[
-        str, typer.Option("--since", help="From when on: 6h, 7d, or a moment like 2026-01-31T10:00:00Z.")
+        str,
+        typer.Option(
+            "--since", help="Start: a duration like 6h or 7d, or a time like 2026-01-31T10:00:00Z.", metavar="TIME"
+        ),
     ] = "24h",
-    until: Annotated[str | None, typer.Option("--until", help="Until when, in the same forms. Default: now.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", help="End, in the same formats. Default: now.", metavar="TIME")
+    ] = None,
     prometheus_url: options.PrometheusOption = None,
     config: options.ConfigOption = None,
     export: Annotated[
         Path | None,
-        typer.Option("--export", help="Keep the recorded metrics in a file (.json or .json.gz).", metavar="FILE"),
+        typer.Option("--export", help="Save the recorded metrics to FILE (.json or .json.gz).", metavar="FILE"),
     ] = None,
     recorded: Annotated[
-        Path | None, typer.Option("--from", help="Replay over such a file; no Prometheus is asked.", metavar="FILE")
+        Path | None, typer.Option("--from", help="Replay a saved recording, without Prometheus.", metavar="FILE")
     ] = None,
     as_recorded: Annotated[
         bool,
-        typer.Option("--as-recorded", help="Do not convert CPU to the pods that the policy would have had."),
+        typer.Option("--as-recorded", help="Do not adjust CPU to the number of pods that the policy would have had."),
     ] = False,
     namespace: options.NamespaceOption = None,
     context: options.ContextOption = None,
@@ -44,11 +49,11 @@ def replay(
     output: options.OutputOption = Output.TABLE,
     picture: options.PictureOption = None,
 ) -> None:
-    """Run a policy over recorded metrics: what would it have done?
+    """Run a policy on recorded metrics: what would it have done?
 
-    Decides by the operator's own code, as a dry run on the past: what it would have done is laid over what was
-    recorded. Nothing is changed anywhere. Metrics come from Prometheus (--prometheus-url, --config or
-    RESILIENCE_PROMETHEUS_URL), or from a file that --export wrote.
+    Uses the operator's own code. Simulated actions are overlaid on the recorded metrics; nothing is changed.
+    Metrics come from Prometheus (--prometheus-url, --config or RESILIENCE_PROMETHEUS_URL), or from a file that
+    --export wrote.
 
     \b
     Examples:
@@ -75,14 +80,14 @@ def replay(
         first, last = parse_moment(since, now), now if until is None else parse_moment(until, now)
         grid = Grid.covering(first, last, step_for(policy.interval, last - first))
         if grid.count < 2:
-            raise UsageError("--since is not before --until")
+            raise UsageError("--since must be before --until")
         source = RangeSource(find_source(entry.source, prometheus_url, config))
         archive = Archive(Recording(grid, _without_status(document)), source)
     report = asyncio.run(replay_policy(entry, policy, archive, react=not as_recorded))
     if export is not None:
         archive.recording.save(export)
     for warning in archive.warnings:
-        print_note(f"the metric source says: {warning}")
+        print_note(f"warning from the metric source: {warning}")
     write_report(report, output, picture, {})
 
 
@@ -93,7 +98,7 @@ def _policy_to_replay(
     from resilience_operator.cli.common.documents import only_policy
 
     if name is not None and file is not None:
-        raise UsageError("give NAME or -f FILE, and not both")
+        raise UsageError("use NAME or -f FILE, not both")
     if file is not None:
         document = only_policy(file)
         metadata = document.get("metadata") or {}
@@ -108,7 +113,7 @@ def _policy_to_replay(
         return with_kube(access, lambda kube: read_policy(kube, where, name))
     if kept is not None:
         return kept
-    raise UsageError("name a policy: NAME, or -f FILE")
+    raise UsageError("no policy given: use NAME or -f FILE")
 
 
 def _without_status(document: dict[str, Any]) -> dict[str, Any]:

@@ -66,11 +66,11 @@ class Recording:
             raw = path.read_bytes()
             document = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)
         except OSError as error:
-            raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+            raise UsageError(f"cannot read {path}: {error.strerror or error}") from None
         except (ValueError, EOFError) as error:
-            raise UsageError(f"{path} is no recording: {error}") from None
+            raise UsageError(f"{path} is not a recording: {error}") from None
         if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise UsageError(f"{path} is no recording of this version ({FORMAT}): write one with --export")
+            raise UsageError(f"{path} is not a recording of this version ({FORMAT}): create one with --export")
         try:
             grid = Grid(float(document["start"]), float(document["step"]), int(document["count"]))
             answers = {
@@ -92,5 +92,5 @@ def _word(value: float) -> str:
 
 def _read(values: list[Any], count: int) -> Values:
     if len(values) != count:
-        raise ValueError(f"a series has {len(values)} values in place of {count}")
+        raise ValueError(f"a series has {len(values)} values instead of {count}")
     return [_WORDS[v] if isinstance(v, str) else v for v in values]

@@ -41,8 +41,8 @@ async def replay_policy(entry: Entry, policy: Policy, archive: Archive, *, react
     notes: list[str] = []
     if abs(stride * grid.step - policy.interval) > 1e-6:
         notes.append(
-            f"recorded every {format_duration(grid.step)}, which does not go into an interval of "
-            f"{format_duration(policy.interval)}: looked at every {format_duration(stride * grid.step)}"
+            f"the recording has a step of {format_duration(grid.step)}, which does not divide the interval of "
+            f"{format_duration(policy.interval)}: evaluated every {format_duration(stride * grid.step)}"
         )
         policy = replace(policy, interval=stride * grid.step)
     subject = Subject(
@@ -55,11 +55,11 @@ async def replay_policy(entry: Entry, policy: Policy, archive: Archive, *, react
     past = await load(archive, subject)
     if not past.states:
         raise CommandError(
-            f"nothing was recorded of {entry.target[0]} {policy.namespace}/{entry.target[2]} in that time"
+            f"no data recorded for {entry.target[0]} {policy.namespace}/{entry.target[2]} in this time range"
         )
     notes += past.notes
     if subject.journal.reaches > grid.at(past.first):
-        notes.append("the history does not reach back to the beginning: changes before it count as the operator's own")
+        notes.append("the history does not reach back to the start: earlier changes are attributed to the operator")
     measures = plan(entry.signals, load_families(), entry.family, past.states[-1], past.all_owners)
     for measure in measures:
         await measure.query(archive, past.multi_revision_spans())
@@ -72,9 +72,11 @@ async def replay_policy(entry: Entry, policy: Policy, archive: Archive, *, react
         rehearsed.shadow = turn.memory.overlay
         teller.add(turn, past.states[number].replicas)
     if not teller.samples:
-        raise CommandError("the time is shorter than one interval: nothing was looked at")
+        raise CommandError("the time range is shorter than one interval: there are no evaluations")
     if rehearsed.converted:
-        notes.append(f"{', '.join(sorted(rehearsed.converted))}: converted to the pods that the policy would have had")
+        notes.append(
+            f"{', '.join(sorted(rehearsed.converted))}: adjusted to the number of pods that the policy would have had"
+        )
     title = f"{policy.namespace}/{policy.name}"
     return teller.report(title, events=_events(past, grid), notes=notes)
 
@@ -143,12 +145,12 @@ def _shared(observation: Observation, share: float) -> Observation:
 def _events(past: TargetHistory, grid: Grid) -> Iterator[TimelineEvent]:
     """What really happened to the target: other replicas, another revision, a pause."""
     for number, before, now in past.changes():
-        at, by = grid.at(number), " (the operator's doing)"
+        at, by = grid.at(number), " (by the operator)"
         if now.replicas != before.replicas:
-            message = f"really scaled from {before.replicas} to {now.replicas} pods{by if now.scaled_by else ''}"
+            message = f"scaled from {before.replicas} to {now.replicas} pods{by if now.scaled_by else ''}"
             yield TimelineEvent(at, Kind.EVENT, "scaled", message)
         if now.revision != before.revision and before.revision is not None:
-            message = f"revision {now.revision} took the place of {before.revision}{by if now.template_by else ''}"
+            message = f"revision {now.revision} replaced {before.revision}{by if now.template_by else ''}"
             yield TimelineEvent(at, Kind.EVENT, "release", message)
         if now.paused and not before.paused:
             yield TimelineEvent(at, Kind.EVENT, "paused", f"the rollout was paused{by if now.paused_by else ''}")

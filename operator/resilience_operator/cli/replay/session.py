@@ -64,7 +64,7 @@ class Session(requests.Session):
         found = self._reader.document(body)
         data = found.get("data")
         if found.get("status") != "success" or not isinstance(data, dict) or data.get("resultType") != "matrix":
-            raise wire.bad_answer("the answer is no range of samples", self._dependency)
+            raise wire.bad_answer("the response is not a range vector", self._dependency)
         self.warnings = wire.warnings(found)
         return Read({"data": {"result": data.get("result") or []}})
 

@@ -126,7 +126,7 @@ def _plan(
             return measure
         found = families.find(family_name, signal.preset)
         if found is None:
-            measure.fault = reasons.PRESET_NOT_FOUND, f"there is no preset {signal.preset!r} in {family_name!r}"
+            measure.fault = reasons.PRESET_NOT_FOUND, f"preset family {family_name!r} has no preset {signal.preset!r}"
             return measure
         family, measure.preset = found
         measure.family = family

@@ -22,9 +22,9 @@ def find_source(name: str, url: str | None, config: Path | None) -> SourceConfig
     sources = load({}, config).all_sources
     found = next((source for source in sources if source.name == name), None)
     if found is None:
-        known = f"; there are: {', '.join(s.name for s in sources)}" if sources else ""
+        known = f"; configured: {', '.join(s.name for s in sources)}" if sources else ""
         raise UsageError(
-            f"no metric source named {name} is configured{known}: give --prometheus-url, or --config with the "
+            f"metric source {name} is not configured{known}: use --prometheus-url, or --config with the "
             "operator's configuration"
         )
     return found

@@ -90,14 +90,12 @@ def reconstruct(recorded: Mapping[str, Tracks], grid: Grid, subject: Subject) ->
     notes: list[str] = []
     replicas = _only(recorded["replicas"])
     if not any(v is not None for v in replicas or ()):
-        notes.append(
-            f"no kube_deployment_spec_replicas was recorded: {subject.fallback} replicas are assumed throughout"
-        )
+        notes.append(f"kube_deployment_spec_replicas was not recorded: {subject.fallback} replicas are assumed")
         replicas = None
     sets = _by_label(recorded["sets"], "replicaset")
     pods = {o: v for o, v in _by_label(recorded["pods"], "owner").items() if _is_owned(o, sets, subject.name)}
     if not pods:
-        notes.append("no pods were recorded: signals cannot be told apart by revision, and releases are not seen")
+        notes.append("no pods were recorded: signals cannot be split by revision, and releases are not detected")
     first, end = _lifetime([replicas] if replicas is not None else list(pods.values()), grid)
     track = _Track(grid, subject, sets, pods, recorded)
     return TargetHistory(first, end, track.states(replicas, first, end), notes)

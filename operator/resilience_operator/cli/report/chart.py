@@ -48,7 +48,7 @@ FORMATS = (".html", ".png", ".svg")
 def draw(report: RunReport, path: Path) -> None:
     """Write the picture; the ending of the name says of which kind. Raises Wrong, OSError."""
     if path.suffix not in FORMATS:
-        raise UsageError(f"{path}: a picture's name ends in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+        raise UsageError(f"{path}: the file name must end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
     figure = _figure(report)
     if path.suffix == ".html":
         svg = StringIO()
@@ -64,7 +64,7 @@ def _figure(report: RunReport) -> Figure:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError:
-        raise UsageError("a picture needs matplotlib: pip install 'resilience-operator[pictures]'") from None
+        raise UsageError("--picture needs matplotlib: pip install 'resilience-operator[pictures]'") from None
     style: dict[Any, Any] = {
         "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": _GREY,
         "axes.labelcolor": _INK, "text.color": _INK, "svg.fonttype": "none", "svg.hashsalt": report.title,
@@ -134,7 +134,7 @@ def _pods(ax: Axes, report: RunReport) -> None:
 
     looks = report.samples
     for label, sizes, colour, dashes in (
-        ("as it was", [float(look.replicas) for look in looks], _GREY, "-"),
+        ("actual", [float(look.replicas) for look in looks], _GREY, "-"),
         ("with the policy", [float(look.wanted) for look in looks], _BLUE, "-"),
     ):
         at, shown = _changes([look.at for look in looks], sizes)
@@ -179,7 +179,7 @@ def _lane(ax: Axes, report: RunReport) -> None:
             ax.scatter(
                 times, [height] * len(times), marker=marker, color=colour, s=34 if label else 16, label=label, zorder=3
             )
-    ax.set_yticks([height for _, height in lines], ["decided", "told", "happened"])
+    ax.set_yticks([height for _, height in lines], ["decisions", "notices", "events"])
     ax.set_ylim(-0.6, 2.6)
     ax.grid(axis="y", color="#dddddd", linewidth=0.6)
     if report.decisions:

@@ -48,7 +48,7 @@ def page(report: RunReport, svg: str) -> str:
 {svg}
 </figure>
 <table>
-<caption>What happened when: {counted} decisions among {len(report.events)} entries</caption>
+<caption>Timeline: {len(report.events)} entries, {counted} of them decisions</caption>
 <thead><tr>{head}</tr></thead>
 <tbody>
 {body}

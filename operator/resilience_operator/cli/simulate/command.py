@@ -13,18 +13,21 @@ from resilience_operator.cli.report.output import write_report
 
 
 def simulate(
-    file: Annotated[str, typer.Argument(help="Scenario file; - reads standard input.", metavar="FILE")],
+    file: Annotated[str, typer.Argument(help="Scenario file; - for standard input.", metavar="FILE")],
     policy: Annotated[
-        str | None, typer.Option("-f", "--policy", help="Try this policy in place of the scenario's.", metavar="FILE")
+        str | None,
+        typer.Option("-f", "--policy", help=("Policy file, instead of the policy in the scenario."), metavar="FILE"),
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Other random numbers than the scenario's.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help=("Seed of the random numbers, instead of the one in the scenario."))
+    ] = None,
     output: options.OutputOption = Output.TABLE,
     picture: options.PictureOption = None,
 ) -> None:
-    """Try a policy on a scenario: a load, releases, outages.
+    """Run a policy on a simulated scenario of load, releases and outages.
 
-    No cluster is needed. The policy decides by the operator's own code; the service exists only in numbers.
-    Where the scenario says what is expected, the exit code is 1 when it does not come.
+    Uses the operator's own code; no cluster is needed. If the scenario has expectations, the exit code is 1
+    when one is not met.
 
     \b
     Examples:

@@ -70,13 +70,13 @@ class SimulatedEnvironment:
     def _observe(self, signal: Signal, workload: Workload, now: float) -> Observation:
         for until, gone in self._gone:
             if now < until and (not gone.signals or signal.name in gone.signals):
-                return Observation.unknown(now, reasons.SOURCE_UNREACHABLE, f"{signal.name}: the metrics are gone")
+                return Observation.unknown(now, reasons.SOURCE_UNREACHABLE, f"{signal.name}: metrics unavailable")
         course = self._scenario.signals.get(signal.name)
         if course is None:
             return self._fleet.measure(signal.preset or signal.name, workload, signal.window_seconds, now)
         value = value_at(course, now - START)
         if value is None:
-            return Observation.unknown(now, reasons.NO_DATA, f"{signal.name}: it has no value yet")
+            return Observation.unknown(now, reasons.NO_DATA, f"{signal.name}: no value yet")
         if signal.preset not in ("error-rate", "latency-p99"):
             return Observation(now, Measured(value))
         samples = self._fleet.requests(signal.window_seconds, now)
@@ -98,12 +98,12 @@ class SimulatedEnvironment:
         if (pause := event.pause) is not None:
             return workload.pause(pause.by), f"{display_name(pause.by)} pauses the rollout"
         if event.resume is not None:
-            return workload.resume(now), "somebody resumes the rollout"
+            return workload.resume(now), "someone resumes the rollout"
         assert event.metrics_gone is not None, "an event is one of these"
         gone = event.metrics_gone
         self._gone.append((now + gone.for_, gone))
         what = ", ".join(gone.signals) if gone.signals else "all metrics"
-        return workload, f"{what} gone for {format_duration(gone.for_)}"
+        return workload, f"{what} unavailable for {format_duration(gone.for_)}"
 
     def _behaviour(self, release: ReleaseEvent) -> Behaviour:
         known = self._fleet.behaviours.get(release.revision, self._first)
@@ -150,7 +150,8 @@ def failed_expectations(report: RunReport, expected: tuple[Expectation, ...]) ->
             wanted = "at least once" if one.times is None else "never" if one.times == 0 else f"{one.times} times"
             rule = f" by {one.rule}" if one.rule else ""
             span = f"between {format_duration(one.from_)} and {format_duration(round(until - report.start))}"
-            found.append(f"expected {one.action}{rule} {wanted} {span}, and it came {count} times")
+            times = "once" if count == 1 else f"{count} times" if count else "0 times"
+            found.append(f"expected {one.action}{rule} {wanted} {span}, but it happened {times}")
     return found
 
 

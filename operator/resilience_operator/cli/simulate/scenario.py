@@ -22,9 +22,9 @@ Pods = Annotated[StrictInt, Field(ge=0, le=100_000)]
 class Wave(SpecModel):
     """A sine between two values, from the lower one on."""
 
-    low: ThresholdField = Field(description="The least, at the beginning.")
-    high: ThresholdField = Field(description="The most, half a period later.")
-    period: Duration = Field(description="From one trough to the next, like 2h.")
+    low: ThresholdField = Field(description="Minimum, at the start.")
+    high: ThresholdField = Field(description="Maximum, half a period later.")
+    period: Duration = Field(description="Time from one minimum to the next, like 2h.")
 
 
 class Point(SpecModel):
@@ -32,12 +32,12 @@ class Point(SpecModel):
 
     at: Duration = Field(default=0.0, description="Time from the start, like 20m. Default 0s.")
     to: ThresholdField | None = Field(default=None, description="The value, like 300, 85% or 1.2s.")
-    over: Duration = Field(default=0.0, description="How long the way there takes. Default 0s: at once.")
-    wave: Wave | None = Field(default=None, description="A sine in place of a value.")
+    over: Duration = Field(default=0.0, description="Duration of the ramp to the value. Default 0s: at once.")
+    wave: Wave | None = Field(default=None, description="A sine wave instead of a value.")
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(
-            message="needs exactly one of to and wave: keep one of them",
+            message="needs exactly one of to and wave",
             holds=lambda point: (point.to is None) != (point.wave is None),
         ),
         Check(
@@ -63,45 +63,48 @@ class Service(SpecModel):
     """The workload at the start, and how its pods behave."""
 
     replicas: Annotated[StrictInt, Field(ge=1, le=100_000)] = Field(description="Pods at the start.")
-    revision: Name = Field(default="v1", description="What runs at the start; it counts as good. Default v1.")
-    startup: Duration = Field(default=30.0, description="From a pod's start to its being ready. Default 30s.")
+    revision: Name = Field(default="v1", description="Revision at the start, which is the last good one. Default v1.")
+    startup: Duration = Field(default=30.0, description="Time until a pod is ready. Default 30s.")
     capacity: Annotated[float, Field(gt=0)] = Field(
-        default=100.0, description="Requests/s at which a pod uses all the CPU that it requests. Default 100."
+        default=100.0, description="Requests/s at which a pod uses 100% of its CPU request. Default 100."
     )
     limit: ThresholdField = Field(
         default=Threshold(1.0, Unit.RATIO),
-        description="How much of the CPU that it requests a pod can use at most. Requests beyond fail. Default 100%.",
+        description="CPU limit of a pod, as a share of its CPU request. Requests beyond it fail. Default 100%.",
     )
     latency: ThresholdField = Field(
-        default=Threshold(0.1, Unit.SECONDS), description="99th percentile without load; it grows with it. 100ms."
+        default=Threshold(0.1, Unit.SECONDS),
+        description=("P99 latency without load; grows with the load. Default 100ms."),
     )
-    errors: ThresholdField = Field(default=Threshold(0.0, Unit.RATIO), description="Share of failing requests. 0%.")
+    errors: ThresholdField = Field(
+        default=Threshold(0.0, Unit.RATIO), description=("Share of failing requests. Default 0%.")
+    )
 
 
 class ReleaseEvent(SpecModel):
     """A new pod template is applied."""
 
-    revision: Name = Field(description="Its name; one that was there before is applied again.")
+    revision: Name = Field(description="Name of the revision. A known one is applied again.")
     errors: ThresholdField | None = Field(default=None, description="As in workload, for this revision.")
     latency: ThresholdField | None = Field(default=None, description="As in workload, for this revision.")
     cpu: ThresholdField = Field(
-        default=Threshold(1.0, Unit.RATIO), description="CPU that a request costs, next to the first revision's."
+        default=Threshold(1.0, Unit.RATIO), description="CPU per request, relative to the first revision. Default 100%."
     )
-    ready: StrictBool = Field(default=True, description="false: its pods never become ready.")
-    by: str = Field(default="kubectl-client-side-apply", description="The field manager that applies it.")
+    ready: StrictBool = Field(default=True, description="false: its pods never become ready. Default true.")
+    by: str = Field(default="kubectl-client-side-apply", description="Field manager that applies it.")
 
 
 class ScaleEvent(SpecModel):
     """Somebody else changes the replicas."""
 
     to: Pods = Field(description="Replicas.")
-    by: str = Field(default="kubectl", description="The field manager that does.")
+    by: str = Field(default="kubectl", description="Field manager that makes the change.")
 
 
 class PauseEvent(SpecModel):
     """Somebody pauses the rollout."""
 
-    by: str = Field(default="kubectl-rollout", description="The field manager that does.")
+    by: str = Field(default="kubectl-rollout", description="Field manager that makes the change.")
 
 
 class ResumeEvent(SpecModel):
@@ -111,8 +114,8 @@ class ResumeEvent(SpecModel):
 class MetricsOutage(SpecModel):
     """Nothing can be measured for a while."""
 
-    for_: Duration = Field(validation_alias="for", serialization_alias="for", description="How long, like 10m.")
-    signals: tuple[Name, ...] = Field(default=(), description="Which signals. Default: all.")
+    for_: Duration = Field(validation_alias="for", serialization_alias="for", description="Duration, like 10m.")
+    signals: tuple[Name, ...] = Field(default=(), description="Signals without metrics. Default: all.")
 
 
 class Event(SpecModel):
@@ -127,7 +130,7 @@ class Event(SpecModel):
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(
-            message="an event has exactly one of release, scale, pause, resume and metricsGone besides at",
+            message="an event needs exactly one of release, scale, pause, resume and metricsGone, in addition to at",
             holds=lambda event: (
                 [event.release, event.scale, event.pause, event.resume, event.metrics_gone].count(None) == 4
             ),
@@ -139,33 +142,36 @@ class Expectation(SpecModel):
     """What the policy is expected to do, so that a scenario is a test of it."""
 
     action: str = Field(description="A verb like rollback, or the reason of a notice like AtMaximum.")
-    from_: Duration = Field(default=0.0, validation_alias="from", serialization_alias="from", description="Not before.")
-    until: Duration | None = Field(default=None, description="Not after. Default: the end.")
-    times: Pods | None = Field(default=None, description="How often exactly; 0 for never. Default: at least once.")
-    rule: Name | None = Field(default=None, description="On account of this rule.")
+    from_: Duration = Field(
+        default=0.0, validation_alias="from", serialization_alias="from", description=("Earliest time.")
+    )
+    until: Duration | None = Field(default=None, description="Latest time. Default: the end.")
+    times: Pods | None = Field(default=None, description="Exact number of times; 0 for never. Default: at least once.")
+    rule: Name | None = Field(default=None, description="Rule that causes it.")
 
 
 class Scenario(SpecModel):
     """A whole scenario."""
 
-    description: str = Field(default="", description="What it shows.")
-    policy: str | dict[str, Any] = Field(description="A policy's file, relative to this one; or the policy itself.")
-    duration: Duration = Field(description="How long it goes on, like 2h; at most 168h.")
-    workload: Service = Field(description="The service.")
-    load: TimeSeries = Field(description="Requests/s over time: one value, or points.")
+    description: str = Field(default="", description="Description.")
+    policy: str | dict[str, Any] = Field(description="Policy file, relative to this file; or the policy itself.")
+    duration: Duration = Field(description="Duration, like 2h; at most 168h.")
+    workload: Service = Field(description="The simulated service.")
+    load: TimeSeries = Field(description="Requests/s over time: one value, or a list of points.")
     noise: ThresholdField = Field(
-        default=Threshold(0.0, Unit.RATIO), description="Of the load, as a standard deviation. Default 0%."
+        default=Threshold(0.0, Unit.RATIO), description="Standard deviation of the load. Default 0%."
     )
-    seed: int = Field(default=1, description="Of all that is random; the same seed tells the same story.")
+    seed: int = Field(default=1, description="Seed of the random numbers. The same seed gives the same result.")
     signals: dict[Name, TimeSeries] = Field(
-        default_factory=dict, description="Values over time of signals with a query of their own; or in place of cpu …"
+        default_factory=dict,
+        description=("Values over time, for signals with a custom query, or to override cpu and other presets."),
     )
-    events: tuple[Event, ...] = Field(default=(), description="What people, pipelines and accidents do.")
-    expect: tuple[Expectation, ...] = Field(default=(), description="What must come of it.")
+    events: tuple[Event, ...] = Field(default=(), description="Releases, changes by others and outages.")
+    expect: tuple[Expectation, ...] = Field(default=(), description="Expected decisions and notices.")
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(
-            message="duration is 0s: write how long it goes on, like 2h",
+            message="duration is 0s: set a duration like 2h",
             holds=lambda scenario: scenario.duration > 0,
             field="duration",
         ),
@@ -176,7 +182,9 @@ def read_scenario(file: str) -> tuple[Scenario, dict[str, Any]]:
     """The scenario in a file, and its policy as a document. Raises Wrong with the line of each problem."""
     found = list(documents(file))
     if len(found) != 1 or not isinstance(found[0].content, dict):
-        raise UsageError(f"{file} is no scenario: it must hold one mapping, with policy, workload, load and duration")
+        raise UsageError(
+            f"{file} is not a scenario: it must contain one mapping with policy, workload, load and duration"
+        )
     scenario = _parse(found[0])
     if isinstance(scenario.policy, dict):
         return scenario, scenario.policy

@@ -86,7 +86,7 @@ class SimulatedService:
             case "latency-p99":
                 return self._latency(seen, now)
             case _:
-                message = f"{preset}: the scenario does not say what it is: add it to signals"
+                message = f"the scenario has no values for {preset}: add it to signals"
                 return Observation.unknown(now, reasons.NO_DATA, message)
 
     def requests(self, window: float, now: float) -> float:

@@ -12,17 +12,19 @@ from resilience_operator.cli.common.console import Output
 
 
 def status(
-    name: Annotated[str | None, typer.Argument(help="Only this policy.", metavar="NAME")] = None,
-    all_namespaces: Annotated[bool, typer.Option("-A", "--all-namespaces", help="Those of every namespace.")] = False,
-    watch: Annotated[bool, typer.Option("-w", "--watch", help="Keep looking, until Ctrl-C.")] = False,
+    name: Annotated[str | None, typer.Argument(help="Name of a policy. Default: all.", metavar="NAME")] = None,
+    all_namespaces: Annotated[
+        bool, typer.Option("-A", "--all-namespaces", help=("List the policies of all namespaces."))
+    ] = False,
+    watch: Annotated[bool, typer.Option("-w", "--watch", help="Watch for changes, until Ctrl-C.")] = False,
     namespace: options.NamespaceOption = None,
     context: options.ContextOption = None,
     kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """Show all policies at a glance, the worst first.
+    """List the policies and their states, worst first.
 
-    STATE is one word: Ok, or the worst of what is so (InvalidSpec, HeldPaused, Breach, AtMaximum, Unmeasured, …).
+    STATE is the worst state of the policy, like InvalidSpec, HeldPaused, Breach, AtMaximum or Unmeasured, or Ok.
 
     \b
     Examples:

@@ -47,7 +47,7 @@ async def _rows(kube: Kube, namespace: str | None, name: str | None) -> list[Row
     try:
         found = await list_policies(kube, namespace, deadline=deadline())
     except NotFound:
-        raise CommandError("the cluster does not know ResiliencePolicies: install the CRD (crds/)") from None
+        raise CommandError("the cluster has no ResiliencePolicy CRD: install it (crds/)") from None
     return view.overview(b for b in found.items if name is None or b["metadata"]["name"] == name)
 
 
@@ -88,4 +88,4 @@ def _table(rows: Sequence[Row], everywhere: bool) -> Table | Text | str:
 
 def _none(namespace: str | None, name: str | None) -> str:
     where = "in any namespace" if namespace is None else f"in namespace {namespace}"
-    return f"there is no policy {name} {where}" if name else f"there is no policy {where}"
+    return f"policy {name} not found {where}" if name else f"no policies found {where}"
