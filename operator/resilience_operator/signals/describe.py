@@ -1,4 +1,4 @@
-"""The families as a document: `python -m resilience_operator.signals.describe > docs/presets.md`."""
+"""Writes the page about the preset families: `python -m resilience_operator.signals.describe > docs/presets.md`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from resilience_operator.signals.presets import (
 
 
 def document(families: Families) -> str:
-    """All of it, as Markdown."""
+    """All families as Markdown."""
     table = ["| family | measured | split by revision |", "|---|---|---|"]
     found = [family for name in families.names if (family := families.family(name))]
     for family in found:
@@ -34,7 +34,7 @@ def document(families: Families) -> str:
 def _section(family: Family) -> str:
     lines = [f"## {family.name}", "", f"{family.title}. {family.summary}", "", "Needs:", ""]
     lines += [f"- {need}" for need in family.needs]
-    lines += ["", f"Joined by {_join(family)}.", ""]
+    lines += ["", f"Matched by {_join(family)}.", ""]
     lines += [f"- {note}" for note in family.notes] + ([""] if family.notes else [])
     lines += ["Sources: " + ", ".join(f"<{source}>" for source in family.sources), ""]
     for name, preset in family.signals.items():
@@ -49,7 +49,7 @@ def _join(family: Family) -> str:
     if join.by == "owner":
         return f"`{join.namespace}` and the owner in `{join.pod}`: can be split by revision"
     if join.joined:
-        return f"`{join.name}` = namespace and name with a dash between: cannot be split by revision"
+        return f"`{join.name}` = namespace and name, separated by a dash: cannot be split by revision"
     return f"`{join.namespace}` and `{join.name}` = the target's name: cannot be split by revision"
 
 
