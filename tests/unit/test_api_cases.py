@@ -124,7 +124,7 @@ class Refused:
 
 
 RATIO_OR_DURATION = "a ratio like 70% or 0.7, or a duration like 800ms or 1s"
-ONE_BOUND = "keep either above or below, and not both"
+ONE_BOUND = "keep exactly one of above and below"
 
 REFUSED: Mapping[str, Refused] = {
     # thresholds
@@ -144,38 +144,41 @@ REFUSED: Mapping[str, Refused] = {
     ),
     # conditions
     "above and below": Refused(
-        {f"{WHEN}.below": 0.1}, "spec.rules[0].when", "either above or below, and not both", ONE_BOUND
+        {f"{WHEN}.below": 0.1},
+        "spec.rules[0].when",
+        "needs exactly one of above and below: keep one of them",
+        ONE_BOUND,
     ),
     "neither above nor below": Refused(
         {f"{WHEN}.above": GONE},
         "spec.rules[0].when",
-        "either above or below",
+        "needs exactly one of above and below",
         "spec.rules[0].when.above: Required value",
     ),
     "no threshold at all": Refused(
         {f"{WHEN}.above": None},
         "spec.rules[0].when",
-        "either above or below",
+        "needs exactly one of above and below",
         "spec.rules[0].when.above: Required value",
     ),
     "above and below in any": Refused(
         {WHEN: {"any": [{"signal": "cpu", "above": 1, "below": 2}]}},
         "spec.rules[0].when.any[0]",
-        "either above or below",
+        "needs exactly one of above and below",
         ONE_BOUND,
     ),
     "a condition without a signal": Refused(
-        {f"{WHEN}.signal": GONE}, "spec.rules[0].when", "above and below stand beside a signal"
+        {f"{WHEN}.signal": GONE}, "spec.rules[0].when", "above and below belong next to a signal"
     ),
     "above beside all": Refused(
         {WHEN: {"all": [{"signal": "cpu", "above": 1}], "above": 1}},
         "spec.rules[0].when",
-        "above and below stand beside a signal",
+        "above and below belong next to a signal",
     ),
     "for beside all": Refused(
         {WHEN: {"all": [{"signal": "cpu", "above": 1}], "for": "1m"}},
         "spec.rules[0].when.for",
-        "for stands inside the entries of all and any",
+        "for belongs inside the entries of all and any",
     ),
     "all and any": Refused(
         {WHEN: {"all": [{"signal": "cpu", "above": 1}], "any": [{"signal": "cpu", "above": 1}]}},
@@ -186,7 +189,7 @@ REFUSED: Mapping[str, Refused] = {
     "all within any": Refused(
         {WHEN: {"any": [{"all": [{"signal": "cpu", "above": 1}]}]}},
         "spec.rules[0].when.any[0].all",
-        "no such field",
+        "unknown field: remove it",
         'unknown field "spec.rules[0].when.any[0].all"',
     ),
     "an unknown signal": Refused({f"{WHEN}.signal": "cpux"}, "spec.rules", "declare it in spec.signals"),
@@ -216,7 +219,7 @@ REFUSED: Mapping[str, Refused] = {
     "too short an interval beside a query": Refused(
         {"interval": "4900ms", "signals": [{"name": "a", "query": "up"}]},
         "spec.interval",
-        "a signal has a query of its own, and interval is under 5s: write 5s or more, or use presets alone",
+        "a signal has a custom query, and interval is below 5s: set 5s or more, or use only presets",
     ),
     # replicas
     "max below min": Refused({"replicas": {"min": 5, "max": 2}}, "spec.replicas", "raise replicas.max or lower"),
@@ -239,7 +242,7 @@ REFUSED: Mapping[str, Refused] = {
         'Duplicate value: {"name":"cpu-saturation"}',
     ),
     "a rule's name in capitals": Refused({"rules.0.name": "CPU"}, "spec.rules[0].name", "lower-case letters"),
-    "an empty then": Refused({THEN: []}, "spec.rules[0].then", "then is empty: add what to do"),
+    "an empty then": Refused({THEN: []}, "spec.rules[0].then", "then is empty: add an action"),
     "two keys in one entry": Refused(
         {"rules.1.then.0.rollback": {}}, "spec.rules[1].then[0]", "exactly one key, one of scaleUp, alert"
     ),
@@ -247,7 +250,7 @@ REFUSED: Mapping[str, Refused] = {
     "an unknown verb": Refused(
         {f"{THEN}.0": {"restart": {}}},
         "spec.rules[0].then[0].restart",
-        "no such field",
+        "unknown field: remove it",
         'unknown field "spec.rules[0].then[0].restart"',
     ),
     "pods and percent": Refused(
@@ -288,7 +291,7 @@ REFUSED: Mapping[str, Refused] = {
     "an alert with something in it": Refused(
         {"rules.1.then.0.alert.to": "me"},
         "spec.rules[1].then[0].alert.to",
-        "no such field",
+        "unknown field: remove it",
         'unknown field "spec.rules[1].then[0].alert.to"',
     ),
     "too many conditions in all": Refused(
@@ -324,20 +327,20 @@ REFUSED: Mapping[str, Refused] = {
     "preset and query": Refused(
         {"signals": [{"name": "a", "preset": "cpu", "query": "up"}]},
         "spec.signals[0]",
-        "a preset or a query, and not both",
+        "needs exactly one of preset and query",
     ),
     "neither preset nor query": Refused(
-        {"signals": [{"name": "a"}]}, "spec.signals[0]", "a preset or a query, and not both"
+        {"signals": [{"name": "a"}]}, "spec.signals[0]", "needs exactly one of preset and query"
     ),
     "an unknown placeholder": Refused(
         {"signals": [{"name": "a", "query": "up{pod='{{pod}}'}"}]},
         "spec.signals[0].query",
-        "only {{namespace}}, {{name}}, {{pods}}, {{window}} are filled in",
+        "only {{namespace}}, {{name}}, {{pods}}, {{window}} are replaced",
     ),
     "an unknown placeholder for samples": Refused(
         {"signals": [{"name": "a", "query": "up", "samplesQuery": "x[{{ window }}]"}]},
         "spec.signals[0].samplesQuery",
-        "only {{namespace}}, {{name}}, {{pods}}, {{window}} are filled in",
+        "only {{namespace}}, {{name}}, {{pods}}, {{window}} are replaced",
     ),
     "an empty query": Refused(
         {"signals": [{"name": "a", "query": ""}]}, "spec.signals[0].query", "is empty", "at least 1 chars long"
@@ -367,20 +370,22 @@ REFUSED: Mapping[str, Refused] = {
     "an unknown comparison": Refused(
         {"release.compare": "Before"}, "spec.release.compare", "'Revisions'", 'supported values: "Revisions"'
     ),
-    "an unknown field": Refused({"foo": 1}, "spec.foo", "no such field", 'unknown field "spec.foo"'),
+    "an unknown field": Refused({"foo": 1}, "spec.foo", "unknown field: remove it", 'unknown field "spec.foo"'),
     "pods and percent in scaleDown": Refused(
-        {"scaleDown": {"pods": 1, "percent": 10}}, "spec.scaleDown", "pods or percent, and not both"
+        {"scaleDown": {"pods": 1, "percent": 10}}, "spec.scaleDown", "only one of pods and percent"
     ),
     "hold and replicas": Refused(
-        {"fallback": {"hold": {}, "replicas": 4}}, "spec.fallback", "hold or replicas, and not both"
+        {"fallback": {"hold": {}, "replicas": 4}}, "spec.fallback", "only one of hold and replicas"
     ),
     # the target
     "a Deployment of another group": Refused(
-        {"targetRef.apiVersion": "extensions/v1beta1"}, "spec.targetRef.apiVersion", "write apiVersion: apps/v1"
+        {"targetRef.apiVersion": "extensions/v1beta1"}, "spec.targetRef.apiVersion", "set apiVersion: apps/v1"
     ),
     "a kind in small letters": Refused({"targetRef.kind": "deployment"}, "spec.targetRef.kind", "CamelCase"),
     "no target's name": Refused({"targetRef.name": ""}, "spec.targetRef.name", "write the name of an object"),
-    "scaling a DaemonSet": Refused({"targetRef.kind": "DaemonSet"}, "spec", "has one pod a node and no replicas"),
+    "scaling a DaemonSet": Refused(
+        {"targetRef.kind": "DaemonSet"}, "spec", "runs one pod per node and has no replicas"
+    ),
     "pausing a DaemonSet": Refused({"targetRef.kind": "DaemonSet"}, "spec", "remove pauseRollout"),
     "rolling back a Rollout": Refused(
         {"targetRef": {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "a"}}, "spec", "remove rollback"

@@ -49,7 +49,7 @@ def test_find() -> None:
 
 
 def test_a_reason_brings_its_sentence() -> None:
-    assert ready("False", "TargetNotFound", NOW).message == "There is no such workload in the policy's namespace."
+    assert ready("False", "TargetNotFound", NOW).message == "The target does not exist in the policy's namespace."
     assert METRICS.message == "fine"
 
 

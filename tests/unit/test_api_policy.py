@@ -51,7 +51,7 @@ def test_all_problems_are_told_at_once() -> None:
         "spec.rules[0].when.above",
         "spec.foo",
     ]
-    assert "spec.rules[0].when.above: 'banana' is no threshold: write a ratio like 70% or 0.7" in str(refusal.value)
+    assert "spec.rules[0].when.above: 'banana' is not a threshold: write a ratio like 70% or 0.7" in str(refusal.value)
 
 
 @pytest.mark.parametrize("document", [{}, {"spec": 3}, {"kind": "Pod"}, {"spec": {"rules": 1}}])

@@ -42,7 +42,7 @@ def test_duration(written: str, seconds: float, again: str) -> None:
     ["", "5", "-5s", "+5s", "5 s", "s", "1s1m", "1d", "5S", "1e3s", ".5s", "5.s", "٣s", "5s\n", 5, None, True],
 )
 def test_no_duration(written: object) -> None:
-    with pytest.raises(QuantityError, match="is no duration: write a number with a unit, like 30s"):
+    with pytest.raises(QuantityError, match="is not a duration: write a number with a unit, like 30s"):
         parse_duration(written)
 
 
@@ -94,7 +94,7 @@ def test_threshold(written: object, value: float, unit: Unit, again: str) -> Non
     ],
 )
 def test_no_threshold(written: object) -> None:
-    with pytest.raises(QuantityError, match=r"is no threshold: write a ratio like 70% or 0.7, or a duration like"):
+    with pytest.raises(QuantityError, match=r"is not a threshold: write a ratio like 70% or 0.7, or a duration like"):
         parse_threshold(written)
 
 

@@ -42,7 +42,7 @@ def test_an_end_that_cannot_be_read_is_no_end(until: str) -> None:
     pause = read_pause({UNTIL: until})
     assert pause is not None
     assert not pause.over(NOON * 10)
-    assert "write one like 2026-01-31T12:00:00Z" in pause.problem
+    assert "use one like 2026-01-31T12:00:00Z" in pause.problem
 
 
 def test_it_is_over_at_its_end_and_never_without_one() -> None:
@@ -55,7 +55,7 @@ def test_what_is_told_is_one_line_of_bounded_length() -> None:
     assert pause is not None
     assert len(pause.reason) == 256
     assert str(replace(pause, reason="why", until=NOON)) == f"paused by b c, until {moment_text(NOON)}: why"
-    assert str(Pause()) == "paused by hand, until somebody resumes it, without a reason"
+    assert str(Pause()) == "paused by hand, until it is resumed, without a reason"
 
 
 def test_what_was_seen_before_a_pause_proves_nothing_after_it() -> None:

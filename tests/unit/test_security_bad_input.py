@@ -275,7 +275,7 @@ def test_any_spec_is_accepted_or_refused_in_words(spec: object) -> None:
     parsed({**base, "spec": spec})
 
 
-NESTED = "nested too deep: an argument is text, a number, true or false, or a list or map of these"
+NESTED = "nested too deeply: an argument is text, a number, true or false, or a list or map of these"
 
 
 def nested(levels: int) -> Any:
@@ -302,7 +302,7 @@ def nested(levels: int) -> Any:
         ({"a": [1] * 65}, "at most 64 entries"),
         ({str(number): 1 for number in range(65)}, "at most 64 entries"),
         ({"a": datetime(2026, 1, 1, tzinfo=UTC)}, "put it in quotes"),
-        (nested(100_000), "is no mapping"),
+        (nested(100_000), "is not a mapping"),
     ],
 )
 def test_arguments_of_plugins_are_bounded(arguments: Any, problem: str) -> None:

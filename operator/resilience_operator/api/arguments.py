@@ -18,7 +18,7 @@ TEXT_MAX_LENGTH = 4096
 
 PRESERVED = "x-kubernetes-preserve-unknown-fields"
 
-_ONE_LEVEL = "none here: an argument is text, a number, true or false, or a list or map of these"
+_ONE_LEVEL = "not allowed here: an argument is text, a number, true or false, or a list or map of these"
 
 _SCALAR: JsonSchema = {
     PRESERVED: True,
@@ -49,19 +49,19 @@ def _check(value: Any) -> Any:
             raise ValueError(f"is too long: at most {ARGUMENTS_LIMIT} entries are allowed")
         inner = value if isinstance(value, list) else value.values()
         if isinstance(value, dict) and not all(isinstance(key, str) for key in value):
-            raise ValueError("has a key that is no text: put it in quotes")
+            raise ValueError("has a key that is not text: put it in quotes")
     else:
         inner = [value]
     for each in inner:
         if isinstance(each, list | dict):
             raise ValueError(
-                "is nested too deep: an argument is text, a number, true or false, or a list or map of these; "
-                "put anything deeper into a text, as JSON"
+                "is nested too deeply: an argument is text, a number, true or false, or a list or map of these; "
+                "encode anything deeper as JSON text"
             )
         if isinstance(each, str) and len(each) > TEXT_MAX_LENGTH:
             raise ValueError(f"is too long: at most {TEXT_MAX_LENGTH} characters are allowed")
         if each is not None and not isinstance(each, str | int | float):
-            raise ValueError(f"{type(each).__name__} is neither text, number, true nor false: put it in quotes")
+            raise ValueError(f"{type(each).__name__} is not text, a number, true or false: put it in quotes")
     return value
 
 

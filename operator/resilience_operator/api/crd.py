@@ -36,31 +36,31 @@ PRINTER_COLUMNS: tuple[JsonSchema, ...] = (
         "name": "Target",
         "type": "string",
         "jsonPath": ".spec.targetRef.name",
-        "description": "The workload it guards.",
+        "description": "Target workload.",
     },
     {
         "name": "Replicas",
         "type": "integer",
         "jsonPath": ".status.target.replicas",
-        "description": "Replicas the target asks for.",
+        "description": "Desired replicas of the target.",
     },
     {
         "name": "Phase",
         "type": "string",
         "jsonPath": ".status.target.phase",
-        "description": "Where the target is in the life of a release.",
+        "description": "Phase of the release.",
     },
     {
         "name": "Last action",
         "type": "string",
         "jsonPath": ".status.lastDecision.action",
-        "description": "What was done last.",
+        "description": "Last action.",
     },
     {
         "name": "Ready",
         "type": "string",
         "jsonPath": '.status.conditions[?(@.type=="Ready")].status',
-        "description": "Whether the policy can work.",
+        "description": "Whether the policy is ready.",
     },
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     {
@@ -68,14 +68,14 @@ PRINTER_COLUMNS: tuple[JsonSchema, ...] = (
         "type": "string",
         "priority": 1,
         "jsonPath": '.status.conditions[?(@.type=="Ready")].reason',
-        "description": "Why it is ready, or not.",
+        "description": "Reason of the Ready condition.",
     },
     {
         "name": "Last message",
         "type": "string",
         "priority": 1,
         "jsonPath": ".status.lastDecision.message",
-        "description": "Why the last action was taken, on which numbers.",
+        "description": "Message of the last action, with its values.",
     },
 )
 

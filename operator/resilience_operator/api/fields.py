@@ -59,7 +59,7 @@ def duration_field(at_least: str = "0s", at_most: str = "168h") -> Parsed:
         except QuantityError as error:
             raise QuantityError(f"{str(error).split(':', maxsplit=1)[0]}: {hint}") from None
         if not low <= seconds <= high:
-            raise QuantityError(f"{written} is out of bounds: {hint}")
+            raise QuantityError(f"{written} is out of range: {hint}")
         return seconds
 
     def schema() -> JsonSchema:
@@ -111,7 +111,7 @@ def text_field(pattern: str, max_length: int, hint: str) -> Parsed:
 
     def parse(written: object) -> str:
         if not isinstance(written, str) or len(written) > max_length or not form.fullmatch(written):
-            raise ValueError(f"{_shown(written)} cannot stand here: {hint}")
+            raise ValueError(f"{_shown(written)} is not allowed here: {hint}")
         return written
 
     def schema() -> JsonSchema:

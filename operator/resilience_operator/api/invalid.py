@@ -51,13 +51,13 @@ def _message(detail: ErrorDetails) -> str:
         case "missing":
             return "is required: add it"
         case "extra_forbidden":
-            return "no such field: remove it, or correct its name"
+            return "unknown field: remove it, or correct its name"
         case "int_type" | "int_from_float" | "int_parsing":
-            return f"{shown} is no whole number: write one, without quotes"
+            return f"{shown} is not an integer: write one, without quotes"
         case "bool_type" | "bool_parsing":
-            return f"{shown} is neither true nor false: write one of them, without quotes"
+            return f"{shown} is not true or false: write one of them, without quotes"
         case "string_type":
-            return f"{shown} is no text: put it in quotes"
+            return f"{shown} is not text: put it in quotes"
         case "greater_than_equal":
             return f"{shown} is too small: write {context['ge']} or more"
         case "less_than_equal":
@@ -66,13 +66,13 @@ def _message(detail: ErrorDetails) -> str:
             limit, what = context["max_length"], "characters" if "string" in detail["type"] else "entries"
             return f"is too long: at most {limit} {what} are allowed"
         case "string_too_short":
-            return "is empty: write it, or leave the field out"
+            return "is empty: set it, or remove the field"
         case "literal_error" | "enum":
             return f"{shown} is not supported: write one of {context['expected']}"
         case "tuple_type":
-            return f"{shown} is no list: write [ … ]"
+            return f"{shown} is not a list: write [ … ]"
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"{shown} is no mapping: write {{ … }}"
+            return f"{shown} is not a mapping: write {{ … }}"
         case _:
             return f"{detail['msg']} (found {shown})"
 

@@ -47,7 +47,7 @@ class Pause:
     def __str__(self) -> str:
         who = f" by {self.by}" if self.by else " by hand"
         why = f": {self.reason}" if self.reason else ", without a reason"
-        end = "until somebody resumes it" if self.until is None else f"until {moment_text(self.until)}"
+        end = "until it is resumed" if self.until is None else f"until {moment_text(self.until)}"
         return f"paused{who}, {end}{why}" + (f" ({self.problem})" if self.problem else "")
 
 
@@ -71,12 +71,12 @@ def _moment(text: object) -> tuple[float | None, str]:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        told = f"{_short(text)!r} in {UNTIL} is no moment with a time zone: write one like 2026-01-31T12:00:00Z"
+        told = f"{_short(text)!r} in {UNTIL} is not a time with a time zone: use one like 2026-01-31T12:00:00Z"
         return None, told
     seconds = to_epoch(moment)
     if not EARLIEST.timestamp() <= round(seconds) <= LATEST.timestamp():
         told = (
-            f"{_short(text)!r} in {UNTIL} is not within the years 1 to 9999 of UTC: to pause without an end, remove it"
+            f"{_short(text)!r} in {UNTIL} is not within the years 1 to 9999 in UTC: to pause without an end, remove it"
         )
         return None, told
     return seconds, ""

@@ -71,7 +71,7 @@ class Threshold:
 def parse_duration(text: object) -> float:
     """Seconds in `text`, like `1m30s`. Raises QuantityError."""
     if not isinstance(text, str) or not text or not _DURATION_FORM.fullmatch(text):
-        raise QuantityError(f"{_shown(text)} is no duration: {DURATION_HINT}")
+        raise QuantityError(f"{_shown(text)} is not a duration: {DURATION_HINT}")
     match = _DURATION.fullmatch(text)
     assert match is not None, "the form is the stricter of the two"
     # Summed in milliseconds, since 0.8 s + 0.1 s is not 0.9 s in binary.
@@ -82,7 +82,7 @@ def parse_threshold(written: object) -> Threshold:
     """The bound in `written`, a string or a YAML number. Raises QuantityError."""
     if isinstance(written, int | float) and not isinstance(written, bool):
         if not isfinite(written) or written < 0:
-            raise QuantityError(f"{_shown(written)} is no threshold: {THRESHOLD_HINT}, zero or more")
+            raise QuantityError(f"{_shown(written)} is not a threshold: {THRESHOLD_HINT}, zero or more")
         return Threshold(float(written), Unit.NUMBER)
     if isinstance(written, str):
         if _NUMBER_FORM.fullmatch(written):
@@ -91,7 +91,7 @@ def parse_threshold(written: object) -> Threshold:
             return Threshold(float(written), Unit.NUMBER)
         if written and _DURATION_FORM.fullmatch(written):
             return Threshold(parse_duration(written), Unit.SECONDS)
-    raise QuantityError(f"{_shown(written)} is no threshold: {THRESHOLD_HINT}")
+    raise QuantityError(f"{_shown(written)} is not a threshold: {THRESHOLD_HINT}")
 
 
 def format_duration(seconds: float) -> str:

@@ -16,9 +16,9 @@ CONDITIONS_LIMIT = 16
 ACTIONS_LIMIT = 16
 """Entries of one `then`."""
 
-_ONE_BOUND = "a condition needs either above or below, and not both: keep one of them"
-_BOUND_OF_ONE = "none here: keep either above or below, and not both"
-_BOUND_OF_MANY = "none here: above and below stand beside a signal, or inside the entries of all and any"
+_ONE_BOUND = "a condition needs exactly one of above and below: keep one of them"
+_BOUND_OF_ONE = "not allowed here: keep exactly one of above and below"
+_BOUND_OF_MANY = "not allowed here: put above and below next to a signal, or inside the entries of all and any"
 
 _EITHER_BOUND = (
     {"required": ["above"], "properties": {"below": sentence(_BOUND_OF_ONE)}},
@@ -27,22 +27,20 @@ _EITHER_BOUND = (
 _NEITHER_BOUND = {"properties": {"above": sentence(_BOUND_OF_MANY), "below": sentence(_BOUND_OF_MANY)}}
 _SOME_BOUND = {"anyOf": [{"required": ["above"]}, {"required": ["below"]}]}
 
-_SIGNAL = (
-    "Name of the signal: cpu, latency-p99, error-rate or zone-lost, which need not be declared, or one of spec.signals."
-)
+_SIGNAL = "Name of the signal: cpu, latency-p99, error-rate or zone-lost, which are built in, or one of spec.signals."
 _ABOVE = (
-    "Holds while the signal is above this: a ratio like 70% or 0.7, or a duration like 800ms or 1s. "
-    "Give either above or below."
+    "True while the signal is above this: a ratio like 70% or 0.7, or a duration like 800ms or 1s. Set exactly "
+    "one of above and below."
 )
 _BELOW = (
-    "Holds while the signal is below this: a ratio like 99% or 0.99, or a duration like 800ms or 1s. "
-    "Give either above or below."
+    "True while the signal is below this: a ratio like 99% or 0.99, or a duration like 800ms or 1s. Set exactly "
+    "one of above and below."
 )
-_FOR = "How long it must hold without a break before it counts, like 2m. Default 0s: at once."
+_FOR = "How long the condition must be true without interruption before it is a breach, like 2m. Default 0s: at once."
 
 
 class Condition(SpecModel):
-    """A signal against a bound."""
+    """A signal compared with a threshold."""
 
     signal: Name = Field(description=_SIGNAL)
     above: ThresholdField | None = Field(default=None, description=_ABOVE)
@@ -59,17 +57,17 @@ class Condition(SpecModel):
 
 
 class When(SpecModel):
-    """One condition; or several of which all must hold, or any one is enough."""
+    """One condition, or several of which all or any must be true."""
 
     signal: Name | None = Field(default=None, description=_SIGNAL)
     above: ThresholdField | None = Field(default=None, description=_ABOVE)
     below: ThresholdField | None = Field(default=None, description=_BELOW)
     for_: Duration | None = Field(default=None, validation_alias="for", serialization_alias="for", description=_FOR)
     all: Annotated[tuple[Condition, ...], Field(max_length=CONDITIONS_LIMIT)] | None = Field(
-        default=None, description="Conditions that must all hold, each for its own time. In place of signal."
+        default=None, description="Conditions that must all be true, each for its own time. Instead of signal."
     )
     any: Annotated[tuple[Condition, ...], Field(max_length=CONDITIONS_LIMIT)] | None = Field(
-        default=None, description="Conditions of which one that holds is enough. In place of signal."
+        default=None, description="Conditions of which at least one must be true. Instead of signal."
     )
 
     checks: ClassVar[tuple[Check, ...]] = (
@@ -84,7 +82,7 @@ class When(SpecModel):
             cel="(!has(self.all) || self.all.size() > 0) && (!has(self.any) || self.any.size() > 0)",
         ),
         Check(
-            message="for stands inside the entries of all and any: move it there",
+            message="for belongs inside the entries of all and any: move it there",
             holds=lambda when: when.for_ is None or (when.all is None and when.any is None),
             cel="!has(self.__for__) || (!has(self.all) && !has(self.any))",
             field="for",
@@ -95,7 +93,7 @@ class When(SpecModel):
             schema={"anyOf": [*_EITHER_BOUND, {"required": ["all"]}, {"required": ["any"]}]},
         ),
         Check(
-            message="above and below stand beside a signal, or inside the entries of all and any: move them",
+            message="above and below belong next to a signal, or inside the entries of all and any: move them",
             holds=lambda when: when.signal is not None or (when.above is None and when.below is None),
             schema={"oneOf": [_NEITHER_BOUND, {"required": ["signal"], **_SOME_BOUND}]},
         ),
@@ -113,23 +111,25 @@ class When(SpecModel):
 
 
 class ScaleUp(SpecModel):
-    """Ask for more pods, never above replicas.max; asked again after each cooldown while the breach lasts."""
+    """Scale up, never above replicas.max. Repeated after each cooldown while the breach lasts."""
 
     pods: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = Field(
-        default=None, description="How many pods to add, like 2."
+        default=None, description="Number of pods to add, like 2."
     )
     percent: Annotated[StrictInt, Field(ge=1, le=1000)] | None = Field(
         default=None,
-        description="How much of the present replicas to add, in percent, rounded up to whole pods, like 50.",
+        description="Percentage of the current replicas to add, rounded up to whole pods, like 50.",
     )
     to_target: StrictBool | None = Field(
         default=None,
-        description="true: as many pods as bring the signal back to its threshold, in proportion: "
-        "replicas × value / threshold, rounded up. Needs a rule with a single signal and above. On zone-lost: as "
-        "many as let the remaining zones carry the load, replicas × zones / remaining zones, rounded up.",
+        description=(
+            "true: scale so that the signal returns to its threshold: replicas × value / threshold, rounded up. "
+            "Needs a rule with a single signal and above. On zone-lost: scale so that the remaining zones carry "
+            "the load: replicas × zones / remaining zones, rounded up."
+        ),
     )
     cooldown: Duration = Field(
-        default=60.0, description="Time from one scale-up of this rule to its next, like 1m (default)."
+        default=60.0, description="Minimum time between two scale-ups of this rule, like 1m (default)."
     )
 
     checks: ClassVar[tuple[Check, ...]] = (
@@ -139,7 +139,7 @@ class ScaleUp(SpecModel):
             cel="[has(self.pods), has(self.percent), has(self.toTarget)].filter(given, given).size() == 1",
         ),
         Check(
-            message="toTarget can only be true: write toTarget: true, or pods or percent in its place",
+            message="toTarget can only be true: set toTarget: true, or use pods or percent instead",
             holds=lambda scale: scale.to_target is not False,
             cel="!has(self.toTarget) || self.toTarget",
             field="toTarget",
@@ -148,26 +148,28 @@ class ScaleUp(SpecModel):
 
 
 class Alert(SpecModel):
-    """Tell people: a Warning event on the policy and its target. Nothing is changed. Written as {}."""
+    """Alert: a Warning event on the policy and its target, and notifications. Changes nothing. Written as {}."""
 
 
 class PauseRollout(SpecModel):
-    """Hold a release where it is, while one is under way or in its bake. Written as {}."""
+    """Pause a release that is in progress or in its bake. Written as {}."""
 
 
 class Rollback(SpecModel):
-    """Restore the last good revision, while a release is under way, paused or in its bake."""
+    """Restore the last good revision while a release is in progress, paused or in its bake."""
 
     after: Duration = Field(default=30.0, description="Time from the breach to the rollback, like 30s (default).")
     limit: Annotated[StrictInt, Field(ge=1, le=100)] = Field(
         default=1,
-        description="How often one revision is rolled back when something applies it again; then the release "
-        "is held paused and people are told. Default 1.",
+        description=(
+            "How often a revision is rolled back again if something reapplies it. After that, the release is "
+            "held paused and an alert is sent. Default 1."
+        ),
     )
 
 
 class Plugin(SpecModel):
-    """An action that an installed plugin carries out."""
+    """An action of an installed plugin."""
 
     name: Name = Field(description="Name of the installed action plugin.")
     with_: dict[str, Argument] = Field(
@@ -175,8 +177,10 @@ class Plugin(SpecModel):
         max_length=ARGUMENTS_LIMIT,
         validation_alias="with",
         serialization_alias="with",
-        description="Arguments, as the plugin's documentation describes them. A value is text of up to 4096 "
-        "characters, a number, true or false, or a list or map of up to 64 of these.",
+        description=(
+            "Arguments, as described in the plugin's documentation. A value is text of up to 4096 characters, a "
+            "number, true or false, or a list or map of up to 64 of these."
+        ),
         json_schema_extra=arguments_schema,
     )
 
@@ -186,33 +190,34 @@ VERBS: tuple[Verb, ...] = ("scaleUp", "alert", "pauseRollout", "rollback", "plug
 
 
 class Action(SpecModel):
-    """One thing to do; exactly one key each."""
+    """One action, with exactly one key."""
 
     scale_up: ScaleUp | None = Field(
         default=None,
-        description="Ask for more pods, never above replicas.max. Example: {pods: 2}, {percent: 50} or "
-        "{toTarget: true}.",
+        description="Scale up, never above replicas.max. Example: {pods: 2}, {percent: 50} or {toTarget: true}.",
     )
     alert: Alert | None = Field(
         default=None,
-        description="Tell people: a Warning event on the policy and its target. Written as alert: {}.",
+        description="Alert: a Warning event on the policy and its target, and notifications. Written as alert: {}.",
     )
     pause_rollout: PauseRollout | None = Field(
         default=None,
-        description="Hold a release where it is, while one is under way or in its bake. Written as pauseRollout: {}.",
+        description="Pause a release that is in progress or in its bake. Written as pauseRollout: {}.",
     )
     rollback: Rollback | None = Field(
         default=None,
-        description="Restore the last good revision, while a release is under way, paused or in its bake. "
-        "Example: {after: 30s}.",
+        description=(
+            "Restore the last good revision while a release is in progress, paused or in its bake. Example: "
+            "{after: 30s}."
+        ),
     )
     plugin: Plugin | None = Field(
-        default=None, description="Have an installed plugin act. Example: {name: page, with: {team: shop}}."
+        default=None, description="Run an installed action plugin. Example: {name: page, with: {team: shop}}."
     )
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(
-            message=f"an entry of then has exactly one key, one of {', '.join(VERBS)}: split or complete it",
+            message=f"an entry of then needs exactly one key, one of {', '.join(VERBS)}: split or complete it",
             holds=lambda action: len(action.given) == 1,
             cel=f"[{', '.join(f'has(self.{verb})' for verb in VERBS)}].filter(given, given).size() == 1",
         ),
@@ -238,7 +243,8 @@ _NO_TO_TARGET = {
                     "scaleUp": {
                         "properties": {
                             "toTarget": sentence(
-                                "none here: toTarget needs a rule with a single signal and above; write pods or percent"
+                                "not allowed here: toTarget needs a rule with a single signal and above; use "
+                                "pods or percent"
                             )
                         }
                     }
@@ -250,29 +256,30 @@ _NO_TO_TARGET = {
 
 
 class Rule(SpecModel):
-    """When something holds, then something is done."""
+    """Actions to take when conditions are true."""
 
     name: Name = Field(
-        description="Name of the rule in events, status and the journal, like cpu-saturation. No two rules "
-        "of a policy have the same."
+        description="Name of the rule in events, status and history, like cpu-saturation. Unique within the policy."
     )
     when: When = Field(
-        description="What must hold: one condition, like {signal: cpu, above: 70%, for: 2m}, or all or any of several."
+        description="When to act: one condition, like {signal: cpu, above: 70%, for: 2m}, or all or any of several."
     )
     then: Annotated[tuple[Action, ...], Field(max_length=ACTIONS_LIMIT)] = Field(
-        description="What to do, one key each, like [{alert: {}}, {scaleUp: {pods: 2}}]."
+        description="Actions, each with one key, like [{alert: {}}, {scaleUp: {pods: 2}}]."
     )
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(
-            message="then is empty: add what to do, like {scaleUp: {pods: 2}} or {alert: {}}",
+            message="then is empty: add an action, like {scaleUp: {pods: 2}} or {alert: {}}",
             holds=lambda rule: len(rule.then) > 0,
             cel="self.then.size() > 0",
             field="then",
         ),
         Check(
-            message="toTarget needs a threshold to come back to: give the rule a single signal with above, "
-            "or write pods or percent",
+            message=(
+                "toTarget needs a threshold to return to: give the rule a single signal with above, or use pods "
+                "or percent"
+            ),
             holds=_target_has_threshold,
             schema={
                 "anyOf": [

@@ -45,7 +45,7 @@ def _filled(query: str | None) -> bool:
 def _placeholders_known(python_name: str, name: str) -> Check:
     stripped = "".join(f".replace('{placeholder}', '')" for placeholder in PLACEHOLDERS)
     return Check(
-        message=f"{name} has a placeholder that is not known: only {', '.join(PLACEHOLDERS)} are filled in",
+        message=f"{name} has an unknown placeholder: only {', '.join(PLACEHOLDERS)} are replaced",
         holds=lambda signal: _filled(getattr(signal, python_name)),
         cel=f"!has(self.{name}) || !self.{name}{stripped}.contains('{{{{')",
         field=name,
@@ -56,51 +56,62 @@ class Signal(SpecModel):
     """A named measurement of the target."""
 
     name: Name = Field(
-        description="Name by which rules refer to it, like queue-length. Declaring cpu, latency-p99, error-rate "
-        "or zone-lost replaces the built-in one."
+        description=(
+            "Name that rules use, like queue-length. Declaring cpu, latency-p99, error-rate or zone-lost "
+            "replaces the built-in signal."
+        )
     )
     preset: Name | None = Field(
         default=None,
-        description="A ready-made measurement: cpu (ratio of the requested CPU), latency-p99 (seconds) or "
-        "error-rate (ratio of requests), in the family that metricSource.preset names; or zone-lost (number of "
-        "zones that the pods could run in and whose nodes are all NotReady). Give either preset or query.",
+        description=(
+            "Built-in measurement: cpu (ratio of the CPU request), latency-p99 (seconds) or error-rate (ratio of "
+            "requests), from the preset family in metricSource.preset; or zone-lost (number of zones in which "
+            "the pods could run and all nodes are NotReady). Set exactly one of preset and query."
+        ),
     )
     query: Query | None = Field(
         default=None,
-        description="PromQL that answers one series, or one a pod (label pod), which is what lets it be "
-        "split by revision. {{namespace}}, {{name}}, {{pods}} (a regular expression of pod names) and {{window}} "
-        'are filled in. Example: sum(queue_length{namespace="{{namespace}}"}). Give either preset or query.',
+        description=(
+            "PromQL that returns one series, or one series per pod (label pod), which allows to split it by "
+            "revision. {{namespace}}, {{name}}, {{pods}} (a regular expression of pod names) and {{window}} are "
+            'replaced. Example: sum(queue_length{namespace="{{namespace}}"}). Set exactly one of preset and '
+            "query."
+        ),
     )
     window: Annotated[float, duration_field("1s")] = Field(
         default=120.0,
-        description="How far back the query looks, like 2m (default): {{window}} in the query. A shorter one "
-        "reacts sooner and is noisier. Of a preset it is rounded up to 10s, 30s, 1m, 2m, 5m or 10m, whose answers many "
-        "policies share; a longer one is asked on this policy's account alone, like a query.",
+        description=(
+            "Time range of the query, like 2m (default): {{window}} in the query. A shorter window reacts sooner "
+            "and is noisier. For a preset it is rounded up to 10s, 30s, 1m, 2m, 5m or 10m, whose results many "
+            "policies share; a longer one is queried for this policy alone, like a custom query."
+        ),
     )
     samples_query: Query | None = Field(
         default=None,
-        description="PromQL for how many requests stand behind a ratio, with the same placeholders as query. "
-        "Presets bring their own.",
+        description=(
+            "PromQL for the number of requests behind a ratio, with the same placeholders as query. Built into presets."
+        ),
     )
     min_samples: Annotated[StrictInt, Field(ge=0, le=1_000_000_000)] | None = Field(
         default=None,
-        description="Fewest requests within the window for the value to count; with fewer the signal is "
-        "Unknown and nothing is done on its account. Needs samplesQuery where there is a query.",
+        description=(
+            "Minimum number of requests in the window. With fewer, the signal is Unknown and no action is taken "
+            "on it. Needs samplesQuery if query is set."
+        ),
     )
     unit: Unit | None = Field(
         default=None,
-        description="What the values are: ratio (0.7 is shown as 70%), seconds or number (default). Presets "
-        "bring their own.",
+        description="Unit of the values: ratio (0.7 is shown as 70%), seconds or number (default). Built into presets.",
     )
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(
-            message="a signal needs a preset or a query, and not both: keep one of them",
+            message="a signal needs exactly one of preset and query: keep one of them",
             holds=lambda signal: (signal.preset is None) != (signal.query is None),
             cel="has(self.preset) != has(self.query)",
         ),
         Check(
-            message="minSamples counts what samplesQuery answers: add samplesQuery, or leave minSamples out",
+            message="minSamples needs samplesQuery: add samplesQuery, or remove minSamples",
             holds=lambda signal: not signal.min_samples or signal.samples_query is not None or signal.query is None,
             cel="!has(self.minSamples) || self.minSamples == 0 || has(self.samplesQuery) || !has(self.query)",
             field="minSamples",
@@ -121,18 +132,19 @@ def shared_window(seconds: float) -> float:
 
 
 class MetricSource(SpecModel):
-    """Where the measurements come from. Never an address: sources are the administrator's to configure."""
+    """Source of the measurements. Never a URL: an administrator configures the sources."""
 
     type: Name = Field(
         default="prometheus",
-        description="Kind of source: prometheus (default), or the name of an installed plugin.",
+        description="Type of the source: prometheus (default), or the name of an installed plugin.",
     )
     name: Name | None = Field(
         default=None,
-        description="Name of a source in the operator's configuration. Default: the default source there.",
+        description="Name of a source in the operator's configuration. Default: its default source.",
     )
     preset: Name = Field(
         default="http-generic",
-        description="Family of metrics that the built-in signals are read from, like http-generic (default), "
-        "nginx-ingress, istio or opentelemetry.",
+        description=(
+            "Preset family of the built-in signals, like http-generic (default), nginx-ingress, istio or opentelemetry."
+        ),
     )

@@ -38,7 +38,7 @@ SHORTEST_OWN_INTERVAL = "5s"
 
 
 class Mode(StrEnum):
-    """What the operator may do on the policy's behalf."""
+    """What the operator may do for the policy."""
 
     ENFORCE = "Enforce"
     DRY_RUN = "DryRun"
@@ -46,22 +46,26 @@ class Mode(StrEnum):
 
 
 class ScaleDown(SpecModel):
-    """Give pods back, step by step, once all is calm; never on Unknown, never during a release."""
+    """Scale down step by step when all signals are stable; never on Unknown, never during a release."""
 
-    enabled: StrictBool = Field(default=True, description="false: what was added is never taken back. Default true.")
-    after: Duration = Field(default=300.0, description="Calm needed before each step, like 5m (default).")
+    enabled: StrictBool = Field(default=True, description="false: never scale down. Default true.")
+    after: Duration = Field(
+        default=300.0, description=("How long signals must be stable before each step, like 5m (default).")
+    )
     pods: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = Field(
-        default=None, description="Pods to give back in one step. Default 1. Give either pods or percent."
+        default=None, description="Pods to remove in one step. Default 1. Set at most one of pods and percent."
     )
     percent: Annotated[StrictInt, Field(ge=1, le=100)] | None = Field(
         default=None,
-        description="Percent of the present replicas to give back in one step, at least one pod. Give either "
-        "pods or percent.",
+        description=(
+            "Percentage of the current replicas to remove in one step, at least one pod. Set at most one of pods "
+            "and percent."
+        ),
     )
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(
-            message="scaleDown takes pods or percent, and not both: keep one of them",
+            message="scaleDown allows only one of pods and percent: keep one of them",
             holds=lambda down: down.pods is None or down.percent is None,
             cel="!has(self.pods) || !has(self.percent)",
         ),
@@ -69,53 +73,60 @@ class ScaleDown(SpecModel):
 
 
 class Release(SpecModel):
-    """How a new pod template is watched on its way to every pod, and after."""
+    """How a new revision is judged during its rollout and its bake."""
 
     bake: Duration = Field(
         default=600.0,
-        description="How long a release is watched after its last pod is ready, like 10m (default). Only then is "
-        "it a revision to roll back to.",
+        description=(
+            "How long a release is observed after its last pod is ready, like 10m (default). Only then does the "
+            "revision become a rollback target."
+        ),
     )
     compare: Literal["Revisions"] = Field(
         default="Revisions",
-        description="What a release is judged against. Revisions (default): only what the new revision alone "
-        "does counts against it.",
+        description=(
+            "How a release is judged. Revisions (default): only breaches that the new revision alone causes "
+            "count against it."
+        ),
     )
     fail_on_progress_deadline: StrictBool = Field(
         default=False,
-        description="true: a release that exceeds the target's progressDeadlineSeconds counts as failing. "
-        "Default false.",
+        description=(
+            "true: a release that exceeds the target's progressDeadlineSeconds counts as failing. Default false."
+        ),
     )
     resume: StrictBool = Field(
         default=False,
-        description="true: a paused release whose signals recover is resumed. Default false: it stays paused "
-        "until it is rolled back or a person resumes it.",
+        description=(
+            "true: resume a paused release when its signals recover. Default false: it stays paused until it is "
+            "rolled back or a person resumes it."
+        ),
     )
 
 
 class Hold(SpecModel):
-    """Keep the replicas there are. Written as {}."""
+    """Keep the current replicas. Written as {}."""
 
 
 class Fallback(SpecModel):
-    """What holds when the metrics are gone."""
+    """What to do when metrics are unavailable."""
 
     after: Duration = Field(
         default=180.0,
-        description="How long the metrics must be gone before it takes hold, like 3m (default).",
+        description="How long metrics must be unavailable before the fallback applies, like 3m (default).",
     )
-    hold: Hold | None = Field(
-        default=None, description="Keep the replicas there are (the default). Written as hold: {}."
-    )
+    hold: Hold | None = Field(default=None, description="Keep the current replicas (default). Written as hold: {}.")
     replicas: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = Field(
         default=None,
-        description="Raise the target to this many replicas, never lower than now and never above "
-        "replicas.max. In place of hold.",
+        description=(
+            "Raise the target to this number of replicas, never below the current number and never above "
+            "replicas.max. Instead of hold."
+        ),
     )
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(
-            message="fallback takes hold or replicas, and not both: keep one of them",
+            message="fallback allows only one of hold and replicas: keep one of them",
             holds=lambda fallback: fallback.hold is None or fallback.replicas is None,
             cel="!has(self.hold) || !has(self.replicas)",
         ),
@@ -123,7 +134,7 @@ class Fallback(SpecModel):
 
 
 def asks_itself(spec: "PolicySpec") -> bool:
-    """Whether queries are asked on this policy's account alone."""
+    """Whether the policy has custom queries."""
     return any(signal.query is not None for signal in spec.signals)
 
 
@@ -143,7 +154,7 @@ _CEL_QUERY_CHARACTERS = (
 
 
 def interval_of(spec: "PolicySpec") -> float:
-    """Seconds between two looks."""
+    """Seconds between two evaluations."""
     if spec.interval is not None:
         return spec.interval
     return OWN_INTERVAL if asks_itself(spec) else SHARED_INTERVAL
@@ -181,7 +192,7 @@ _DECLARE_SIGNAL = f"declare it in spec.signals, or use one of {', '.join(BUILT_I
 
 
 def _misfits(spec: "PolicySpec") -> list[str]:
-    """Thresholds in another unit than their signal's, as sentences."""
+    """Messages for thresholds whose unit differs from their signal's."""
     units = {**BUILT_IN_SIGNALS, **{s.name: s.unit for s in spec.signals if s.unit or s.query}}
     found: list[str] = []
     for rule, condition in _located_conditions(spec):
@@ -211,25 +222,28 @@ def _repeated(names: Iterator[str]) -> list[str]:
 
 
 class PolicySpec(SpecModel):
-    """What to guard, what to look at, and what to do."""
+    """Target, signals and rules of the policy."""
 
     target_ref: TargetRef = Field(
-        description="The workload to guard, in the policy's own namespace, like {apiVersion: apps/v1, kind: "
-        "Deployment, name: checkout}."
+        description=(
+            "Target workload, in the policy's namespace, like {apiVersion: apps/v1, kind: Deployment, name: checkout}."
+        )
     )
     mode: Mode = Field(
         default=Mode.ENFORCE,
-        description="Enforce (default): act. DryRun: decide, record and tell, but change nothing. Suspended: "
-        "do not even look.",
+        description=(
+            "Enforce (default): act. DryRun: record and report decisions, but change nothing. Suspended: do not "
+            "evaluate."
+        ),
     )
     interval: Annotated[float, duration_field("2s", "10m")] | None = Field(
         default=None,
-        description="Time between two looks at the signals, from 5s to 10m; from 2s where no signal has a query of its "
-        "own. Default 5s where none has, since those share what is asked; else 15s.",
+        description=(
+            "Time between two evaluations, from 5s to 10m; from 2s if no signal has a custom query. Default: 5s "
+            "without custom queries, which share their results with other policies; otherwise 15s."
+        ),
     )
-    replicas: Replicas | None = Field(
-        default=None, description="Bounds for the number of pods, like {min: 3, max: 20}."
-    )
+    replicas: Replicas | None = Field(default=None, description="Bounds of the number of pods, like {min: 3, max: 20}.")
     signals: Annotated[
         tuple[Signal, ...],
         Field(
@@ -238,12 +252,17 @@ class PolicySpec(SpecModel):
         ),
     ] = Field(
         default=(),
-        description="Measurements of your own, or other settings for the built-in ones. cpu, latency-p99, "
-        f"error-rate and zone-lost exist without being declared. At most {SIGNALS_LIMIT}.",
+        description=(
+            "Custom signals, or other settings for the built-in ones. cpu, latency-p99, error-rate and zone-lost "
+            f"need not be declared. At most {SIGNALS_LIMIT}."
+        ),
     )
     metric_source: MetricSource = Field(
         default=MetricSource(),
-        description="Where measurements come from. Default: the operator's default Prometheus, read as http-generic.",
+        description=(
+            "Source of the measurements. Default: the operator's default Prometheus, with the preset family "
+            "http-generic."
+        ),
     )
     rules: Annotated[
         tuple[Rule, ...],
@@ -252,22 +271,27 @@ class PolicySpec(SpecModel):
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
         ),
     ] = Field(
-        description="What to do when, like {name: cpu-saturation, when: {signal: cpu, above: 70%, for: 2m}, "
-        "then: [{scaleUp: {pods: 2}}]}. When several rules ask for pods, the largest wins. At most "
-        f"{RULES_LIMIT} rules, with {CONDITIONS_IN_ALL} conditions and {ACTIONS_IN_ALL} actions together."
+        description=(
+            "Rules, like "
+            f"{{name: cpu-saturation, when: {{signal: cpu, above: 70%, for: 2m}}, then: [{{scaleUp: {{pods: 2}}}}]}}. "
+            f"If several rules request pods, the largest number applies. At most {RULES_LIMIT} rules, with "
+            f"{CONDITIONS_IN_ALL} conditions and {ACTIONS_IN_ALL} actions in total."
+        )
     )
     scale_down: ScaleDown = Field(
         default=ScaleDown(),
-        description="How pods are given back after calm. Default: one pod for each 5m of calm, down to replicas.min.",
+        description="How to scale down when signals are stable. Default: one pod every 5m, down to replicas.min.",
     )
     release: Release = Field(
         default=Release(),
-        description="How releases are watched. Default: 10m of bake after the last pod is ready.",
+        description="How to judge releases. Default: a bake of 10m after the last pod is ready.",
     )
     fallback: Fallback = Field(
         default=Fallback(),
-        description="What holds when the metrics are gone. Default: hold, the replicas stay as they are. "
-        "Example: {after: 3m, replicas: 6}.",
+        description=(
+            "What to do when metrics are unavailable. Default: hold the current replicas. Example: "
+            "{after: 3m, replicas: 6}."
+        ),
     )
 
     checks: ClassVar[tuple[Check, ...]] = (
@@ -278,13 +302,15 @@ class PolicySpec(SpecModel):
             field="rules",
         ),
         Check(
-            message=f"the rules have more than {CONDITIONS_IN_ALL} conditions in all: split the policy or remove some",
+            message=(
+                f"the rules have more than {CONDITIONS_IN_ALL} conditions in total: split the policy or remove some"
+            ),
             holds=lambda spec: _conditions(spec) <= CONDITIONS_IN_ALL,
             cel=f"{_CEL_CONDITIONS} <= {CONDITIONS_IN_ALL}",
             field="rules",
         ),
         Check(
-            message=f"the rules have more than {ACTIONS_IN_ALL} actions in all: split the policy or remove some",
+            message=f"the rules have more than {ACTIONS_IN_ALL} actions in total: split the policy or remove some",
             holds=lambda spec: _actions(spec) <= ACTIONS_IN_ALL,
             cel=f"self.rules.map(rule, rule.then.size()).sum() <= {ACTIONS_IN_ALL}",
             field="rules",
@@ -304,15 +330,17 @@ class PolicySpec(SpecModel):
             field="signals",
         ),
         Check(
-            message=f"a rule reads a signal that is not known: {_DECLARE_SIGNAL}",
+            message=f"a rule uses an unknown signal: {_DECLARE_SIGNAL}",
             holds=lambda spec: not _unknown_signals(spec),
             cel=_CEL_SIGNALS_KNOWN,
-            detail=lambda spec: f"the signal {', '.join(_unknown_signals(spec))} is not known: {_DECLARE_SIGNAL}",
+            detail=lambda spec: f"unknown signal {', '.join(_unknown_signals(spec))}: {_DECLARE_SIGNAL}",
             field="rules",
         ),
         Check(
-            message=f"a signal has a query of its own, and interval is under {SHORTEST_OWN_INTERVAL}: write "
-            f"{SHORTEST_OWN_INTERVAL} or more, or use presets alone",
+            message=(
+                f"a signal has a custom query, and interval is below {SHORTEST_OWN_INTERVAL}: set "
+                f"{SHORTEST_OWN_INTERVAL} or more, or use only presets"
+            ),
             holds=lambda spec: interval_of(spec) >= parse_duration(SHORTEST_OWN_INTERVAL) or not asks_itself(spec),
             cel=f"!has(self.interval) || !has(self.signals) || !self.signals.exists(signal, has(signal.query))"
             f" || duration(self.interval) >= duration('{SHORTEST_OWN_INTERVAL}')",
@@ -327,20 +355,20 @@ class PolicySpec(SpecModel):
         ),
         Check(
             # CEL does not see thresholds, and a schema does not see two fields at once: the operator tells.
-            message="a threshold is in another unit than its signal",
+            message="a threshold has a different unit than its signal",
             holds=lambda spec: not _misfits(spec),
             detail=lambda spec: "; ".join(_misfits(spec)),
             field="rules",
         ),
         Check(
-            message="a rule scales, so spec.replicas.max is required: add it, the most pods to ask for",
+            message="a rule scales, so spec.replicas.max is required: add it",
             holds=lambda spec: (
                 not _used(spec, "scale_up") or (spec.replicas is not None and spec.replicas.max is not None)
             ),
             cel=f"(has(self.replicas) && has(self.replicas.max)) || !{_cel_used('scaleUp')}",
         ),
         Check(
-            message="a DaemonSet has one pod a node and no replicas: remove scaleUp, or guard another kind",
+            message="a DaemonSet runs one pod per node and has no replicas: remove scaleUp, or use another kind",
             holds=lambda spec: spec.target_ref.kind != "DaemonSet" or not _used(spec, "scale_up"),
             cel=f"self.targetRef.kind != 'DaemonSet' || !{_cel_used('scaleUp')}",
         ),

@@ -15,7 +15,7 @@ HISTORY_LENGTH = 20
 
 
 class Phase(StrEnum):
-    """Where the target is in the life of a release."""
+    """Phase of the release."""
 
     STABLE = "Stable"
     PROGRESSING = "Progressing"
@@ -26,7 +26,7 @@ class Phase(StrEnum):
 
 
 class VerdictName(StrEnum):
-    """What is known of a condition or a signal."""
+    """Verdict on a condition or a signal."""
 
     OK = "Ok"
     PENDING = "Pending"
@@ -35,29 +35,29 @@ class VerdictName(StrEnum):
 
 
 class Condition(ReadModel):
-    """One of the resource's conditions, in the shape all Kubernetes resources use."""
+    """A standard Kubernetes condition."""
 
     type: str = Field(max_length=316, description="Ready, MetricsAvailable, ReleaseHealthy or Scaling.")
     status: Literal["True", "False", "Unknown"] = Field(description="True, False or Unknown.")
-    reason: str = Field(max_length=1024, description="A stable CamelCase word for why, made for scripts.")
-    message: str = Field(
-        default="", max_length=32768, description="The same for people: what is so, and what to change."
+    reason: str = Field(max_length=1024, description="Reason in CamelCase, stable for scripts.")
+    message: str = Field(default="", max_length=32768, description="Message: the state, and what to change.")
+    last_transition_time: Timestamp = Field(description="When the status last changed.")
+    observed_generation: int | None = Field(
+        default=None, description=("metadata.generation of the policy that this condition describes.")
     )
-    last_transition_time: Timestamp = Field(description="When status last changed.")
-    observed_generation: int | None = Field(default=None, description="metadata.generation of the policy it speaks of.")
 
 
 class TargetStatus(ReadModel):
-    """The workload as it was last seen."""
+    """State of the target at the last evaluation."""
 
-    replicas: int | None = Field(default=None, description="Replicas the target asks for.")
+    replicas: int | None = Field(default=None, description="Desired replicas of the target.")
     baseline: int | None = Field(
         default=None,
-        description="Replicas found when the policy first saw its target; stands in for replicas.min.",
+        description="Replicas at the first evaluation; the default of replicas.min.",
     )
-    revision: str | None = Field(default=None, description="The pod template in force or on its way.")
+    revision: str | None = Field(default=None, description="Current revision, possibly still being rolled out.")
     last_good_revision: str | None = Field(
-        default=None, description="The last pod template that got through its bake: what a rollback restores."
+        default=None, description="Last revision that completed its bake: what a rollback restores."
     )
     phase: Phase | None = Field(
         default=None, description="Stable, Progressing, Baking, Paused, RollingBack or RolledBack."
@@ -65,22 +65,22 @@ class TargetStatus(ReadModel):
 
 
 class SignalStatus(ReadModel):
-    """A signal as it was last measured."""
+    """Last measurement of a signal."""
 
-    name: str = Field(max_length=63, description="The signal's name.")
-    value: str | None = Field(
-        default=None, description="Its value for people, like 83.4% or 1.4s; absent when unknown."
+    name: str = Field(max_length=63, description="Name of the signal.")
+    value: str | None = Field(default=None, description="Formatted value, like 83.4% or 1.4s; absent if unknown.")
+    verdict: VerdictName = Field(
+        description=("Ok, Pending, Breach or Unknown: the worst of all conditions on this signal.")
     )
-    verdict: VerdictName = Field(description="Ok, Pending, Breach or Unknown: the worst of all conditions on it.")
-    since: Timestamp | None = Field(default=None, description="When the verdict became what it is.")
+    since: Timestamp | None = Field(default=None, description="When the verdict last changed.")
     reason: str | None = Field(default=None, description="Why there is no value, like NoData or SourceUnreachable.")
 
 
 class DecisionStatus(ReadModel):
-    """One decision: what was done, and why."""
+    """A decision: the action and its reason."""
 
-    at: Timestamp = Field(description="When it was decided.")
-    rule: str | None = Field(default=None, description="The rule that asked for it; absent for scaleDown and fallback.")
+    at: Timestamp = Field(description="Time of the decision.")
+    rule: str | None = Field(default=None, description="Rule that caused it; absent for scaleDown and fallback.")
     action: str = Field(description="The verb: scaleUp, scaleDown, alert, pauseRollout, rollback, resume, …")
     from_: str | None = Field(
         default=None,
@@ -88,35 +88,35 @@ class DecisionStatus(ReadModel):
         serialization_alias="from",
         description="Replicas or revision before.",
     )
-    to: str | None = Field(default=None, description="Replicas or revision asked for.")
-    reason: str = Field(description="A stable CamelCase word for why.")
-    message: str = Field(default="", description="The same for people, with the numbers it rests on.")
-    dry_run: bool = Field(default=False, description="True: told only, nothing was changed.")
+    to: str | None = Field(default=None, description="Requested replicas or revision.")
+    reason: str = Field(description="Reason in CamelCase, stable for scripts.")
+    message: str = Field(default="", description="Message with the values that the decision is based on.")
+    dry_run: bool = Field(default=False, description="true: dry run, nothing was changed.")
     trace_id: str | None = Field(
         default=None,
         validation_alias="traceID",
         serialization_alias="traceID",
-        description="OpenTelemetry trace of the evaluation.",
+        description="OpenTelemetry trace ID of the evaluation.",
     )
 
 
 class QuarantinedRevision(ReadModel):
-    """A pod template that was rolled back."""
+    """A revision that was rolled back."""
 
     revision: str = Field(description="Name of the revision.")
     template_hash: str | None = Field(
-        default=None, description="Hash of its pod template, to know it when it comes back."
+        default=None, description="Hash of its pod template, to recognise it when it is applied again."
     )
-    at: Timestamp | None = Field(default=None, description="When it was rolled back last.")
-    rule: str | None = Field(default=None, description="The rule that found it bad.")
+    at: Timestamp | None = Field(default=None, description="When it was last rolled back.")
+    rule: str | None = Field(default=None, description="Rule that caused the rollback.")
     rollbacks: int = Field(default=1, description="How often it was rolled back.")
-    applied_by: str | None = Field(default=None, description="The field manager that applied it last.")
+    applied_by: str | None = Field(default=None, description="Field manager that last applied it.")
 
 
 class PolicyStatus(ReadModel):
-    """What the operator last saw and did."""
+    """State at the last evaluation."""
 
-    observed_generation: int | None = Field(default=None, description="metadata.generation the operator last acted on.")
+    observed_generation: int | None = Field(default=None, description="metadata.generation at the last evaluation.")
     conditions: Annotated[
         tuple[Condition, ...],
         Field(
@@ -127,23 +127,25 @@ class PolicyStatus(ReadModel):
     ] = ()
     target: TargetStatus | None = Field(
         default=None,
-        description="The workload as it was last seen.",
+        description="State of the target at the last evaluation.",
         json_schema_extra={"x-kubernetes-map-type": "atomic"},
     )
-    signals: tuple[SignalStatus, ...] = Field(default=(), description="Each signal that a rule uses, as last measured.")
-    last_decision: DecisionStatus | None = Field(
-        default=None, description="The newest decision that was not to do nothing."
+    signals: tuple[SignalStatus, ...] = Field(
+        default=(), description=("Last measurement of each signal that a rule uses.")
     )
+    last_decision: DecisionStatus | None = Field(default=None, description="Most recent decision that was not a no-op.")
     history: tuple[DecisionStatus, ...] = Field(
         default=(), description=f"The last {HISTORY_LENGTH} decisions, newest first."
     )
     quarantined: tuple[QuarantinedRevision, ...] = Field(
-        default=(), description="Revisions that were rolled back and are not rolled forward to again."
+        default=(), description="Revisions that were rolled back and are not allowed to roll out again."
     )
     memory: dict[str, JsonValue] | None = Field(
         default=None,
-        description="What the operator remembers from one evaluation to the next: timers, cooldowns, the release's "
-        "past, an action about to be carried out. Moments are seconds since the epoch. Its shape may change from "
-        "version to version; scripts should not read it.",
+        description=(
+            "State that the operator keeps between evaluations: timers, cooldowns, release state, a pending "
+            "action. Times are seconds since the epoch. The format may change between versions; do not read it "
+            "in scripts."
+        ),
         json_schema_extra={"x-kubernetes-preserve-unknown-fields": True, "x-kubernetes-map-type": "atomic"},
     )

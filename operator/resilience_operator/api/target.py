@@ -16,17 +16,17 @@ Count = Annotated[StrictInt, Field(ge=0, le=100_000)]
 
 
 class TargetRef(SpecModel):
-    """One workload in the policy's own namespace."""
+    """A workload in the policy's namespace."""
 
     api_version: ApiVersion = Field(
-        description="Group and version of the target, like apps/v1, which Deployment, StatefulSet and DaemonSet are in."
+        description="API group and version of the target, like apps/v1 for Deployment, StatefulSet and DaemonSet."
     )
     kind: Kind = Field(description="Kind of the target, like Deployment.")
-    name: ObjectName = Field(description="Name of the target, in the policy's own namespace.")
+    name: ObjectName = Field(description="Name of the target, in the policy's namespace.")
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(
-            message="Deployment, StatefulSet and DaemonSet are in apps/v1: write apiVersion: apps/v1",
+            message="Deployment, StatefulSet and DaemonSet are in apps/v1: set apiVersion: apps/v1",
             holds=lambda ref: ref.kind not in WORKLOADS or ref.api_version == "apps/v1",
             cel=f"!(self.kind in {cel_list(WORKLOADS)}) || self.apiVersion == 'apps/v1'",
             field="apiVersion",
@@ -35,16 +35,15 @@ class TargetRef(SpecModel):
 
 
 class Replicas(SpecModel):
-    """Bounds for the number of pods that the operator asks for."""
+    """Bounds of the number of pods that the operator requests."""
 
     min: Count | None = Field(
         default=None,
-        description="Fewest pods to scale down to, from 0. Default: the replicas found when the policy first "
-        "saw its target.",
+        description="Minimum number of pods, 0 or more. Default: the replicas at the first evaluation.",
     )
     max: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = Field(
         default=None,
-        description="Most pods to scale up to, from 1. Required as soon as one rule scales.",
+        description="Maximum number of pods, 1 or more. Required if a rule scales.",
     )
 
     checks: ClassVar[tuple[Check, ...]] = (

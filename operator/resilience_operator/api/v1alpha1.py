@@ -52,9 +52,9 @@ class ResiliencePolicy(ReadModel):
     api_version: Literal["resilience-operator.io/v1alpha1"]
     kind: Literal["ResiliencePolicy"]
     metadata: Metadata
-    spec: PolicySpec = Field(description="What to guard, what to look at, and what to do.")
+    spec: PolicySpec = Field(description="Target, signals and rules of the policy.")
     status: PolicyStatus = Field(
-        default=PolicyStatus(), description="What the operator last saw and did. Written by the operator."
+        default=PolicyStatus(), description="State at the last evaluation. Written by the operator."
     )
 
 

@@ -187,7 +187,7 @@ def test_an_expectation_that_is_not_met_fails_the_command(tmp_path: Path) -> Non
         ("policy: {}\nduration: 1h\nload: 3\n", ":1: workload: is required"),
         (
             "policy: {}\nduration: 1h\nload: 3\nworkload:\n  replicas: many\n",
-            ":5: workload.replicas: 'many' is no whole number",
+            ":5: workload.replicas: 'many' is not an integer",
         ),
         (
             "policy: {}\nduration: 1h\nload: 3\nworkload: {replicas: 1}\nevents:\n  - at: 1m\n  - at: 2m\n",

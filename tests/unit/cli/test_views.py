@@ -125,7 +125,7 @@ def releasing(new: float, errors: float = 0.0) -> Scene:
         ]),
         (60, still(cpu=None), {}, [
             "is Unmeasured",
-            "cpu has no value: a query answered no series for this target (NoData).",
+            "cpu has no value: a query returned no series for this target (NoData).",
             "no action: the rule does not act on Unknown signals",
         ]),
         (90, releasing(0.05), {}, [
@@ -270,9 +270,9 @@ def test_a_row_and_its_history() -> None:
     ("change", "line", "message"),
     [
         ("", 0, ""),
-        ("above: 70%|above: seventy", 11, "spec.rules[0].when.above: 'seventy' is no threshold"),
-        ("for: 2m|until: 2m", 11, "spec.rules[0].when.until: no such field"),
-        ("max: 20|least: 20", 8, "spec.replicas.least: no such field"),
+        ("above: 70%|above: seventy", 11, "spec.rules[0].when.above: 'seventy' is not a threshold"),
+        ("for: 2m|until: 2m", 11, "spec.rules[0].when.until: unknown field"),
+        ("max: 20|least: 20", 8, "spec.replicas.least: unknown field"),
         ("{min: 3, max: 20}|{min: 30, max: 20}", 8, "spec.replicas: max is below min"),
     ],
 )
