@@ -20,10 +20,10 @@ class PluginConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    name: Annotated[str, Field(pattern=NAME, description="What policies and metrics call it.")]
+    name: Annotated[str, Field(pattern=NAME, description="Name in policies and metrics.")]
     type: Annotated[str, Field(pattern=NAME, description="Name of the installed plugin (its entry point).")]
     options: Annotated[
-        dict[str, JsonValue], Field(description="Handed to the plugin as they stand. File names, no credentials.")
+        dict[str, JsonValue], Field(description="Passed to the plugin unchanged. Use file names, not credentials.")
     ] = {}
 
 
@@ -37,9 +37,9 @@ class NotifierConfig(PluginConfig):
     """One notifier in use. The times are for those that take groups."""
 
     group_wait_seconds: Annotated[
-        float, Field(ge=0, le=60, description="How long to wait for what belongs together.")
+        float, Field(ge=0, le=60, description="How long to wait for events of the same group.")
     ] = 2.0
     group_interval_seconds: Annotated[
         float,
-        Field(ge=0, le=3600, description="At least this long lies between two messages; what comes meanwhile waits."),
+        Field(ge=0, le=3600, description="Minimum time between two messages. Later events wait."),
     ] = 15.0

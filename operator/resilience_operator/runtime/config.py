@@ -45,59 +45,65 @@ class Config(BaseSettings):
         env_prefix="RESILIENCE_", extra="forbid", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
     )
 
-    kubeconfig: Annotated[
-        Path | None, Field(description="Kubeconfig file; in a pod its ServiceAccount is used without one.")
-    ] = None
+    kubeconfig: Annotated[Path | None, Field(description="Kubeconfig file. Default in a pod: its ServiceAccount.")] = (
+        None
+    )
     prometheus_url: Annotated[
-        str | None, Field(description="Shorthand for one metric source named default at this address.")
+        str | None, Field(description="URL of a metric source named default, as a shorthand for sources.")
     ] = None
     prometheus_tenancy: Annotated[
         str,
         Field(
             pattern="^_?[a-zA-Z][a-zA-Z0-9_.]*$",
-            description="Tenancy of that source: the label that every series carries its namespace in, or none to let "
-            "authors of policies read all of its metrics.",
+            description=(
+                "Tenancy of prometheus_url: the label of every series that holds its namespace, or none to let "
+                "policy authors read all of its metrics."
+            ),
         ),
     ] = TenancyConfig().label
     sources: Annotated[
         tuple[_Source, ...],
         Field(
-            description="Metric sources that policies may name. Never an address in one. Of type prometheus, or of the "
-            "type that an installed plugin has, with its options."
+            description=(
+                "Metric sources that policies can select by name. The type is prometheus, or that of an "
+                "installed plugin, with its options."
+            )
         ),
     ] = ()
     actions: Annotated[
         tuple[NamespacedPluginConfig, ...],
         Field(
-            description="Actions of plugins with options. Every installed one is there without any, by its own name."
+            description=(
+                "Action plugins with options. Each installed one is available without options under its own name."
+            )
         ),
     ] = ()
     notifiers: Annotated[
-        tuple[NotifierConfig, ...], Field(description="Plugins that are told of decisions and notices.")
+        tuple[NotifierConfig, ...], Field(description="Plugins that receive decisions and notices.")
     ] = ()
-    dry_run: Annotated[bool, Field(description="Rehearse every policy, whatever its mode.")] = False
-    namespaces: Annotated[
-        tuple[str, ...], Field(description="Only look at these namespaces; empty: at all of them.")
-    ] = ()
+    dry_run: Annotated[bool, Field(description="Run every policy in DryRun mode.")] = False
+    namespaces: Annotated[tuple[str, ...], Field(description="Watch only these namespaces. Default: all.")] = ()
     watch_nodes: Annotated[
         bool | None,
-        Field(description="Watch nodes, for the signal zone-lost. Default: only where all namespaces are looked at."),
+        Field(description="Watch nodes, for the signal zone-lost. Default: true if all namespaces are watched."),
     ] = None
-    listen: Annotated[str, Field(description="Address of all endpoints.")] = "0.0.0.0"  # noqa: S104
-    port: Annotated[
-        int, Field(ge=0, le=65535, description="Port of the probes and metrics. 0 turns all endpoints off.")
-    ] = 8080
+    listen: Annotated[str, Field(description="Listen address of all endpoints.")] = "0.0.0.0"  # noqa: S104
+    port: Annotated[int, Field(ge=0, le=65535, description="Port of probes and metrics. 0 disables all endpoints.")] = (
+        8080
+    )
     dashboard: Annotated[bool, Field(description="Serve the dashboard.")] = True
     dashboard_port: Annotated[
         int,
-        Field(ge=1, le=65535, description="Port of the dashboard. The same as port serves everything on one port."),
+        Field(ge=1, le=65535, description="Port of the dashboard. May be the same as port."),
     ] = 8081
     dashboard_hosts: Annotated[
         tuple[Annotated[str, Field(pattern=r"^(\*|[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?)$")], ...],
         Field(
-            description="Names under which the dashboard may be requested, like that of a proxy, in addition to IP "
-            "addresses, localhost and the Service's names in the cluster. Other Host headers are refused, against DNS "
-            "rebinding. '*' allows any."
+            description=(
+                "Allowed host names of the dashboard, like that of a proxy, in addition to IP addresses, "
+                "localhost and the Service's names in the cluster. Other Host headers are refused, against DNS "
+                "rebinding. '*' allows any."
+            )
         ),
     ] = ()
     service_name: Annotated[
@@ -106,41 +112,49 @@ class Config(BaseSettings):
     auth: Annotated[
         Literal["none", "kubernetes"],
         Field(
-            description="Who may read /metrics and the dashboard. none: everybody who reaches the port. kubernetes: "
-            "who sends a bearer token of an account that may get the path (TokenReview and SubjectAccessReview)."
+            description=(
+                "Who may read /metrics and the dashboard. none: everyone who can reach the port. kubernetes: "
+                "requests with a bearer token of an account that may get the path (TokenReview and "
+                "SubjectAccessReview)."
+            )
         ),
     ] = "none"
-    log_format: Annotated[Literal["json", "console", "auto"], Field(description="How to log.")] = "auto"
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="What to log.")] = "info"
+    log_format: Annotated[Literal["json", "console", "auto"], Field(description="Log format.")] = "auto"
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], Field(description="Log level.")] = "info"
     otlp_endpoint: Annotated[
         str | None,
         Field(
             pattern=r"^https?://[^@?#\s]+$",
-            description="Base address of an OpenTelemetry receiver (OTLP over HTTP), without /v1/traces: turns tracing "
-            "on. The standard OTEL_* variables say the rest, or all of it.",
+            description=(
+                "OTLP/HTTP base URL to send traces to, without /v1/traces. Enables tracing. The standard OTEL_* "
+                "variables configure the rest, or all of it."
+            ),
         ),
     ] = None
-    relist_seconds: Annotated[float, Field(ge=10, description="Between two full lists, the net below the watches.")] = (
-        300.0
-    )
+    relist_seconds: Annotated[
+        float, Field(ge=10, description="Interval of full lists, in addition to the watches.")
+    ] = 300.0
     refresh_seconds: Annotated[
-        float, Field(ge=0, description="Between two refreshes of values that are only shown; 0: on changes alone.")
+        float, Field(ge=0, description="Interval at which displayed values are refreshed. 0: only on changes.")
     ] = 60.0
     refresh_writes_per_second: Annotated[
-        float, Field(ge=0, description="Such refreshes of all policies together; 0: none.")
+        float, Field(ge=0, description="Limit of these refreshes for all policies together. 0: none.")
     ] = 20.0
     leader_election: Annotated[
-        bool, Field(description="Act only while holding the Lease; needed as soon as two replicas may run.")
+        bool, Field(description="Act only while holding the Lease. Required with two or more replicas.")
     ] = False
-    lease_namespace: Annotated[str, Field(description="Where the Lease is.")] = "resilience-system"
+    lease_namespace: Annotated[str, Field(description="Namespace of the Lease.")] = "resilience-system"
     lease_name: Annotated[str, Field(description="Name of the Lease.")] = "leader.resilience-operator.io"
     shards: Annotated[
         int,
         Field(
             ge=1,
             le=256,
-            description="Divide the policies, by namespace, into so many shards, which the replicas share by the "
-            "Lease; 1: one replica acts. More imply leader_election. Replicas that were told another number wait.",
+            description=(
+                "Number of shards that policies are divided into by namespace. The replicas share them through "
+                "the Lease. 1: one replica acts. More than 1 implies leader_election. Replicas with a different "
+                "number wait."
+            ),
         ),
     ] = 1
 

@@ -47,7 +47,7 @@ class TenancyConfig(BaseModel):
     label: Annotated[
         str,
         Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_.]*$"),
-        _about("The label that every series carries its namespace in."),
+        _about("Label of every series that holds its namespace."),
     ] = "namespace"
 
     @field_validator("label")
@@ -63,36 +63,34 @@ class SourceConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"), _about("What policies call it.")]
-    type: Annotated[
-        Literal["prometheus"], _about("What speaks Prometheus's API; plugins have a type of their own.")
-    ] = "prometheus"
-    url: Annotated[str, _about("Base address, with its path prefix, without /api/v1 and without credentials.")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"), _about("Name that policies use.")]
+    type: Annotated[Literal["prometheus"], _about("API of the source. Plugins have their own types.")] = "prometheus"
+    url: Annotated[str, _about("Base URL, with any path prefix, without /api/v1 and without credentials.")]
     bearer_token_file: Annotated[Path | None, _about("File with a bearer token.")] = None
-    username_file: Annotated[Path | None, _about("File with the user's name (basic).")] = None
-    password_file: Annotated[Path | None, _about("File with the password (basic).")] = None
-    allow_insecure: Annotated[bool, _about("Send these credentials to an http:// address too, unencrypted.")] = False
-    ca_file: Annotated[Path | None, _about("PEM file of authorities, instead of the system's.")] = None
-    cert_file: Annotated[Path | None, _about("PEM file of the client's certificate (mutual TLS).")] = None
-    key_file: Annotated[Path | None, _about("PEM file of the client's key.")] = None
+    username_file: Annotated[Path | None, _about("File with the user name (basic auth).")] = None
+    password_file: Annotated[Path | None, _about("File with the password (basic auth).")] = None
+    allow_insecure: Annotated[bool, _about("Send these credentials also to an http:// URL, unencrypted.")] = False
+    ca_file: Annotated[Path | None, _about("PEM file of CA certificates, instead of the system CAs.")] = None
+    cert_file: Annotated[Path | None, _about("PEM file of the client certificate (mutual TLS).")] = None
+    key_file: Annotated[Path | None, _about("PEM file of the client key.")] = None
     headers: Annotated[
         dict[str, SecretStr], _about("Sent with every request, for example X-Scope-OrgID, the tenant of Mimir.")
     ] = {}
-    header_files: Annotated[dict[str, Path], _about("Headers whose value is a file's content.")] = {}
+    header_files: Annotated[dict[str, Path], _about("Headers whose value is read from a file.")] = {}
     parameters: Annotated[
         dict[str, str], _about("Sent with every query, for example partial_response=false for Thanos.")
     ] = {}
     tenancy: Annotated[
         TenancyConfig | Literal["none"],
         _about(
-            "Keep policies' own queries within their namespace, by a matcher on this label in every selector. none: "
+            "Limit custom queries to the policy's namespace, by a matcher on this label in every selector. none: "
             "every author can read all metrics of the source."
         ),
     ] = TenancyConfig()
     namespaces: Namespaces = EVERYWHERE
-    method: Annotated[Literal["POST", "GET"], _about("GET is for gateways that let nothing else through.")] = "POST"
-    compress: Annotated[bool, _about("Ask for compressed answers: less network, more CPU on both sides.")] = False
-    concurrency: Annotated[int, Field(ge=1, le=64), _about("Queries under way at once.")] = 4
+    method: Annotated[Literal["POST", "GET"], _about("HTTP method. Use GET for gateways that block POST.")] = "POST"
+    compress: Annotated[bool, _about("Request compressed responses: less network, more CPU on both sides.")] = False
+    concurrency: Annotated[int, Field(ge=1, le=64), _about("Maximum number of concurrent queries.")] = 4
     query_seconds_per_minute: Annotated[
         float,
         Field(gt=0, le=3840),
@@ -103,9 +101,9 @@ class SourceConfig(BaseModel):
     ] = 60.0
     connect_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 3.0
     read_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
-    max_answer_bytes: Annotated[int, Field(ge=1024), _about("The largest answer that is read.")] = 64 << 20
+    max_answer_bytes: Annotated[int, Field(ge=1024), _about("Maximum size of a response.")] = 64 << 20
     max_clock_skew_seconds: Annotated[
-        float, Field(gt=0), _about("How far the server's clock may be off before its answers are stale.")
+        float, Field(gt=0), _about("Maximum clock difference before results count as stale.")
     ] = 60.0
 
     @field_validator("tenancy", mode="before")
