@@ -47,7 +47,7 @@ def test_a_paused_policy_does_nothing_over_a_restart_and_goes_on_when_the_time_i
 
     lifted = resilience("resume", "checkout")
     assert lifted.returncode == 0, lifted.stderr
-    assert "had run out already" in lifted.stdout
+    assert "already expired" in lifted.stdout
     assert world.read_policy()["metadata"].get("annotations", {}) == {}
     nothing = resilience("resume", "checkout")
     assert (nothing.returncode, nothing.stderr) == (1, "kubectl resilience: policy checkout is not paused\n")
@@ -62,7 +62,7 @@ def test_an_end_that_cannot_be_read_keeps_the_policy_paused_and_is_told(
     world.until(lambda: world.condition("Ready").get("reason") == "PauseUnreadable", "it is told")
     ready = world.condition("Ready")
     assert (ready["status"], "'tomorrow'" in ready["message"]) == ("False", True)
-    assert "write one like 2026-01-31T12:00:00Z" in ready["message"]
+    assert "use one like 2026-01-31T12:00:00Z" in ready["message"]
     lifted = resilience("resume", "checkout")
     assert (lifted.returncode, lifted.stderr) == (0, ""), lifted.stderr
     assert world.condition("Ready")["reason"] == "Accepted"

@@ -610,7 +610,7 @@ class TestRanges:
         ("reply", "reason", "says"),
         [
             (http(vector("matrix", []), kind="text/html"), "bad_answer", "text/html"),
-            (http(vector("vector", [])), "bad_answer", "no range"),
+            (http(vector("vector", [])), "bad_answer", "is not a range vector"),
             (http(error("bad_data", "1:5: parse error"), "400 Bad Request"), "bad_query", "parse error"),
         ],
     )
