@@ -43,4 +43,4 @@ def test_a_managers_name_cannot_pass_for_our_words() -> None:
     assert display_name("kubectl https://evil.example") == "kubectl (`kubectl https://evil.example`)"
     assert display_name("a` b `") == "`a' b '`"
     assert display_name("argocd-controller") == "Argo CD (argocd-controller)"
-    assert display_name("") == "somebody"
+    assert display_name("") == "someone"

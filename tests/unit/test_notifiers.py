@@ -132,7 +132,7 @@ def test_each_namespace_has_a_line_before_any_has_two() -> None:
     assert rolled_back in wording.shown(group)[:2]
     many = [replace(ALERT, key=str(n), namespace=f"t-{n}") for n in range(60)] + [rolled_back]
     assert len({n.namespace for n in wording.shown(many)}) == wording.MOST_LINES
-    assert wording.rest(many).startswith("and 41 more, among them all of 41 namespaces")
+    assert wording.rest(many).startswith("and 41 more, including all from 41 namespaces")
 
 
 def test_a_flood_of_a_namespaces_own_notices_does_not_hide_its_decisions() -> None:
@@ -153,14 +153,14 @@ def test_an_alert_is_known_by_labels_without_numbers() -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({}, "give url or url_file"),
-        ({"url": "http://a", "url_file": "/b"}, "give url or url_file"),
+        ({}, "set exactly one of url and url_file"),
+        ({"url": "http://a", "url_file": "/b"}, "set exactly one of url and url_file"),
         ({"url": "ftp://SECRET"}, "must be an http"),
-        ({"url": "http://u:SECRET@a"}, "must not hold credentials"),
+        ({"url": "http://u:SECRET@a"}, "must not contain credentials"),
         ({"url": "http://a", "token": "SECRET"}, "token: Extra inputs"),
-        ({"url": "http://a", "link": "https://a/{policy.__class__}"}, "are filled in"),
+        ({"url": "http://a", "link": "https://a/{policy.__class__}"}, "only the placeholders {namespace}, {policy}"),
         ({"url": "http://a", "link": "javascript:{policy}"}, "must be an http"),
-        ({"url": "http://a", "username_file": "/u"}, "belong together"),
+        ({"url": "http://a", "username_file": "/u"}, "set username_file and password_file together"),
         ({"url": "http://a", "bearer_token_file": "/SECRET"}, "allow_insecure: true"),
         ({"url": "http://a", "username_file": "/u", "password_file": "/p"}, "allow_insecure: true"),
         ({"url": "http://a", "header_files": {"authorization": "/SECRET"}}, "allow_insecure: true"),

@@ -54,8 +54,8 @@ def test_what_is_told_is_one_line_of_bounded_length() -> None:
     pause = read_pause({REASON: "a" * 1000, BY: "b\nc"})
     assert pause is not None
     assert len(pause.reason) == 256
-    assert str(replace(pause, reason="why", until=NOON)) == f"paused by b c, until {moment_text(NOON)}: why"
-    assert str(Pause()) == "paused by hand, until it is resumed, without a reason"
+    assert str(replace(pause, reason="why", until=NOON)) == f"paused by b c until {moment_text(NOON)}: why"
+    assert str(Pause()) == "paused manually until it is resumed (no reason given)"
 
 
 def test_what_was_seen_before_a_pause_proves_nothing_after_it() -> None:

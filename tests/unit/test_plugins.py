@@ -171,7 +171,7 @@ def test_a_sentence(answer: object, said: str) -> None:
 
 @pytest.mark.parametrize("answer", [0, {}, b"x", True])
 def test_no_sentence(answer: object) -> None:
-    with pytest.raises(ValueError, match="a sentence or None"):
+    with pytest.raises(ValueError, match="an action must return a string or None"):
         sentence(answer)
 
 
@@ -241,7 +241,7 @@ async def test_actions_are_found_by_their_own_and_their_configured_names(install
     assert "there are: fine, other, shops" in actions.problem("none", "shop")
     assert "cannot be loaded: it raised ImportError" in actions.problem("broken", "shop")
     assert "has no method run" in actions.problem("odd", "shop")
-    assert "its options cannot be used: no such option" in actions.problem("bad", "shop")
+    assert "its options are invalid: no such option" in actions.problem("bad", "shop")
     for name in ("none", "shops"):
         told = actions.problem(name, "team")
         assert told == f"no action plugin named {name} is installed for namespace team; there are: fine, other"
@@ -277,7 +277,7 @@ async def test_a_hanging_action_ends_with_its_deadline(install: Callable[..., No
     install(hangs=Hangs)
     actions = Actions(retry=RETRY)
     await actions.load(())
-    with pytest.raises(PluginFailed, match="did not answer"):
+    with pytest.raises(PluginFailed, match="did not respond"):
         await actions.run("hangs", replace(CALL, deadline=Deadline.after(SHORT)))
 
 

@@ -59,7 +59,7 @@ def test_every_moment_can_be_printed(moment: datetime) -> None:
 def test_every_annotation_is_a_pause_that_can_be_printed(until: object, reason: str, by: str) -> None:
     pause = read_pause({UNTIL: until, REASON: reason, BY: by})
     assert pause is not None
-    assert str(pause).startswith("paused by")
+    assert str(pause).startswith(f"paused by {pause.by} until " if pause.by else "paused manually until ")
     assert (pause.until is None) == bool(pause.problem), "what cannot be read has no end, and says so"
     if pause.until is not None:
         assert moment_text(pause.until) in str(pause)

@@ -1,8 +1,8 @@
-"""A pause by hand: annotations of a policy, which survive every restart and can stand in git beside the policy.
+"""Manual pause of a policy, set by annotations: it survives restarts and can be kept in git with the policy.
 
 resilience-operator.io/pause-reason: "load test"              # either of the first two pauses
-resilience-operator.io/paused-until: "2026-01-31T12:00:00Z"   # without it: until somebody resumes
-resilience-operator.io/paused-by: "ann@example.org"           # only told
+resilience-operator.io/paused-until: "2026-01-31T12:00:00Z"   # without it: until someone resumes
+resilience-operator.io/paused-by: "ann@example.org"           # only shown
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ UNTIL = "resilience-operator.io/paused-until"
 BY = "resilience-operator.io/paused-by"
 
 IN_FORCE = "PausedByHand"
-"""The reason of Ready while a pause lasts."""
+"""Reason of the Ready condition during a pause."""
 UNREADABLE = "PauseUnreadable"
-"""The same, when its end cannot be read."""
+"""The same, if the end of the pause cannot be parsed."""
 
 MOST_TOLD = 256
-"""Characters of a reason or a name that are told on: whoever may annotate may write 256 KiB."""
+"""Maximum characters of a reason or a name in messages; an annotation may hold up to 256 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Somebody wants nothing to be done for a while.
+    """A manual pause.
 
-    until: seconds since the epoch, None without an end. problem: why the end that was given cannot be read, or empty;
-    then the policy stays paused, since whoever wrote it wanted that nothing is done.
+    until: seconds since the epoch, None for no end. problem: why the given end cannot be parsed, or empty. A pause
+    with a problem does not expire.
     """
 
     reason: str = ""
@@ -41,18 +41,18 @@ class Pause:
     problem: str = ""
 
     def over(self, now: float) -> bool:
-        """Whether it has run out."""
+        """Return whether the pause has expired."""
         return self.until is not None and now >= self.until
 
     def __str__(self) -> str:
-        who = f" by {self.by}" if self.by else " by hand"
-        why = f": {self.reason}" if self.reason else ", without a reason"
+        who = f" by {self.by}" if self.by else " manually"
+        why = f": {self.reason}" if self.reason else " (no reason given)"
         end = "until it is resumed" if self.until is None else f"until {moment_text(self.until)}"
-        return f"paused{who}, {end}{why}" + (f" ({self.problem})" if self.problem else "")
+        return f"paused{who} {end}{why}" + (f" ({self.problem})" if self.problem else "")
 
 
 def read_pause(annotations: Mapping[str, object] | None) -> Pause | None:
-    """The pause that a policy's annotations ask for; None when they ask for none."""
+    """Return the pause that a policy's annotations request, or None."""
     found = annotations or {}
     if REASON not in found and UNTIL not in found:
         return None
@@ -61,7 +61,7 @@ def read_pause(annotations: Mapping[str, object] | None) -> Pause | None:
 
 
 def moment_text(moment: float) -> str:
-    """A moment (seconds since the epoch) as the annotation holds it. Total: see `to_datetime`."""
+    """Format a time (seconds since the epoch) as in the annotation. Never raises; see `to_datetime`."""
     return format_timestamp(to_datetime(round(moment) if isfinite(moment) else moment))
 
 

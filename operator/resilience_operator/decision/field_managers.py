@@ -23,13 +23,13 @@ _BY_HAND = ("kubectl-rollout", "kubectl-edit")
 
 
 def display_name(manager: str) -> str:
-    """A field manager as people call it: `Argo CD (argocd-controller)`; `somebody` when there is none.
+    """A field manager as people call it: `Argo CD (argocd-controller)`; `someone` when there is none.
 
     The name is free text that any client chooses. Unless it is a known one, it is quoted as code, so that it cannot
     pass for the operator's own words.
     """
     if not manager:
-        return "somebody"
+        return "someone"
     quoted = f"`{_quotable(manager)}`"
     for prefix, name in _NAMES:
         if manager.lower().startswith(prefix):

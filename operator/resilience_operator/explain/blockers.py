@@ -53,7 +53,7 @@ def _other_controllers(facts: ExplainContext) -> Iterator[str]:
         )
     paused = target.paused if target is not None else release is not None and release.phase is Phase.PAUSED
     if paused and (release is None or release.paused is None):
-        who = display_name(target.paused_by) if target is not None else "somebody"
+        who = display_name(target.paused_by) if target is not None else "someone"
         yield f"{who} paused the rollout: the operator neither resumes it nor rolls it back"
     if release is not None and release.rollback_limit_reached:
         yield (

@@ -24,7 +24,7 @@ def sentence(answer: object) -> str:
     if answer is None:
         return ""
     if not isinstance(answer, str):
-        raise ValueError(f"an action answers with a sentence or None, not with {type(answer).__name__}")
+        raise ValueError(f"an action must return a string or None, not {type(answer).__name__}")
     return cut(answer)
 
 

@@ -61,7 +61,7 @@ class Cell:
         except asyncio.CancelledError:
             # Called off; but who waits for what hangs also calls it off, when the time is over.
             if deadline.expired:
-                self._on_failure(self.kind, self.name, "it did not answer in time", None)
+                self._on_failure(self.kind, self.name, "it did not respond in time", None)
             raise
 
     def fail(self, why: Why, message: str) -> PluginFailed:
@@ -88,8 +88,8 @@ class Cell:
                 outcome = await start(function, arguments, check)
         except TimeoutError:
             if placed:
-                raise PluginFailed(Why.TIMED_OUT, f"it did not answer within {seconds:.0f} s") from None
-            busy = f"all its {self._count} places are taken by calls that have not returned"
+                raise PluginFailed(Why.TIMED_OUT, f"it did not respond within {seconds:.0f} s") from None
+            busy = f"all of its {self._count} concurrent calls are still running"
             raise PluginFailed(Why.BUSY, busy) from None
         if outcome.nonsense:
             raise PluginFailed(Why.NONSENSE, outcome.nonsense)
@@ -189,8 +189,8 @@ class Cell:
 def _checked(value: object, check: Check) -> _Outcome:
     if inspect.iscoroutine(value):
         value.close()
-        return _Outcome(nonsense="it answered with a coroutine: make the method itself `async def`")
+        return _Outcome(nonsense="it returned a coroutine: declare the method as `async def`")
     try:
         return _Outcome(value=check(value))
     except ValueError as error:
-        return _Outcome(nonsense=f"it answered with nonsense: {error}")
+        return _Outcome(nonsense=f"it returned an invalid answer: {error}")

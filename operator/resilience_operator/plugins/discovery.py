@@ -41,13 +41,13 @@ def installed(kind: Kind) -> Mapping[str, EntryPoint]:
     try:
         entries = tuple(entry_points(group=GROUPS[kind]))
     except Exception:
-        log.exception("the installed packages cannot be read: there are no %s plugins", kind)
+        log.exception("cannot read the installed packages: no %s plugins are available", kind)
         return found
     for entry_point in entries:
         first = found.setdefault(entry_point.name, entry_point)
         if first.value != entry_point.value:
             log.warning(
-                "two installed packages have a %s plugin %s: %s is used, %s is not",
+                "two installed packages provide the %s plugin %s: %s is used, %s is ignored",
                 kind,
                 entry_point.name,
                 first.value,
@@ -71,15 +71,15 @@ async def load(cell: Cell, type_: str, options: Mapping[str, Any], *, seconds: f
             return factory(cell.name, dict(options))
         except ValueError as error:
             # Written for the administrator, so it is repeated.
-            raise GiveUp(f"its options cannot be used: {error}", reason="bad_options") from None
+            raise GiveUp(f"its options are invalid: {error}", reason="bad_options") from None
 
     def usable(made: object) -> object:
         method = METHODS[kind]
         if not callable(getattr(made, method, None)):
-            raise ValueError(f"what {entry_point.value} makes has no method {method}")
+            raise ValueError(f"the object that {entry_point.value} creates has no method {method}")
         return made
 
     try:
         return await cell.call(make, check=usable, deadline=Deadline.after(seconds))
     except (PluginFailed, CallError) as failure:
-        return Missing(f"the {kind} plugin {type_} is installed, but cannot be loaded: {failure.message}")
+        return Missing(f"the {kind} plugin {type_} is installed but cannot be loaded: {failure.message}")

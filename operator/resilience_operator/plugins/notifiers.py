@@ -88,7 +88,7 @@ class _Held:
         self._dropped += 1
         now = asyncio.get_running_loop().time()
         if now - self._drops_told >= DROPS_TOLD_EACH:
-            message = f"its queue is full: {self._dropped} dropped, of the namespaces that send most, notices first"
+            message = f"its queue is full: {self._dropped} dropped, from the busiest namespaces, notices first"
             self.cell.fail(Why.QUEUE_FULL, message)
             self._drops_told, self._dropped = now, 0
 

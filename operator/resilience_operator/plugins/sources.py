@@ -29,24 +29,24 @@ def checked(answer: object) -> Answer:
     The values may be NaN or infinite: that is for whoever judges them.
     """
     if not isinstance(answer, Answer):
-        raise ValueError(f"a query is answered with an Answer, not with {type(answer).__name__}")
+        raise ValueError(f"a query must return an Answer, not {type(answer).__name__}")
     if not isinstance(answer.series, Sequence) or isinstance(answer.series, str):
-        raise ValueError("the series of an Answer are a list or a tuple")
+        raise ValueError("the series of an Answer must be a list or a tuple")
     if len(answer.series) > SERIES_LIMIT:
-        raise ValueError(f"an Answer has at most {SERIES_LIMIT} series")
+        raise ValueError(f"an Answer must have at most {SERIES_LIMIT} series")
     if not isinstance(answer.warnings, tuple) or not all(isinstance(w, str) for w in answer.warnings):
-        raise ValueError("the warnings of an Answer are a tuple of texts")
+        raise ValueError("the warnings of an Answer must be a tuple of strings")
     return Answer(tuple(map(_series, answer.series)), answer.warnings)
 
 
 def _series(one: object) -> Series:
     if not isinstance(one, Series):
-        raise ValueError(f"the series of an Answer are Series, not {type(one).__name__}")
+        raise ValueError(f"the series of an Answer must be Series, not {type(one).__name__}")
     labels, value, at = one
     if not isinstance(labels, Mapping) or not all(isinstance(k, str) and isinstance(v, str) for k, v in labels.items()):
-        raise ValueError("the labels of a Series are texts by name")
+        raise ValueError("the labels of a Series must be a mapping of strings to strings")
     if not _is_number(value) or not _is_number(at):
-        raise ValueError("the value and the time of a Series are numbers")
+        raise ValueError("the value and the time of a Series must be numbers")
     return Series(dict(labels), float(value), float(at))
 
 

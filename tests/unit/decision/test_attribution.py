@@ -170,7 +170,7 @@ def test_a_bad_release_under_a_spike_is_rolled_back_not_scaled_through() -> None
     run = begun(ERRORS_SCALE, GUARD)
     decision = run.look(seen(error_rate=BAD_B))
     assert verbs(decision) == ["pauseRollout"]
-    assert "to blame" in note(decision, "errors-scale")
+    assert "the release is the cause, so no pods are added" in note(decision, "errors-scale")
     run.look(seen(error_rate=BAD_B))
     assert verbs(run.look(seen(error_rate=BAD_B))) == ["rollback"]
 

@@ -114,9 +114,9 @@ def test_judge_below(measured: Measured, crossed: bool | None) -> None:
 
 def test_the_message_has_the_numbers() -> None:
     assert judge(ABOVE_1, ERRORS, ratio(1, 20)).message == (
-        "error-rate is 5% of 20 requests: between 0.888% and 23.6% at 95 %, which does not settle 1%"
+        "error-rate is 5% of 20 requests: between 0.888% and 23.6% at 95 % confidence, which is inconclusive for 1%"
     )
-    assert judge(ABOVE_1, ERRORS, ratio(1, 3)).message == "error-rate: 3 requests in 60 s, 20 are needed"
+    assert judge(ABOVE_1, ERRORS, ratio(1, 3)).message == "error-rate: 3 requests in 60 s; at least 20 are needed"
 
 
 def test_no_measurement_keeps_its_reason() -> None:

@@ -68,7 +68,7 @@ def test_cpu_for_two_minutes_is_exactly_one_plus_two_and_then_the_cooldown() -> 
     run.target = replace(run.target, ready=5)
     while not (decision := run.look(cpu(0.85))).commands:
         assert decision.wake == at + 60
-        assert "cooling down" in note(decision, "cpu-saturation")
+        assert "in cooldown for another" in note(decision, "cpu-saturation")
     assert (decision.at, to_of(decision)) == (at + 60, 7)
 
 
@@ -102,7 +102,7 @@ def test_the_maximum_is_told_once_while_it_holds() -> None:
     run = run_of(rule(ScaleUp(pods=2)), replicas=19)
     (up,) = run.look(cpu(0.85)).commands
     assert up.to == 20
-    assert "its maximum; 21 were asked for" in up.message
+    assert "the maximum; 21 were requested" in up.message
     run.target = replace(run.target, ready=20)
     told = []
     for i in range(20):
@@ -155,7 +155,7 @@ def test_pods_that_are_not_ready_are_capacity_on_its_way() -> None:
     for _ in range(10):
         decision = run.look(cpu(0.85))
         assert verbs(decision) == []
-        assert note(decision, "busy") == "2 pods are on their way"
+        assert note(decision, "busy") == "waiting for pods that are not ready yet: 2"
     assert to_of(run.look(cpu(0.85), ready=4)) == 6
     assert to_of(run.look(cpu(0.85), ready=6)) == 8
 
@@ -289,7 +289,7 @@ def test_a_manual_scale_is_told_and_respected_as_a_floor() -> None:
     decision = run.look(cpu(0.1), replicas=7, ready=7, scaled_by="kubectl-scale")
     assert reasons(decision) == ["ManualScale"]
     assert decision.notices[0].message == (
-        "kubectl (kubectl-scale) scaled Deployment checkout from 3 to 7; the operator will not give back below that"
+        "kubectl (kubectl-scale) scaled Deployment checkout from 3 to 7; the operator will not scale down below that"
     )
     told_before = run.memory.announced
     assert reasons(run.look(cpu(0.1))) == []
@@ -329,7 +329,7 @@ def test_an_hpa_has_its_minimum_raised_and_given_back() -> None:
     assert run.target.replicas == 4, "replicas are the HPA's to write"
     decision = run.look(cpu(0.85))
     assert verbs(decision) == []
-    assert note(decision, "busy") in ("2 pods are on their way", "cooling down for another 45s")
+    assert note(decision, "busy") in ("waiting for pods that are not ready yet: 2", "in cooldown for another 45s")
     run.target = replace(run.target, replicas=6, ready=6)
     steps = []
     for _ in range(120):

@@ -99,13 +99,14 @@ def judge(condition: Condition, signal: Signal, measured: Measured, z: float = C
     """Judge one measurement against one condition. z: how sure a counted ratio must be over the threshold."""
     value, samples = measured.value, measured.samples
     if not isfinite(value):
-        return Judgement(None, "NotANumber", f"{signal.name} is {value}, which is no measurement")
+        return Judgement(None, "NotANumber", f"{signal.name} is {value}, which is not a measurement")
     # Written so that a count which is no number is too few.
     if samples is not None and not samples >= signal.required_samples:
         return Judgement(
             None,
             "TooFewSamples",
-            f"{signal.name}: {samples:.0f} requests in {signal.window:.0f} s, {signal.required_samples:.0f} are needed",
+            f"{signal.name}: {samples:.0f} requests in {signal.window:.0f} s; at least "
+            f"{signal.required_samples:.0f} are needed",
             value,
         )
     over = value > condition.threshold if condition.above else value < condition.threshold
@@ -118,8 +119,8 @@ def judge(condition: Condition, signal: Signal, measured: Measured, z: float = C
                 None,
                 "Inconclusive",
                 f"{signal.name} is {format_value(value, signal.unit)} of {samples:.0f} requests: between "
-                f"{format_value(low, signal.unit)} and {format_value(high, signal.unit)} at {_confidence(z)}, which "
-                f"does not settle {format_value(condition.threshold, signal.unit)}",
+                f"{format_value(low, signal.unit)} and {format_value(high, signal.unit)} at {_confidence(z)} "
+                f"confidence, which is inconclusive for {format_value(condition.threshold, signal.unit)}",
                 value,
             )
     return Judgement(True, "Crossed", "", value)
@@ -150,7 +151,8 @@ def judge_release(
     if not observation.splittable:
         return _compare_with_baseline(condition, signal, observation.measured, canary, ok_before=ok_before)
     if canary.revision is None or (new := observation.by_revision.get(canary.revision)) is None:
-        return Judgement(None, "NoTraffic", f"{signal.name}: nothing measured of revision {canary.revision or 'yet'}")
+        of = f"revision {canary.revision}" if canary.revision is not None else "the new revision"
+        return Judgement(None, "NoTraffic", f"{signal.name}: no measurement of {of} yet")
     found = judge(condition, signal, new)
     if not found.crossed:
         return found
@@ -162,8 +164,8 @@ def judge_release(
     return Judgement(
         False,
         SHARED,
-        f"{signal.name} is {format_value(new.value, signal.unit)} on the new and "
-        f"{format_value(old.value, signal.unit)} on the old revision: load, not the release",
+        f"{signal.name} is {format_value(new.value, signal.unit)} on the new revision and "
+        f"{format_value(old.value, signal.unit)} on the old one: the release is not the cause",
         new.value,
     )
 
@@ -322,8 +324,8 @@ def _compare_with_baseline(
     return Judgement(
         False,
         "NotWorseThanBefore",
-        f"{signal.name} is {format_value(measured.value, signal.unit)}, and was "
-        f"{format_value(before.value, signal.unit)} before the release began: no proof that it got worse",
+        f"{signal.name} is {format_value(measured.value, signal.unit)} and was "
+        f"{format_value(before.value, signal.unit)} before the release began: not significantly worse",
         measured.value,
     )
 

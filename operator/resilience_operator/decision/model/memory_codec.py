@@ -55,9 +55,9 @@ def _check_bounds(dumped: Mapping[str, Any]) -> None:
             left += [(v, key, depth + 1) for v in value]
         elif isinstance(value, int | float) and not isinstance(value, bool):
             if not -MAX_NUMBER <= value <= MAX_NUMBER:
-                raise UnreadableMemory(f"{key}: a number beyond 2^53")
+                raise UnreadableMemory(f"{key}: the number exceeds 2^53")
             if key in MOMENTS and not earliest <= value <= latest:
-                raise UnreadableMemory(f"{key}: a moment outside of the years 1 to 9999")
+                raise UnreadableMemory(f"{key}: the time is outside the years 1 to 9999")
         if depth > MAX_DEPTH:
             raise UnreadableMemory(f"it is nested deeper than {MAX_DEPTH} levels")
 

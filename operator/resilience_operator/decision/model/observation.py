@@ -72,7 +72,7 @@ def signal_views(
     for name, signal in policy.signals.items():
         seen = observations.get(name)
         if seen is None:
-            seen = Observation.unknown(now, "NotObserved", f"{name} was not asked for")
+            seen = Observation.unknown(now, "NotObserved", f"{name} was not queried")
         elif now - seen.at > signal.max_age(patience):
             message = f"{name}: the newest sample is {format_duration(now - seen.at)} old"
             seen = Observation.unknown(seen.at, "Stale", message)

@@ -116,7 +116,7 @@ def inconclusive_notice(
     notice = Notice(
         f"unjudged/{release.revision}",
         "ReleaseNotJudged",
-        f"revision {release.revision} cannot be judged: {'; '.join(unknown)}. It is left alone",
+        f"revision {release.revision} cannot be judged, so no action is taken on it: {'; '.join(unknown)}",
         warning=True,
     )
     return (notice,)

@@ -172,8 +172,8 @@ def _notices(release: ReleaseMemory, policy: Policy, target: TargetState, now: f
         yield Notice(
             f"hands-off/{release.revision}",
             "HandsOff",
-            f"the operator was overruled by hand on revision {release.revision}: it is watched, and no longer "
-            "paused or rolled back",
+            f"someone overrode the operator on revision {release.revision}: the operator observes it but no longer "
+            "pauses it or rolls it back",
         )
     # The condition may be the failed release's for a moment, so it counts from the second evaluation on.
     late = target.progress_deadline_exceeded and now - release.since >= policy.interval
@@ -181,8 +181,8 @@ def _notices(release: ReleaseMemory, policy: Policy, target: TargetState, now: f
         yield Notice(
             f"rollback-stuck/{release.revision}",
             "RollbackStuck",
-            f"revision {release.revision} was restored, but its pods do not become ready before the progress "
-            "deadline: look at the pods",
+            f"revision {release.revision} was restored, but its pods did not become ready within the progress "
+            "deadline: check the pods",
             warning=True,
         )
 
@@ -218,15 +218,15 @@ def _finish_bake(release: ReleaseMemory, *, clean: bool, now: float) -> tuple[Re
             Notice(
                 f"unclean/{release.revision}",
                 "BakeUnclean",
-                f"revision {release.revision} is not called good at the end of its bake: a rule that guards releases "
-                "is over its threshold",
+                f"revision {release.revision} is not marked as good at the end of its bake: a rule that guards "
+                "releases is not Ok",
                 warning=True,
             ),
         )
     good = Notice(
         f"good/{release.revision}",
         "ReleaseGood",
-        f"revision {release.revision} was watched for its bake and is the last known good one",
+        f"revision {release.revision} completed its bake and is now the last good revision",
         transient=True,
     )
     release = replace(
@@ -239,6 +239,6 @@ def _unmeasured(release: ReleaseMemory) -> Notice:
     return Notice(
         f"unmeasured/{release.revision}",
         "BakeUnmeasured",
-        f"revision {release.revision} cannot be called good: its signals were not measured for a whole bake",
+        f"revision {release.revision} cannot be marked as good: its signals have not been measured for a whole bake",
         warning=True,
     )

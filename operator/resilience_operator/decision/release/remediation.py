@@ -61,7 +61,7 @@ def plan_remediation(
     """Plan what to do about the release that is under way."""
     changed = target.revision is None or target.revision != release.revision
     if release.paused is not None and changed:
-        return ReleasePlan(release, (_resume(release, "NewRelease", "a new template was applied under the pause"),))
+        return ReleasePlan(release, (_resume(release, "NewRelease", "a new template was applied during the pause"),))
     left_to_people = release.manual_override or (target.paused and release.paused is None)
     if release.phase not in ANALYSED_PHASES or changed or left_to_people:
         # `changed`: another template was applied meanwhile, which must not pay for this one.
@@ -124,25 +124,26 @@ def rollback_blocked(
     if release.good is None:
         return RollbackBlocked(
             "NoKnownGoodRevision",
-            f"revision {release.revision} fails, but no earlier revision was ever watched and found good: roll back "
-            f"by hand with `kubectl rollout undo` if you know better",
+            f"revision {release.revision} fails, but no earlier revision has completed its bake: if you know a good "
+            "one, roll back manually with `kubectl rollout undo`",
         )
     if release.good == release.revision and release.good_template == release.template:
-        return RollbackBlocked("AlreadyLastGood", f"revision {release.good} fails, and it is the last good one itself")
+        return RollbackBlocked("AlreadyLastGood", f"revision {release.good} fails but is itself the last good one")
     if release.good in quarantined:
-        return RollbackBlocked("GoodRevisionQuarantined", f"revision {release.good} was itself rolled back")
+        message = f"the last good revision {release.good} was itself rolled back"
+        return RollbackBlocked("GoodRevisionQuarantined", message)
     kept = target.find(release.good)
     if kept is None:
         return RollbackBlocked(
             "GoodRevisionGone",
-            f"the last good revision {release.good} is no longer kept by the cluster: raise "
+            f"the cluster no longer keeps the last good revision {release.good}: increase "
             "spec.revisionHistoryLimit of the workload",
         )
     if kept.template != release.good_template:
         return RollbackBlocked(
             "GoodRevisionChanged",
-            f"the template kept as revision {release.good} is not the one that ran and was found good: find out who "
-            f"changed {kept.kept_in or release.good}, and apply a good version by hand",
+            f"the stored template of revision {release.good} is not the one that completed its bake: find out who "
+            f"changed {kept.kept_in or release.good}, and apply a good version manually",
         )
     return None
 
@@ -170,12 +171,12 @@ def _handle_reapplied(
     if before.rollbacks <= limit and blocked is None and not release.rollback_limit_reached:
         message = f"{who} applied revision {release.revision} again, which was rolled back before ({before.message})"
         return ReleasePlan(release, (_rollback(release, before.rules, "QuarantinedReapplied", message),))
-    why = blocked.message if blocked is not None else f"it was rolled back {before.rollbacks} times already"
+    why = blocked.message if blocked is not None else f"it has already been rolled back {_times(before.rollbacks)}"
     notice = Notice(
         f"held/{release.revision}",
         "HeldPaused",
         f"{who} keeps applying revision {release.revision}, which fails ({before.message}); {why}. The rollout "
-        "is held paused: fix the version at its source, or resume it by hand",
+        "stays paused: fix the version at its source, or resume the rollout manually",
         warning=True,
     )
     if target.paused:
@@ -204,7 +205,7 @@ def _maybe_resume(
     at = max((f.ok_since or release.paused for f in findings), default=release.paused) + policy.window
     if now < at:
         return ReleasePlan(release, wake=at)
-    why = "no rule asks for the pause any more" if orphaned else "its signals are back within their bounds"
+    why = "no rule requires the pause any longer" if orphaned else "its signals are within bounds again"
     return ReleasePlan(release, (_resume(release, "ReleaseRecovered", why),))
 
 
@@ -248,6 +249,10 @@ def _resume(release: ReleaseMemory, reason: str, why: str) -> Command:
         from_=release.revision,
         to=release.revision,
     )
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _rule_names(findings: Sequence[ReleaseFinding]) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ def detect_manual_scaling(scaling: ScalingMemory, target: TargetState) -> tuple[
         f"manual-scale/{target.replicas}",
         "ManualScale",
         f"{display_name(target.scaled_by)} scaled {target.kind} {target.name} from {scaling.last_replicas} to "
-        f"{target.replicas}; the operator will not give back below that",
+        f"{target.replicas}; the operator will not scale down below that",
         transient=True,
     )
     manual = replace(scaling, last_replicas=target.replicas, manual_floor=target.replicas, stable_since=None)

@@ -45,7 +45,7 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
     if now < due:
         return scaling, None, due
     to = max(lowest, size - _step(policy, size), least)
-    message = f"calm for {format_duration(round(now - scaling.stable_since))}: {size} → {to} pods (floor {lowest})"
+    message = f"stable for {format_duration(round(now - scaling.stable_since))}: {size} → {to} pods (minimum {lowest})"
     return scaling, Command(Verb.SCALE_DOWN, "Calm", message, from_=size, to=to, via=via(target)), None
 
 

@@ -40,7 +40,7 @@ def plan_scale_up(context: ScalingContext) -> ScaleUpPlan:
         if not in_breach and memory.breach is None:
             continue
         if recommendation.suppressed:
-            notes[name] = "only the new revision is over: the release is to blame, so more pods would not help"
+            notes[name] = "only the new revision is in breach: the release is the cause, so no pods are added"
             continue
         wanted = wanted_replicas(recommendation, target)
         if wanted > size >= limit:
@@ -51,10 +51,14 @@ def plan_scale_up(context: ScalingContext) -> ScaleUpPlan:
             continue
         elif memory.scaled is not None and now < (end := memory.scaled + recommendation.scale_up.cooldown):
             due.append(end)
-            notes[name] = f"cooling down for another {format_duration(end - now)}"
+            notes[name] = f"in cooldown for another {format_duration(end - now)}"
         elif wanted <= size:
             coming = size - target.ready
-            notes[name] = f"{coming} pods are on their way" if coming > 0 else "within the tolerance of its target"
+            notes[name] = (
+                f"waiting for pods that are not ready yet: {coming}"
+                if coming > 0
+                else "the value is within the tolerance of its threshold"
+            )
         else:
             asking.append((wanted, recommendation))
     command = _command(asking, target, size, limit) if asking else None
@@ -83,7 +87,7 @@ def _command(asking: list[tuple[int, Recommendation]], target: TargetState, size
     asking.sort(key=lambda ask: -ask[0])
     wanted = asking[0][0]
     to = min(wanted, limit)
-    capped = f" (its maximum; {wanted} were asked for)" if wanted > limit else ""
+    capped = f" (the maximum; {wanted} were requested)" if wanted > limit else ""
     return Command(
         Verb.SCALE_UP,
         "RuleBreached",
@@ -96,5 +100,5 @@ def _command(asking: list[tuple[int, Recommendation]], target: TargetState, size
 
 
 def _at_maximum(recommendation: Recommendation, target: TargetState, limit: int) -> Notice:
-    message = f"{recommendation.description}, but {target.name} has its maximum of {limit} pods already"
+    message = f"{recommendation.description}, but {target.name} is already at its maximum of {limit} pods"
     return Notice(AT_MAXIMUM, "AtMaximum", message, warning=True)

@@ -18,7 +18,7 @@ from resilience_operator.plugins.protocols import Notification
 class AlertmanagerOptions(HttpOptions):
     """url: the base address, without /api/v2."""
 
-    resolve_after_seconds: Annotated[float, Field(ge=10, description="How long an alert fires.")] = 300.0
+    resolve_after_seconds: Annotated[float, Field(ge=10, description="Seconds until an alert resolves.")] = 300.0
 
 
 class Alertmanager(JsonNotifier[AlertmanagerOptions]):

@@ -36,14 +36,14 @@ class Apprise:
         del deadline  # its services have time-outs of their own, and nobody waits longer than the deadline
         where = self._apprise.Apprise()
         if not where.add(self._options.address()):
-            raise GiveUp("the address is none that Apprise knows: scheme://…", reason="credentials")
+            raise GiveUp("Apprise does not support the address: use a service URL (scheme://…)", reason="credentials")
         kind = self._apprise.NotifyType
         if not where.notify(
             title=headline(group),
             body=text(group, self._options),
             notify_type=kind.WARNING if any(n.warning for n in group) else kind.INFO,
         ):
-            raise TryAgain("Apprise could not deliver it", reason="refused")
+            raise TryAgain("Apprise could not deliver the message", reason="refused")
 
 
 def text(group: Group, options: NotifierOptions) -> str:

@@ -28,9 +28,9 @@ class NotifierOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     name: str
-    url: Annotated[str, Field(description="Where to send, where that is no secret.")] = ""
-    url_file: Annotated[Path | None, Field(description="File that holds the address, where it is a secret.")] = None
-    link: Annotated[str, Field(description="Address of a page about the policy.")] = ""
+    url: Annotated[str, Field(description="Address to send to, if it is not secret.")] = ""
+    url_file: Annotated[Path | None, Field(description="File that contains the address, if it is secret.")] = None
+    link: Annotated[str, Field(description="Link to a page about the policy.")] = ""
 
     @field_validator("link")
     @classmethod
@@ -42,7 +42,7 @@ class NotifierOptions(BaseModel):
         except ValueError:
             parts = [("", "", None)]
         if any(name not in FILLED_IN or spec or conversion for name, spec, conversion in parts):
-            raise ValueError("only {namespace}, {policy}, {target} and {trace_id} are filled in")
+            raise ValueError("only the placeholders {namespace}, {policy}, {target} and {trace_id} are supported")
         if value and not value.startswith(("http://", "https://")):
             raise ValueError("must be an http:// or https:// address")
         return value
@@ -50,7 +50,7 @@ class NotifierOptions(BaseModel):
     @model_validator(mode="after")
     def _one_address(self) -> Self:
         if bool(self.url) == (self.url_file is not None):
-            raise ValueError("give url or url_file, one of them")
+            raise ValueError("set exactly one of url and url_file")
         return self
 
     def address(self) -> str:
@@ -77,7 +77,7 @@ class HttpOptions(NotifierOptions):
     username_file: Path | None = None
     password_file: Path | None = None
     header_files: dict[str, Path] = {}
-    allow_insecure: Annotated[bool, Field(description="Send credentials to an http:// address too.")] = False
+    allow_insecure: Annotated[bool, Field(description="Also send credentials to http:// addresses.")] = False
     ca_file: Path | None = None
     cert_file: Path | None = None
     key_file: Path | None = None
@@ -92,7 +92,7 @@ class HttpOptions(NotifierOptions):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.username_file is None) != (self.password_file is None):
-            raise ValueError("username_file and password_file belong together")
+            raise ValueError("set username_file and password_file together")
         if self.key_file and not self.cert_file:
             raise ValueError("key_file needs cert_file")
         if self.url and not self.allow_insecure:
@@ -111,7 +111,7 @@ def check_address(value: str) -> None:
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http:// or https:// address")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold credentials: use files")
+        raise ValueError("must not contain credentials: use files")
 
 
 def read(model: type[Options], name: str, options: Mapping[str, Any]) -> Options:

@@ -63,7 +63,7 @@ def rest(group: Group) -> str:
     if left <= 0:
         return ""
     hidden = {n.namespace for n in group} - {n.namespace for n in shown(group)}
-    of = f", among them all of {len(hidden)} namespaces" if hidden else ""
+    of = f", including all from {len(hidden)} namespaces" if hidden else ""
     return f"and {left} more{of}: see status.history and the events of the policies"
 
 
