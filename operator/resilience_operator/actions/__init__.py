@@ -1,5 +1,5 @@
-"""Executes commands: one verb a file, and the executors of live and dry-run policies.
+"""Executes commands: one file per group of verbs, and the executors of live and dry-run policies.
 
-Nothing is decided here. An action reads its target again and checks that it still is what the decision saw before it
-writes; when it is not, it is Superseded and the next evaluation decides anew.
+Actions decide nothing. Before a write, an action checks that the target is still in the state of the decision. If it
+is not, the command is Superseded and the next evaluation decides again.
 """

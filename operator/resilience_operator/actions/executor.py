@@ -1,4 +1,4 @@
-"""Executes commands, or only records them in a dry run, as the policy's mode says."""
+"""Executes commands, or only records them in a dry run, depending on the policy's mode."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from resilience_operator.resilience import CallError, Clock, Deadline, NotFound,
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 FORBIDDEN_GRACE = 10.0
-"""Seconds for which a refusal may be that of an API server that starts: it refuses everything until it has read the
-accounts and roles."""
+"""Seconds for which a refusal may come from a starting API server: it refuses everything until its accounts and roles
+are loaded."""
 
 FORBIDDEN_RESET = 900.0
-"""Seconds after which a refusal is no longer the same one: more than the longest interval."""
+"""Seconds after which a refusal counts as a new one: more than the longest interval."""
 
 VERBS: Mapping[Verb, ActionHandler] = {
     Verb.SCALE_UP: scale,
@@ -37,22 +37,22 @@ VERBS: Mapping[Verb, ActionHandler] = {
 
 @dataclass(frozen=True, slots=True)
 class ExecutionResult:
-    """Outcomes in the order of the commands. changes: what was written."""
+    """Outcomes in the order of the commands. changes: the writes to the cluster."""
 
     outcomes: tuple[Outcome, ...]
     changes: tuple[Change, ...] = ()
 
 
 class Executor(Protocol):
-    """Carries out the commands of one decision, in order."""
+    """Executes the commands of one decision, in order."""
 
     @property
     def changes_cluster(self) -> bool:
-        """Whether what it does is real, so that an intent must be written down first."""
+        """Whether it changes the cluster, so that an intent must be stored first."""
         ...
 
     async def execute(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> ExecutionResult:
-        """One outcome for each command; never raises but for cancellation."""
+        """Return one outcome per command. Raises nothing but cancellation."""
         ...
 
 
@@ -67,7 +67,7 @@ class LiveExecutor:
         self._refusals: dict[tuple[str, Verb], tuple[float, float]] = {}
 
     async def execute(self, target: TargetState, commands: Sequence[Command], deadline: Deadline) -> ExecutionResult:
-        """Each command is independent of the others' success: a rollback does not wait for a scale-up."""
+        """Execute each command, even if others fail: a rollback does not depend on a scale-up."""
         outcomes: list[Outcome] = []
         changes: list[Change] = []
         for command in commands:
@@ -88,7 +88,7 @@ class LiveExecutor:
         return ExecutionResult(tuple(outcomes), tuple(changes))
 
     def _may_pass(self, key: tuple[str, Verb]) -> bool:
-        """Whether an action was refused only just now. Keeps when that was first so, and when last."""
+        """Return whether the refusals of an action began recently. Records the first and last refusal."""
         now = self._clock()
         self._refusals = {
             k: (first, last) for k, (first, last) in self._refusals.items() if now - last < FORBIDDEN_RESET
@@ -99,7 +99,7 @@ class LiveExecutor:
 
 
 class DryRunExecutor:
-    """Changes nothing; says that it would have."""
+    """Changes nothing and reports every command as a dry run."""
 
     changes_cluster = False
 

@@ -1,4 +1,4 @@
-"""What a verb is to the executor: a coroutine that makes one change and says what the API server answered."""
+"""The handler of a verb: a coroutine that makes one change and returns it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from resilience_operator.resilience import Deadline
 
 
 class ActionHandler(Protocol):
-    """Makes a command's change, or finds it made (then None). Raises `CallError`s."""
+    """Makes a command's change; returns None if it is already in effect. Raises `CallError`s."""
 
     async def __call__(self, kube: Kube, target: TargetState, command: Command, *, deadline: Deadline) -> Change | None:
-        """Carry `command` out on `target`."""
+        """Execute `command` on `target`."""
         ...

@@ -1,6 +1,6 @@
 """scaleUp and scaleDown: `spec.replicas`, or the `minReplicas` of an HPA that scales the same target.
 
-There is never a second writer of `replicas`: where an HPA is, only its lower bound is moved.
+There is only one writer of `replicas`: with an HPA, only its lower bound is changed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,5 @@
-"""Deciding: values in, a `Decision` with its reason out.
+"""The decision: a pure function from values to a `Decision` with its reasons.
 
-Nothing in this folder reads a clock, opens a connection or knows Kopf or the Kubernetes client, so that the
-live loop, dry-run, replay and simulate all judge by the very same code. Times are seconds since the epoch (float)
-and are passed in.
+This package reads no clock, does no I/O and imports neither Kopf nor the Kubernetes client, so live evaluation,
+dry run, replay and simulation share the same code. Times are seconds since the epoch (float) and are passed in.
 """

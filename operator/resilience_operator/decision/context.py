@@ -1,4 +1,4 @@
-"""What one evaluation works on, prepared from its inputs."""
+"""Prepares the context of one evaluation from its inputs."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from resilience_operator.decision.scaling.manual import detect_manual_scaling
 
 @dataclass(slots=True)
 class EvaluationContext:
-    """The inputs of one evaluation, and what the target alone shows. Made at each evaluation, so it is not frozen.
+    """The inputs of one evaluation, and what follows from the target alone. Not frozen, for speed.
 
-    memory: what was remembered of this very target. target: the target with the dry-run overlay.
-    release, scaling: the memory after the target was looked at, before any rule is evaluated.
-    same_release: the last evaluation was about this revision too. analysed: a breach counts against the release.
-    lookback: seconds for which a gap in the metrics is tolerated. notices: of the release and of manual scaling.
+    memory: the memory of this target (by UID). target: the target with the dry-run overlay.
+    release, scaling: the memory updated from the target, before any rule is evaluated.
+    same_release: the last evaluation analysed the same revision. analysed: a breach counts against the release.
+    lookback: seconds for which a metrics gap is tolerated. notices: about the release and manual scaling.
     """
 
     policy: Policy
@@ -58,7 +58,7 @@ def prepare(
 ) -> EvaluationContext:
     """Prepare an evaluation. A signal without an observation counts as Unknown."""
     if memory.target_uid != target.uid:
-        # Another object of the same name: nothing remembered of the old one is true of it.
+        # A different object with the same name: the memory of the old one does not apply.
         memory = Memory(target_uid=target.uid)
     if policy.mode is not Mode.DRY_RUN:
         memory = leave_dry_run(memory, target, now)
@@ -72,7 +72,7 @@ def prepare(
     release, notices = lifecycle.advance(memory.release, policy, target, quarantined, ok_rules, now)
     scaling, manual = detect_manual_scaling(_with_real_replicas(memory, overlay), target)
     analysed = release.phase in lifecycle.ANALYSED_PHASES
-    # What counted against one revision does not count against the next.
+    # Breaches of one revision do not count against the next.
     same = memory.release is not None and release.continues(memory.release)
     if analysed:
         release = update_baseline(release, policy, signals, now, anew=not same)
@@ -97,9 +97,9 @@ def prepare(
 
 
 def _ok_rules(policy: Policy, memory: Memory, since: float) -> Iterator[str]:
-    """Yield the rules that were Ok when last measured, at `since` or later. Only a new release asks for them.
+    """Yield the rules that were Ok when last measured, at `since` or later. Only read when a release begins.
 
-    So a gap in the metrics just as a release begins does not make it immune.
+    A metrics gap at the start of a release therefore does not exempt it from analysis.
     """
     for rule in policy.rules:
         last = memory.rules.get(rule.name)
@@ -108,7 +108,7 @@ def _ok_rules(policy: Policy, memory: Memory, since: float) -> Iterator[str]:
 
 
 def _with_real_replicas(memory: Memory, overlay: DryRunOverlay | None) -> ScalingMemory:
-    """Return the scaling memory; once a real change ended a dry-run size, it counts from the real size."""
+    """Return the scaling memory. After a real change ended a simulated size, it starts from the real size."""
     before = memory.overlay
     if before is None or before.replicas is None or (overlay is not None and overlay.replicas is not None):
         return memory.scaling

@@ -25,11 +25,11 @@ from resilience_operator.decision.scaling.recommendation import Recommendation, 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do and why, and what to remember if it is done.
+    """The commands and notices of one evaluation, and the memory to keep.
 
-    memory: everything but the effect of the commands, which `outcomes.apply_outcomes` adds.
-    target: the state that was evaluated, with the dry-run overlay. wake: when the next timer is due, or None.
-    notices: to announce now. active: all that hold, by key.
+    memory: without the effect of the commands, which `outcomes.apply_outcomes` adds.
+    target: the evaluated state, with the dry-run overlay. wake: when the next timer is due, or None.
+    notices: to send now. active: all notices that apply, by key.
     """
 
     at: float
@@ -45,7 +45,7 @@ class Decision:
 
     @property
     def phase(self) -> Phase:
-        """Where the release stands."""
+        """The phase of the release."""
         assert self.memory.release is not None
         return self.memory.release.phase
 
@@ -67,7 +67,7 @@ def decide(
 
 @dataclass(slots=True)
 class _ReleaseStep:
-    """The release after the evaluation, what to do about it, and what is attributed to it."""
+    """The release after the evaluation, the commands for it, and the signals attributed to it."""
 
     release: ReleaseMemory
     quarantined: tuple[Quarantine, ...]
@@ -92,7 +92,7 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
     quarantined = context.memory.quarantined
     before = context.memory.release
     if release.good in context.quarantined and release.good != (before.good if before is not None else None):
-        # People insisted on it, and it got through its bake.
+        # Someone reapplied a quarantined revision, and it completed its bake.
         quarantined = tuple(q for q in quarantined if q.revision != release.good)
     plan = plan_remediation(release, policy, target, found.findings, context.quarantined, now)
     notices = baked + plan.notices
@@ -179,7 +179,7 @@ def _plugin_calls(context: EvaluationContext, evaluations: Iterable[RuleEvaluati
 
 
 def _announced(before: frozenset[str], active: Mapping[str, Notice], release: ReleaseMemory) -> frozenset[str]:
-    """Return the keys not to announce again: all that is active, and those of this release while it is analysed."""
+    """Return the keys not to announce again: active notices, and those of this release while it is analysed."""
     keys = {key for key, notice in active.items() if not notice.transient}
     if before and release.phase in lifecycle.ANALYSED_PHASES:
         keys.update(key for key in before if key.endswith(f"/{release.revision}") and not key.startswith("alert/"))
@@ -187,9 +187,9 @@ def _announced(before: frozenset[str], active: Mapping[str, Notice], release: Re
 
 
 def _metrics_missing_since(before: float | None, evaluations: Sequence[RuleEvaluation], now: float) -> float | None:
-    """Return since when every rule that scales (every rule, where none scales) has been without a measurement.
+    """Return since when no rule that scales has had a measurement. If no rule scales, all rules count.
 
-    What comes from the API server is no measurement: it is there when the metrics are missing.
+    Signals from the API server do not count: they are available even when metrics are missing.
     """
     needed = [r for e in evaluations if e.rule.scale_up is not None for r in e.results if r.signal.metered]
     needed = needed or [r for e in evaluations for r in e.results if r.signal.metered]

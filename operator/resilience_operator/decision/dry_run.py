@@ -1,8 +1,8 @@
 """The dry-run overlay: the target as it would be if the commands of a dry run had been executed.
 
-A dry run takes the very same decisions. The overlay keeps what they would have changed until the real thing changes: so
-a pause is not decided again every interval, and a rollback is followed by its recovery. When the policy leaves the dry
-run, the overlay is dropped.
+A dry run makes the same decisions as a live policy. The overlay keeps their simulated changes until the real object
+changes. So a pause is not decided again at every interval, and a rollback is followed by its recovery. The overlay is
+dropped when the policy leaves dry run.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from resilience_operator.decision.model.target import MANAGER, TargetState
 
 
 def apply_overlay(target: TargetState, overlay: DryRunOverlay | None) -> TargetState:
-    """Return `target` with the overlay; `target` itself when there is none."""
+    """Return `target` with the overlay applied; the same object if there is none."""
     if overlay is None:
         return target
     if overlay.replicas is not None:
@@ -32,12 +32,12 @@ def apply_overlay(target: TargetState, overlay: DryRunOverlay | None) -> TargetS
 
 
 def _with_replicas(target: TargetState, replicas: int) -> TargetState:
-    """With that many pods, those that it has more or less being ready."""
+    """Return the target with `replicas` pods; added or removed pods count as ready."""
     return replace(target, replicas=replicas, ready=max(0, target.ready + replicas - target.replicas))
 
 
 def prune(overlay: DryRunOverlay | None, target: TargetState) -> DryRunOverlay | None:
-    """Return the overlay without what was really changed since."""
+    """Return the overlay without the parts that a real change has ended."""
     if overlay is None:
         return None
     if overlay.replicas is not None and target.replicas != overlay.real_replicas:
@@ -52,7 +52,7 @@ def prune(overlay: DryRunOverlay | None, target: TargetState) -> DryRunOverlay |
 
 
 def add_command(overlay: DryRunOverlay | None, command: Command, target: TargetState) -> DryRunOverlay | None:
-    """Return the overlay after one more command; `target` is the real one."""
+    """Return the overlay after one more command. `target` is the real one, without the overlay."""
     overlay = overlay or DryRunOverlay()
     match command.verb:
         case Verb.SCALE_UP | Verb.SCALE_DOWN if command.via:
@@ -78,10 +78,10 @@ def add_command(overlay: DryRunOverlay | None, command: Command, target: TargetS
 
 
 def leave_dry_run(memory: Memory, target: TargetState, now: float) -> Memory:
-    """Return the memory of a policy that leaves its dry run: what was never executed is forgotten.
+    """Return the memory of a policy that leaves dry run, without simulated changes.
 
-    A release that was paused or rolled back in the dry run really runs on. It is watched again from the start of
-    its bake, so that it is neither taken for good nor rolled back for what nobody measured in earnest.
+    A release that was paused or rolled back in the dry run is still running. It is analysed again from the start, so
+    it is neither marked as good nor rolled back because of the dry run.
     """
     if memory.overlay is None and not any(q.dry_run for q in memory.quarantined):
         return memory

@@ -1,7 +1,7 @@
-"""The fast path: whether `decide` would return again what it returned last.
+"""The fast path: detects that `decide` would return the same result as last time.
 
-At nearly every evaluation each signal is on the same side of its threshold, the target is the same and no timer is
-due. `decide` then returns the memory that it was given, without commands or notices. `detect_steady_state` recognizes
+In most evaluations each signal is on the same side of its threshold, the target is unchanged and no timer is due.
+`decide` then returns the memory it was given, without commands or notices. `detect_steady_state` recognizes
 such a decision and how long it may be reused. `SteadyState.still_valid` compares the judgements made since, with the
 functions that `decide` uses. `SteadyState.still_valid_for` only compares numbers with bounds; it applies when all
 conditions were within bounds and no release is analysed.
@@ -27,18 +27,18 @@ from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.scaling.bounds import can_scale_down
 
 _WITHIN_BOUNDS = {"WithinBounds", False}
-"""All that `_judgements` tells where no condition is crossed and none is unknown."""
+"""The only values in the result of `_judgements` if no condition is crossed and none is Unknown."""
 
 ROUNDING = 0.01
-"""Seconds before a timer is due from which it is decided in full: sums of moments are rounded."""
+"""Seconds before a timer is due at which the fast path ends, because sums of times are rounded."""
 
 
 @dataclass(frozen=True, slots=True)
 class SteadyState:
-    """A decision at rest: what it was made from, and what its judgements were.
+    """A steady decision: its inputs and its judgements.
 
-    since, until: between these moments (seconds since the epoch) no timer is due. until may be infinite.
-    limits: where every condition was within its bounds, and it is enough that every number still is.
+    since, until: no timer is due between these times (seconds since the epoch). until may be infinite.
+    bounds: set if every condition was within bounds, so that comparing numbers is sufficient; else None.
     """
 
     policy: Policy
@@ -52,7 +52,7 @@ class SteadyState:
     def still_valid_for(
         self, policy: Policy, numbers: Mapping[str, ScalarSample], target: TargetState, memory: Memory, now: float
     ) -> bool:
-        """Return whether bare numbers suffice to call it valid; `still_valid` then agrees for their observations."""
+        """Return whether plain numbers show that it is still valid. `still_valid` agrees for the same observations."""
         return (
             self.bounds is not None and self._applies(policy, target, memory, now) and within(self.bounds, numbers, now)
         )
@@ -65,14 +65,14 @@ class SteadyState:
         memory: Memory,
         now: float,
     ) -> bool:
-        """Whether `decide` would come to the same: this very memory, no command, no notice, the same verdicts."""
+        """Return whether `decide` would return the same memory and verdicts, without commands or notices."""
         return (
             self._applies(policy, target, memory, now)
             and _judgements(policy, observations, memory, now) == self.judgements
         )
 
     def _applies(self, policy: Policy, target: TargetState, memory: Memory, now: float) -> bool:
-        """Whether it is about these, and no timer is due."""
+        """Return whether it was made from these inputs and no timer is due."""
         return (
             policy is self.policy
             and memory is self.memory
@@ -84,7 +84,7 @@ class SteadyState:
 def detect_steady_state(
     decision: Decision, observations: Mapping[str, Observation], target: TargetState, before: Memory
 ) -> SteadyState | None:
-    """The point of rest that `decision` is; None where it is none. `before`, `target`: what it was made from."""
+    """Return the steady state of `decision`, or None. `before`, `target`: the inputs of the decision."""
     policy, memory = decision.policy, decision.memory
     if decision.commands or decision.notices or memory != before or not _at_rest(memory, target):
         return None
@@ -92,7 +92,7 @@ def detect_steady_state(
     assert release is not None
     until = inf if decision.wake is None else decision.wake
     if can_scale_down(policy, memory.scaling, target):
-        # Only a release holds the pods, for as long as its bake is meant to last.
+        # Only a release prevents scaling down, for the length of its bake.
         held_until = release.since + policy.release.bake
         if release.phase is not Phase.BAKING or decision.at >= held_until:
             return None
@@ -107,7 +107,7 @@ def detect_steady_state(
 
 
 def report_fingerprint(decision: Decision) -> tuple[object, ...]:
-    """What of a decision is worth a write, beside its memory."""
+    """Return the parts of a decision, besides its memory, whose change requires a status write."""
     return (
         decision.target,
         tuple([(s.name, s.verdict, s.since, s.reason) for s in decision.signals]),
@@ -116,7 +116,7 @@ def report_fingerprint(decision: Decision) -> tuple[object, ...]:
 
 
 def _at_rest(memory: Memory, target: TargetState) -> bool:
-    """Whether nothing in the memory waits for anything but a measurement or the target to change."""
+    """Return whether only a new measurement or a change of the target can change the decision."""
     release = memory.release
     if release is None or release.phase not in (Phase.STABLE, Phase.BAKING):
         return False
@@ -143,9 +143,9 @@ def _has_running_timers(rule: RuleMemory) -> bool:
 def _judgements(
     policy: Policy, observations: Mapping[str, Observation], memory: Memory, now: float
 ) -> tuple[object, ...] | None:
-    """What the judgements of all conditions are, without their numbers; None where one of them is no rest.
+    """Return the judgements of all conditions without their numbers; None if one of them is not steady.
 
-    Unknown is a rest for the whole target, and none for a release that is watched: its bake does not go on.
+    Unknown is steady for the whole target, but not for a release in its bake, because the bake then stops.
     """
     signals = signal_views(policy, observations, now, MAX_UNKNOWN_INTERVALS * policy.interval)
     release = memory.release

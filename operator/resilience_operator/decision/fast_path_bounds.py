@@ -1,4 +1,4 @@
-"""Within which numbers every condition of a policy is within its bounds: a comparison in place of a judgement."""
+"""The range of each signal in which no condition is crossed: comparing numbers replaces judging them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST = sys.float_info.max
 
 
 class ScalarSample(NamedTuple):
-    """What was measured of a signal, where there is nothing more to tell of it. Fields as those of `Observation`."""
+    """A measurement of a signal without further detail. The fields are those of `Observation`."""
 
     at: float
     value: float
@@ -22,7 +22,7 @@ class ScalarSample(NamedTuple):
 
 
 class Bounds(NamedTuple):
-    """One signal's. low, high: no condition is crossed from one up to the other. least: samples. oldest: seconds."""
+    """The bounds of one signal: no condition is crossed from `low` to `high`. max_age: seconds."""
 
     signal: str
     low: float
@@ -32,7 +32,7 @@ class Bounds(NamedTuple):
 
 
 def bounds_of(policy: Policy) -> tuple[Bounds, ...] | None:
-    """One of each signal; None where one does not come as a number. Equal ones are one object."""
+    """Return the bounds of each signal; None if a signal is not metered. Equal bounds are the same object."""
     if not all(signal.metered for signal in policy.signals.values()):
         return None
     conditions = tuple(condition for rule in policy.rules for condition in rule.conditions)
@@ -40,7 +40,7 @@ def bounds_of(policy: Policy) -> tuple[Bounds, ...] | None:
 
 
 def within(limits: tuple[Bounds, ...], numbers: Mapping[str, ScalarSample], now: float) -> bool:
-    """Whether `judge_all` would find every condition within its bounds, and no observation too old. NaN never is."""
+    """Return whether every number is within bounds, recent and has enough samples. NaN is never within bounds."""
     for name, low, high, least, oldest in limits:
         found = numbers.get(name)
         if found is None:

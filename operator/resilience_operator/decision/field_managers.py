@@ -1,4 +1,4 @@
-"""Names of field managers for people, and which of them are a person."""
+"""Display names of field managers, and which of them indicate a manual change."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _BY_HAND = ("kubectl-rollout", "kubectl-edit")
 
 
 def display_name(manager: str) -> str:
-    """A field manager as people call it: `Argo CD (argocd-controller)`; `someone` when there is none.
+    """Return the display name of a field manager, like `Argo CD (argocd-controller)`; `someone` if it is empty.
 
-    The name is free text that any client chooses. Unless it is a known one, it is quoted as code, so that it cannot
-    pass for the operator's own words.
+    Clients choose the name freely. Unless it is known, it is quoted as code, so that it cannot be mistaken for text of
+    the operator.
     """
     if not manager:
         return "someone"
@@ -43,8 +43,8 @@ def _quotable(manager: str) -> str:
 
 
 def is_manual(manager: str) -> bool:
-    """Whether a change comes from a person at a terminal, not from a pipeline.
+    """Return whether a change was made manually and not by a pipeline.
 
-    `kubectl apply` may be either, so it does not count as a person; an undo or an edit can only be one.
+    `kubectl apply` may be either, so it does not count as manual; an undo or an edit always does.
     """
     return manager.startswith(_BY_HAND)

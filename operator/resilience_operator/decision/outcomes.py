@@ -1,4 +1,4 @@
-"""What a command's outcome adds to the memory, and what a crash or a lost answer left done."""
+"""Applies the outcomes of commands to the memory, and recovers intents after a crash or a lost response."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from resilience_operator.decision.model.target import MANAGER, TargetState
 from resilience_operator.decision.plugin_calls import mark_called
 
 MAX_QUARANTINE_RULES = 8
-"""Names of rules that are kept with a quarantined revision: they are only shown."""
+"""Maximum number of rule names stored with a quarantined revision, for display."""
 
 MAX_QUARANTINE_MESSAGE = 512
-"""Bytes of the message that is kept with it."""
+"""Maximum bytes of the message stored with a quarantined revision."""
 
 MAX_QUARANTINED = 10
 
 
 def apply_outcomes(memory: Memory, outcomes: Iterable[Outcome], target: TargetState, now: float) -> Memory:
-    """The memory after commands were executed, or only in a dry run, at `now`. `target` is the real one before them.
+    """Return the memory after commands were executed or simulated at `now`. `target`: the real one, before them.
 
-    A command that failed may have worked all the same (the answer was lost), so it stays behind as an intent, which
-    `recover_intent` resolves with the target's next state. Else its effect would be taken for a person's doing.
+    A failed command may have taken effect if the response was lost. It is kept as an intent, which `recover_intent`
+    resolves from the next target state. Otherwise its effect would look like a manual change.
     """
     failed: tuple[Command, ...] = ()
     for outcome in outcomes:
@@ -101,7 +101,7 @@ def _rolled_back(memory: Memory, command: Command, now: float, *, dry_run: bool)
 
 
 def is_applied(command: Command, target: TargetState) -> bool:
-    """Whether the target shows a command's effect. Asked after a crash between writing an intent and its end."""
+    """Return whether the target shows the effect of a command. Used after a crash with a pending intent."""
     match command.verb:
         case Verb.SCALE_UP | Verb.SCALE_DOWN if command.via:
             return target.hpa is not None and target.hpa.min_replicas == command.to
@@ -118,9 +118,9 @@ def is_applied(command: Command, target: TargetState) -> bool:
 
 
 def _rollback_is_applied(command: Command, target: TargetState) -> bool:
-    """Whether the target runs the restored revision, or did before yet another one was released.
+    """Return whether the target runs the restored revision, or ran it before another release.
 
-    A controller gives a revision that comes back the next number; before a rollback the failing one has the highest.
+    A controller renumbers a restored revision with the next number; before a rollback the failing one has the highest.
     """
     if target.revision in (command.from_, command.to):
         return target.revision == command.to and not target.paused
@@ -129,9 +129,9 @@ def _rollback_is_applied(command: Command, target: TargetState) -> bool:
 
 
 def recover_intent(memory: Memory, target: TargetState) -> tuple[Memory, tuple[Outcome, ...]]:
-    """Take up an intent that is left: what the target shows counts as done at the time it was decided.
+    """Resolve a pending intent: commands whose effect the target shows count as done at the time of the intent.
 
-    What it does not show was not done; its timers are still in the memory, so the next decision asks for it again.
+    The others were not executed. Their timers are still in the memory, so the next evaluation decides them again.
     """
     intent = memory.intent
     if intent is None:

@@ -1,8 +1,8 @@
-"""Calls of action plugins: once for each breach of a rule.
+"""Calls of action plugins: one for each breach of a rule.
 
-A call is not carried out like the other commands, since nobody may wait for foreign code. It is asked for at every
-evaluation until its outcome is remembered; whoever carries it out sees by the key that it is under way. After a crash
-it is asked for again under the same key: at least once, and exactly once for a plugin that knows the key again.
+Plugin calls run outside the evaluation, which must not wait for third-party code. A call is requested at every
+evaluation until its outcome is in the memory; the runner recognizes a running call by its key. After a crash the call
+is repeated with the same key. Delivery is at least once, or exactly once for plugins that deduplicate by key.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from resilience_operator.decision.model.policy import Policy, Rule
 def pending_calls(
     policy: Policy, rule: Rule, memory: RuleMemory, sentence: str, *, dry_run: bool
 ) -> tuple[Command, ...]:
-    """The calls that a rule's breach asks for and that were not made yet. dry_run: those of a dry run count as made."""
+    """Return the calls that a breach requires and that were not made yet. dry_run: simulated calls count as made."""
     breach = memory.breach
     if breach is None:
         return ()
@@ -42,7 +42,7 @@ def pending_calls(
 
 
 def mark_called(memory: Memory, outcome: Outcome) -> Memory:
-    """The memory after a call: made, also when it failed. A breach that has begun since asks for a call of its own."""
+    """Return the memory after a call. A failed call counts as made; a later breach gets its own call."""
     if outcome.result is Result.SUPERSEDED:
         return memory
     arguments = outcome.command.arguments

@@ -1,4 +1,4 @@
-"""Reports of one evaluation for people: each rule and each signal, with the numbers."""
+"""Human-readable results of one evaluation: each rule and each signal, with values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resilience_operator.decision.model.policy import Condition, Rule
 
 
 class RuleReport(NamedTuple):
-    """One rule, for people: its verdict, the results of its conditions, and a note why it did not scale."""
+    """One rule: its verdict, the results of its conditions, and a note why it did not scale."""
 
     rule: Rule
     verdict: Verdict
@@ -23,17 +23,17 @@ class RuleReport(NamedTuple):
 
     @property
     def since(self) -> float:
-        """When the last of its conditions became what it is, seconds since the epoch."""
+        """The time of the last verdict change of a condition, seconds since the epoch."""
         return max(r.timer.since for r in self.results)
 
     @property
     def description(self) -> str:
-        """Its numbers."""
+        """The conditions with their values."""
         return describe(self.rule, self.results)
 
 
 class SignalReport(NamedTuple):
-    """One signal, for people: its value (None when unknown), the strongest verdict that rests on it, and why."""
+    """One signal: its value (None if Unknown), its strongest verdict in any rule, and the reason."""
 
     name: str
     unit: str
@@ -45,7 +45,7 @@ class SignalReport(NamedTuple):
 
 
 def describe(rule: Rule, results: Sequence[ConditionResult]) -> str:
-    """One sentence with the numbers: `cpu is 85% (above 70% for 2m)`."""
+    """Describe the conditions of a rule with their values: `cpu is 85% (above 70% for 2m)`."""
     return (" or " if rule.any_of else " and ").join(map(_describe_one, results))
 
 
@@ -81,7 +81,7 @@ _STRENGTH = {Verdict.BREACH: 3, Verdict.UNKNOWN: 2, Verdict.PENDING: 1, Verdict.
 
 
 def signal_reports(reports: Sequence[RuleReport]) -> tuple[SignalReport, ...]:
-    """Each signal with the strongest verdict that rests on it."""
+    """Return each signal with its strongest verdict in any rule."""
     best: dict[str, ConditionResult] = {}
     for report in reports:
         for result in report.results:

@@ -8,10 +8,10 @@ from resilience_operator.decision.model.memory import Memory, Phase, RuleMemory
 
 
 def freeze_timers(memory: Memory, now: float) -> Memory:
-    """Return the memory at the start of a pause; the same object when its timers are frozen already.
+    """Return the memory at the start of a suspension; the same object if its timers are already frozen.
 
-    A crossing that was seen before does not count as having lasted, nor does calm; a bake stands still, as it does
-    while nothing can be measured. Cooldowns, calls that were made, the release and the quarantine are kept.
+    Crossings and stable periods observed before do not count afterwards. A bake stops, as it does without
+    measurements. Cooldowns, completed plugin calls, the release and the quarantine are kept.
     """
     rules = {
         name: RuleMemory(

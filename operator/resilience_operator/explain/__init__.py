@@ -1,1 +1,1 @@
-"""A policy in plain words: status, spec and what stands in the way, as sentences. Pure: no terminal, no page."""
+"""Explains a policy in sentences: its state, its rules and its blockers. Pure: no terminal, no HTML."""

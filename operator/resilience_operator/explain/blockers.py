@@ -1,4 +1,4 @@
-"""What keeps the policy from acting freely: its mode, other controllers, people, missing metrics."""
+"""Blockers of a policy: its mode, other controllers, manual changes and missing metrics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resilience_operator.explain.formatting import pods
 
 
 def blockers(facts: ExplainContext, unread: str = "") -> Iterator[str]:
-    """Whatever keeps the policy from acting freely. unread: why the target could not be read."""
+    """Yield what prevents or limits actions of the policy. unread: why the target could not be read."""
     ready = find_condition(facts.status.conditions, ConditionType.READY)
     if ready is None:
         yield "no operator has evaluated the policy yet: check that one is running and watches this namespace"

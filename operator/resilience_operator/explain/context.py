@@ -1,4 +1,4 @@
-"""What `explain` knows: the policy, its status, its memory, and the target where it could be read."""
+"""The input of `explain`: the policy, its status, its memory, and the target if it could be read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
 
 @dataclass(frozen=True)
 class ExplainContext:
-    """All as of `now` (seconds since the epoch). live: the target as it is, None where it could not be read."""
+    """The state at `now` (seconds since the epoch). live: the real target, None if it could not be read."""
 
     policy: Policy
     status: PolicyStatus
@@ -30,48 +30,48 @@ class ExplainContext:
 
     @cached_property
     def target(self) -> TargetState | None:
-        """The target as decisions see it: with the dry-run overlay."""
+        """The target with the dry-run overlay, as in decisions."""
         if self.live is None:
             return None
         return apply_overlay(self.live, prune(self.memory.overlay, self.live))
 
     @property
     def paused_by_hand(self) -> bool:
-        """Whether somebody paused the policy, and the operator keeps to it."""
+        """Whether the policy is paused manually."""
         ready = find_condition(self.status.conditions, ConditionType.READY)
         return ready is not None and ready.reason in (IN_FORCE, UNREADABLE)
 
     @property
     def release(self) -> ReleaseMemory | None:
-        """Where the release stands."""
+        """The memory of the release."""
         return self.memory.release
 
     @property
     def watched(self) -> bool:
-        """Whether a release is under way, paused, or in its bake."""
+        """Whether a release is in progress, paused or in its bake."""
         return self.release is not None and self.release.phase in ANALYSED_PHASES
 
     def rule(self, rule: Rule) -> RuleMemory | None:
-        """What is remembered of a rule; None when that is about other conditions."""
+        """Return the memory of a rule; None if it belongs to other conditions."""
         found = self.memory.rules.get(rule.name)
         return found if found is not None and found.signature == rule.signature and found.timers else None
 
     def signal(self, name: str) -> SignalStatus | None:
-        """A signal as it was last measured."""
+        """Return the last status of a signal."""
         return next((s for s in self.status.signals if s.name == name), None)
 
     @property
     def replicas(self) -> int | None:
-        """Pods asked for."""
+        """Requested pods."""
         if self.target is not None:
             return self.target.replicas
         return self.status.target.replicas if self.status.target is not None else None
 
     def ago(self, at: float) -> str:
-        """`3m20s` since a moment."""
+        """Format the time since `at`: `3m20s`."""
         return format_duration(max(0, round(self.now - at)))
 
     def until(self, at: float) -> str:
-        """`in 40s`, or `at the next look` where it is over."""
+        """Format the time until `at`: `in 40s`, or `at the next evaluation` if it has passed."""
         left = round(at - self.now)
         return f"in {format_duration(left)}" if left > 0 else "at the next evaluation"

@@ -1,4 +1,4 @@
-"""The whole explanation, gathered."""
+"""Builds the whole explanation of a policy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from resilience_operator.explain.target import describe_target
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A policy in words."""
+    """The explanation of a policy, in sentences."""
 
     name: str
     mode: str
@@ -29,7 +29,7 @@ class Explanation:
 
 
 def explain(facts: ExplainContext, unread: str = "") -> Explanation:
-    """Explain a policy. unread: why its target could not be read, where it could not."""
+    """Explain a policy. unread: why its target could not be read, or empty."""
     last = facts.status.last_decision
     decided = ""
     if last is not None:
@@ -49,7 +49,7 @@ def explain(facts: ExplainContext, unread: str = "") -> Explanation:
 
 
 def document(e: Explanation) -> dict[str, Any]:
-    """The same as JSON."""
+    """Return the explanation as JSON."""
     return {
         "name": e.name,
         "mode": e.mode,

@@ -8,13 +8,13 @@ from resilience_operator.decision.report import format_condition
 
 
 def needed(rule: Rule, policy: Policy) -> str:
-    """What it takes: `cpu above 70% for 2m`."""
+    """Format the conditions of a rule: `cpu above 70% for 2m`."""
     joint = " or " if rule.any_of else " and "
     return joint.join(f"{c.signal} {format_condition(c, policy.signals[c.signal].unit)}" for c in rule.conditions)
 
 
 def does(rule: Rule) -> str:
-    """What the rule does: `adds 2 pods; tells people`."""
+    """Format the actions of a rule: `adds 2 pods; alerts`."""
     parts = []
     if rule.scale_up is not None:
         parts.append(adds(rule.scale_up))
@@ -29,7 +29,7 @@ def does(rule: Rule) -> str:
 
 
 def adds(scale_up: ScaleUp) -> str:
-    """`adds 2 pods`."""
+    """Format a scale-up: `adds 2 pods`."""
     if scale_up.pods is not None:
         return f"adds {pods(scale_up.pods)}"
     if scale_up.percent is not None:
@@ -38,5 +38,5 @@ def adds(scale_up: ScaleUp) -> str:
 
 
 def pods(count: int) -> str:
-    """`1 pod`, `2 pods`."""
+    """Format a number of pods: `1 pod`, `2 pods`."""
     return f"{count} pod" if count == 1 else f"{count} pods"

@@ -1,4 +1,4 @@
-"""How a policy is, in one word: the worst of what its status says, so that a list can be sorted by it."""
+"""The health of a policy in one word: the worst state in its status, used to sort lists."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resilience_operator.api.status import Condition, PolicyStatus, VerdictName
 
 
 class Level(StrEnum):
-    """How bad a state is, for whoever paints it."""
+    """Severity of a state, for display."""
 
     BAD = "bad"
     WARNING = "warning"
@@ -21,7 +21,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PolicyHealth:
-    """A word that scripts can rely on, a sentence, and how bad it is (0 to 100)."""
+    """A stable word, a sentence, and a weight: the severity from 0 to 100."""
 
     word: str
     why: str
@@ -29,7 +29,7 @@ class PolicyHealth:
 
     @property
     def level(self) -> Level:
-        """The same in four steps."""
+        """The severity in four levels."""
         if self.weight >= 70:
             return Level.BAD
         return Level.WARNING if self.weight >= 30 else Level.NOTE if self.weight > 0 else Level.GOOD
@@ -39,11 +39,11 @@ _RELEASE = {
     "HeldPaused": 95, "ReleaseFailing": 92, "NoKnownGoodRevision": 91, "Paused": 90, "RollingBack": 85,
     "RolledBack": 50, "NotMeasured": 65, "ManualPause": 40, "Progressing": 20, "Baking": 15,
 }  # fmt: skip
-"""Weights of the reasons of ReleaseHealthy; NoRelease weighs nothing."""
+"""Weights of the reasons of ReleaseHealthy; NoRelease has none."""
 
 
 def health_of(status: PolicyStatus, generation: int = 0) -> PolicyHealth:
-    """The worst state that the status shows. generation: of the policy itself, to know an old status."""
+    """Return the worst state in the status. generation: of the policy, to detect an outdated status."""
     ready = find_condition(status.conditions, ConditionType.READY)
     if ready is None:
         return PolicyHealth("NotSeen", "no operator has evaluated it yet", 75)

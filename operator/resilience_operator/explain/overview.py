@@ -1,4 +1,4 @@
-"""All policies at a glance, the worst first."""
+"""An overview of all policies, the worst first."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ class Row:
 
     @property
     def place(self) -> tuple[int, str, str]:
-        """By which rows are sorted."""
+        """Sort key."""
         return -self.state.weight, self.namespace, self.name
 
 
 def worst_first(rows: Iterable[Row]) -> list[Row]:
-    """The rows, sorted."""
+    """Return the rows, the worst first."""
     return sorted(rows, key=lambda row: row.place)
 
 
 def document(row: Row) -> dict[str, Any]:
-    """A row as JSON. What is not known is not there."""
+    """Return a row as JSON, without unknown values."""
     status, target = row.status, row.status.target
     return without_none(
         {
@@ -56,11 +56,11 @@ def document(row: Row) -> dict[str, Any]:
 
 
 def entry(decision: DecisionStatus) -> dict[str, Any]:
-    """A decision as it stands in the status."""
+    """Return a decision as JSON, as in the status."""
     found = decision.model_dump(mode="json", exclude_none=True)
     return {**found, "at": format_timestamp(decision.at)}
 
 
 def without_none(document: dict[str, Any]) -> dict[str, Any]:
-    """`document` without the keys that have no value."""
+    """Return `document` without the keys whose value is None."""
     return {key: value for key, value in document.items() if value is not None}

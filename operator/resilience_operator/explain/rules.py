@@ -1,4 +1,4 @@
-"""Each rule: its value against its threshold, what it would take to act, and why it does not."""
+"""Explains each rule: its values and thresholds, when it acts, and why it does not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from resilience_operator.explain.formatting import adds, does, needed, pods
 
 @dataclass(frozen=True, slots=True)
 class RuleExplained:
-    """One rule in words. readings: what is measured; then: what follows from it, and what does not and why."""
+    """One rule in sentences. readings: measured values; then: the actions, or why there are none."""
 
     name: str
     verdict: Verdict
@@ -32,7 +32,7 @@ class RuleExplained:
 
 
 def explain_rule(rule: Rule, facts: ExplainContext) -> RuleExplained:
-    """One rule."""
+    """Explain one rule."""
     memory = facts.rule(rule)
     wanted = needed(rule, facts.policy)
     if memory is None:
@@ -82,7 +82,7 @@ def _then(
         and facts.watched
         and memory.release_breach_since is not None
     ):
-        # What one revision does need not show in the whole.
+        # A breach of one revision may be invisible in the whole target.
         yield from _releasing(rule, memory, facts)
         return
     if verdict is Verdict.OK:

@@ -1,4 +1,4 @@
-"""The target and its release, as sentences."""
+"""Describes the target and its release in sentences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resilience_operator.explain.formatting import pods
 
 
 def describe_target(facts: ExplainContext) -> Iterator[str]:
-    """The target, and the release."""
+    """Yield sentences about the target and the release."""
     name = f"{facts.target_kind} {facts.target_name}"
     live, release = facts.live, facts.release
     if live is not None:

@@ -1,11 +1,11 @@
-"""Plugins: what other people's packages add, and the walls around it.
+"""Plugins: extensions in third-party packages, and their isolation.
 
-Three kinds, each an entry point in another package: metric sources, actions, notifiers (`docs/plugins.md`). A plugin is
-foreign code, so every call of one goes through a `Cell`: in threads of the plugin's own, bounded in time and in
-number, its exceptions and its nonsense turned into `PluginFailed` and counted. What it does then harms the policies
-that use it, and no others.
+There are three kinds, each an entry point of another package: metric sources, actions and notifiers
+(`docs/plugins.md`). A plugin is third-party code, so every call goes through a `Cell`: in threads of its own, limited
+in time and number. Exceptions and invalid answers become `PluginFailed` and are counted. A failing plugin affects only
+the policies that use it.
 
-What a plugin's author needs is here; the rest of the package is the operator's.
+This module exports what plugin authors need; the rest of the package is internal.
 """
 
 from resilience_operator.plugins.protocols import Action, ActionCall, GroupNotifier, Notification, Notifier

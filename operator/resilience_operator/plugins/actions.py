@@ -1,4 +1,4 @@
-"""The actions that rules may name, and calling one."""
+"""The action plugins that rules may name."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from resilience_operator.resilience import Deadline, Retry
 from resilience_operator.signals.namespaces import EVERYWHERE, allows
 
 RUN_SECONDS = 10.0
-"""Time for one call, with all that is tried again."""
+"""Seconds for one call, including retries."""
 
 
 def sentence(answer: object) -> str:
-    """An action's answer as a sentence, empty for None. Raises ValueError when it is neither."""
+    """Return an action's answer as a sentence, empty for None. Raises ValueError for other types."""
     if answer is None:
         return ""
     if not isinstance(answer, str):
@@ -29,7 +29,7 @@ def sentence(answer: object) -> str:
 
 
 class Actions:
-    """Actions by name: those that are configured, and every installed one under its own name, without options."""
+    """Actions by name: configured ones, and every installed one under its own name without options."""
 
     def __init__(self, *, retry: Retry | None = None, on_failure: OnFailure = say_nothing) -> None:
         self._retry = retry or Retry(RETRY)
@@ -38,7 +38,7 @@ class Actions:
         self._namespaces: dict[str, tuple[str, ...]] = {}
 
     async def load(self, configs: Iterable[NamespacedPluginConfig]) -> None:
-        """Load them all, side by side."""
+        """Load all actions concurrently."""
         wanted = {
             name: NamespacedPluginConfig.model_construct(name=name, type=name, options={}, namespaces=EVERYWHERE)
             for name in self.available()
@@ -49,18 +49,18 @@ class Actions:
 
     @staticmethod
     def available() -> Iterable[str]:
-        """The names of the installed ones."""
+        """Return the names of the installed actions."""
         return installed(Kind.ACTION).keys()
 
     async def _load(self, config: NamespacedPluginConfig, *, configured: bool) -> None:
-        """One that nobody configured may need options: that is no failure before a policy names it."""
+        """Load one action. One that is not configured may need options: no failure until a policy names it."""
         cell = Cell(Kind.ACTION, config.name, on_failure=self._on_failure)
         self._namespaces[config.name] = config.namespaces
         loading = cell if configured else Cell(Kind.ACTION, config.name)
         self._actions[config.name] = (await load(loading, config.type, config.options), cell)
 
     def problem(self, name: str, namespace: str) -> str:
-        """Why policies of a namespace have no such action; empty when they have."""
+        """Return why policies of a namespace cannot use the action; empty if they can."""
         found = self._actions.get(name) if self._is_for(name, namespace) else None
         if found is None:
             names = ", ".join(
@@ -76,7 +76,7 @@ class Actions:
         return allows(self._namespaces.get(name, EVERYWHERE), namespace)
 
     async def run(self, name: str, call: ActionCall) -> str:
-        """Call the action; what it says of it. Raises PluginFailed and CallErrors."""
+        """Call the action and return its sentence. Raises PluginFailed and CallErrors."""
         if problem := self.problem(name, call.namespace):
             raise PluginFailed(Why.NOT_LOADED, problem)
         plugin: Any
@@ -88,12 +88,12 @@ class Actions:
             said: str = await cell.call(plugin.run, call, check=sentence, deadline=deadline)
             return said
 
-        # The cell ends at the same moment and says more of it; so the retry's own end is a little later.
+        # The cell ends at the same time with a better message, so the retry's deadline is slightly later.
         return await self._retry.call(
             attempt, deadline=Deadline(deadline.at + 0.5, deadline.clock), dependency=f"{Kind.ACTION}/{name}"
         )
 
     def close(self) -> None:
-        """Let their threads end."""
+        """Stop the threads of the actions."""
         for _, cell in self._actions.values():
             cell.close()

@@ -1,9 +1,9 @@
-"""Where one plugin runs: threads of its own, so that whatever it does, the operator's event loop goes on.
+"""A bulkhead for one plugin: it runs in threads of its own and cannot block the operator's event loop.
 
-A plain function gets a thread for each call; coroutines share one event loop in one thread. There are `places` for
-calls under way. A call that does not return keeps its place until it does, though nobody waits for it any more: so a
-plugin that hangs soon has no place left, and from then on only its own callers wait, until their deadline. The threads
-are daemons, since one that hangs must not keep the process from ending.
+A plain function gets one thread per call; coroutines share one event loop in one thread. At most `places` calls run
+concurrently. A call that does not return keeps its place, even after its caller timed out. A plugin that hangs
+therefore soon has no places left, and only its own callers wait, until their deadline. The threads are daemon threads,
+so a hanging one does not block process exit.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from resilience_operator.plugins.failures import Kind, OnFailure, PluginFailed, 
 from resilience_operator.resilience import CallError, Deadline
 
 PLACES = 4
-"""Calls of one plugin under way at once."""
+"""Maximum concurrent calls of one plugin."""
 
 Check = Callable[[Any], Any]
-"""Makes of a plugin's answer the one that is used. Raises ValueError for nonsense. Runs in the plugin's thread."""
+"""Validates and converts a plugin's answer. Raises ValueError if it is invalid. Runs in the plugin's thread."""
 
 
 class _Outcome(NamedTuple):
@@ -31,11 +31,11 @@ class _Outcome(NamedTuple):
 
 
 class _Escape(Exception):  # noqa: N818
-    """Holds what would end a thread or a loop."""
+    """Wraps an exception that would end a thread or an event loop."""
 
 
 class Cell:
-    """One plugin's place. `name`: what the administrator or a policy calls it."""
+    """The bulkhead of one plugin. name: the name in the configuration or in policies."""
 
     def __init__(self, kind: Kind, name: str, *, places: int = PLACES, on_failure: OnFailure = say_nothing) -> None:
         self.kind = kind
@@ -46,9 +46,9 @@ class Cell:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def call(self, function: Callable[..., Any], *arguments: object, check: Check, deadline: Deadline) -> Any:
-        """What `check` makes of `function(*arguments)`.
+        """Return `check(function(*arguments))`.
 
-        Raises PluginFailed, and the CallErrors that the plugin raises, brought into bounds; each was counted.
+        Raises PluginFailed, and CallErrors of the plugin with bounded text. Each failure is counted.
         """
         try:
             return await self._call(function, arguments, check, deadline)
@@ -59,18 +59,18 @@ class Cell:
             self._on_failure(self.kind, self.name, str(error), None)
             raise
         except asyncio.CancelledError:
-            # Called off; but who waits for what hangs also calls it off, when the time is over.
+            # Cancelled. A caller whose deadline expired also cancels, which counts as a failure.
             if deadline.expired:
                 self._on_failure(self.kind, self.name, "it did not respond in time", None)
             raise
 
     def fail(self, why: Why, message: str) -> PluginFailed:
-        """Count a failure that came about outside a call."""
+        """Count a failure that occurred outside a call."""
         self._on_failure(self.kind, self.name, message, None)
         return PluginFailed(why, message)
 
     def close(self) -> None:
-        """Let the coroutines' thread end, as soon as it can. Threads that hang are left to the process's end."""
+        """Stop the thread of the coroutines when possible. Hanging threads end with the process."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._loop = None
@@ -159,7 +159,7 @@ class Cell:
             raise
 
     def _settle(self, answer: asyncio.Future[_Outcome], outcome: _Outcome) -> None:
-        """From the plugin's thread: the call has returned, so its place is free."""
+        """Called in the plugin's thread when the call has returned: frees its place."""
 
         def settle() -> None:
             self._places.release()
@@ -169,7 +169,7 @@ class Cell:
         try:
             answer.get_loop().call_soon_threadsafe(settle)
         except RuntimeError:
-            return  # the operator has ended meanwhile
+            return  # the operator has ended
 
     def _coroutines_loop(self) -> asyncio.AbstractEventLoop:
         if self._loop is None:

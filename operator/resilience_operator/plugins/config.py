@@ -1,4 +1,4 @@
-"""Plugins as the administrator configures them."""
+"""Configuration of plugins."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
 
 class PluginConfig(BaseModel):
-    """One plugin in use.
+    """One configured plugin.
 
-    Credentials belong in files whose names stand in `options`: what is not in the configuration cannot be printed
-    with it.
+    Credentials belong in files that `options` name, so that printing the configuration does not reveal them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -28,13 +27,13 @@ class PluginConfig(BaseModel):
 
 
 class NamespacedPluginConfig(PluginConfig):
-    """One metric source or action of a plugin, which may be for some namespaces only."""
+    """One configured metric source or action, which may be limited to some namespaces."""
 
     namespaces: Namespaces = EVERYWHERE
 
 
 class NotifierConfig(PluginConfig):
-    """One notifier in use. The times are for those that take groups."""
+    """One configured notifier. The times apply to notifiers that support groups."""
 
     group_wait_seconds: Annotated[
         float, Field(ge=0, le=60, description="How long to wait for events of the same group.")

@@ -1,4 +1,4 @@
-"""Which plugins are installed, and making one. Nothing of a plugin is imported before it is asked for."""
+"""Discovers and loads installed plugins. A plugin is imported only when it is used."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ GROUPS: Mapping[Kind, str] = {
 """The entry point groups."""
 
 METHODS: Mapping[Kind, str] = {Kind.SOURCE: "query", Kind.ACTION: "run", Kind.NOTIFIER: "notify"}
-"""The method that makes a plugin one of its kind."""
+"""The required method of each kind."""
 
 LOAD_SECONDS = 10.0
-"""Time for importing and making one plugin."""
+"""Seconds for importing and creating one plugin."""
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """A plugin that cannot be used, and why."""
+    """A plugin that cannot be used, with the reason."""
 
     message: str
 
 
 def installed(kind: Kind) -> Mapping[str, EntryPoint]:
-    """The entry points of a kind by name. Of two with one name, the first on the path counts, and it is told."""
+    """Return the entry points of a kind by name. Of duplicates the first on the path is used, with a warning."""
     found: dict[str, EntryPoint] = {}
     try:
         entries = tuple(entry_points(group=GROUPS[kind]))
@@ -57,7 +57,7 @@ def installed(kind: Kind) -> Mapping[str, EntryPoint]:
 
 
 async def load(cell: Cell, type_: str, options: Mapping[str, Any], *, seconds: float = LOAD_SECONDS) -> object:
-    """The plugin of that type, made; or `Missing`. Never raises but for cancellation."""
+    """Create the plugin of that type, or return `Missing`. Raises nothing but cancellation."""
     kind = cell.kind
     available = installed(kind)
     entry_point = available.get(type_)
@@ -70,7 +70,7 @@ async def load(cell: Cell, type_: str, options: Mapping[str, Any], *, seconds: f
         try:
             return factory(cell.name, dict(options))
         except ValueError as error:
-            # Written for the administrator, so it is repeated.
+            # The text is meant for the administrator, so it is shown.
             raise GiveUp(f"its options are invalid: {error}", reason="bad_options") from None
 
     def usable(made: object) -> object:

@@ -1,4 +1,4 @@
-"""A plugin's failures, in the operator's words, and errors of its own brought into bounds."""
+"""Failures of plugins, and bounds on the errors that they raise."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Protocol
 from resilience_operator.resilience import CallError, RetryPolicy
 
 MESSAGE_LIMIT = 500
-"""Characters of a plugin's own words that are repeated."""
+"""Maximum characters of a plugin's own text in messages."""
 
 RETRY = RetryPolicy(base=0.2, cap=2.0, attempts=4)
-"""How an action or a notifier that raises TryAgain is tried again, within its time."""
+"""Retry policy for actions and notifiers that raise TryAgain, within their deadline."""
 
 _RETRY_AFTER_LIMIT = 120.0
 _REASON = re.compile(r"timeout|deadline|bad_answer|bad_query|too_large|credentials|reset|refused|dns|tls|status_\d{3}")
 
 
 class Kind(StrEnum):
-    """What a plugin is; the label in metrics."""
+    """The kind of a plugin; also a metric label."""
 
     SOURCE = "metric_source"
     ACTION = "action"
@@ -27,7 +27,7 @@ class Kind(StrEnum):
 
 
 class Why(StrEnum):
-    """How a plugin failed."""
+    """The cause of a plugin failure."""
 
     RAISED = "raised"
     TIMED_OUT = "timed_out"
@@ -38,7 +38,7 @@ class Why(StrEnum):
 
 
 class PluginFailed(Exception):  # noqa: N818 - says what is so
-    """A plugin did not do what it is there for. The text is for people, and none of it is the plugin's own."""
+    """A plugin call failed. The message contains no text of the plugin."""
 
     def __init__(self, why: Why, message: str) -> None:
         super().__init__(message)
@@ -47,35 +47,35 @@ class PluginFailed(Exception):  # noqa: N818 - says what is so
 
 
 class OnFailure(Protocol):
-    """Told of every failure: for metrics and the log."""
+    """Callback for every failure: for metrics and logs."""
 
     def __call__(self, kind: Kind, plugin: str, message: str, cause: BaseException | None) -> None:
-        """cause: what the plugin raised, where it did."""
+        """Record a failure. cause: the exception of the plugin, if any."""
         ...
 
 
 def say_nothing(kind: Kind, plugin: str, message: str, cause: BaseException | None) -> None:
-    """An `OnFailure` for where nobody listens."""
+    """An `OnFailure` that does nothing."""
     del kind, plugin, message, cause
 
 
 def cut(text: str) -> str:
-    """A plugin's words in one line and of bounded length."""
+    """Return a plugin's text on one line and of bounded length."""
     line = " ".join(text.split())
     return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"
 
 
 def in_bounds(error: CallError, dependency: str) -> CallError | None:
-    """A plugin's own CallError with a bounded text, and with a reason that may be a metric's label.
+    """Return a plugin's CallError with a bounded text and a reason that is safe as a metric label.
 
-    None when it is none: a class of the plugin's own may have left out what makes it one.
+    None if its attributes cannot be read: a subclass in the plugin may lack them.
     """
     try:
         message, reason, after, status = str(error.message), str(error.reason), error.retry_after, error.status
     except Exception:
         return None
     reason = reason if _REASON.fullmatch(reason) else "plugin"
-    # Of the class itself: a plugin's subclass may be built otherwise.
+    # Use the operator's class: the constructor of a plugin's subclass may differ.
     kind: type[CallError] = next(c for c in type(error).__mro__ if c.__module__ == CallError.__module__)
     return kind(
         cut(message),

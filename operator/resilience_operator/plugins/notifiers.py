@@ -1,7 +1,7 @@
-"""Telling people through plugins: a bounded queue for each, fair to the namespaces, and nobody waits for one.
+"""Sends notifications through plugins: each has a bounded queue that is fair to namespaces and never blocks callers.
 
-A notifier that takes groups is told of what comes together in one message, and sent no more than one in an interval:
-what happens meanwhile waits and comes with the next. The words are Alertmanager's: group wait, group interval.
+A notifier that supports groups gets notifications in one message, at most one per group interval. Later notifications
+wait for the next message. Group wait and group interval are those of Alertmanager.
 """
 
 from __future__ import annotations
@@ -24,43 +24,43 @@ from resilience_operator.resilience import CallError, Deadline, Retry, RetryPoli
 log = logging.getLogger(__name__)
 
 NOTIFY_SECONDS = 10.0
-"""Time for telling one thing, with all that is tried again."""
+"""Seconds for one notification, including retries."""
 
 GROUP_SECONDS = 60.0
-"""The same for a group, which has more to lose, and whose successors wait and are grouped meanwhile."""
+"""The same for a group: longer, because more would be lost and later notifications are grouped meanwhile."""
 
 GROUP_RETRY = RetryPolicy(base=0.5, cap=15.0, attempts=8)
 
 REMEMBERED = 1000
-"""Keys of what a notifier that takes groups was told: the same thing is not told to it twice."""
+"""Sent keys that are remembered per notifier with groups, so that nothing is sent twice."""
 
 CONTENT_REFUSED = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 )
-"""Answers of a receiver to a message that it cannot take."""
+"""Status codes with which a receiver rejects the content of a message."""
 
 DROPS_TOLD_EACH = 60.0
-"""Seconds between two log lines about a queue that is full. Each drop is counted."""
+"""Seconds between two log lines about a full queue. Each drop is counted."""
 
 DRAIN_SECONDS = 2.0
-"""Time at the end for what is still queued."""
+"""Seconds at shutdown to send queued notifications."""
 
 
 def nothing(answer: object) -> None:
-    """A notifier has nothing to answer; what it returns all the same is let pass."""
+    """Ignore the return value of a notifier."""
     del answer
 
 
 class OnTold(Protocol):
-    """Told of what became of notifications: for metrics."""
+    """Callback for the results of notifications: for metrics."""
 
     def __call__(self, notifier: str, count: int, result: str) -> None:
-        """result: sent, failed (given up after all retries) or dropped (the queue is full)."""
+        """Record a result: sent, failed (after all retries) or dropped (the queue is full)."""
         ...
 
 
 def count_nothing(notifier: str, count: int, result: str) -> None:
-    """An `OnTold` for where nobody listens."""
+    """An `OnTold` that does nothing."""
     del notifier, count, result
 
 
@@ -93,7 +93,7 @@ class _Held:
             self._drops_told, self._dropped = now, 0
 
     async def work(self) -> None:
-        """Tell one after the other, or group after group: the namespaces in turn, decisions before notices."""
+        """Send notifications or groups in turn: namespaces round-robin, decisions before notices."""
         while True:
             taken = [await self.queue.get()]
             try:
@@ -110,7 +110,7 @@ class _Held:
                 self.queue.done(len(taken))
 
     async def _gather(self, taken: list[Notification]) -> None:
-        """Add what comes within the group's wait, or while the interval is not over. At the end nobody waits."""
+        """Add notifications that arrive within the group wait or interval. At shutdown, do not wait."""
         now = asyncio.get_running_loop().time()
         with suppress(TimeoutError):
             async with asyncio.timeout(max(self._config.group_wait_seconds, self._next - now)):
@@ -127,7 +127,7 @@ class _Held:
             del self._told[key]
 
     async def _tell_or_split(self, group: Sequence[Notification]) -> None:
-        """Tell a group. If the receiver refuses its content, halve it by namespace: only one loses its message."""
+        """Send a group. If its content is rejected, split it by namespace, so that only one loses its message."""
         try:
             await self._told_of(group, self._plugin.notify_group, group, seconds=GROUP_SECONDS)
         except CallError as error:
@@ -158,7 +158,7 @@ class _Held:
 
 
 class Notifiers:
-    """All configured notifiers."""
+    """The configured notifiers."""
 
     def __init__(
         self,
@@ -174,7 +174,7 @@ class Notifiers:
         self.tasks: tuple[asyncio.Task[None], ...] = ()
 
     async def load(self, configs: Iterable[NotifierConfig]) -> None:
-        """Make them. One that is missing is counted and logged, and left out."""
+        """Load the notifiers. One that cannot be loaded is counted, logged and skipped."""
         for config in configs:
             cell = Cell(Kind.NOTIFIER, config.name, on_failure=self._on_failure)
             plugin = await load(cell, config.type, config.options)
@@ -186,13 +186,13 @@ class Notifiers:
                 self._held.append(_Held(plugin, cell, config, self._retry, self._on_told))
 
     def tell(self, notification: Notification) -> None:
-        """Queue it with every notifier. Never blocks and never raises."""
+        """Queue a notification for every notifier. Never blocks or raises."""
         for held in self._held:
             held.put(notification)
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """Tell until the block ends; what is queued then still has a moment."""
+        """Send notifications until the block ends, then drain the queues for `DRAIN_SECONDS`."""
         self.tasks = tasks = tuple(
             asyncio.create_task(held.work(), name=f"notifier {held.cell.name}") for held in self._held
         )

@@ -1,6 +1,6 @@
-"""What an action and a notifier must be able to do. A metric source's protocol is `signals.source.MetricSource`.
+"""Protocols of actions and notifiers. The protocol of metric sources is `signals.source.MetricSource`.
 
-Each method may be a plain function or a coroutine. Arguments are given by position.
+Each method may be a plain function or a coroutine function. Arguments are positional.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from resilience_operator.resilience import Deadline
 
 @dataclass(frozen=True, slots=True)
 class ActionCall:
-    """One call of an action: a rule began to be in breach.
+    """One call of an action, at the start of a breach.
 
-    key: the same for every call on account of the same breach, after a crash too; another for any other. A plugin
-        that passes it on, or remembers it, acts once.
+    key: the idempotency key: the same for every call for one breach, even after a crash. A plugin that stores it or
+        passes it on acts once.
     policy, namespace: of the policy; the target is in the same namespace. kind, target: of the workload.
-    rule: the rule's name. arguments: what stands under `with`, as JSON values.
-    since: when the breach began, seconds since the epoch. message: a sentence with the numbers.
+    rule: the rule's name. arguments: the content of `with`, as JSON values.
+    since: when the breach began, seconds since the epoch. message: a sentence with the values.
     deadline: when the operator stops waiting for an answer.
     """
 
@@ -38,27 +38,27 @@ class ActionCall:
 
 @runtime_checkable
 class Action(Protocol):
-    """Does something when a rule is breached: opens an incident, drains a queue, warms a cache."""
+    """Runs when a rule is in breach: opens an incident, drains a queue, warms a cache."""
 
     def run(self, call: ActionCall) -> str | Awaitable[str | None] | None:
-        """Act, and answer with a sentence for the journal, or None.
+        """Act, and return a sentence for the history, or None.
 
-        Raise TryAgain for what may pass: it is called again with the same key, while there is time. Any other
-        exception is a failure: it is recorded and told, and this breach is not acted on again.
+        Raise TryAgain for transient errors: the action is called again with the same key until the deadline. Any other
+        exception is a failure: it is recorded and reported, and the action is not called again for this breach.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """Something that the operator did, or has to tell.
+    """An action of the operator, or a notice.
 
-    kind: `decision` for what was done (or failed, or was rehearsed), `notice` for what is only told, alerts among it.
-    at: seconds since the epoch. reason: a stable CamelCase word. message: a sentence with the numbers.
-    warning: of the weight of a Warning event. dry_run: nothing was changed.
-    action, result, rule, before, after: of a decision: the verb, Done, Failed or Rehearsed, the rules that asked, and
-        the replicas or revisions from and to; empty for a notice.
-    key: the same when the same thing is told again.
+    kind: `decision` for an action (done, failed or simulated), `notice` for anything else, including alerts.
+    at: seconds since the epoch. reason: a stable CamelCase word. message: a sentence with the values.
+    warning: corresponds to a Warning event. dry_run: nothing was changed.
+    action, result, rule, before, after: of a decision: the verb; Done, Failed or Rehearsed (simulated in a dry run);
+        the rules that requested it; the old and new replicas or revisions. Empty for a notice.
+    key: identifies the notification when it is sent again.
     """
 
     key: str
@@ -82,28 +82,28 @@ class Notification:
 
 @runtime_checkable
 class Notifier(Protocol):
-    """Tells people: a chat, a pager, a log elsewhere."""
+    """Sends notifications: to a chat, a pager, a log."""
 
     def notify(self, notification: Notification, deadline: Deadline) -> Awaitable[None] | None:
-        """Tell it by the deadline. Raise TryAgain for what may pass; what fails for good is dropped and counted."""
+        """Send it by the deadline. Raise TryAgain for transient errors; other failures are dropped and counted."""
         ...
 
 
 @runtime_checkable
 class GroupNotifier(Notifier, Protocol):
-    """A notifier that is told of several things at once, and of those alone: `notify` is then not called."""
+    """A notifier that sends several notifications at once. Its `notify` is not called."""
 
     def notify_group(self, group: Sequence[Notification], deadline: Deadline) -> Awaitable[None] | None:
-        """Tell all of them in one message. No two have the same key, and none is told again once this returned."""
+        """Send all in one message. Keys are unique, and none is sent again once this has returned."""
         ...
 
 
 class Factory(Protocol):
-    """What an entry point names: makes a plugin. A class whose `__init__` takes these two is one.
+    """Creates a plugin; named by the entry point. A class whose `__init__` has these two parameters is a factory.
 
-    It is called once, in a thread that has no event loop: what belongs to a loop is made at the first call.
+    It is called once, in a thread without an event loop: create objects that need a loop at the first call.
     """
 
     def __call__(self, name: str, options: Mapping[str, Any]) -> object:
-        """name: what the administrator calls it. options: theirs. Raise ValueError for options that cannot be."""
+        """Create the plugin. name, options: from the configuration. Raise ValueError for invalid options."""
         ...

@@ -1,4 +1,4 @@
-"""The queue of one notifier: a share for each namespace, decisions before notices."""
+"""The queue of one notifier: fair to namespaces, decisions before notices."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from resilience_operator.plugins.protocols import Notification
 
 QUEUE_LENGTH = 1000
-"""Notifications that wait for one notifier, of all namespaces."""
+"""Maximum queued notifications of one notifier."""
 
 NAMESPACE_LENGTH = 500
-"""Of them, those of one namespace."""
+"""Maximum queued notifications of one namespace."""
 
 NOTICE_AFTER = 3
-"""Decisions in a row after which one notice is taken, so that notices of other namespaces are never starved."""
+"""Consecutive decisions after which one notice is taken, so that notices never starve."""
 
 
 @dataclass(slots=True)
 class _Share:
-    """What waits of one namespace, the oldest first."""
+    """The queued notifications of one namespace, the oldest first."""
 
     decisions: deque[Notification] = field(default_factory=deque)
     notices: deque[Notification] = field(default_factory=deque)
@@ -33,18 +33,18 @@ class _Share:
 
 
 class FairQueue:
-    """Notifications by namespace. The namespaces take turns; of each, decisions come before notices.
+    """A queue of notifications by namespace: namespaces take turns, and decisions come before notices.
 
-    A full queue drops what the namespace with the most entries can best spare: its oldest notice, or its oldest
-    decision where it has no notices. So a flood costs the namespace that it comes from, and no other.
+    A full queue drops an entry of the namespace with the most entries: its oldest notice, or its oldest decision if it
+    has no notices. A flood therefore affects only the namespace that causes it.
     """
 
     def __init__(self, most: int = QUEUE_LENGTH, most_of_a_namespace: int = NAMESPACE_LENGTH) -> None:
         self._most, self._most_of_a_namespace = most, most_of_a_namespace
         self._shares: dict[str, _Share] = {}
-        # Namespaces in turn, for each kind; a namespace is in it while it has one of that kind.
+        # Namespaces in turn, by kind; a namespace is listed while it has an entry of that kind.
         self._turns: dict[str, dict[str, None]] = {"decision": {}, "notice": {}}
-        # Namespaces by how much of each waits, so that the longest share is found at once.
+        # Namespaces by number of entries, to find the longest share in constant time.
         self._by_length: list[dict[str, None]] = [{} for _ in range(most_of_a_namespace + 2)]
         self._longest = 0
         self._length = 0
@@ -58,7 +58,7 @@ class FairQueue:
         return self._length
 
     def put(self, notification: Notification) -> Notification | None:
-        """Add one; what was dropped in its favour, which may be itself."""
+        """Add a notification and return the dropped one, if any, which may be the same."""
         namespace = notification.namespace
         share = self._shares.setdefault(namespace, _Share())
         share.of(notification.kind).append(notification)
@@ -74,22 +74,22 @@ class FairQueue:
         return None
 
     async def get(self) -> Notification:
-        """Wait for the next one, and take it. To be followed by `done`."""
+        """Wait for the next notification and remove it. Call `done` afterwards."""
         await self._filled.wait()
         return self._take()
 
     def take_all(self) -> list[Notification]:
-        """Take whatever waits, in the order of `get`. To be followed by `done`."""
+        """Remove all queued notifications, in the order of `get`. Call `done` afterwards."""
         return [self._take() for _ in range(self._length)]
 
     def done(self, count: int) -> None:
-        """So many of those that were taken are dealt with."""
+        """Mark `count` removed notifications as processed."""
         self._unfinished -= count
         if not self._unfinished:
             self._idle.set()
 
     async def join(self) -> None:
-        """Wait until everything is dealt with."""
+        """Wait until all notifications are processed."""
         await self._idle.wait()
 
     def _take(self) -> Notification:
@@ -100,7 +100,7 @@ class FairQueue:
         namespace = next(iter(self._turns[kind]))
         taken = self._remove(namespace, kind)
         if namespace in self._turns[kind]:
-            # To the end: the others are next.
+            # Move to the end: the others are next.
             del self._turns[kind][namespace]
             self._turns[kind][namespace] = None
         return taken
@@ -134,7 +134,7 @@ class FairQueue:
             self._longest -= 1
 
     def _with_most(self) -> str:
-        """The namespace with the longest share; of several, one that has a notice to spare."""
+        """Return the namespace with the most entries; of several, prefer one with a notice."""
         longest = self._by_length[self._longest]
         notices = self._turns["notice"]
         few, many = (longest, notices) if len(longest) < len(notices) else (notices, longest)

@@ -1,4 +1,4 @@
-"""A metric source that a plugin makes, as the operator uses it."""
+"""Wraps the metric source of a plugin."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from resilience_operator.resilience import CallError, Deadline, Expired, GiveUp,
 from resilience_operator.signals.source import Answer, Series
 
 QUERY_SECONDS = 10.0
-"""Time for one question."""
+"""Seconds for one query."""
 
 SERIES_LIMIT = 1_000_000
-"""Series in one answer."""
+"""Maximum series in one answer."""
 
 CLOSE_SECONDS = 2.0
 
 
 def checked(answer: object) -> Answer:
-    """An Answer that holds what one must. Raises ValueError that says what is wrong.
+    """Return a validated Answer. Raises ValueError with the problem.
 
-    The values may be NaN or infinite: that is for whoever judges them.
+    Values may be NaN or infinite: the decision judges them.
     """
     if not isinstance(answer, Answer):
         raise ValueError(f"a query must return an Answer, not {type(answer).__name__}")
@@ -55,7 +55,7 @@ def _is_number(value: object) -> bool:
 
 
 class GuardedSource:
-    """A MetricSource around a plugin's, or around none: then every query says why there is none."""
+    """A MetricSource that wraps a plugin's. If the plugin is missing, every query fails with the reason."""
 
     def __init__(self, config: NamespacedPluginConfig, plugin: Any, cell: Cell, *, concurrency: int = PLACES) -> None:
         self.type = config.type
@@ -72,18 +72,18 @@ class GuardedSource:
 
     @property
     def problem(self) -> str:
-        """Why it cannot be used at all; empty when it can."""
+        """Why it cannot be used; empty if it can."""
         return self._plugin.message if isinstance(self._plugin, Missing) else ""
 
     async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
-        """Ask the plugin. Raises CallErrors alone."""
+        """Query the plugin. Raises only CallErrors."""
         dependency = f"{Kind.SOURCE}/{self._name}"
         if self.problem:
             raise GiveUp(self.problem, dependency=dependency, reason="plugin_missing")
         within = deadline.within(QUERY_SECONDS)
         try:
             answer: Answer = await self._cell.call(
-                # A coroutine function stays one within a partial.
+                # A partial of a coroutine function is still a coroutine function.
                 partial(self._plugin.query, at=at, deadline=within),
                 promql,
                 check=checked,
@@ -98,7 +98,7 @@ class GuardedSource:
         return answer
 
     async def close(self) -> None:
-        """Ask the plugin to close, and do not wait for long."""
+        """Close the plugin, with a short timeout."""
         with suppress(Exception):  # counted and logged by the cell
             if not self.problem and callable(close := getattr(self._plugin, "close", None)):
                 await self._cell.call(close, check=lambda _: None, deadline=Deadline.after(CLOSE_SECONDS))
@@ -110,7 +110,7 @@ def _count(value: object) -> int:
 
 
 async def make_source(config: NamespacedPluginConfig, on_failure: OnFailure) -> GuardedSource:
-    """The configured source. One whose plugin is missing is made all the same, and says so when asked."""
+    """Create the configured source. If its plugin is missing, queries fail with the reason."""
     cell = Cell(Kind.SOURCE, config.name, on_failure=on_failure)
     plugin = await load(cell, config.type, config.options)
     places = PLACES

@@ -1,1 +1,1 @@
-"""From a decision to the policy's `status`: what people and scripts read, and what a restart takes up. No I/O."""
+"""Renders a decision as the policy's `status`, which users, scripts and a restarted operator read. No I/O."""

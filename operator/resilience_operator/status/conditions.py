@@ -1,4 +1,4 @@
-"""The conditions of a policy, each with its reason, from a decision."""
+"""Computes the conditions of a policy from a decision."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ State = tuple[ConditionStatus, str, str]
 """Status, reason, message."""
 
 _MEASURED_ENOUGH = "Inconclusive"
-"""Unknown for want of proof, not of a measurement."""
+"""Reason of Unknown that means too little evidence, not a missing measurement."""
 
 
 def conditions_of(
     decision: Decision, memory: Memory, failures: Sequence[Outcome], problem: tuple[str, str] | None = None
 ) -> tuple[Condition, ...]:
-    """Ready, MetricsAvailable, ReleaseHealthy and Scaling after `decision`.
+    """Return Ready, MetricsAvailable, ReleaseHealthy and Scaling after `decision`.
 
-    failures: actions that were refused. problem: reason and message of what the policy names and is not there.
+    failures: actions that were refused. problem: reason and message if the policy names something that does not exist.
     """
     now, generation = to_datetime(decision.at), decision.policy.generation
     verdicts = {

@@ -1,4 +1,4 @@
-"""The decision history, as it is kept in `status.lastDecision` and `status.history`."""
+"""The decision history in `status.lastDecision` and `status.history`."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from resilience_operator.decision.model.commands import Outcome, Result
 __all__ = ["HISTORY_LENGTH", "DecisionHistory", "history_entry", "to_datetime"]
 
 MOST_MESSAGE = 512
-"""Bytes of a decision's message; a longer one is cut."""
+"""Maximum bytes of a decision's message; longer ones are cut."""
 
 MOST_RULES = 256
-"""Bytes of the names of the rules that asked for a decision."""
+"""Maximum bytes of the rule names of a decision."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionHistory:
-    """Decisions that were carried out, newest first."""
+    """Executed decisions, newest first."""
 
     entries: tuple[DecisionStatus, ...] = ()
 
     def add(self, entries: Sequence[DecisionStatus]) -> DecisionHistory:
-        """Return the history with further entries, given in the order in which they happened."""
+        """Return the history with `entries` added; they are in chronological order."""
         return DecisionHistory((*reversed(entries), *self.entries)[:HISTORY_LENGTH]) if entries else self
 
 
 def history_entry(outcome: Outcome, at: float, trace_id: str) -> DecisionStatus:
-    """Return one outcome as an entry of the history. A failed one is recorded too, and says so."""
+    """Return one outcome as a history entry. Failed ones are recorded too, with the reason ActionFailed."""
     command = outcome.command
     failed = outcome.result is Result.FAILED
     return DecisionStatus(

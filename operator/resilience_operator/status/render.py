@@ -1,4 +1,4 @@
-"""The whole status of a policy after an evaluation, as the API takes it."""
+"""Renders the whole status of a policy after an evaluation, as the API accepts it."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from resilience_operator.status.history import MOST_RULES, DecisionHistory, to_d
 Json = dict[str, Any]
 
 MOST_BYTES = 256 << 10
-"""Bytes of a status as JSON. The bounds on a policy's rules and names keep its memory alone below 192 KiB."""
+"""Maximum bytes of a status as JSON. The limits on rules and names keep the memory below 192 KiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A status, and what of it is worth a write of its own.
+    """A status, and the part of it whose change requires a write.
 
-    body: the status as JSON. essence: the same without the values that are only shown and change all the time.
+    body: the status as JSON. significant: the same without displayed values that change constantly.
     """
 
     body: Json
@@ -55,15 +55,15 @@ def render(
     failures: Sequence[Outcome] = (),
     problem: tuple[str, str] | None = None,
 ) -> Rendered:
-    """The status after `decision`, with `memory` as it is after its commands. before: the conditions until now.
+    """Return the status after `decision`. memory: after its commands. before: the previous conditions.
 
     target: the real one, without the dry-run overlay.
-    problem: reason and message of what the policy names and is not there.
+    problem: reason and message if the policy names something that does not exist.
     """
     release, scaling = memory.release, memory.scaling
     assert release is not None
     generation = decision.policy.generation
-    # In a dry run too, people read the real target.
+    # The status shows the real target, in a dry run too.
     dry_run = decision.policy.mode is Mode.DRY_RUN
     seen = TargetStatus(
         replicas=target.replicas if dry_run or scaling.last_replicas is None else scaling.last_replicas,
@@ -104,9 +104,9 @@ def render(
 
 
 def render_skipped(status: PolicyStatus, refusal: Condition, memory: Memory | None = None) -> Rendered:
-    """The status of a policy that is not evaluated: what it was, and the condition that says why not.
+    """Return the status of a policy that is not evaluated: the previous one, with the condition that says why.
 
-    memory: what is remembered from now on, where that changed. What the refusal says is of weight.
+    memory: the new memory, if it changed. A change of the refusal's message requires a write.
     """
     changed: Json = {
         "observed_generation": refusal.observed_generation,
@@ -119,7 +119,7 @@ def render_skipped(status: PolicyStatus, refusal: Condition, memory: Memory | No
 
 
 def significant_of(body: Json) -> Json:
-    """What of a status, as JSON, is worth a write of its own."""
+    """Return the part of a status, as JSON, whose change requires a write."""
     return {
         **body,
         "signals": [{k: v for k, v in s.items() if k != "value"} for s in body.get("signals", [])],
@@ -135,7 +135,7 @@ def _rendered(status: PolicyStatus) -> Rendered:
 
 
 def _shortened(body: Json) -> Json:
-    """The status within its bound: the oldest decisions are left out first, then the signals. The memory is kept."""
+    """Return the status within its limit: drops the oldest decisions first, then signals. The memory is kept."""
     history = list(body.get("history", ()))
     short: Json = {**body, "history": history}
     left_out = 0

@@ -1,1 +1,1 @@
-"""From observations to verdicts: statistics of one signal, and the timers of a condition."""
+"""From observations to verdicts: statistical tests of a signal, and the timers of a condition."""

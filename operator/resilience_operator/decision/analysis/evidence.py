@@ -1,12 +1,12 @@
-"""What a measurement proves about a threshold, and whether one revision is worse than another.
+"""Statistical tests: does a measurement cross a threshold, and is one revision worse than another?
 
-Ratios of requests are proportions of a sample, so they are judged by an interval, not by their point estimate:
+Ratios of requests are proportions of a sample, so they are judged by an interval and not by their point estimate:
 the Wilson score interval (E. B. Wilson, JASA 22, 1927; recommended for small samples by Brown, Cai and DasGupta,
 Statistical Science 16(2), 2001). Two revisions are compared by Fisher's exact test, one-sided (R. A. Fisher, 1922),
-with the normal approximation once every count is large. The burden of proof lies on the side of acting: a value
-over the threshold whose interval still holds the threshold is inconclusive, which is Unknown, not Breach.
+with the normal approximation for large counts. Acting requires proof: a value over the threshold whose interval
+includes the threshold is inconclusive, which is Unknown and not Breach.
 
-A value without counts (CPU, a quantile) has no such test; there the new revision must be worse by a margin.
+Values without counts (CPU, quantiles) have no such test: the new revision must be worse by a margin.
 """
 
 from __future__ import annotations
@@ -25,38 +25,38 @@ CONFIDENCE_Z = NormalDist().inv_cdf(0.975)
 """Two-sided 95 %."""
 
 FALSE_ALARM = 3e-5
-"""The chance, in one comparison of two equal revisions, to call the new one worse. A release is compared many times,
-and the looks share most of their window. Measured over 10,000 releases of equal revisions in each setting
-(`tests/bench/release_statistics.py`): false alarms in 0.01 % to 0.10 % of five-minute roll-outs, in 0.37 % of
-half-hour canaries looked at every 5 s; rolled back for nothing in 0.02 % at most. At 50 requests/s, 5 % errors against
-0.1 % are caught within 30 s in 99.6 % or more, when the new revision has a quarter of the traffic or more (with a
-tenth: 88 %)."""
+"""Probability that one comparison of two equal revisions calls the new one worse. A release is compared many times, in
+windows that mostly overlap. Measured over 10,000 releases of equal revisions in each setting
+(`tests/bench/release_statistics.py`): false alarms in 0.01 % to 0.10 % of five-minute rollouts, and in 0.37 % of
+half-hour canaries evaluated every 5 s; unnecessary rollbacks in at most 0.02 %. At 50 requests/s, an error rate of 5 %
+against 0.1 % is detected within 30 s in at least 99.6 % if the new revision has at least a quarter of the traffic (with
+a tenth: 88 %)."""
 
 FALSE_ALARM_Z = NormalDist().inv_cdf(1 - FALSE_ALARM)
-"""The same for a release that has nothing to be compared with: its interval must clear the threshold by this much."""
+"""The z-score of `FALSE_ALARM`, for the interval of a release without another revision to compare with."""
 
 RECENT_FALSE_ALARM = 1e-3
-"""The same for the comparison over the time since the new revision is measured, which comes on top: it has only the
-few counts of that time, and only has to tell a release from a rise of the load that began together with it."""
+"""The same for the additional comparison over the time since the new revision is measured. It has few counts, and only
+needs to distinguish a bad release from a load increase that began at the same time."""
 
 MARGIN = 1.25
-"""How many times worse the new revision must be where nothing is counted and the old one is within bounds. Pods of
-one revision differ by some percent at the best of times, and a threshold between two such values blames nobody."""
+"""Factor by which the new revision must be worse without counts, while the old one is within bounds. Pods of the same
+revision always differ by some percent, so a threshold between two such values proves nothing."""
 
 MARGIN_UNDER_LOAD = 2.0
-"""The same where the old revision is over the threshold too: load is then the likelier cause."""
+"""The same if the old revision crosses the threshold too: load is then the likelier cause."""
 
 _NORMAL_FROM = 1000.0
-"""Expected events in the smallest cell from which the normal approximation serves. Below it the tail is summed
-exactly: at few expected events the approximation raises up to ten times as many false alarms as it claims."""
+"""Minimum expected events in the smallest cell for the normal approximation. Below it the tail is summed exactly,
+because the approximation then raises up to ten times as many false alarms as specified."""
 
 
 @dataclass(slots=True)
 class Judgement:
-    """Whether a threshold is crossed: yes, no, or None with the reason why that cannot be told.
+    """Whether a threshold is crossed: True, False, or None (Unknown) with the reason.
 
-    value: what was judged, in base units, None when there was nothing. message: a sentence with the numbers.
-    multiple: how many times the pods there were are needed, where the signal tells so.
+    value: the judged value in base units, or None. message: a sentence with the values.
+    replica_factor: factor of replicas needed, if the signal provides one.
     """
 
     crossed: bool | None
@@ -67,16 +67,16 @@ class Judgement:
 
 
 SHARED = "SharedByRevisions"
-"""Reason of a judgement: the old revision does it too."""
+"""Reason of a judgement: the old revision crosses the threshold too."""
 
 
 @dataclass(frozen=True, slots=True)
 class CanaryContext:
-    """What a release is judged by.
+    """What a release is compared with.
 
-    revision: the new one, None where there is none yet. quarantined: revisions that are no measure for it.
-    before: counted signals of the whole target as the release began. began: since when (seconds since the epoch) the
-    new revision is measured, None where that is not known.
+    revision: the new one, or None if there is none yet. quarantined: revisions excluded from the comparison.
+    baseline: request counts of the whole target at the start of the release. measured_since: since when (seconds since
+    the epoch) the new revision is measured, or None if unknown.
     """
 
     revision: str | None
@@ -86,7 +86,7 @@ class CanaryContext:
 
 
 def wilson(events: float, samples: float, z: float = CONFIDENCE_Z) -> tuple[float, float]:
-    """The Wilson score interval of a proportion of `events` among `samples` (> 0)."""
+    """Return the Wilson score interval of a proportion of `events` among `samples` (> 0)."""
     p = min(1.0, max(0.0, events / samples))
     z2 = z * z
     centre = p + z2 / (2 * samples)
@@ -96,11 +96,11 @@ def wilson(events: float, samples: float, z: float = CONFIDENCE_Z) -> tuple[floa
 
 
 def judge(condition: Condition, signal: Signal, measured: Measured, z: float = CONFIDENCE_Z) -> Judgement:
-    """Judge one measurement against one condition. z: how sure a counted ratio must be over the threshold."""
+    """Judge one measurement against one condition. z: z-score of the interval of a counted ratio."""
     value, samples = measured.value, measured.samples
     if not isfinite(value):
         return Judgement(None, "NotANumber", f"{signal.name} is {value}, which is not a measurement")
-    # Written so that a count which is no number is too few.
+    # Written so that NaN counts as too few.
     if samples is not None and not samples >= signal.required_samples:
         return Judgement(
             None,
@@ -127,7 +127,7 @@ def judge(condition: Condition, signal: Signal, measured: Measured, z: float = C
 
 
 def judge_all(condition: Condition, signal: Signal, observation: Observation) -> Judgement:
-    """Judge the whole target, of whatever revision."""
+    """Judge the whole target, across revisions."""
     if observation.measured is None:
         return Judgement(None, observation.reason, observation.message)
     found = judge(condition, signal, observation.measured)
@@ -139,12 +139,12 @@ def judge_all(condition: Condition, signal: Signal, observation: Observation) ->
 def judge_release(
     condition: Condition, signal: Signal, observation: Observation, canary: CanaryContext, *, ok_before: bool
 ) -> Judgement:
-    """Judge what counts against the release: only what its revision alone does.
+    """Judge what counts against the release: only what its revision alone shows.
 
-    A signal that can be split is compared between the new revision and the others. Where it cannot be split, or where
-    no other revision has data any more, it counts only when the rule was Ok before the release began (`ok_before`);
-    and, where its failures are counted, when there are more of them than there were then: by chance alone a service
-    that always was over its threshold may have been Ok at that one look.
+    A signal that can be split is compared between the new revision and the others. If it cannot be split, or no other
+    revision has data, it counts only if the rule was Ok before the release began (`ok_before`). If failures are
+    counted, they must also have increased since then: a service that is always over its threshold may have been Ok by
+    chance at that one evaluation.
     """
     if observation.measured is None:
         return Judgement(None, observation.reason, observation.message)
@@ -173,10 +173,10 @@ def judge_release(
 def breach_is_canary_only(
     condition: Condition, signal: Signal, observation: Observation, canary: CanaryContext, *, attributed: bool
 ) -> bool:
-    """Whether only the revision on canary crosses, so that the breach is its doing and no lack of pods.
+    """Return whether only the canary revision crosses the threshold, so that more pods would not fix the breach.
 
-    attributed: the signal is held against that revision already. Then it need not be proven worse once more; and where
-    there is no data of the others, the breach is its doing too.
+    attributed: the signal is already attributed to that revision. It then needs no new proof, not even if there is no
+    data of the other revisions.
     """
     if not observation.splittable or (new := observation.by_revision.get(canary.revision or "")) is None:
         return False
@@ -193,7 +193,7 @@ def breach_is_canary_only(
 
 
 def _others(condition: Condition, signal: Signal, observation: Observation, canary: CanaryContext) -> Measured | None:
-    """The other revisions as one, None when they have too little data to be a measure."""
+    """Return the other revisions merged into one, or None if they have too little data."""
     split = observation.by_revision.items()
     parts = [m for name, m in split if name != canary.revision and name not in canary.quarantined]
     old = _merge([m for m in parts if isfinite(m.value)], condition.above)
@@ -205,10 +205,10 @@ def _others(condition: Condition, signal: Signal, observation: Observation, cana
 def _worse_than_others(
     condition: Condition, signal: Signal, observation: Observation, canary: CanaryContext, new: Measured, old: Measured
 ) -> bool:
-    """Whether the new revision is worse than the others, and was not only measured in worse times.
+    """Return whether the new revision is worse than the others over the same time.
 
-    The look-back of the others reaches back to before the new revision served anything. If the load rose just then,
-    theirs is a mixture of good times and bad, and the new one's is of bad times only.
+    The look-back of the others starts before the new revision served requests. If load rose at that moment, their data
+    mixes good and bad times, and that of the new revision has only bad times.
     """
     if not _clearly_worse(condition, signal, new, old):
         return False
@@ -217,9 +217,9 @@ def _worse_than_others(
 
 
 def _baseline_since_canary(signal: Signal, at: float, canary: CanaryContext, old: Measured) -> Measured | None:
-    """What the others did since the new revision is measured; None where that cannot be told, or is too little.
+    """Return the others' counts since the new revision is measured; None if unknown or too few.
 
-    Of what was counted before the release, the part that is still within the look-back is taken off.
+    The part of the baseline that is still within the look-back window is subtracted.
     """
     before = canary.baseline.get(signal.name)
     if before is None or canary.measured_since is None or old.samples is None or old.events is None:
@@ -246,9 +246,9 @@ def _clearly_worse(
 
 
 def significantly_worse(new: Measured, old: Measured, alpha: float = FALSE_ALARM) -> bool:
-    """Whether `new` has a higher proportion of bad events than `old`, at one-sided false-alarm rate `alpha`.
+    """Return whether `new` has a higher proportion of bad events than `old`, at one-sided false-alarm rate `alpha`.
 
-    Both need `events` and `samples`; counts from `increase()` are extrapolated, so they are rounded.
+    Both need `events` and `samples`. Counts from `increase()` are extrapolated, so they are rounded.
     """
     bad_new, all_new = round(new.events or 0.0), round(new.samples or 0.0)
     bad_old, all_old = round(old.events or 0.0), round(old.samples or 0.0)
@@ -264,7 +264,7 @@ def significantly_worse(new: Measured, old: Measured, alpha: float = FALSE_ALARM
 
 
 def _fisher_tail(bad_new: int, all_new: int, bad: int, total: int) -> float:
-    """P(at least `bad_new` of the `bad` events fall on the new revision) if both were equal: hypergeometric."""
+    """Return P(at least `bad_new` of the `bad` events are of the new revision) if both are equal: hypergeometric."""
     good = total - bad
 
     def log_p(k: int) -> float:
@@ -293,7 +293,7 @@ def _complement(m: Measured) -> Measured:
 
 
 def _merge(parts: list[Measured], above: bool) -> Measured | None:
-    """Several old revisions as one: counts are added; values without counts give the one nearest to crossing."""
+    """Merge old revisions: counts are added; of values without counts, the one nearest to crossing is used."""
     if not parts:
         return None
     if len(parts) == 1:
@@ -309,7 +309,7 @@ def _merge(parts: list[Measured], above: bool) -> Measured | None:
 def _compare_with_baseline(
     condition: Condition, signal: Signal, measured: Measured, canary: CanaryContext, *, ok_before: bool
 ) -> Judgement:
-    """Judge what can only be compared with the time before the release."""
+    """Judge a signal that can only be compared with the time before the release."""
     found = judge(condition, signal, measured, FALSE_ALARM_Z)
     if not found.crossed:
         return found
@@ -331,5 +331,5 @@ def _compare_with_baseline(
 
 
 def _confidence(z: float) -> str:
-    """Two-sided, for people: `95 %`."""
+    """Format the two-sided confidence: `95 %`."""
     return f"{100 * (2 * NormalDist().cdf(z) - 1):.4g} %"

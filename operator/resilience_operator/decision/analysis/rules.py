@@ -1,4 +1,4 @@
-"""Evaluates one rule: over the whole target, and over what counts against the release."""
+"""Evaluates one rule: for the whole target, and for what counts against the release."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from resilience_operator.decision.scaling.recommendation import base_replicas
 
 @dataclass(slots=True)
 class RuleEvaluation:
-    """One rule now: what to remember of it, its verdict and the results of its conditions.
+    """The evaluation of one rule: its new memory, its verdict and the results of its conditions.
 
-    release_verdict, release_results: the same over what counts against the release; None and empty where none is
-    analysed, or where the rule does not guard releases.
+    release_verdict, release_results: the same for what counts against the release; None and empty if no release is
+    analysed or the rule does not guard releases.
     """
 
     rule: Rule
@@ -36,7 +36,7 @@ class RuleEvaluation:
 
 
 def evaluate_rule(rule: Rule, context: EvaluationContext) -> RuleEvaluation:
-    """Evaluate `rule`. Its memory is the same object when nothing changed, which is nearly always."""
+    """Evaluate `rule`. Its memory is the same object if nothing changed, which is the usual case."""
     now, patience, signals = context.now, context.patience, context.signals
     before = _memory_of(rule, context.memory, same_release=context.same_release)
     results = evaluate_conditions(rule, before.timers, signals, judge_all, now, patience)
@@ -63,7 +63,7 @@ def evaluate_rule(rule: Rule, context: EvaluationContext) -> RuleEvaluation:
 
 
 def _memory_of(rule: Rule, memory: Memory, *, same_release: bool) -> RuleMemory:
-    """Return what is remembered of a rule, without what was about other conditions or another revision."""
+    """Return the memory of a rule, without timers of other conditions or of another revision."""
     before = memory.rules.get(rule.name) or RuleMemory()
     if before.signature != rule.signature:
         return RuleMemory(signature=rule.signature, scaled=before.scaled)

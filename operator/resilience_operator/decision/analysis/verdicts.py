@@ -1,4 +1,4 @@
-"""From judgements to verdicts: `for`, and what Unknown does to it."""
+"""From judgements to verdicts: applies `for`, and the effect of Unknown on it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from resilience_operator.decision.model.observation import Observation, SignalVi
 from resilience_operator.decision.model.policy import Condition, Rule, Signal
 
 MAX_UNKNOWN_INTERVALS = 3.0
-"""Intervals that Unknown may last before it ends a Pending or a Breach."""
+"""Intervals after which Unknown ends a Pending or a Breach."""
 
 
 @dataclass(slots=True)
 class ConditionResult:
-    """One condition now: its judgement, and its timer after it. Made for each, so it is not frozen: that costs time."""
+    """One condition: its judgement and its new timer. Not frozen for speed, because one is created per condition."""
 
     condition: Condition
     signal: Signal
@@ -25,9 +25,9 @@ class ConditionResult:
 
 
 def advance_timer(timer: Timer, judgement: Judgement, hold: float, now: float, patience: float) -> Timer:
-    """A condition's timer after one more judgement; the same object when nothing changed.
+    """Return a condition's timer after one more judgement; the same object if nothing changed.
 
-    Unknown neither proves nor resets: the first crossing is kept until Unknown has lasted `patience` seconds.
+    Unknown neither advances nor resets it: the first crossing is kept until Unknown has lasted `patience` seconds.
     """
     crossed = judgement.crossed
     last = Verdict.UNKNOWN
@@ -51,7 +51,7 @@ def advance_timer(timer: Timer, judgement: Judgement, hold: float, now: float, p
 
 
 def last_known(timer: Timer, since: float) -> Verdict:
-    """The verdict when there last was a measurement, if that was at `since` or later."""
+    """Return the verdict of the last measurement, if that was at `since` or later."""
     return timer.last if timer.unknown is not None and timer.unknown >= since else timer.verdict
 
 
@@ -63,7 +63,7 @@ def evaluate_conditions(
     now: float,
     patience: float,
 ) -> tuple[ConditionResult, ...]:
-    """All conditions of a rule now. `timers` may be shorter than the conditions when the rule has grown."""
+    """Evaluate all conditions of a rule. `timers` may be shorter than the conditions if the rule was extended."""
     results = []
     for index, condition in enumerate(rule.conditions):
         signal, observation = views[condition.signal]
@@ -75,9 +75,9 @@ def evaluate_conditions(
 
 
 def combine(rule: Rule, verdicts: Sequence[Verdict]) -> Verdict:
-    """A rule's verdict from its conditions': the strongest for `any`, the weakest for `all`.
+    """Combine the verdicts of a rule's conditions: the strongest for `any`, the weakest for `all`.
 
-    What is Ok settles an `all`, and what is in Breach settles an `any`, whatever is Unknown beside it.
+    One Ok decides an `all` and one Breach decides an `any`, even if other conditions are Unknown.
     """
     order = (
         (Verdict.BREACH, Verdict.PENDING, Verdict.UNKNOWN)
@@ -91,7 +91,7 @@ def combine(rule: Rule, verdicts: Sequence[Verdict]) -> Verdict:
 
 
 def verdict_of(rule: Rule, results: Sequence[ConditionResult]) -> Verdict:
-    """A rule's verdict now."""
+    """Return the verdict of a rule."""
     if len(results) == 1:
         return results[0].timer.verdict
     return combine(rule, [r.timer.verdict for r in results])
@@ -100,7 +100,7 @@ def verdict_of(rule: Rule, results: Sequence[ConditionResult]) -> Verdict:
 def breach_since(
     before: float | None, verdict: Verdict, results: Sequence[ConditionResult], now: float
 ) -> float | None:
-    """Since when the rule is in breach. A passing Unknown keeps it, so that `after` goes on counting."""
+    """Return since when the rule is in breach. A short Unknown keeps the time, so that `after` continues."""
     if verdict is Verdict.BREACH:
         return now if before is None else before
     if verdict is Verdict.UNKNOWN and any(r.timer.crossed is not None for r in results):

@@ -1,1 +1,1 @@
-"""The values that the decision works on: policy, target, observations, commands and memory."""
+"""The value types of the decision: policy, target, observations, commands and memory."""

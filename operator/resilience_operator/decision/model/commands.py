@@ -1,4 +1,4 @@
-"""Commands are data: what to do to the target, and why. Who carries them out is not known here."""
+"""Commands as data: what to do to the target, and why. `actions` executes them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Verb(StrEnum):
-    """The verbs there are; each is idempotent, and each is one change to one object."""
+    """The verbs of commands. Each is idempotent and changes one object."""
 
     SCALE_UP = "scaleUp"
     SCALE_DOWN = "scaleDown"
@@ -20,11 +20,11 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One verb with its object.
+    """One verb with its arguments.
 
-    rules: the rules that asked, the one that won first. from_/to: replicas for the scaling verbs, revisions for the
-    release verbs. via: the HPA whose minReplicas is moved in place of the target's replicas, or empty.
-    reason is a stable CamelCase word, message a sentence with the numbers.
+    rules: the rules that requested it, the decisive one first. from_/to: replicas for the scaling verbs, revisions for
+    the release verbs. via: the HPA whose minReplicas is changed instead of the target's replicas, or empty.
+    reason: a stable CamelCase word. message: a sentence with the values.
     """
 
     verb: Verb
@@ -38,16 +38,16 @@ class Command:
 
     @property
     def rule(self) -> str:
-        """The rule on whose account this is done; all of them, joined, when several asked."""
+        """The names of the rules that requested it, joined by `, `."""
         return ", ".join(self.rules)
 
 
 class Result(StrEnum):
-    """What became of a command.
+    """The result of a command.
 
-    DONE: executed, or found to be in effect already. DRY_RUN: not executed, since the policy is in a dry run.
-    SUPERSEDED: the target was no longer what the decision saw, so nothing was done; the next evaluation decides anew.
-    FAILED: refused or unreachable. POSTPONED: refused, but it may pass within seconds, so it is no failure yet.
+    DONE: executed, or already in effect. DRY_RUN: simulated, because the policy is in dry run.
+    SUPERSEDED: the target changed after the decision, so nothing was done; the next evaluation decides again.
+    FAILED: refused or unreachable. POSTPONED: refused, but possibly only for seconds, so it is not a failure yet.
     """
 
     DONE = "Done"
@@ -59,9 +59,9 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A command and what became of it; `message` says why when it was not done, and what a plugin said of it.
+    """A command and its result. message: why it was not executed, or the answer of a plugin.
 
-    forbidden: the API server refused it, for want of a right or by an admission policy.
+    forbidden: the API server refused it, because of RBAC or an admission policy.
     """
 
     command: Command
@@ -71,17 +71,17 @@ class Outcome:
 
     @property
     def applied(self) -> bool:
-        """Whether the command counts as executed. In a dry run it does, for the overlay."""
+        """Whether the command counts as executed. In a dry run it does, through the overlay."""
         return self.result in (Result.DONE, Result.DRY_RUN)
 
     @property
     def retryable(self) -> bool:
-        """Whether it is decided anew in a moment: until then there is nothing to tell."""
+        """Whether it is decided again shortly, so that there is nothing to report yet."""
         return self.result in (Result.SUPERSEDED, Result.POSTPONED)
 
     @property
     def description(self) -> str:
-        """The command's message, with what became of it where there is something to say."""
+        """The command's message, followed by the message of its result if there is one."""
         if self.result is Result.FAILED:
             return f"{self.command.message}. It failed: {self.message}"
         return f"{self.command.message}: {self.message}" if self.message else self.command.message
@@ -89,10 +89,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something to tell people once, when it begins to hold.
+    """A notification sent once, when its cause begins.
 
-    key tells one from another; one about a release ends in `/` and the revision, and is told once while that release
-    lasts. warning: an Event's type. passing: it tells of a moment (a person scaled), so there is nothing to remember.
+    key: its identity. The key of a notice about a release ends in `/` and the revision; it is sent once per release.
+    warning: the Event type is Warning. transient: it reports a single event (manual scaling), so it is not remembered.
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""From a policy as written to a policy as decided on."""
+"""Compiles a policy spec into the policy that the decision uses."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from resilience_operator.decision.model.policy import (
 )
 
 DEFAULT_MIN_SAMPLES = {"error-rate": 20, "latency-p99": 100}
-"""Requests within the window below which a preset proves nothing. Below 100 requests the 99th percentile is just the
+"""Minimum requests within the window for a preset to be conclusive. Below 100 requests the 99th percentile is just the
 slowest one; below 20 a single failure is 5 %."""
 
 
 def compile_policy(
     spec: PolicySpec, *, uid: str, namespace: str, name: str, generation: int, dry_run: bool = False
 ) -> Policy:
-    """The policy in base units. dry_run: the operator as a whole is in dry-run mode."""
+    """Return the policy in base units. dry_run: the whole operator is in dry-run mode."""
     signals = {s.name: s for s in signals_of(spec)}
     rules = tuple(_rule(rule) for rule in spec.rules)
     read = {c.signal for rule in rules for c in rule.conditions}
@@ -65,7 +65,7 @@ def compile_policy(
 
 
 def signals_of(spec: PolicySpec) -> tuple[SignalSpec, ...]:
-    """The declared signals, and the built-in ones that are not declared anew."""
+    """Return the declared signals, and the built-in ones that are not redeclared."""
     declared = {s.name for s in spec.signals}
     built_in = (
         SignalSpec.model_construct(name=name, preset=name, unit=unit)
@@ -105,7 +105,7 @@ def _unit(signal: SignalSpec) -> Unit:
 
 def _signal(signal: SignalSpec) -> Signal:
     if signal.preset == ZONE_LOST:
-        # The API server tells how it is now: there is no look-back.
+        # The API server returns the current state: there is no look-back window.
         return Signal(signal.name, 0.0, unit=_unit(signal).value, metered=False)
     least = signal.min_samples
     if least is None:

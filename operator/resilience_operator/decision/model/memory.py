@@ -1,7 +1,7 @@
-"""The memory of a policy: what it keeps from one evaluation to the next.
+"""The memory of a policy: the state kept from one evaluation to the next.
 
-All of it is kept in the policy's status, so a restart or a new leader goes on where the last one stopped. It holds
-moments (seconds since the epoch), never running counters: nothing in it changes while nothing happens.
+It is stored in the policy's status, so a restarted operator or a new leader continues where the last one stopped. It
+contains times (seconds since the epoch) and no running counters: without events it does not change.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ __all__ = [
 
 
 def stored_as(key: str) -> dict[str, str]:
-    """Metadata of a field whose key in the JSON is `key`: the name it had when memories were first stored.
+    """Return the metadata of a field whose JSON key is `key`: its original stored name.
 
-    It is read and written, so a newer and an older version of the operator read each other's memories.
+    The key is used for reading and writing, so newer and older versions of the operator read each other's memories.
     """
     return {"alias": key}
 
@@ -46,16 +46,16 @@ def _split_names(stored: object) -> object:
 
 
 RuleNames = Annotated[tuple[str, ...], BeforeValidator(_split_names), PlainSerializer(", ".join)]
-"""Names of rules; in the JSON they are one string, joined by `, `. The name of a rule holds no comma."""
+"""Names of rules; in JSON one string, joined by `, `. Rule names contain no comma."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """One condition's past.
+    """The timer of one condition.
 
-    since: when `verdict` began. crossed: the first crossing seen of the present excursion, None while not crossed.
-    unknown: since when there is no measurement, None while there is one.
-    last: while nothing at all is measured, the verdict before that; else Unknown.
+    since: when `verdict` began. crossed: the first crossing of the current excursion, or None.
+    unknown: since when the condition is Unknown, or None.
+    last: while there is no measurement, the verdict before that; otherwise Unknown.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
@@ -67,14 +67,14 @@ class Timer:
 
 @dataclass(frozen=True, slots=True)
 class RuleMemory:
-    """One rule's past.
+    """The memory of one rule.
 
-    timers: one for each of its conditions, over the whole target. breach: since when the rule is in breach.
-    release_timers: the same over what counts against the release. release_breach_since: since when the release fails.
-    scaled: when this rule last scaled the target up (its cooldown starts there).
-    signature: the conditions that the timers belong to (`Rule.signature`); those of other conditions are dropped.
-    called, called_in_dry_run: by plugin, the breach (its start) for which it was called.
-    base_replicas: replicas when the breach began, for a rule whose signal gives a factor of them.
+    timers: one per condition, for the whole target. breach: since when the rule is in breach.
+    release_timers: the same for what counts against the release. release_breach_since: since when the release fails.
+    scaled: when this rule last scaled the target up; its cooldown starts then.
+    signature: the conditions that the timers belong to (`Rule.signature`); timers of other conditions are dropped.
+    called, called_in_dry_run: by plugin, the start of the breach for which it was called.
+    base_replicas: replicas at the start of the breach, if the signal provides a replica factor.
     """
 
     timers: tuple[Timer, ...] = ()
@@ -90,12 +90,12 @@ class RuleMemory:
 
 @dataclass(frozen=True, slots=True)
 class ScalingMemory:
-    """baseline: replicas when the policy first saw its target.
+    """The memory of scaling. baseline: replicas at the first evaluation of the target.
 
-    last_replicas: replicas at the last evaluation, or as commanded since. Another number: somebody else scaled.
-    manual_floor: what somebody else scaled to. The operator never goes below it until they change it again.
-    stable_since: since when fewer pods would do, or when the last step down was made.
-    required_at_scale_up: pods that the load needed when the operator last added some.
+    last_replicas: replicas at the last evaluation, or as commanded since. A different number means manual scaling.
+    manual_floor: replicas set manually. The operator does not scale below this number until it is changed again.
+    stable_since: since when fewer pods are sufficient, or when the last step down was made.
+    required_at_scale_up: pods that the load needed at the last scale-up.
     """
 
     baseline: int | None = None
@@ -107,7 +107,7 @@ class ScalingMemory:
 
 @dataclass(frozen=True, slots=True)
 class RequestCounts:
-    """The counts of one signal of the whole target at one time: `events` of `samples` requests were bad."""
+    """Request counts of one signal of the whole target: `events` of `samples` requests were bad."""
 
     samples: float
     events: float
@@ -115,20 +115,20 @@ class RequestCounts:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseMemory:
-    """The past of the release.
+    """The memory of the release.
 
-    since: when `phase` began. good: the revision that is last known good.
-    template, good_template: the digests of the templates of `revision` and `good`, as they were seen to run. Empty in
-        the memory of an older version (`release.lifecycle.with_templates`).
-    bake_started: moved on by the time in which nothing could be measured. unmeasured: since when that is so.
-    ok_before: rules that were Ok before the release, or that it breached while the old revision did not. Only a breach
-        of those counts against it.
-    baseline: the counted signals before the release. canary_measured_since: since when the new revision is measured.
-    shared_breaches: rules that the old revision breached as well, and that were not Ok since.
-    paused: when this operator paused it. paused_rules: the rules that asked for it.
-    manual_override: a person acted against the operator on this revision. It is analysed, and no longer touched.
+    since: when `phase` began. good: the last known good revision.
+    template, good_template: digests of the templates of `revision` and `good`, as they ran. Empty in the memory of an
+        older version (`release.lifecycle.with_templates`).
+    bake_started: shifted by the time without measurements. unmeasured: since when there are none, or None.
+    ok_before: rules that were Ok before the release, or that it breached and the old revision did not. Only their
+        breaches count against it.
+    baseline: request counts before the release. canary_measured_since: since when the new revision is measured.
+    shared_breaches: rules that the old revision breached too and that have not been Ok since.
+    paused: when this operator paused it. paused_rules: the rules that required the pause.
+    manual_override: a person overrode the operator on this revision. It is analysed but not changed any longer.
     rollback_limit_reached: rolled back as often as allowed; it stays paused until a person decides.
-    rolled_from: the revision that was rolled back, or is being rolled back.
+    rolled_from: the revision that was rolled back or is being rolled back.
     """
 
     phase: Phase
@@ -150,13 +150,13 @@ class ReleaseMemory:
     good_template: str = ""
 
     def continues(self, before: ReleaseMemory) -> bool:
-        """Whether this is about the revision that `before` was about."""
+        """Return whether this is the same revision as in `before`."""
         return self.revision == before.revision and before.template in ("", self.template)
 
 
 @dataclass(frozen=True, slots=True)
 class Quarantine:
-    """A revision that was rolled back: why and how often. dry_run: only in dry runs so far."""
+    """A revision that was rolled back, with cause and count. dry_run: only simulated so far."""
 
     revision: str
     at: float
@@ -168,10 +168,10 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True)
 class DryRunOverlay:
-    """What the commands of a dry run would have changed, and what the target really was then.
+    """The simulated changes of a dry run, and the real values at that time.
 
-    A real change of the same thing (replicas, an HPA's minimum, revision) ends its part of the overlay. None: that
-    thing is as it really is.
+    A real change of the same value (replicas, an HPA's minimum, revision) ends that part of the overlay. None: not
+    simulated.
     """
 
     replicas: int | None = None
@@ -187,8 +187,7 @@ class DryRunOverlay:
 class Intent:
     """Commands about to be executed, stored before the first of them.
 
-    at: when they were decided. After a crash, `recover_intent` finds out from the target which of them
-    were applied.
+    at: when they were decided. After a crash, `recover_intent` determines from the target which were applied.
     """
 
     at: float
@@ -198,7 +197,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Everything remembered of one policy. announced: keys of the notices that hold and were announced."""
+    """The whole memory of one policy. announced: keys of the active notices that were already sent."""
 
     target_uid: str = ""
     rules: Mapping[str, RuleMemory] = field(default_factory=dict)

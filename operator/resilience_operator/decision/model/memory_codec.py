@@ -1,8 +1,8 @@
-"""Memory to and from JSON, as it stands in the policy's `status.memory`.
+"""Converts the memory to and from the JSON in the policy's `status.memory`.
 
-Compact: what has its default is left out, so a quiet policy takes a few hundred bytes. Tolerant: another version of
-the operator may have written it, so keys that are not known are ignored and those that are missing have their
-defaults. What cannot be read at all is told, never guessed.
+Compact: defaults are omitted, so a quiet policy takes a few hundred bytes. Tolerant: another version of the operator
+may have written it, so unknown keys are ignored and missing keys get their defaults. Invalid content raises an error
+and is never guessed.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from resilience_operator.decision.model.memory import Memory
 
 
 class UnreadableMemory(ValueError):  # noqa: N818 - says what is so, like InvalidPolicy
-    """What stands in the status is not a memory. The text names the places, for people."""
+    """The stored status is not a valid memory. The text names the invalid fields."""
 
 
 MAX_DEPTH = 32
-"""Levels of a memory. The operator writes fewer than ten."""
+"""Maximum nesting of a memory. The operator writes fewer than ten levels."""
 
 MAX_NUMBER = 2.0**53
-"""Up to which JSON holds every whole number exactly."""
+"""The largest integer up to which JSON numbers are exact."""
 
 MOMENTS = frozenset(
     (
@@ -34,16 +34,16 @@ MOMENTS = frozenset(
         "unmeasured", "began", "paused", "at", "metricsGone",
     )
 )  # fmt: skip
-"""Keys, as JSON has them, of numbers that are seconds since the epoch."""
+"""JSON keys of numbers that are seconds since the epoch."""
 
 _MAPS_OF_MOMENTS = frozenset(("called", "rehearsed"))
 
 NUMBERS = frozenset(("need", "samples", "events"))
-"""Keys of the other floating-point numbers."""
+"""JSON keys of the other floating-point numbers."""
 
 
 def _check_bounds(dumped: Mapping[str, Any]) -> None:
-    """Raise UnreadableMemory for what no operator has written, and what cannot be computed with or written back."""
+    """Raise UnreadableMemory for values that no operator writes, or that cannot be used or written back."""
     latest, earliest = LATEST.timestamp(), EARLIEST.timestamp()
     left: list[tuple[object, str, int]] = [(dumped, "memory", 0)]
     while left:
@@ -67,12 +67,12 @@ def _json_name(python_name: str) -> str:
 
 
 def stored_name(entry: Field[Any]) -> str:
-    """The key under which a field of the memory is stored."""
+    """Return the JSON key of a field of the memory."""
     return str(entry.metadata.get("alias", _json_name(entry.name)))
 
 
 class _Document(BaseModel):
-    """Lends its configuration to the plain data classes within: pydantic passes it on to them."""
+    """Provides the pydantic configuration of the nested data classes."""
 
     model_config = ConfigDict(
         alias_generator=_json_name,
@@ -88,17 +88,17 @@ class _Document(BaseModel):
 
 
 def dump_memory(memory: Memory) -> dict[str, Any]:
-    """`memory` as JSON-able values, equal for equal memories."""
+    """Return `memory` as JSON values. Equal memories give equal values."""
     document: dict[str, Any] = _Document.model_construct(memory=memory).model_dump(mode="json", exclude_defaults=True)
     dumped: dict[str, Any] = document["memory"]
     if "told" in dumped:
-        # A set has no order of its own, and a status that only changes its order would be written anew.
+        # Sets are unordered, and a different order would cause a status write.
         dumped["told"].sort()
     return dumped
 
 
 def load_memory(dumped: object) -> Memory:
-    """The memory that `dump_memory` made `dumped` from. Raises UnreadableMemory."""
+    """Return the memory that `dump_memory` wrote as `dumped`. Raises UnreadableMemory."""
     if not isinstance(dumped, Mapping):
         raise UnreadableMemory(f"the memory is a {type(dumped).__name__}, not an object")
     _check_bounds(dumped)

@@ -1,7 +1,6 @@
-"""What was measured of a target, or why there is no measurement.
+"""Observations of a target: a measurement, or the reason why there is none.
 
-Unknown is not zero: an observation without a value always carries the reason, and nothing downstream may turn
-it into a number.
+Unknown is not zero: an observation without a value always has a reason, and no later step may turn it into a number.
 """
 
 from __future__ import annotations
@@ -15,11 +14,10 @@ from resilience_operator.decision.model.policy import Policy, Signal
 
 
 class Measured(NamedTuple):
-    """A signal's value over some pods. A tuple, as `Observation` is, since tens of thousands are made in a round.
+    """A signal's value over some pods. A tuple, like `Observation`, because each round creates tens of thousands.
 
     value: in the signal's base unit: a ratio (0.7 = 70 %), seconds, or a plain number.
-    samples: how many requests stand behind it within the window; None where that is not known (CPU, custom queries
-        without `samplesQuery`).
+    samples: number of requests within the window; None if unknown (CPU, custom queries without `samplesQuery`).
     events: for a ratio of requests, how many of `samples` were bad; None for other signals.
     """
 
@@ -31,13 +29,12 @@ class Measured(NamedTuple):
 class Observation(NamedTuple):
     """One signal of one target, as of `at` (seconds since the epoch, the sample's own time).
 
-    Either `measured` is there, or `reason` (a stable CamelCase word) and `message` say why not. A `Measured` with
-    fewer samples than the policy asks for is still delivered: judging evidence is the decision's business.
-    by_revision: the same signal split by revision, keyed by the revision's name; empty where it cannot be split.
-    splittable: whether a split was possible in principle (series carry a pod). An empty `by_revision` of a
-        splittable signal means that no revision had data.
-    multiple: how many times the pods there were are needed, for a signal that tells so itself (lost zones); `message`
-        then says more of the value.
+    Either `measured` is set, or `reason` (a stable CamelCase word) and `message` say why not. `measured` may have
+    fewer samples than the policy requires: the decision judges that.
+    by_revision: the signal by revision name; empty if it cannot be split.
+    splittable: the series have a pod label. If `by_revision` of a splittable signal is empty, no revision had data.
+    replica_factor: factor of replicas needed, for a signal that provides one (lost zones); `message` then explains the
+        value.
     """
 
     at: float
@@ -50,12 +47,12 @@ class Observation(NamedTuple):
 
     @classmethod
     def unknown(cls, at: float, reason: str, message: str) -> Observation:
-        """An observation that could not be made."""
+        """Return an observation without a measurement."""
         return cls(at=at, reason=reason, message=message)
 
 
 class SignalView(NamedTuple):
-    """A signal and what is known of it now."""
+    """A signal and its current observation."""
 
     signal: Signal
     observation: Observation
@@ -64,9 +61,9 @@ class SignalView(NamedTuple):
 def signal_views(
     policy: Policy, observations: Mapping[str, Observation], now: float, patience: float
 ) -> dict[str, SignalView]:
-    """Every signal of the policy. What was not asked for, or is older than its look-back, is unknown.
+    """Return every signal of the policy. Signals not queried, or older than their look-back, are Unknown.
 
-    patience: an age in seconds that is never too old, however short the look-back.
+    patience: seconds; younger measurements are never too old, however short the look-back.
     """
     found: dict[str, SignalView] = {}
     for name, signal in policy.signals.items():

@@ -1,4 +1,4 @@
-"""A policy as the decision sees it: parsed, defaulted, in base units (seconds, ratios, pods)."""
+"""The compiled policy: parsed, with defaults, in base units (seconds, ratios, pods)."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A signal that some rule reads.
+    """A signal that a rule reads.
 
-    window: the look-back of its query, seconds. written: as the policy has it, where that was rounded up; else None.
-    min_samples: fewer requests than this within the window prove nothing; 0 where samples are not counted.
-    unit: `ratio`, `seconds` or `number`; how to write its values for people.
-    metered: it comes from the metric source; else the API server tells it.
+    window: the look-back of its query, seconds. written: the window in the policy if it was rounded up; else None.
+    min_samples: minimum requests within the window to be conclusive; 0 if samples are not counted.
+    unit: `ratio`, `seconds` or `number`, for formatting.
+    metered: it comes from a metric source; otherwise from the API server.
     """
 
     name: str
@@ -41,17 +41,17 @@ class Signal:
 
     @property
     def required_samples(self) -> float:
-        """Fewer than these prove nothing, where samples are counted: at least one."""
+        """Minimum samples to be conclusive, if samples are counted: at least one."""
         return max(self.min_samples, 1.0)
 
     def max_age(self, patience: float) -> float:
-        """Seconds from which a measurement is too old. patience: an age that never is."""
+        """Return the maximum age of a measurement in seconds, at least `patience`."""
         return max(self.window, patience)
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`signal` is above (or below) `threshold`, and has been for `hold` seconds."""
+    """`signal` has been above (or below) `threshold` for `hold` seconds."""
 
     signal: str
     threshold: float
@@ -61,7 +61,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class ScaleUp:
-    """Ask for more pods. Exactly one of pods, percent, to_target is set. cooldown: seconds until it may ask again."""
+    """Request more pods. Exactly one of pods, percent, to_target is set. cooldown: seconds until the next request."""
 
     pods: int | None = None
     percent: float | None = None
@@ -71,7 +71,7 @@ class ScaleUp:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """Roll a failing release back `after` seconds of breach; a re-applied one again at most `limit` times."""
+    """Roll back a failing release `after` seconds of breach; a reapplied one at most `limit` more times."""
 
     after: float = 30.0
     limit: int = 1
@@ -79,7 +79,7 @@ class Rollback:
 
 @dataclass(frozen=True, slots=True)
 class Plugin:
-    """An action that a plugin carries out."""
+    """An action of a plugin."""
 
     name: str
     arguments: Mapping[str, object] = field(default_factory=dict)
@@ -87,9 +87,9 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """When → then. `any_of` tells whether one of the conditions is enough, or all are needed.
+    """Conditions and actions. any_of: one condition is sufficient; otherwise all must hold.
 
-    signature: what its timers are about, like `cpu>0.7&latency-p99>1`. A change of `for` alone keeps them.
+    signature: identifies the conditions of its timers, like `cpu>0.7&latency-p99>1`. Changing only `for` keeps them.
     """
 
     name: str
@@ -114,7 +114,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class ScaleDown:
-    """Give pods back, one step for every `after` seconds of calm."""
+    """Scale down one step for every `after` seconds of a stable period."""
 
     enabled: bool = True
     after: float = 300.0
@@ -124,7 +124,7 @@ class ScaleDown:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """How a release is watched. bake: seconds watched after its last pod is ready."""
+    """How a release is analysed. bake: seconds of analysis after its last pod is ready."""
 
     bake: float = 600.0
     fail_on_progress_deadline: bool = False
@@ -133,7 +133,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """What holds when the metrics are gone for `after` seconds: nothing, or at least `replicas` pods."""
+    """The fallback after `after` seconds without metrics: at least `replicas` pods, or none."""
 
     after: float = 180.0
     replicas: int | None = None
@@ -141,7 +141,7 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One ResiliencePolicy. min_replicas is None where the author left it to the replicas first found.
+    """One ResiliencePolicy. min_replicas: None for the replicas at the first evaluation.
 
     window: the longest look-back of its signals, seconds.
     """

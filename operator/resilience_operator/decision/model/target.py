@@ -1,26 +1,26 @@
-"""The target's state, as the API server last told it: only what deciding needs."""
+"""The target's state as last read from the API server, reduced to what the decision needs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 MANAGER = "resilience-operator"
-"""The field manager under which this operator writes: in `managedFields` it marks what is the operator's own."""
+"""The field manager of this operator: in `managedFields` it marks the operator's own changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Revision:
     """One pod template of the target.
 
-    name: unique among the target's: the hash in a ReplicaSet's name, a StatefulSet's ControllerRevision, or the hash
+    name: unique within the target: the hash in a ReplicaSet's name, a StatefulSet's ControllerRevision, or the hash
         in a DaemonSet's (`kube.revisions.revision_name`).
-    owner: the name that its pods carry without their last `-suffix` (a ReplicaSet's name; the workload's own name
-        for a StatefulSet or DaemonSet). Metrics are split by it.
-    number: the controller's revision number, the higher the later rolled out.
+    owner: the names of its pods without the last `-suffix` (a ReplicaSet's name; the workload's own name for a
+        StatefulSet or DaemonSet). Metrics are split by it.
+    number: the controller's revision number; later rollouts have higher numbers.
     created: seconds since the epoch.
     replicas, ready: pods of this revision that exist, and that are ready.
-    kept_in, uid: name and uid of the ReplicaSet or ControllerRevision that keeps the template.
-    template: the digest of that template. All three are empty where a revision is not read from such an object.
+    kept_in, uid: name and uid of the ReplicaSet or ControllerRevision that stores the template.
+    template: the digest of that template. All three are empty if the revision is not read from such an object.
     """
 
     name: str
@@ -36,9 +36,9 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class HorizontalPodAutoscaler:
-    """Another autoscaler on the target.
+    """The HPA of the target.
 
-    original_min: `minReplicas` before this operator raised it (from the annotation that it left), or None.
+    original_min: `minReplicas` before this operator raised it (from its annotation), or None.
     owner: who manages the HPA (`KEDA`, or empty).
     """
 
@@ -54,17 +54,17 @@ class HorizontalPodAutoscaler:
 class TargetState:
     """A workload at one resourceVersion.
 
-    replicas: what `spec.replicas` asks for. ready: ready pods of any revision.
-    revision: the name of the revision that has the current template, found by comparing templates; None while there
-        is none yet. So a change of anything but the template never makes it None, and while the rollout is paused
-        None means that the template was changed (the controller makes no revision under a pause).
-    rolled_out: the controller has seen the newest template, every pod asked for runs it and is ready, and no
-        pod of another revision is left.
-    paused_by: the field manager that set `spec.paused`, empty when not paused or not known.
-    template_by: the field manager that last wrote the pod template, for telling people who did it.
+    replicas: `spec.replicas`. ready: ready pods of any revision.
+    revision: the name of the revision with the current template, found by comparing templates; None if there is none
+        yet. Only a template change makes it None. During a pause None means that the template was changed, because
+        the controller creates no revision while paused.
+    rolled_out: the controller has observed the newest template, all requested pods run it and are ready, and no pods
+        of other revisions remain.
+    paused_by: the field manager that set `spec.paused`; empty if not paused or unknown.
+    template_by: the field manager that last wrote the pod template, for messages.
     scaled_by: the field manager that last wrote `spec.replicas`.
-    scale_path: where its `/scale` is, for a kind of which nothing else is known; else empty.
-    template: the digest of its pod template; empty for such a kind.
+    scale_path: the path of `/scale`, for a kind known only by its scale subresource; else empty.
+    template: the digest of the pod template; empty for such a kind.
     """
 
     kind: str
@@ -88,7 +88,7 @@ class TargetState:
     template: str = ""
 
     def find(self, revision: str | None) -> Revision | None:
-        """The revision of that name, if it still exists."""
+        """Return the revision with that name, if it still exists."""
         for found in self.revisions:
             if found.name == revision:
                 return found

@@ -1,1 +1,1 @@
-"""The release: its life cycle, whether it caused a breach, and what to do about it."""
+"""The release: its phases, attribution of breaches to it, and remediation."""

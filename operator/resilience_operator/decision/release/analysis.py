@@ -1,4 +1,4 @@
-"""What the evaluated rules say about the release."""
+"""Release analysis: summarizes what the evaluated rules show about the release."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from resilience_operator.decision.release.remediation import ReleaseFinding
 
 @dataclass(slots=True)
 class ReleaseAnalysis:
-    """The release, and a finding of each rule that guards it.
+    """The release, and a finding for each rule that guards it.
 
-    measured: every one of them had a verdict. clean: none of them is crossed, whatever the cause.
+    measured: no rule is Unknown. clean: no threshold is crossed, whatever the cause.
     attributed_signals: signals whose crossing counts against the release.
     """
 
@@ -27,7 +27,7 @@ class ReleaseAnalysis:
 
 
 def analyse(release: ReleaseMemory, evaluations: Sequence[RuleEvaluation]) -> ReleaseAnalysis:
-    """Sum up what the rules found while `release` is analysed."""
+    """Return the findings of the rules that guard `release`."""
     findings: list[ReleaseFinding] = []
     signals: set[str] = set()
     measured = clean = True

@@ -1,4 +1,4 @@
-"""Attributes breaches to a release: its baseline, rules that were Ok before it, and breaches only its pods show."""
+"""Attributes breaches to a release: by its baseline, by rules that were Ok before it, and by pods."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from resilience_operator.decision.scaling.recommendation import Recommendation
 def update_baseline(
     release: ReleaseMemory, policy: Policy, views: Mapping[str, SignalView], now: float, *, anew: bool
 ) -> ReleaseMemory:
-    """Return the release with its baseline (taken if `anew`), and since when its revision is measured."""
+    """Return the release with its baseline (recorded if `anew`), and the start of its measurements."""
     if anew and release.ok_before:
         release = replace(release, baseline=_request_counts(policy, views, release.revision))
     if release.canary_measured_since is not None:
         return release
     counted = (views[name].observation for name in release.baseline if name in views)
     if any(release.revision in observation.by_revision for observation in counted):
-        # Its first requests came within the last interval.
+        # The first requests arrived within the last interval.
         return replace(release, canary_measured_since=now - policy.interval)
     return release
 
 
 def regressed_since_release(release: ReleaseMemory, rule: Rule) -> bool:
-    """Return whether this rule was Ok before the release, and the old pods did not breach it too.
+    """Return whether this rule was Ok before the release and the old pods did not breach it too.
 
-    When the old pods end in the middle of a spike that they had as well, the new ones are not the cause of it.
+    If the old pods end during a spike that they also had, the new ones are not the cause.
     """
     return rule.name in release.ok_before and rule.name not in release.shared_breaches
 
 
 def mark_attributed(release: ReleaseMemory, rule: Rule) -> ReleaseMemory:
-    """Remember that the release breached the rule where the old revision did not.
+    """Record that the release breached the rule and the old revision did not.
 
-    So it still counts after a gap in the metrics at whose end no old pod is left to compare with.
+    The breach then still counts after a metrics gap, even if no old pods remain for a comparison.
     """
     if rule.name in release.ok_before:
         return release
@@ -53,7 +53,7 @@ def mark_attributed(release: ReleaseMemory, rule: Rule) -> ReleaseMemory:
 def mark_shared(
     release: ReleaseMemory, rule: Rule, verdict: Verdict, against: Sequence[ConditionResult]
 ) -> ReleaseMemory:
-    """Remember that the old pods breach the rule too, until it is Ok again."""
+    """Record that the old pods breach the rule too, until it is Ok again."""
     shared = rule.name in release.shared_breaches
     if any(r.judgement.reason == SHARED for r in against):
         return release if shared else replace(release, shared_breaches=(*release.shared_breaches, rule.name))
@@ -63,10 +63,10 @@ def mark_shared(
 
 
 def _request_counts(policy: Policy, views: Mapping[str, SignalView], revision: str | None) -> dict[str, RequestCounts]:
-    """Return the counted signals of the rules that guard releases, where there are enough requests.
+    """Return the request counts of the rules that guard releases, if there are enough requests.
 
-    revision: the new one. What it did already by the first look at it is no part of the time before it: a release
-    that began while nobody looked would else be compared with itself.
+    revision: the new one. Its own requests are subtracted: otherwise a release that began between two evaluations
+    would be compared with itself.
     """
     found: dict[str, RequestCounts] = {}
     for condition in (c for rule in policy.rules if rule.guards_release for c in rule.conditions):
@@ -89,10 +89,10 @@ def suppress(
     canary: CanaryContext,
     attributed_signals: Container[str],
 ) -> Recommendation:
-    """Return the recommendation, suppressed if only one revision shows the breach: more pods would not help.
+    """Return the recommendation, suppressed if only one revision is in breach: more pods do not fix a bad release.
 
-    canary: the revision that is being released, or that was or is being rolled back: what its last pods did stays in
-    the look-back for a while.
+    canary: the revision that is being released or rolled back, or was rolled back. The requests of its last pods stay
+    in the look-back window for a while.
     """
     if recommendation.verdict is not Verdict.BREACH:
         return recommendation
@@ -106,7 +106,7 @@ def suppress(
 def inconclusive_notice(
     release: ReleaseMemory, target: TargetState, findings: Sequence[ReleaseFinding], since: float
 ) -> tuple[Notice, ...]:
-    """Return the notice that a release could not be analysed from `since` on, though its pods are ready."""
+    """Return the notice that a release with ready pods has not been measurable since `since`."""
     current = target.find(release.revision)
     if release.phase not in ANALYSED_PHASES or release.manual_override or current is None or not current.ready:
         return ()

@@ -1,8 +1,8 @@
-"""The phases of a release, followed from the target's state alone.
+"""The phases of a release, derived from the target's state alone.
 
-Stable → Progressing → Baking → Stable, with Paused in between when somebody paused it, and
-RollingBack → RolledBack → Stable after a rollback. A change of scale is no release, and neither is a new template
-before its controller has made a revision of it.
+Stable → Progressing → Baking → Stable, with Paused in between if it is paused, and
+RollingBack → RolledBack → Stable after a rollback. Scaling is not a release. A new template is a release once its
+controller has created a revision for it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def advance(
     ok_rules: Iterable[str],
     now: float,
 ) -> tuple[ReleaseMemory, tuple[Notice, ...]]:
-    """Return the release as the target shows it, and notices of it. It is the same object when nothing changed.
+    """Return the release after comparing it with the target, and its notices; the same object if nothing changed.
 
     ok_rules: rules that were Ok at the last evaluation.
     """
@@ -45,7 +45,7 @@ def advance(
 
 
 def _initial_state(policy: Policy, target: TargetState, now: float) -> ReleaseMemory:
-    """Return the first state. A target that is fully rolled out starts in its bake, unless its revision is older."""
+    """Return the initial state. A fully rolled out target starts in its bake, or Stable if its revision is older."""
     current = target.find(target.revision)
     if target.rolled_out and current is not None:
         if now - current.created >= policy.release.bake:
@@ -55,11 +55,11 @@ def _initial_state(policy: Policy, target: TargetState, now: float) -> ReleaseMe
 
 
 def with_templates(release: ReleaseMemory, target: TargetState) -> ReleaseMemory:
-    """The release with the digests that it lacks: of a revision just seen, or in the memory of an older version.
+    """Return the release with missing template digests: of a new revision, or from the memory of an older version.
 
-    A revision that the target runs has the target's own template. The good one, if it does not run, is only known by
-    name there. Its template is taken over, at the first look, if it was kept before the present phase began: what was
-    made under that name since then was never watched. An edit of it before the upgrade cannot be seen.
+    A running revision has the target's own template. A good revision that does not run is known by name only. Its
+    stored template is used if it was created before the current phase began: a later one was never analysed. An edit
+    before the upgrade cannot be detected.
     """
     if release.template or not target.template:
         return release
@@ -75,7 +75,7 @@ def with_templates(release: ReleaseMemory, target: TargetState) -> ReleaseMemory
 
 
 def _is_another(release: ReleaseMemory, target: TargetState) -> bool:
-    """Whether the target has another revision than the one followed: another name, or another template under it."""
+    """Return whether the target's revision changed: another name, or another template with the same name."""
     if target.revision is None:
         return False
     return target.revision != release.revision or _template_of(target, target.revision) != release.template
@@ -94,8 +94,8 @@ def _new_revision(
     now: float,
 ) -> ReleaseMemory:
     if release.paused is not None and target.paused:
-        # The template changed under the operator's own pause. It is lifted by `remediation`, which needs to see
-        # for which revision it was made; the new release begins then.
+        # The template changed during the operator's own pause. `remediation` lifts the pause and needs the paused
+        # revision for that; the new release begins afterwards.
         return release
     begun = release.phase in (Phase.PROGRESSING, Phase.PAUSED) and release.revision is None
     return replace(
@@ -135,14 +135,14 @@ def _follow_pause(release: ReleaseMemory, target: TargetState, now: float) -> Re
     if target.paused_by == MANAGER:
         if release.paused is not None:
             return release
-        # A pause of the operator's own that is not remembered: `remediation` lifts it unless it is needed still.
+        # The operator's own pause, missing from the memory: `remediation` lifts it unless it is still needed.
         return replace(
             release, phase=Phase.PAUSED, since=now, paused=now, paused_rules=(), bake_started=None, unmeasured=None
         )
     if release.phase in (Phase.PROGRESSING, Phase.BAKING):
         return replace(release, phase=Phase.PAUSED, since=now, paused=None, bake_started=None, unmeasured=None)
     if release.paused is not None and target.paused_by:
-        # Somebody resumed it and paused it again: now it is theirs.
+        # Someone resumed and paused it again: the pause is now manual.
         return replace(release, paused=None, paused_rules=(), rollback_limit_reached=False)
     return release
 
@@ -175,7 +175,7 @@ def _notices(release: ReleaseMemory, policy: Policy, target: TargetState, now: f
             f"someone overrode the operator on revision {release.revision}: the operator observes it but no longer "
             "pauses it or rolls it back",
         )
-    # The condition may be the failed release's for a moment, so it counts from the second evaluation on.
+    # The condition may briefly be that of the failed release, so it counts from the second evaluation on.
     late = target.progress_deadline_exceeded and now - release.since >= policy.interval
     if release.phase is Phase.ROLLING_BACK and late:
         yield Notice(
@@ -192,9 +192,9 @@ def advance_bake(
 ) -> tuple[ReleaseMemory, tuple[Notice, ...]]:
     """Return the release after one more evaluation of its bake, and the notice of its end.
 
-    Time in which nothing could be measured does not count.
-    measured: every rule that guards releases had a verdict. clean: none of them is crossed, whatever the cause.
-    patience: seconds without measurement that are not worth a notice.
+    Time without measurements does not count.
+    measured: no rule that guards releases is Unknown. clean: no threshold is crossed, whatever the cause.
+    patience: seconds without measurements before a notice is sent.
     """
     if release.phase is not Phase.BAKING or release.bake_started is None:
         return release, ()
@@ -212,7 +212,7 @@ def advance_bake(
 
 
 def _finish_bake(release: ReleaseMemory, *, clean: bool, now: float) -> tuple[ReleaseMemory, tuple[Notice, ...]]:
-    """Call the revision good if its bake ends without a breach."""
+    """Mark the revision as good if its bake ends without a breach."""
     if not clean:
         return release, (
             Notice(

@@ -1,4 +1,4 @@
-"""What to do about a release: pause, roll back, hold, resume, or leave it to people."""
+"""Remediation of a release: pause, roll back, hold, resume, or leave the decision to a person."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
 from resilience_operator.decision.report import describe
 
 PROGRESS_DEADLINE = "progress-deadline"
-"""The name under which a release that makes no progress is recorded; no rule may be in the way of it."""
+"""Name under which an exceeded progress deadline is recorded. Rules cannot have this name."""
 
 
 @dataclass(slots=True)
 class ReleaseFinding:
-    """One rule that guards releases: its verdict on this release, and since when it fails the release.
+    """One rule that guards releases: its verdict on this release, and since when the release breaches it.
 
-    ok_since, unknown_since: since when it is Ok, or Unknown, if that is its verdict.
-    results: of its conditions, over what counts against the release. message: used in place of them.
+    ok_since, unknown_since: since when the verdict is Ok or Unknown, if it is.
+    results: of its conditions, for what counts against the release. message: replaces them in the description.
     """
 
     rule: Rule
@@ -36,13 +36,13 @@ class ReleaseFinding:
 
     @property
     def description(self) -> str:
-        """Why, with the numbers."""
+        """The cause, with values."""
         return self.message or describe(self.rule, self.results)
 
 
 @dataclass(slots=True)
 class ReleasePlan:
-    """The release after the plan, what to do, and when to look again (None: nothing is due)."""
+    """The release after the plan, the commands, and when the next timer is due (None: no timer)."""
 
     release: ReleaseMemory
     commands: tuple[Command, ...] = ()
@@ -58,13 +58,13 @@ def plan_remediation(
     quarantined: Mapping[str, Quarantine],
     now: float,
 ) -> ReleasePlan:
-    """Plan what to do about the release that is under way."""
+    """Plan the remediation of the current release."""
     changed = target.revision is None or target.revision != release.revision
     if release.paused is not None and changed:
         return ReleasePlan(release, (_resume(release, "NewRelease", "a new template was applied during the pause"),))
     left_to_people = release.manual_override or (target.paused and release.paused is None)
     if release.phase not in ANALYSED_PHASES or changed or left_to_people:
-        # `changed`: another template was applied meanwhile, which must not pay for this one.
+        # `changed`: a newer template was applied, which must not be punished for this one.
         return ReleasePlan(release)
     before = quarantined.get(release.revision or "")
     if before is not None and (limit := _rollback_limit(policy, before)) is not None:
@@ -83,7 +83,7 @@ def _remediate(
     quarantined: Mapping[str, Quarantine],
     now: float,
 ) -> ReleasePlan:
-    """Roll back if a rule's `after` is over and it can be done; else pause if a rule asks for it."""
+    """Roll back if a rule's `after` has passed and a rollback is possible; otherwise pause if a rule requires it."""
     due = [
         (f.failing_since + f.rule.rollback.after, f)
         for f in failing
@@ -104,14 +104,14 @@ def _remediate(
         why = f"{_descriptions(pausing)}: rollout of revision {release.revision} paused"
         return ReleasePlan(release, (_pause(release, _rule_names(pausing), "ReleaseFailing", why),), notices, wake)
     if pausing and not release.paused_rules:
-        # The operator's own pause, of which the reason was lost: here is one.
+        # The operator paused it but the reason was lost: record the current one.
         release = replace(release, paused_rules=_rule_names(pausing))
     return ReleasePlan(release, (), notices, wake)
 
 
 @dataclass(frozen=True, slots=True)
 class RollbackBlocked:
-    """Why a rollback cannot be made."""
+    """Why a rollback is not possible."""
 
     reason: str
     message: str
@@ -120,7 +120,7 @@ class RollbackBlocked:
 def rollback_blocked(
     release: ReleaseMemory, target: TargetState, quarantined: Mapping[str, Quarantine]
 ) -> RollbackBlocked | None:
-    """None when the last good revision can be restored, else why it cannot."""
+    """Return why the last good revision cannot be restored, or None if it can."""
     if release.good is None:
         return RollbackBlocked(
             "NoKnownGoodRevision",
@@ -149,9 +149,9 @@ def rollback_blocked(
 
 
 def _rollback_limit(policy: Policy, before: Quarantine) -> int | None:
-    """How often a re-applied revision may be rolled back again: as the rules say that found it bad.
+    """Return how often a reapplied revision may be rolled back again, from the rules that rolled it back.
 
-    Where none of those is left, as the others say; None where no rule rolls back any more.
+    If none of these rules exists any longer, the other rules apply. None if no rule rolls back.
     """
     limits = {r.name: r.rollback.limit for r in policy.rules if r.rollback is not None}
     asked = [limits[name] for name in before.rules if name in limits]
@@ -165,7 +165,7 @@ def _handle_reapplied(
     limit: int,
     quarantined: Mapping[str, Quarantine],
 ) -> ReleasePlan:
-    """Roll a revision that was rolled back before and came again back at once, or keep it paused."""
+    """Roll back a reapplied quarantined revision immediately, or keep it paused."""
     who = display_name(target.template_by)
     blocked = rollback_blocked(release, target, quarantined)
     if before.rollbacks <= limit and blocked is None and not release.rollback_limit_reached:
@@ -190,9 +190,9 @@ def _handle_reapplied(
 def _maybe_resume(
     release: ReleaseMemory, policy: Policy, findings: Sequence[ReleaseFinding], now: float
 ) -> ReleasePlan:
-    """A paused release that recovered goes on when the policy allows, once a whole look-back was clean.
+    """Resume a paused release that recovered, if the policy allows it and a whole look-back window was clean.
 
-    So does one whose pause no rule asks for any more, or of which the reason was lost.
+    A pause that no rule requires any longer, or whose reason was lost, is lifted in the same way.
     """
     asking = {f.rule.name for f in findings if f.rule.pause}
     if policy.release.fail_on_progress_deadline:
@@ -210,8 +210,8 @@ def _maybe_resume(
 
 
 def _progress_finding(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> list[ReleaseFinding]:
-    """A release without progress fails as one in breach does, and with the same consequences, at once."""
-    # The condition may be the last release's for a moment, so it counts from the second look on.
+    """Return a finding if the release exceeded its progress deadline: it fails like a breach, without delay."""
+    # The condition may briefly be that of the previous release, so it counts from the second evaluation on.
     late = target.progress_deadline_exceeded and now - release.since >= policy.interval
     if not (policy.release.fail_on_progress_deadline and late and release.phase is Phase.PROGRESSING):
         return []

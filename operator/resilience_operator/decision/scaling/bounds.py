@@ -1,4 +1,4 @@
-"""The bounds of scaling, and the number that is moved: the target's replicas, or its HPA's `minReplicas`."""
+"""Bounds of scaling, and the number that is changed: the target's replicas, or its HPA's `minReplicas`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def current_size(target: TargetState) -> int:
 
 
 def ceiling(policy: Policy, target: TargetState) -> int:
-    """Return the most pods that may be asked for."""
+    """Return the maximum number of pods that may be requested."""
     return at_most_maximum(policy.max_replicas if policy.max_replicas is not None else target.replicas, policy, target)
 
 
@@ -30,9 +30,9 @@ def scale_down_size(target: TargetState) -> int:
 
 
 def floor(policy: Policy, scaling: ScalingMemory, hpa: HorizontalPodAutoscaler | None) -> int:
-    """Return the number below which the operator never scales down, for the target's replicas or its HPA's minimum.
+    """Return the lower bound of scaling down, for the target's replicas or its HPA's `minReplicas`.
 
-    An HPA goes back to the `minReplicas` that its author gave it, whatever the policy's minimum is.
+    An HPA returns to its original `minReplicas`, regardless of the policy's minimum.
     """
     if hpa is not None:
         return hpa.original_min if hpa.original_min is not None else hpa.min_replicas
@@ -41,7 +41,7 @@ def floor(policy: Policy, scaling: ScalingMemory, hpa: HorizontalPodAutoscaler |
 
 
 def can_scale_down(policy: Policy, scaling: ScalingMemory, target: TargetState) -> bool:
-    """Return whether a stable period would be followed by a step down."""
+    """Return whether a stable period would lead to a scale-down."""
     scales = any(rule.scale_up is not None for rule in policy.rules)
     return scales and policy.scale_down.enabled and scale_down_size(target) > floor(policy, scaling, target.hpa)
 

@@ -1,4 +1,4 @@
-"""Detects that somebody else scaled the target."""
+"""Detects manual scaling of the target."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from resilience_operator.decision.model.target import MANAGER, TargetState
 
 
 def detect_manual_scaling(scaling: ScalingMemory, target: TargetState) -> tuple[ScalingMemory, tuple[Notice, ...]]:
-    """Return the scaling memory after comparing the replicas. What somebody else set is a floor from then on."""
+    """Return the scaling memory after comparing the replicas. A manually set number becomes the floor."""
     if scaling.baseline is None:
         return replace(scaling, baseline=target.replicas, last_replicas=target.replicas), ()
     if target.replicas == scaling.last_replicas:
         return scaling, ()
     if target.hpa is not None or target.scaled_by == MANAGER:
-        # The HPA scaled; or the operator did, and never got the answer.
+        # The HPA scaled, or the operator did and the response was lost.
         return replace(scaling, last_replicas=target.replicas), ()
     notice = Notice(
         f"manual-scale/{target.replicas}",

@@ -1,4 +1,4 @@
-"""Plans one step up, or one step down, or none."""
+"""Plans one scaling step: up, down or none."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resilience_operator.decision.scaling.scale_up import plan_fallback, plan_sc
 
 @dataclass(slots=True)
 class ScalingPlan:
-    """What to remember, and the step if any. notes: by rule, why it does not scale. wake: when a timer is due."""
+    """The new scaling memory and the step, if any. notes: by rule, why it does not scale. wake: next timer."""
 
     scaling: ScalingMemory
     command: Command | None = None

@@ -1,4 +1,4 @@
-"""What one rule asks for, and what scaling is planned from."""
+"""The pods that each rule requests: the input of scaling."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from resilience_operator.decision.report import describe
 from resilience_operator.decision.scaling.bounds import current_size
 
 TOLERANCE = 0.1
-"""`toTarget` leaves the target alone within ±10 % of it, as the HorizontalPodAutoscaler does by default
-(kubernetes.io, Horizontal Pod Autoscaling, algorithm details)."""
+"""`toTarget` does not scale while the value is within ±10 % of the threshold, like the HorizontalPodAutoscaler
+by default (kubernetes.io, Horizontal Pod Autoscaling, algorithm details)."""
 
 
 @dataclass(slots=True)
 class Recommendation:
     """One rule that may scale: its memory, its verdict and the results of its conditions.
 
-    suppressed: the breach is attributed to the release, so it is no reason to scale.
+    suppressed: the breach is attributed to the release, so it does not scale.
     """
 
     rule: Rule
@@ -34,13 +34,13 @@ class Recommendation:
 
     @property
     def description(self) -> str:
-        """The rule's conditions with their numbers."""
+        """The rule's conditions with their values."""
         return describe(self.rule, self.results)
 
 
 @dataclass(slots=True)
 class ScalingContext:
-    """What scaling is planned from. metrics_missing_since: since when no rule that scales has had a measurement."""
+    """The input of scaling. metrics_missing_since: since when no rule that scales has had a measurement."""
 
     policy: Policy
     target: TargetState
@@ -54,7 +54,7 @@ class ScalingContext:
 def base_replicas(
     before: RuleMemory, breach: float | None, results: Sequence[ConditionResult], target: TargetState
 ) -> int | None:
-    """Return the replicas when the breach began, where a signal gives a factor of them; else None."""
+    """Return the replicas at the start of the breach if a signal provides a replica factor; else None."""
     if breach is None:
         return None
     if before.base_replicas is not None:
@@ -64,12 +64,12 @@ def base_replicas(
 
 
 def serving(target: TargetState) -> int:
-    """Return the pods that carry load now."""
+    """Return the number of pods that serve load now."""
     return max(min(target.ready, target.replicas), 0)
 
 
 def wanted_replicas(recommendation: Recommendation, target: TargetState) -> int:
-    """Return what one rule asks for. Steps count from the pods that carry load now, not from those still starting."""
+    """Return the pods that one rule requests. Steps start from the pods that serve load, without starting ones."""
     pods, scale_up = serving(target), recommendation.scale_up
     if scale_up.pods is not None:
         return pods + scale_up.pods
@@ -78,7 +78,7 @@ def wanted_replicas(recommendation: Recommendation, target: TargetState) -> int:
     result, base = recommendation.results[0], recommendation.memory.base_replicas
     value, factor = result.judgement.value, result.judgement.replica_factor
     if factor is not None and base is not None:
-        # Of the pods that there were: of those that there are now, it would ask for more after each step.
+        # Relative to the replicas at the start of the breach: the current number would compound after each step.
         return ceil(round(base * factor, 6))
     if value is None or result.condition.threshold <= 0:
         return 0
@@ -89,9 +89,9 @@ def wanted_replicas(recommendation: Recommendation, target: TargetState) -> int:
 
 
 def required_replicas(recommendations: Sequence[Recommendation], pods: int) -> float | None:
-    """Return the pods at which the strongest signal would be right at its threshold, the load of `pods` being shared.
+    """Return the pods at which the highest signal would equal its threshold, if load is spread evenly over pods.
 
-    None where no signal tells: only what grows with the load does, so conditions with `below` do not.
+    None if no signal has a value. Conditions with `below` are skipped: they do not grow with load.
     """
     required: float | None = None
     for recommendation in recommendations:

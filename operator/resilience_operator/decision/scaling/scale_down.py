@@ -1,4 +1,4 @@
-"""Scaling down: one step after each stable period."""
+"""Scale-down: one step after each stable period."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from resilience_operator.decision.scaling.bounds import floor, scale_down_size, 
 from resilience_operator.decision.scaling.recommendation import ScalingContext, required_replicas
 
 HEADROOM = 0.9
-"""A step down must leave every signal below this share of its threshold, by proportion."""
+"""A scale-down must keep every signal below this fraction of its threshold, by proportion."""
 
 SCALE_DOWN_HYSTERESIS = 0.9
-"""No step down before the load has fallen to this share of what it was when pods were last added. Else a load that
-rises slowly is followed by steps up and down in turn (`tests/bench/scaling_stability.py`)."""
+"""Scale down only after load has dropped to this fraction of the load at the last scale-up. Otherwise a slowly rising
+load causes alternating steps up and down (`tests/bench/scaling_stability.py`)."""
 
 
 def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | None, float | None]:
-    """Return the scaling memory, one step down if the target was stable for long enough, and when that will be so.
+    """Return the scaling memory, a step down if the target was stable long enough, and when that will be.
 
-    Stable: every rule that scales is Ok, no release is under way, and fewer pods would do all the time.
+    Stable: every rule that scales is Ok, no release is in progress, and fewer pods were always sufficient.
     """
     policy, target, scaling, now = context.policy, context.target, context.scaling, context.now
     if not _all_ok(context):
@@ -34,13 +34,13 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
     least = ceil(round((required or 0.0) / HEADROOM, 6))
     before = scaling.required_at_scale_up
     load_fell = required is None or before is None or required <= SCALE_DOWN_HYSTERESIS * before
-    # The load must have been so low for the whole period, not just at its end.
+    # The load must have been low for the whole period, not only at its end.
     if size <= lowest or least >= size or not load_fell:
         return reset_stabilization(scaling), None, None
     if scaling.stable_since is None:
         scaling = replace(scaling, stable_since=now)
     assert scaling.stable_since is not None
-    # After an outage, and after the last step, the look-back has to fill again before a low value means anything.
+    # After an outage or a step, a low value is only valid once the look-back window has filled again.
     due = scaling.stable_since + max(policy.scale_down.after, policy.window)
     if now < due:
         return scaling, None, due
@@ -64,7 +64,7 @@ def _all_ok(context: ScalingContext) -> bool:
 
 
 def _releasing(policy: Policy, release: ReleaseMemory, now: float) -> bool:
-    """Return whether a release keeps the pods. A bake that lasts longer for want of measurements no longer does."""
+    """Return whether a release prevents scaling down. A bake extended by missing metrics does not."""
     if release.phase is Phase.BAKING:
         return now < release.since + policy.release.bake
     return release.phase not in (Phase.STABLE, Phase.ROLLED_BACK)

@@ -1,4 +1,4 @@
-"""Scaling up: for rules in breach, or to the fallback when the metrics are missing."""
+"""Scale-up: for rules in breach, or to the fallback when metrics are missing."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from resilience_operator.decision.scaling.bounds import at_most_maximum, ceiling
 from resilience_operator.decision.scaling.recommendation import Recommendation, ScalingContext, wanted_replicas
 
 AT_MAXIMUM = "at-maximum"
-"""Key of the notice that a rule asks for more pods than the maximum."""
+"""Key of the notice that a rule requests more pods than the maximum."""
 
 
 @dataclass(slots=True)
 class ScaleUpPlan:
-    """A step up, if any. notes: by rule, why it does not scale. wake: when a cooldown ends."""
+    """The step up, if any. notes: by rule, why it does not scale. wake: when a cooldown ends."""
 
     command: Command | None
     notes: Mapping[str, str]
@@ -27,7 +27,7 @@ class ScaleUpPlan:
 
 
 def plan_scale_up(context: ScalingContext) -> ScaleUpPlan:
-    """Plan one step up, to the largest number that any rule in breach asks for."""
+    """Plan one step up, to the largest number that a rule in breach requests."""
     target, now = context.target, context.now
     size, limit = current_size(target), ceiling(context.policy, target)
     notes: dict[str, str] = {}
@@ -44,7 +44,7 @@ def plan_scale_up(context: ScalingContext) -> ScaleUpPlan:
             continue
         wanted = wanted_replicas(recommendation, target)
         if wanted > size >= limit:
-            # Also during a short Unknown and a cooldown, so that it is not announced again after each.
+            # Also while briefly Unknown or in cooldown, so that it is not announced again after each.
             notes[name] = f"already at the maximum of {limit} pods"
             notices.append(_at_maximum(recommendation, target, limit))
         elif not in_breach:
@@ -66,7 +66,7 @@ def plan_scale_up(context: ScalingContext) -> ScaleUpPlan:
 
 
 def plan_fallback(context: ScalingContext) -> tuple[Command | None, float | None]:
-    """Return the step up to the fallback if the metrics have been missing for long enough, or when that will be so."""
+    """Return the step to the fallback if metrics have been missing for long enough, and when that will be."""
     policy, target, missing_since = context.policy, context.target, context.metrics_missing_since
     wanted = policy.fallback.replicas
     if wanted is None or missing_since is None:

@@ -1,1 +1,1 @@
-"""The notifiers that come with the operator: they are plugins like any other, by entry points of its own package."""
+"""The built-in notifiers: plugins registered by entry points of the operator's own package."""

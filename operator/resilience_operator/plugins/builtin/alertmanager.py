@@ -1,4 +1,4 @@
-"""Alertmanager's API v2 (https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml): one alert for each
+"""Alertmanager's API v2 (https://github.com/prometheus/alertmanager/blob/main/api/v2/openapi.yaml): one alert per
 notification, which resolves by itself.
 """
 
@@ -28,12 +28,12 @@ class Alertmanager(JsonNotifier[AlertmanagerOptions]):
     path = "/api/v2/alerts"
 
     def document(self, group: Group) -> list[dict[str, Any]]:
-        """An alert for each."""
+        """Return one alert per notification."""
         return [alert(n, self.options) for n in group]
 
 
 def alert(n: Notification, options: AlertmanagerOptions) -> dict[str, Any]:
-    """One alert. Its labels are what it is known by: they hold no number and no time."""
+    """Return one alert. Labels identify it, so they contain no values and no times."""
     labels = {
         "alertname": "ResilienceDecision" if n.kind == "decision" else "ResilienceNotice",
         "severity": "warning" if n.warning else "info",

@@ -1,6 +1,6 @@
-"""Everything else that Apprise knows, from mail to Matrix (https://appriseit.com/services/).
+"""Notifications through any Apprise service, from mail to Matrix (https://appriseit.com/services/).
 
-It answers whether it was delivered, and not why it was not: so a failure is tried again, whatever it was.
+Apprise reports failures without a cause, so every failure is retried.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ class Apprise:
     """One message for a group."""
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
-        # Here and not above: it is no part of an operator that does not use it.
+        # Imported here, because it is an optional dependency.
         import apprise
 
-        # It logs addresses and what it sends, and addresses are secrets here.
+        # It logs addresses, which may be secret, and contents.
         logging.getLogger("apprise").disabled = True
         self._options = read(NotifierOptions, name, options)
         self._apprise = apprise
 
     def notify(self, notification: Notification, deadline: Deadline) -> None:
-        """Tell one thing."""
+        """Send one notification."""
         self.notify_group((notification,), deadline)
 
     def notify_group(self, group: Group, deadline: Deadline) -> None:
-        """Tell several things in one message."""
-        del deadline  # its services have time-outs of their own, and nobody waits longer than the deadline
+        """Send several notifications in one message."""
+        del deadline  # Apprise services have their own timeouts, and the cell enforces the deadline
         where = self._apprise.Apprise()
         if not where.add(self._options.address()):
             raise GiveUp("Apprise does not support the address: use a service URL (scheme://…)", reason="credentials")
@@ -47,7 +47,7 @@ class Apprise:
 
 
 def text(group: Group, options: NotifierOptions) -> str:
-    """Plain lines."""
+    """Return the message as plain text lines."""
     lines = []
     for n in shown(group):
         link = options.link_to(n)

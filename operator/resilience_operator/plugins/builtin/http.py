@@ -1,4 +1,4 @@
-"""Posting JSON: bounded by the deadline, failures sorted for the one retry, nothing secret in any text."""
+"""Posts JSON: bounded by the deadline, with classified failures and no secrets in messages."""
 
 from __future__ import annotations
 
@@ -34,27 +34,27 @@ class JsonNotifier(ABC, Generic[Posting]):
         self._endpoint = Endpoint(self.options)
 
     def notify(self, notification: Notification, deadline: Deadline) -> None:
-        """Tell one thing."""
+        """Send one notification."""
         self.notify_group((notification,), deadline)
 
     def notify_group(self, group: Group, deadline: Deadline) -> None:
-        """Tell several things at once."""
+        """Send several notifications at once."""
         self._endpoint.post(self.document(group), deadline, path=self.path)
 
     @abstractmethod
     def document(self, group: Group) -> Any:
-        """What is posted, as JSON values."""
+        """Return the JSON document to post."""
 
 
 class Endpoint:
-    """One address to post to."""
+    """An address to post to."""
 
     def __init__(self, options: HttpOptions) -> None:
         self._options = options
         self._credentials = Credentials(options)
 
     def post(self, document: Any, deadline: Deadline, *, path: str = "") -> None:
-        """Post it, once. Raises CallErrors. What the receiver answers is not repeated: it may quote the address."""
+        """Post the document once. Raises CallErrors without the response text, which may contain the address."""
         o = self._options
         address = o.address()
         try:
@@ -64,7 +64,7 @@ class Endpoint:
         except ValueError as error:
             raise GiveUp(f"the address in {o.url_file}: {error}", dependency=o.name, reason="credentials") from None
         try:
-            # A session of its own: messages are few, and calls that hang may lie side by side.
+            # A session per call: messages are rare, and hanging calls may overlap.
             with requests.post(
                 address.rstrip("/") + path if path else address,
                 json=document,
@@ -78,7 +78,7 @@ class Endpoint:
             ) as answer:
                 status, after = answer.status_code, answer.headers.get("Retry-After")
         except Exception as error:
-            # `from None`: what lies beneath quotes the address.
+            # `from None`: the cause contains the address.
             raise failures.of_exception(error, o.name) from None
         if not 200 <= status < 300:
             raise _refusal(status, after, o.name)

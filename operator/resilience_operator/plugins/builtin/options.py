@@ -1,4 +1,4 @@
-"""What an administrator may say of a built-in notifier. Whatever is secret stands in files."""
+"""Options of the built-in notifiers. Secrets are in files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Options = TypeVar("Options", bound="NotifierOptions")
 class NotifierOptions(BaseModel):
     """Options of every built-in notifier.
 
-    link: an address for people, with {namespace}, {policy}, {target} and {trace_id} filled in.
+    link: a URL in messages, with the placeholders {namespace}, {policy}, {target} and {trace_id}.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
@@ -54,7 +54,7 @@ class NotifierOptions(BaseModel):
         return self
 
     def address(self) -> str:
-        """The address now: a mounted Secret may be rotated. Raises GiveUp, which names the file and not its content."""
+        """Read the current address: a mounted Secret may be rotated. Raises GiveUp, without the file's content."""
         if self.url_file is None:
             return self.url
         try:
@@ -66,12 +66,12 @@ class NotifierOptions(BaseModel):
         return text
 
     def link_to(self, notification: Notification) -> str:
-        """The page about a notification; empty where none was configured."""
+        """Return the link of a notification; empty if none is configured."""
         return self.link.format(**{name: quote(getattr(notification, name), safe="") for name in FILLED_IN})
 
 
 class HttpOptions(NotifierOptions):
-    """Options of a notifier that posts JSON. The files are those of a metric source."""
+    """Options of a notifier that posts JSON. The files are the same as for a metric source."""
 
     bearer_token_file: Path | None = None
     username_file: Path | None = None
@@ -101,12 +101,12 @@ class HttpOptions(NotifierOptions):
 
     @property
     def headers(self) -> Mapping[str, SecretStr]:
-        """None are written in the configuration itself: options are shown as they stand."""
+        """No headers: the configuration may be printed, so headers come from files."""
         return {}
 
 
 def check_address(value: str) -> None:
-    """Raises ValueError, which does not repeat it."""
+    """Check an address. Raises ValueError without the address."""
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http:// or https:// address")
@@ -115,7 +115,7 @@ def check_address(value: str) -> None:
 
 
 def read(model: type[Options], name: str, options: Mapping[str, Any]) -> Options:
-    """The options as a model. Raises ValueError with what to change, and no value in it."""
+    """Return the options as a model. Raises ValueError with what to change, without values."""
     try:
         return model.model_validate({**options, "name": name})
     except ValidationError as error:

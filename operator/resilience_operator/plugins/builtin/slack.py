@@ -1,4 +1,4 @@
-"""Slack, and what takes the same: an incoming webhook (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks)."""
+"""Slack and compatible services: an incoming webhook (https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Slack(JsonNotifier[HttpOptions]):
     options_model = HttpOptions
 
     def document(self, group: Group) -> dict[str, Any]:
-        """What is posted."""
+        """Return the JSON document to post."""
         return message(group, self.options)
 
 
 MOST_BLOCK = 3000
-"""Characters of one block's text that Slack takes; beyond it refuses the whole message."""
+"""Maximum characters of one block; Slack rejects the whole message beyond that."""
 
 
 def message(group: Group, options: HttpOptions) -> dict[str, Any]:
-    """The webhook's document. Blocks keep Slack from making links; other services read the same from `text`."""
+    """Return the webhook document. Blocks prevent automatic links in Slack; other services read `text`."""
     lines = [f"*{escape(headline(group))}*", *(_line(n, options) for n in shown(group))]
     if more := rest(group):
         lines.append(f"_{more}_")
@@ -41,5 +41,5 @@ def _line(n: Notification, options: HttpOptions) -> str:
 
 
 def escape(text: str) -> str:
-    """Slack's three control characters: without them nothing in a policy can mention or link anybody."""
+    """Escape Slack's three control characters, so that policy text cannot create mentions or links."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

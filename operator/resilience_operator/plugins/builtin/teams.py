@@ -20,12 +20,12 @@ class Teams(JsonNotifier[HttpOptions]):
     options_model = HttpOptions
 
     def document(self, group: Group) -> dict[str, Any]:
-        """What is posted."""
+        """Return the JSON document to post."""
         return message(group, self.options)
 
 
 def message(group: Group, options: HttpOptions) -> dict[str, Any]:
-    """A message with one adaptive card (schema 1.4)."""
+    """Return a message with one adaptive card (schema 1.4)."""
     body = [_text(escape(headline(group)), weight="Bolder", size="Medium")]
     for n in shown(group):
         link = options.link_to(n)
@@ -48,5 +48,5 @@ def _text(text: str, **more: Any) -> dict[str, Any]:
 
 
 def escape(text: str) -> str:
-    """Cards read Markdown: nothing in a policy may become a link or a mention."""
+    """Escape Markdown, which cards render, so that policy text cannot create links or mentions."""
     return _MARKDOWN.sub(r"\\\1", text)

@@ -17,12 +17,12 @@ class Webhook(JsonNotifier[HttpOptions]):
     options_model = HttpOptions
 
     def document(self, group: Group) -> dict[str, Any]:
-        """What is posted."""
+        """Return the JSON document to post."""
         return message(group, self.options)
 
 
 def message(group: Group, options: HttpOptions) -> dict[str, Any]:
-    """The document; `version` changes when a field changes its meaning, and not when one is added."""
+    """Return the document. `version` changes if a field changes its meaning, not if one is added."""
     return {"version": 1, "notifications": [_item(n, options) for n in group]}
 
 

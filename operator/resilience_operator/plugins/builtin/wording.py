@@ -1,4 +1,4 @@
-"""What people read of a group of notifications: a headline, and a line for each. Pure."""
+"""Texts of a group of notifications: a headline, and one line each. Pure."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from resilience_operator.api.text import one_line
 from resilience_operator.plugins.protocols import Notification
 
 MOST_LINES = 20
-"""Notifications of a group that a chat shows in full; the rest is counted. All of them are in the journal."""
+"""Maximum notifications of a group shown in a chat; the rest is counted. The history has all of them."""
 
 MOST_CHARACTERS = 500
-"""Of one message."""
+"""Maximum characters of one notification."""
 
 Group = Sequence[Notification]
 
 
 def headline(group: Group) -> str:
-    """`shop/checkout: RuleBreached`, or `7 messages about 3 policies: RuleBreached 5, Alert 2`."""
+    """Return `shop/checkout: RuleBreached`, or `7 messages about 3 policies: RuleBreached 5, Alert 2`."""
     policies = {(n.namespace, n.policy) for n in group}
     reasons = Counter(n.reason for n in group)
     told = ", ".join(reason if count == 1 else f"{reason} {count}" for reason, count in reasons.most_common())
@@ -30,12 +30,12 @@ def headline(group: Group) -> str:
 
 
 def subject(notification: Notification) -> str:
-    """`shop/checkout`. A policy's name may look like a domain."""
+    """Return `shop/checkout`, unlinked because a policy's name may look like a domain."""
     return unlinked(f"{notification.namespace}/{notification.policy}")
 
 
 def sentence(notification: Notification) -> str:
-    """What was done, with the numbers: `scaleUp 3 → 5 (Done): cpu is 85% (above 70% for 2m): 3 → 5 pods`."""
+    """Describe a notification: `scaleUp 3 → 5 (Done): cpu is 85% (above 70% for 2m): 3 → 5 pods`."""
     n = notification
     change = f" {n.before} → {n.after}" if n.before and n.after else ""
     done = f"{n.action}{change} ({n.result}): " if n.action else ""
@@ -45,9 +45,9 @@ def sentence(notification: Notification) -> str:
 
 
 def shown(group: Group) -> list[Notification]:
-    """Those that are shown in full: one line of each namespace first, then the others in turn.
+    """Return the notifications shown in full: first one of each namespace, then the others in turn.
 
-    Of a namespace, decisions and notices take turns, warnings first. So neither another namespace nor a flood of
+    Within a namespace, decisions and notices alternate, warnings first. So neither another namespace nor a flood of
     notices hides a decision.
     """
     namespaces: dict[str, list[Notification]] = {}
@@ -58,7 +58,7 @@ def shown(group: Group) -> list[Notification]:
 
 
 def rest(group: Group) -> str:
-    """What is said of those that are not shown; empty when all are."""
+    """Describe the notifications that are not shown; empty if all are."""
     left = len(group) - MOST_LINES
     if left <= 0:
         return ""
@@ -82,7 +82,7 @@ def _in_turn(rows: Sequence[Group]) -> Iterator[Notification]:
 
 
 _BREAK = "\u200b"
-"""A zero-width space: what it divides is no link and no mention in any chat."""
+"""A zero-width space: text split by it is not a link or a mention in any chat."""
 
 _LINKS = re.compile(
     r"(?<=[^\W\d_])[:：](?=\S)"  # the colon of a scheme: https://, mailto:
@@ -94,8 +94,8 @@ _LINKS = re.compile(
 
 
 def unlinked(text: str) -> str:
-    """The text on one line, with a zero-width space in whatever a chat would make a link or a mention of.
+    """Return the text on one line, with zero-width spaces in what a chat would turn into links or mentions.
 
-    Code spans would do as well in some chats; this does in all of them, also in those behind another service.
+    Code spans work only in some chats; this works in all of them, also behind another service.
     """
     return _LINKS.sub(lambda found: f"{found[0]}{_BREAK}", one_line(text))
