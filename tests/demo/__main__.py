@@ -19,10 +19,10 @@ from tests.real.stage import set_up_real
 INTERRUPTED = 130
 
 TIMES = (
-    "The policy is the founding one, with its real thresholds, but SHORTENED TIMES (tests/demo/policy.yaml):",
-    "interval 5 s, windows 10 s, `for` 10 s, rollback after 5 s, bake 5 s, pods given back after 10 s of calm.",
+    "The policy has the default thresholds, but SHORTENED TIMES (tests/demo/policy.yaml):",
+    "interval 5 s, windows 10 s, `for` 10 s, rollback after 5 s, bake 5 s, scale-down after 10 s.",
 )
-LEGEND = "A line with a bar tells how things are: value [threshold] verdict of each signal | pods by image | phase"
+LEGEND = "A line with a bar shows the state: value [threshold] verdict of each signal | pods by image | phase"
 
 
 def parser() -> argparse.ArgumentParser:

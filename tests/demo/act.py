@@ -71,7 +71,7 @@ class Act:
             if broken := self.stage.broken():
                 raise CutShort(broken)
             if time.monotonic() > self._ends:
-                raise CutShort(f"{what or 'calm before the act'} (not within {self._limit:.0f} s)")
+                raise CutShort(f"{what or 'the initial state of the act'} (not within {self._limit:.0f} s)")
             time.sleep(POLL)
         if what:
             self._reached.append(Line(True, what))

@@ -1,4 +1,4 @@
-"""The four acts. Each begins and ends calm: Stable, every signal Ok, three pods."""
+"""The four acts. Each begins and ends in the same state: Stable, every signal Ok, three pods."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ ERRORS = 0.2
 
 
 def load_rises(act: Act) -> None:
-    """CPU over 70 % for its `for`: two pods more, and back after calm."""
+    """CPU over 70 % for its `for`: two more pods, and a scale-down after a stable period."""
     act.until(_calm)
     act.check(
         "decided: scaleUp 3 → 5, by rule cpu-saturation", lambda s: _made(s, "scaleUp", "cpu-saturation", "3", "5")
     )
     act.check("decided: scaleDown 5 → 3", lambda s: _made(s, "scaleDown", "", "5", "3"))
-    act.check("told on the Deployment: ScaledUp, ScaledDown", lambda s: s.told("ScaledUp") and s.told("ScaledDown"))
-    act.say(f"The load rises from {CALM:.0f} to {BUSY:.0f} requests/s. CPU will be above 70 %; the rule waits 10 s.")
+    act.check("events on the Deployment: ScaledUp, ScaledDown", lambda s: s.told("ScaledUp") and s.told("ScaledDown"))
+    act.say(f"Load rises from {CALM:.0f} to {BUSY:.0f} requests/s. CPU will be above 70 %; the rule waits 10 s.")
     act.world.load.workload(SHOP, NAME, rps=BUSY)
     act.until(lambda s: s.verdict("cpu") == "Pending", "cpu crossed 70 %, and the operator waited: Pending")
-    act.until(lambda s: s.replicas == s.ready == 5, "two pods more: 5 replicas, all ready")
+    act.until(lambda s: s.replicas == s.ready == 5, "two more pods: 5 replicas, all ready")
     act.until(lambda s: s.verdict("cpu") == "Ok", "cpu is back under 70 %")
-    act.say(f"The rush is over: {CALM:.0f} requests/s again. After 10 s of calm the pods are given back.")
+    act.say(f"Load returns to {CALM:.0f} requests/s. After a stable period of 10 s the target is scaled down.")
     act.world.load.workload(SHOP, NAME, rps=CALM)
-    act.until(lambda s: s.replicas == 3 and s.settled, "given back: 3 replicas")
+    act.until(lambda s: s.replicas == 3 and s.settled, "scaled down: 3 replicas")
 
 
 def requests_are_slow(act: Act) -> None:
@@ -39,7 +39,7 @@ def requests_are_slow(act: Act) -> None:
         lambda s: [e for e in s.told("Alert") if e["type"] == "Warning" and "latency-p99 is" in e["note"]],
     )
     act.check("decided: scaleUp 3 → 5, by rule slow-requests", lambda s: _made(s, "scaleUp", "slow-requests", "3", "5"))
-    act.say(f"A dependency grows slow: the P99 goes to {SLOW:g} s. People are told, and pods are added ahead of need.")
+    act.say(f"A dependency becomes slow: the P99 rises to {SLOW:g} s. The operator alerts and adds pods.")
     act.world.load.workload(SHOP, NAME, latency_p99_seconds=SLOW)
     act.until(lambda s: s.replicas == s.ready == 5, "pre-scaled by half, rounded up: 3 → 5 replicas, all ready")
     act.say("The dependency recovers.")
@@ -58,7 +58,7 @@ def a_bad_release(act: Act) -> None:
     )
     act.check("the failed revision is quarantined", lambda s: [q["rule"] for q in s.status.get("quarantined", [])])
     act.check(
-        "told on the Deployment, as warnings: RolloutPaused, RolledBack",
+        "Warning events on the Deployment: RolloutPaused, RolledBack",
         lambda s: all([e["type"] for e in s.told(r)] == ["Warning"] for r in ("RolloutPaused", "RolledBack")),
     )
     act.say(f"{NAME}:2.0 is released, one pod at a time. It fails {ERRORS:.0%} of its requests.")
@@ -67,19 +67,19 @@ def a_bad_release(act: Act) -> None:
     act.until(lambda s: s.tag == "1.0" and not s.paused, "the good template is back, and the pause lifted")
     act.until(lambda s: set(s.tags) == {"1.0"}, "no pod of 2.0 is left")
     act.until(lambda s: s.phase == "RolledBack", "phase RolledBack")
-    act.say("Watched for its bake, then calm: what act 2 had added is given back too.")
+    act.say("After its bake and a stable period, the pods that act 2 added are removed too.")
     act.until(_calm, "healthy: Stable, every signal Ok, 3 pods of 1.0")
 
 
 def rehearsed(act: Act) -> None:
-    """The same once more in DryRun: all of it decided and recorded, none of it done."""
+    """The same in DryRun: everything is decided and recorded, nothing is changed."""
     act.until(_calm)
     seen = len(act.look().journal)
-    act.say("mode: DryRun. From here on the operator decides, records and tells, and changes nothing.")
+    act.say("mode: DryRun. From now on the operator decides, records and reports, but changes nothing.")
     act.world.change_policy(mode="DryRun")
     act.until(lambda s: _ready(s).get("reason") == "DryRun")
     writes = act.stage.writes()
-    act.say(f"All at once: {RUSH:.0f} requests/s, and {NAME}:2.1 is released, which fails as 2.0 did.")
+    act.say(f"Load rises to {RUSH:.0f} requests/s, and {NAME}:2.1 is released, which fails like 2.0.")
     act.world.load.workload(SHOP, NAME, rps=RUSH)
     _release(act, "2.1")
     released = act.look().deployment
@@ -94,7 +94,7 @@ def rehearsed(act: Act) -> None:
     act.check("decided as before: pauseRollout, then rollback", lambda s: _paused_then_rolled_back(s, seen))
     act.check("all of it recorded with dryRun: true", only_rehearsed)
     act.check(
-        "the alert was told, marked [dry run]",
+        "the alert was sent, marked [dry run]",
         lambda s: [e for e in s.told("Alert") if e["note"].startswith("[dry run]")],
     )
     act.check(
@@ -108,11 +108,11 @@ def rehearsed(act: Act) -> None:
     act.until(
         lambda s: _made(s, "scaleUp", since=seen) and _made(s, "rollback", since=seen), "every decision has been made"
     )
-    act.say(f"And the dependency grows slow once more: {SLOW:g} s.")
+    act.say(f"The dependency becomes slow again: {SLOW:g} s.")
     act.world.load.workload(SHOP, NAME, latency_p99_seconds=SLOW)
     act.until(lambda s: any(e["note"].startswith("[dry run]") for e in s.told("Alert")))
     end = act.look()
-    act.say(f"In the cluster: still {end.replicas} replicas, and still {NAME}:{end.tag}. Nothing was done.")
+    act.say(f"In the cluster: still {end.replicas} replicas of {NAME}:{end.tag}. Nothing was changed.")
 
 
 def _calm(s: Snapshot) -> bool:
@@ -125,7 +125,7 @@ def _ready(s: Snapshot) -> Obj:
 
 
 def _made(s: Snapshot, action: str, rule: str = "", from_: str = "", to: str = "", since: int = 0) -> list[Obj]:
-    """Decisions of the journal, from its entry number `since` on; what is empty is not asked for."""
+    """Return the decisions of the journal from entry `since` on; empty arguments match all."""
     return [
         d
         for d in s.journal[since:]
@@ -151,7 +151,7 @@ def _written(deployment: Obj) -> tuple[Obj, int]:
 
 
 SCENES = (
-    Scene("Act 1 · Load rises: CPU over 70 % for 10 s → two pods more → calm → given back", load_rises),
+    Scene("Act 1 · Load rises: CPU over 70 % for 10 s → two more pods → stable → scaled down", load_rises),
     Scene("Act 2 · Requests are slow: P99 over 1 s → alert, and half as many pods again", requests_are_slow),
     Scene("Act 3 · A bad release: errors over 1 % → paused → rolled back → healthy", a_bad_release),
     Scene("Act 4 · The same in DryRun: everything decided and recorded, nothing changed", rehearsed),

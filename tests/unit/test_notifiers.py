@@ -51,6 +51,8 @@ def test_a_group_has_a_headline_and_a_line_for_each() -> None:
     assert told == "3 messages about 2 policies: Alert 2, RuleBreached"
     assert wording.sentence(DECISION) == "scaleUp 3 → 5 (Done): cpu is 85% (above 70% for 2m)"
     assert wording.sentence(replace(ALERT, dry_run=True)) == "[dry run] cpu is 85% (above 70% for 2m)"
+    simulated = replace(DECISION, result="Rehearsed", dry_run=True)
+    assert wording.sentence(simulated) == "[dry run] scaleUp 3 → 5: cpu is 85% (above 70% for 2m)"
     many = [replace(DECISION, key=str(n)) for n in range(30)] + [ALERT]
     assert len(wording.shown(many)) == 20
     assert wording.shown(many)[0] is ALERT, "what is left out is not the warning"

@@ -38,7 +38,8 @@ def sentence(notification: Notification) -> str:
     """Describe a notification: `scaleUp 3 → 5 (Done): cpu is 85% (above 70% for 2m): 3 → 5 pods`."""
     n = notification
     change = f" {n.before} → {n.after}" if n.before and n.after else ""
-    done = f"{n.action}{change} ({n.result}): " if n.action else ""
+    result = "" if n.dry_run else f" ({n.result})"
+    done = f"{n.action}{change}{result}: " if n.action else ""
     dry = "[dry run] " if n.dry_run else ""
     text = f"{dry}{done}{n.message}"
     return unlinked(text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 1]}…")
