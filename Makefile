@@ -58,9 +58,9 @@ lint: venv ## Style, types, import contract, generated files in step
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m resilience_operator.api.crd --check
-	$(BIN)/python -m resilience_operator.api.reference --check
-	$(BIN)/python -m resilience_operator.runtime.values --check
+	$(BIN)/python -m resilience_operator.tools.crd --check
+	$(BIN)/python -m resilience_operator.tools.reference --check
+	$(BIN)/python -m resilience_operator.tools.chart_schema --check
 	@for file in $(CHART_COPIES); do cmp $$file $(CHART_FILES)/$${file##*/} || { echo 'run `make generate`'; exit 1; }; done
 
 .PHONY: format
@@ -70,9 +70,9 @@ format: venv ## Mend style where a tool can
 
 .PHONY: generate
 generate: venv ## Write the generated files anew (CRD, reference, what the Helm chart has of others)
-	$(BIN)/python -m resilience_operator.api.crd
-	$(BIN)/python -m resilience_operator.api.reference
-	$(BIN)/python -m resilience_operator.runtime.values
+	$(BIN)/python -m resilience_operator.tools.crd
+	$(BIN)/python -m resilience_operator.tools.reference
+	$(BIN)/python -m resilience_operator.tools.chart_schema
 	cp $(CHART_COPIES) $(CHART_FILES)
 	{ printf '%s\n' 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' 'metadata:' '  name: resilience-operator' 'spec:'; \
 	  sed 's/^/  /' manifests/monitoring/alerts.yaml; } > manifests/monitoring/prometheusrule.yaml

@@ -18,13 +18,13 @@ from time import thread_time
 
 from resilience_operator.decision.decide import decide
 from resilience_operator.decision.model.memory import Memory
-from resilience_operator.runtime.dashboard import fleet as fleets
-from resilience_operator.runtime.dashboard.fleet import Fleet, Search
-from resilience_operator.runtime.store import PolicyStore
-from resilience_operator.runtime.track import Track, tracked
+from resilience_operator.runtime.cache.policies import PolicyCache
+from resilience_operator.runtime.dashboard import policy_list as fleets
+from resilience_operator.runtime.dashboard.policy_list import PolicyList, Search
+from resilience_operator.runtime.telemetry.history import EvaluationHistory, append_to
 from resilience_operator.simulation.workload import steady_workload
 from tests.bench.decide_speed import POLICY, observed
-from tests.unit.test_dashboard import accepted, body
+from tests.unit.runtime.test_dashboard import accepted, body
 
 POLICIES = 10_000
 BOUND_POINT, BOUND_BYTES = 30.0, 8_000
@@ -38,28 +38,28 @@ def of_points() -> tuple[float, int]:
     decisions = [replace(decision, at=1e9 + 15 * n) for n in range(480)]
     gc.collect()
     tracemalloc.start()
-    tracks: list[Track | None] = [None] * 100
+    tracks: list[EvaluationHistory | None] = [None] * 100
     for number in range(len(tracks)):
         for one in decisions:
-            tracks[number] = tracked(tracks[number], one, target)
+            tracks[number] = append_to(tracks[number], one, target)
     size = tracemalloc.get_traced_memory()[0] // len(tracks)
     tracemalloc.stop()
-    track: Track | None = None
+    track: EvaluationHistory | None = None
     begun = thread_time()
     for _ in range(20):
         track = None
         for one in decisions:
-            track = tracked(track, one, target)
+            track = append_to(track, one, target)
     return (thread_time() - begun) / (20 * len(decisions)) * 1e6, size
 
 
 async def of_lists() -> tuple[float, float, float]:
     """Milliseconds for a list in which everything is new, for the same again, and the longest stretch of either."""
-    store = PolicyStore()
+    store = PolicyCache()
     for number in range(POLICIES):
-        store.put(body(number, **accepted()))
+        store.upsert(body(number, **accepted()))
     fleets.FRESH = 0.0
-    fleet = Fleet(store, lambda _: False)
+    fleet = PolicyList(store, lambda _: False)
     longest = 0.0
 
     async def watch() -> None:

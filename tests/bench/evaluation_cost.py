@@ -25,33 +25,33 @@ from typing import Any
 
 from resilience_operator.actions.executor import DryRunExecutor, LiveExecutor
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
-from resilience_operator.kube.paths import DEPLOYMENTS, REPLICA_SETS
+from resilience_operator.kube.client.paths import DEPLOYMENTS, REPLICA_SETS
 from resilience_operator.plugins.actions import Actions
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.resilience import Deadline
-from resilience_operator.runtime import heap
-from resilience_operator.runtime import recorder as recording
-from resilience_operator.runtime.announcer import Announcer
-from resilience_operator.runtime.backlog import Backlog
-from resilience_operator.runtime.beats import Beats
-from resilience_operator.runtime.entry import Entry
-from resilience_operator.runtime.errands import Errands
-from resilience_operator.runtime.pace import Pace
-from resilience_operator.runtime.places import Places
-from resilience_operator.runtime.reconcile import Reconciler
-from resilience_operator.runtime.recorder import Recorder
-from resilience_operator.runtime.scaled import ScaledTargets
-from resilience_operator.runtime.scheduler import Scheduler
-from resilience_operator.runtime.store import PolicyStore
-from resilience_operator.runtime.targets import Targets
-from resilience_operator.runtime.tracing import Tracing
-from resilience_operator.runtime.turns import Turns
-from resilience_operator.runtime.zones import Zones
-from resilience_operator.signals import wire
-from resilience_operator.signals.collect import Collector
-from resilience_operator.signals.crowds import Crowds
-from resilience_operator.signals.registry import Sources
-from resilience_operator.signals.source import Answer
+from resilience_operator.runtime.cache.nodes import ZoneMonitor
+from resilience_operator.runtime.cache.policies import PolicyCache
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry
+from resilience_operator.runtime.cache.scale_targets import ScaleTargetReader
+from resilience_operator.runtime.cache.targets import TargetCache
+from resilience_operator.runtime.evaluation.batch import BatchEvaluator
+from resilience_operator.runtime.evaluation.plugin_actions import PluginActionRunner
+from resilience_operator.runtime.evaluation.reconciler import PolicyReconciler
+from resilience_operator.runtime.reporting import status_writer as recording
+from resilience_operator.runtime.reporting.event_recorder import EventRecorder
+from resilience_operator.runtime.reporting.status_queue import StatusQueue
+from resilience_operator.runtime.reporting.status_writer import StatusWriter
+from resilience_operator.runtime.scheduling.admission import FairSemaphore
+from resilience_operator.runtime.scheduling.phase import PhaseSchedule
+from resilience_operator.runtime.scheduling.rate_limit import AdaptiveRateLimiter
+from resilience_operator.runtime.scheduling.scheduler import Scheduler
+from resilience_operator.runtime.telemetry import gc_tuning as heap
+from resilience_operator.runtime.telemetry.tracing import Tracing
+from resilience_operator.signals.collector import SignalCollector
+from resilience_operator.signals.prometheus import response as wire
+from resilience_operator.signals.query.cohorts import Cohorts
+from resilience_operator.signals.sources.protocol import Answer
+from resilience_operator.signals.sources.registry import SourceRegistry
 
 BOUND_CORES = 0.2
 INTERVAL = 15.0
@@ -90,7 +90,7 @@ class Prometheus:
         """Read in a thread, as the real source does."""
         self.queries += 1
         body = await asyncio.to_thread(self._body, promql)
-        return await asyncio.to_thread(lambda: wire.answer(wire.document(body, "bench"), "bench"))
+        return await asyncio.to_thread(lambda: wire.answer(wire.parse_document(body, "bench"), "bench"))
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -160,7 +160,7 @@ def replica_set(n: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def put_together(policies: int) -> tuple[Reconciler, Backlog, PolicyStore, list[int], Prometheus]:
+async def put_together(policies: int) -> tuple[BatchEvaluator, StatusQueue, PolicyCache, list[int], Prometheus]:
     """The operator's parts around a crowd that is known. The list counts writes."""
     writes = [0]
 
@@ -172,72 +172,72 @@ async def put_together(policies: int) -> tuple[Reconciler, Backlog, PolicyStore,
     recording.patch_status = written  # type: ignore[attr-defined,assignment]
     kube: Any = None
     source = Prometheus(policies)
-    store = PolicyStore()
-    targets = Targets(kube, (), lambda _: None)
+    store = PolicyCache()
+    targets = TargetCache(kube, (), lambda _: None)
     for n in range(policies):
-        store.put(policy(n))
-        targets._workloads["Deployment"]._accept(deployment(n))
-        targets._revisions[REPLICA_SETS]._accept(replica_set(n))
+        store.upsert(policy(n))
+        targets._workloads["Deployment"]._upsert(deployment(n))
+        targets._revisions[REPLICA_SETS]._upsert(replica_set(n))
     assert targets._workloads["Deployment"].resource is DEPLOYMENTS
-    pace = Pace()
+    rate_limiter = AdaptiveRateLimiter()
     # What is missed here is missed because all are evaluated at once: statuses need not give way to it.
-    scheduler = Scheduler(Beats(Crowds()), lambda: None)
-    recorder = Recorder(kube, refresh=0, writes_per_second=0, pace=pace)
-    announcer, errands = Announcer(kube), Errands(Actions(), lambda _: None)
+    scheduler = Scheduler(PhaseSchedule(Cohorts()), lambda: None)
+    status_writer = StatusWriter(kube, refresh=0, writes_per_second=0, rate_limiter=rate_limiter)
+    event_recorder, plugin_actions = EventRecorder(kube), PluginActionRunner(Actions(), lambda _: None)
     leadership, tracing = Everything(), Tracing()
-    places = Places()
-    backlog = Backlog(places, pace)
-    turns = Turns(
+    admission = FairSemaphore()
+    status_queue = StatusQueue(admission, rate_limiter)
+    reconciler = PolicyReconciler(
         scheduler=scheduler,
-        places=places,
-        backlog=backlog,
+        admission=admission,
+        status_queue=status_queue,
         live=LiveExecutor(kube),
         rehearsal=DryRunExecutor(),
-        recorder=recorder,
-        announcer=announcer,
-        errands=errands,
+        status_writer=status_writer,
+        event_recorder=event_recorder,
+        plugin_actions=plugin_actions,
         notifiers=Notifiers(),
         leadership=leadership,
         tracing=tracing,
         clock=time.time,
         tracks=False,
     )
-    reconciler = Reconciler(
+    evaluator = BatchEvaluator(
         store=store,
         targets=targets,
-        scaled=ScaledTargets(kube, targets),
-        collector=Collector(Sources({"default": source})),
-        zones=Zones(kube, watch=False, on_change=lambda: None),
-        turns=turns,
+        scaled=ScaleTargetReader(kube, targets),
+        collector=SignalCollector(SourceRegistry({"default": source})),
+        zones=ZoneMonitor(kube, watch=False, on_change=lambda: None),
+        reconciler=reconciler,
         scheduler=scheduler,
-        backlog=backlog,
-        recorder=recorder,
-        announcer=announcer,
-        errands=errands,
+        status_queue=status_queue,
+        status_writer=status_writer,
+        event_recorder=event_recorder,
+        plugin_actions=plugin_actions,
         leadership=leadership,
         tracing=tracing,
         clock=time.time,
         on_missing=lambda: None,
     )
     for entry in store:
-        reconciler.expect(entry)
-    return reconciler, backlog, store, writes, source
+        evaluator.register_demand(entry)
+    return evaluator, status_queue, store, writes, source
 
 
 async def measure(policies: int, rounds: int, profile: str | None) -> tuple[list[float], float, int]:
     """CPU seconds of each round, resident MB, writes after the first round."""
-    reconciler, backlog, store, writes, source = await put_together(policies)
-    entries: Sequence[Entry] = tuple(store)
+    evaluator, status_queue, store, writes, source = await put_together(policies)
+    entries: Sequence[PolicyEntry] = tuple(store)
     costs: list[float] = []
-    heap.expect_many()
+    heap.raise_gc_threshold()
     profiler = cProfile.Profile()
     stop = asyncio.Event()
-    writing = asyncio.create_task(backlog.run(reconciler.write, stop))
+    writing = asyncio.create_task(status_queue.run(evaluator.write_status, stop))
     for number in range(rounds + 1):
         begun, asked, wrote = time.process_time(), source.queries, writes[0]
         with profiler if profile and number == rounds else nullcontext():
-            await reconciler.evaluate(entries, planned=True)
-            while len(backlog):
+            await evaluator.evaluate(entries, planned=True)
+            while len(status_queue):
                 await asyncio.sleep(0.01)
         costs.append(time.process_time() - begun)
         kind = "start " if number == 0 else "steady"
@@ -247,7 +247,7 @@ async def measure(policies: int, rounds: int, profile: str | None) -> tuple[list
             flush=True,
         )
         if number == 1:
-            heap.set_aside()
+            heap.freeze_heap()
         await asyncio.sleep(1.1)
     stop.set()
     await writing

@@ -33,7 +33,7 @@ from resilience_operator.cli.replay.time_grid import MAX_POINTS, Grid
 from resilience_operator.cli.report.chart import draw
 from resilience_operator.cli.report.model import RunReport
 from resilience_operator.cli.report.text import summary
-from resilience_operator.signals.config import SourceConfig
+from resilience_operator.signals.prometheus.config import SourceConfig
 from tests.unit.cli.support import START, policy, recording
 
 BOUND_SECONDS = 10.0

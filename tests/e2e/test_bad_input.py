@@ -26,7 +26,7 @@ from tests.support.operator import Operator, total
 from tests.support.prometheus import prometheus, queries_under_way
 from tests.support.waiting import eventually, throughout
 from tests.support.world import World
-from tests.unit.test_security_bad_input import Document, policies
+from tests.unit.security.test_bad_input import Document, policies
 
 CASES = int(os.environ.get("RESILIENCE_BAD_INPUT_CASES") or 500)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from resilience_operator.runtime.event_limit import NOTICE_SECONDS, NOTICES
+from resilience_operator.runtime.reporting.event_limit import NOTICE_SECONDS, NOTICES
 from tests.support.operator import Operator
 from tests.support.world import World
 

@@ -190,8 +190,8 @@ def test_every_value_has_its_place(cluster: Cluster) -> None:
     kinds = [each["kind"] for each in objects]
     assert "CustomResourceDefinition" not in kinds
     assert "ClusterRole" not in kinds
-    places = {(each["kind"], each["metadata"]["namespace"]) for each in objects if each["kind"].startswith("Role")}
-    assert places == {(kind, where) for kind in ("Role", "RoleBinding") for where in ("default", "shop", "cart")}
+    admission = {(each["kind"], each["metadata"]["namespace"]) for each in objects if each["kind"].startswith("Role")}
+    assert admission == {(kind, where) for kind in ("Role", "RoleBinding") for where in ("default", "shop", "cart")}
     (deployment,) = [each for each in objects if each["kind"] == "Deployment"]
     pod = deployment["spec"]["template"]
     (container,) = pod["spec"]["containers"]

@@ -14,22 +14,23 @@ import pytest
 import pytest_asyncio
 
 from resilience_operator.decision.model.target import MANAGER, TargetState
-from resilience_operator.kube import events, hpa, mutations, policies
-from resilience_operator.kube.autoscalers import Autoscaler, trim_autoscaler
-from resilience_operator.kube.client import Kube, PatchKind
-from resilience_operator.kube.deployments import deployment_state, trim_deployment, trim_replica_set
-from resilience_operator.kube.leases import LeaderElector, Timing
-from resilience_operator.kube.paths import AUTOSCALERS, DEPLOYMENTS, EVENTS, LEASES, POLICIES, REPLICA_SETS
-from resilience_operator.kube.reflector import Reflector
-from resilience_operator.kube.revisions import RevisionRecord
-from resilience_operator.kube.workloads import Workload
+from resilience_operator.kube.cache.deployments import deployment_state, project_deployment, project_replica_set
+from resilience_operator.kube.cache.hpa import Autoscaler, project_autoscaler
+from resilience_operator.kube.cache.reflector import Reflector
+from resilience_operator.kube.cache.revisions import RevisionRecord
+from resilience_operator.kube.cache.workloads import Workload
+from resilience_operator.kube.client import events
+from resilience_operator.kube.client.client import KubeClient, PatchKind
+from resilience_operator.kube.client.paths import AUTOSCALERS, DEPLOYMENTS, EVENTS, LEASES, POLICIES, REPLICA_SETS
+from resilience_operator.kube.coordination.leader_election import ElectionTiming, LeaderElector
+from resilience_operator.kube.writes import hpa, mutations, policies
 from resilience_operator.resilience import (
     AlreadyExists,
+    Conflict,
     Deadline,
     GiveUp,
-    LoginAgain,
     NotFound,
-    ReadAgain,
+    Unauthorized,
     Unprocessable,
 )
 from tests.cluster import Cluster
@@ -44,21 +45,21 @@ def soon(seconds: float = 10) -> Deadline:
 class Shop:
     """One Deployment, `web`, in a namespace of its own, watched by three reflectors."""
 
-    def __init__(self, kube: Kube, namespace: str) -> None:
+    def __init__(self, kube: KubeClient, namespace: str) -> None:
         self.kube = kube
         self.namespace = namespace
         self.path = DEPLOYMENTS.item(namespace, "web")
         only = (namespace,)
-        self.deployments: Reflector[Workload] = Reflector(kube, DEPLOYMENTS, trim_deployment, namespaces=only)
+        self.deployments: Reflector[Workload] = Reflector(kube, DEPLOYMENTS, project_deployment, namespaces=only)
         self.sets: Reflector[RevisionRecord] = Reflector(
             kube,
             REPLICA_SETS,
-            trim_replica_set,
+            project_replica_set,
             namespaces=only,
             indexes={"owner": lambda record: record.owner_uid},
         )
         self.scalers: Reflector[Autoscaler] = Reflector(
-            kube, AUTOSCALERS, trim_autoscaler, namespaces=only, indexes={"target": lambda record: record.target}
+            kube, AUTOSCALERS, project_autoscaler, namespaces=only, indexes={"target": lambda record: record.target}
         )
 
     @asynccontextmanager
@@ -125,13 +126,13 @@ class Shop:
 
 
 @pytest_asyncio.fixture
-async def kube(cluster: Cluster) -> AsyncIterator[Kube]:
-    async with Kube.connect(cluster.kubeconfig) as connected:
+async def kube(cluster: Cluster) -> AsyncIterator[KubeClient]:
+    async with KubeClient.connect(cluster.kubeconfig) as connected:
         yield connected
 
 
 @pytest_asyncio.fixture
-async def shop(kube: Kube, namespace: str) -> AsyncIterator[Shop]:
+async def shop(kube: KubeClient, namespace: str) -> AsyncIterator[Shop]:
     one = Shop(kube, namespace)
     async with one.watched():
         yield one
@@ -144,7 +145,7 @@ async def test_scaling_and_its_idempotence(shop: Shop) -> None:
     assert change is not None
     assert (change.verb, change.before, change.after) == ("scale", 3, 5)
     assert await mutations.scale(shop.kube, seen, 5, deadline=soon()) is None
-    with pytest.raises(ReadAgain, match="has 5 replicas, not 3"):
+    with pytest.raises(Conflict, match="has 5 replicas, not 3"):
         await mutations.scale(shop.kube, seen, 7, deadline=soon())
     after = await shop.until(lambda s: s.replicas == 5 and s.rolled_out)
     assert after.revision == seen.revision
@@ -164,7 +165,7 @@ async def test_of_many_that_scale_at_once_one_does(shop: Shop) -> None:
     calls = [mutations.scale(shop.kube, seen, 4 + n, deadline=soon()) for n in range(10)]
     found = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(one, mutations.Change) for one in found) == 1
-    assert sum(isinstance(one, ReadAgain) for one in found) == 9
+    assert sum(isinstance(one, Conflict) for one in found) == 9
 
 
 async def test_what_the_api_refuses_is_not_tried_again(shop: Shop) -> None:
@@ -181,7 +182,7 @@ async def test_a_target_made_anew_is_another(shop: Shop) -> None:
     with pytest.raises(NotFound):
         await mutations.pause(shop.kube, seen, deadline=soon())
     await shop.create()
-    with pytest.raises(ReadAgain, match="made anew"):
+    with pytest.raises(Conflict, match="made anew"):
         await mutations.pause(shop.kube, seen, deadline=soon())
 
 
@@ -233,9 +234,9 @@ async def test_a_template_changed_while_paused_is_no_revision(shop: Shop) -> Non
     assert shop.now is not None
     assert shop.now.revision is None
     assert good.revision is not None
-    with pytest.raises(ReadAgain, match="no longer runs the template"):
+    with pytest.raises(Conflict, match="no longer runs the template"):
         await mutations.rollback(shop.kube, paused, good.revision, deadline=soon())
-    with pytest.raises(ReadAgain, match="no longer runs the template"):
+    with pytest.raises(Conflict, match="no longer runs the template"):
         await mutations.resume(shop.kube, paused, deadline=soon())
     assert await mutations.resume(shop.kube, changed, deadline=soon()) is not None
     out = await shop.until(lambda s: s.rolled_out)
@@ -248,7 +249,7 @@ async def test_a_person_s_pause_is_not_lifted(shop: Shop) -> None:
     ours = await shop.until(lambda s: s.paused)
     await shop.change({"paused": False})
     await shop.change({"paused": True})
-    with pytest.raises(ReadAgain, match="was paused by person"):
+    with pytest.raises(Conflict, match="was paused by person"):
         await mutations.resume(shop.kube, ours, deadline=soon())
     theirs = await shop.until(lambda s: s.paused_by == "person")
     assert theirs.paused
@@ -340,7 +341,7 @@ async def test_random_edits_never_meet_a_change_that_was_not_meant(shop: Shop) -
             assert seen.replicas == live or results[1].after == ours
             assert final in (person, ours)
         else:
-            assert results[1] is None or isinstance(results[1], ReadAgain)
+            assert results[1] is None or isinstance(results[1], Conflict)
             assert final == person
         await shop.until(lambda s, final=final: s.replicas == final)  # type: ignore[misc]
 
@@ -371,7 +372,7 @@ async def test_the_hpa_s_minimum_is_moved_and_given_back(shop: Shop) -> None:
     with pytest.raises(Unprocessable):
         await hpa.raise_hpa_min(shop.kube, raised, 50, deadline=soon())
     await hpa.raise_hpa_min(shop.kube, raised, 7, deadline=soon())
-    with pytest.raises(ReadAgain, match="has minReplicas 7, not 5"):
+    with pytest.raises(Conflict, match="has minReplicas 7, not 5"):
         await hpa.restore_hpa_min(shop.kube, raised, deadline=soon())
     higher = await until(7)
     lowered = await hpa.raise_hpa_min(shop.kube, higher, 4, deadline=soon())
@@ -388,7 +389,7 @@ async def test_the_hpa_s_minimum_is_moved_and_given_back(shop: Shop) -> None:
 
 async def test_an_event_recorded_twice_is_one(shop: Shop) -> None:
     seen = await shop.create()
-    subject = events.Subject("apps/v1", "Deployment", shop.namespace, "web", seen.uid)
+    subject = events.ObjectRef("apps/v1", "Deployment", shop.namespace, "web", seen.uid)
     for _ in range(2):
         recorded = await events.record(
             shop.kube,
@@ -406,12 +407,12 @@ async def test_an_event_recorded_twice_is_one(shop: Shop) -> None:
 
 
 async def test_an_event_that_cannot_be_recorded_is_no_error(shop: Shop) -> None:
-    nowhere = events.Subject("apps/v1", "Deployment", "no-such-namespace", "web")
+    nowhere = events.ObjectRef("apps/v1", "Deployment", "no-such-namespace", "web")
     recorded = await events.record(shop.kube, nowhere, key="k", type="Normal", reason="Any", action="Any", message="m")
     assert isinstance(recorded, NotFound)
 
 
-async def test_the_status_of_a_policy(kube: Kube, namespace: str) -> None:
+async def test_the_status_of_a_policy(kube: KubeClient, namespace: str) -> None:
     body = {
         "apiVersion": POLICIES.api_version,
         "kind": POLICIES.kind,
@@ -428,7 +429,7 @@ async def test_the_status_of_a_policy(kube: Kube, namespace: str) -> None:
         kube, namespace, "web", status, deadline=soon(), uid=meta["uid"], resource_version=meta["resourceVersion"]
     )
     assert first["status"]["target"]["phase"] == "Stable"
-    with pytest.raises(ReadAgain):
+    with pytest.raises(Conflict):
         await policies.patch_status(
             kube, namespace, "web", status, deadline=soon(), resource_version=meta["resourceVersion"]
         )
@@ -440,7 +441,7 @@ async def test_the_status_of_a_policy(kube: Kube, namespace: str) -> None:
     assert (await policies.get_policy(kube, namespace, "web", deadline=soon()))["spec"]["rules"]
 
 
-async def test_a_reflector_lists_in_pages_and_lists_again(kube: Kube, namespace: str) -> None:
+async def test_a_reflector_lists_in_pages_and_lists_again(kube: KubeClient, namespace: str) -> None:
     path = "/api/v1/namespaces/" + namespace + "/configmaps"
     names = [f"c{n:03}" for n in range(25)]
     await asyncio.gather(*(kube.create(path, {"metadata": {"name": n}}, deadline=soon()) for n in names))
@@ -467,7 +468,7 @@ async def test_a_reflector_survives_a_relist_amid_changes(shop: Shop) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_a_watch_ends_when_its_time_is_over(kube: Kube, namespace: str) -> None:
+async def test_a_watch_ends_when_its_time_is_over(kube: KubeClient, namespace: str) -> None:
     path = DEPLOYMENTS.collection(namespace)
     listing = await kube.list(path, deadline=soon())
     async with kube.watch(path, listing.resource_version, lifetime=1) as stream:
@@ -475,7 +476,7 @@ async def test_a_watch_ends_when_its_time_is_over(kube: Kube, namespace: str) ->
             assert all(event["type"] == "BOOKMARK" for event in [e async for e in stream])
 
 
-async def test_a_token_that_is_not_known(kube: Kube, tmp_path: Path, cluster: Cluster) -> None:
+async def test_a_token_that_is_not_known(kube: KubeClient, tmp_path: Path, cluster: Cluster) -> None:
     text = Path(cluster.kubeconfig).read_text()
     (tmp_path / "token").write_text("not-a-token")
     import yaml
@@ -487,21 +488,21 @@ async def test_a_token_that_is_not_known(kube: Kube, tmp_path: Path, cluster: Cl
         if authority:
             one["cluster"]["certificate-authority"] = str(Path(cluster.kubeconfig).parent / authority)
     (tmp_path / "config").write_text(yaml.safe_dump(config))
-    async with Kube.connect(tmp_path / "config") as stranger:
-        with pytest.raises(LoginAgain):
+    async with KubeClient.connect(tmp_path / "config") as stranger:
+        with pytest.raises(Unauthorized):
             await stranger.get("/api/v1/namespaces", deadline=soon())
 
 
 async def test_what_is_not_allowed(operator_identity: Path, namespace: str) -> None:
-    async with Kube.connect(operator_identity) as operator:
+    async with KubeClient.connect(operator_identity) as operator:
         with pytest.raises(GiveUp) as caught:
             await operator.list(f"/api/v1/namespaces/{namespace}/secrets", deadline=soon())
         assert caught.value.status == 403
 
 
-async def test_leadership_goes_over(kube: Kube, namespace: str) -> None:
+async def test_leadership_goes_over(kube: KubeClient, namespace: str) -> None:
     # Long enough that a busy machine loses nobody the lease.
-    timing = Timing(lease_duration=10.0, renew_deadline=8.0, retry=0.5)
+    timing = ElectionTiming(lease_duration=10.0, renew_deadline=8.0, retry=0.5)
     electors = [
         LeaderElector(kube, namespace=namespace, name="op", identity=f"pod-{n}", timing=timing) for n in range(3)
     ]

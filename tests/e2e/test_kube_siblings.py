@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from resilience_operator.decision.model.target import MANAGER, TargetState
-from resilience_operator.kube import mutations
-from resilience_operator.kube.client import Kube, PatchKind
-from resilience_operator.kube.controller_revisions import trim_controller_revision
-from resilience_operator.kube.daemonsets import daemon_set_state, trim_daemon_set
-from resilience_operator.kube.paths import CONTROLLER_REVISIONS, DAEMON_SETS, STATEFUL_SETS, Resource
-from resilience_operator.kube.statefulsets import stateful_set_state, trim_stateful_set
+from resilience_operator.kube.cache.controller_revisions import project_controller_revision
+from resilience_operator.kube.cache.daemonsets import daemon_set_state, project_daemon_set
+from resilience_operator.kube.cache.statefulsets import project_stateful_set, stateful_set_state
+from resilience_operator.kube.client.client import KubeClient, PatchKind
+from resilience_operator.kube.client.paths import CONTROLLER_REVISIONS, DAEMON_SETS, STATEFUL_SETS, Resource
+from resilience_operator.kube.writes import mutations
 from resilience_operator.resilience import Deadline, GiveUp
 from tests.cluster import Cluster
 
@@ -23,17 +23,17 @@ def soon() -> Deadline:
     return Deadline.after(10)
 
 
-async def read(kube: Kube, resource: Resource, namespace: str) -> TargetState:
+async def read(kube: KubeClient, resource: Resource, namespace: str) -> TargetState:
     obj = await kube.get(resource.item(namespace, "db"), deadline=soon())
     found = (await kube.list(CONTROLLER_REVISIONS.collection(namespace), deadline=soon())).items
-    records = [r for r in (trim_controller_revision(one) for one in found) if r is not None]
+    records = [r for r in (project_controller_revision(one) for one in found) if r is not None]
     if resource is STATEFUL_SETS:
-        return stateful_set_state(trim_stateful_set(obj), records)
-    return daemon_set_state(trim_daemon_set(obj), records)
+        return stateful_set_state(project_stateful_set(obj), records)
+    return daemon_set_state(project_daemon_set(obj), records)
 
 
 async def until(
-    kube: Kube, resource: Resource, namespace: str, condition: Callable[[TargetState], object]
+    kube: KubeClient, resource: Resource, namespace: str, condition: Callable[[TargetState], object]
 ) -> TargetState:
     async with asyncio.timeout(60):
         while True:
@@ -55,7 +55,7 @@ async def test_a_release_is_rolled_back(cluster: Cluster, namespace: str, resour
     }
     if resource is STATEFUL_SETS:
         spec |= {"serviceName": "db", "replicas": 3}
-    async with Kube.connect(cluster.kubeconfig) as kube:
+    async with KubeClient.connect(cluster.kubeconfig) as kube:
         body = {"metadata": {"name": "db"}, "spec": spec}
         await kube.create(resource.collection(namespace), body, deadline=soon())
         good = await until(kube, resource, namespace, lambda s: s.replicas > 0 and s.rolled_out)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from kubernetes import client
 
-from resilience_operator.runtime.connections import ConnectionLimits
+from resilience_operator.runtime.http.connections import ConnectionLimits
 from tests.support.install import ROOT
 from tests.support.operator import Operator
 from tests.support.waiting import eventually

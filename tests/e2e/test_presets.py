@@ -22,9 +22,9 @@ import pytest
 
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.resilience.deadline import Deadline
-from resilience_operator.signals import Collector, Signal, SignalRequest, SourceConfig, Sources
-from resilience_operator.signals.presets import load_families, queries, render
-from resilience_operator.signals.prometheus import PrometheusSource
+from resilience_operator.signals import Signal, SignalCollector, SignalRequest, SourceConfig, SourceRegistry
+from resilience_operator.signals.presets.models import load_families, queries, render
+from resilience_operator.signals.prometheus.source import PrometheusSource
 from tests.cluster import Cluster
 from tests.support.observed import observed
 from tests.support.world import World
@@ -220,10 +220,10 @@ def exporter(cluster: Cluster) -> Iterator[Exporter]:
 
 @pytest.fixture
 async def collector(cluster: Cluster) -> Any:
-    sources = Sources(
+    sources = SourceRegistry(
         {"default": PrometheusSource(SourceConfig(name="default", url=cluster.prometheus_url, tenancy="none"))}
     )
-    yield Collector(sources, FAMILIES)
+    yield SignalCollector(sources, FAMILIES)
     await sources.close()
 
 
@@ -246,7 +246,7 @@ def request(
     )
 
 
-async def observe(collector: Collector, *requests: SignalRequest) -> list[Observation]:
+async def observe(collector: SignalCollector, *requests: SignalRequest) -> list[Observation]:
     return await observed(collector, requests, now=time.time(), deadline=Deadline.after(10))
 
 
@@ -295,7 +295,7 @@ async def test_parses_with_and_without_scope(cluster: Cluster, query: str) -> No
 @pytest.mark.parametrize("family", FAMILIES.names)
 class TestKnownNumbers:
     @in_the_end
-    async def test_error_rate(self, family: str, exporter: Exporter, collector: Collector) -> None:
+    async def test_error_rate(self, family: str, exporter: Exporter, collector: SignalCollector) -> None:
         [found] = await observe(collector, request(exporter.namespace, family, "error-rate"))
         assert found.measured, found.message
         assert found.measured.value == about((1 + 10) / 150)
@@ -310,7 +310,7 @@ class TestKnownNumbers:
             assert not found.by_revision
 
     @in_the_end
-    async def test_latency(self, family: str, exporter: Exporter, collector: Collector) -> None:
+    async def test_latency(self, family: str, exporter: Exporter, collector: SignalCollector) -> None:
         [found] = await observe(collector, request(exporter.namespace, family, "latency-p99"))
         assert found.measured, found.message
         assert found.measured.value == about(P99_ALL)
@@ -320,7 +320,7 @@ class TestKnownNumbers:
             assert found.by_revision["7c4b2"].value == about(P99_NEW)
 
     @in_the_end
-    async def test_cpu(self, family: str, exporter: Exporter, collector: Collector) -> None:
+    async def test_cpu(self, family: str, exporter: Exporter, collector: SignalCollector) -> None:
         [found] = await observe(collector, request(exporter.namespace, family, "cpu"))
         assert found.measured, found.message
         assert found.measured.value == about(0.8 / 1.5)
@@ -328,7 +328,7 @@ class TestKnownNumbers:
         assert found.by_revision["7c4b2"].value == about(0.8)
 
 
-async def test_a_batch_of_all_families_is_one_collection(exporter: Exporter, collector: Collector) -> None:
+async def test_a_batch_of_all_families_is_one_collection(exporter: Exporter, collector: SignalCollector) -> None:
     batch = [
         request(exporter.namespace, family, signal) for family in FAMILIES.names for signal in FAMILIES.signals(family)
     ]
@@ -337,7 +337,7 @@ async def test_a_batch_of_all_families_is_one_collection(exporter: Exporter, col
 
 
 @in_the_end
-async def test_only_the_revisions_that_have_pods_count(exporter: Exporter, collector: Collector) -> None:
+async def test_only_the_revisions_that_have_pods_count(exporter: Exporter, collector: SignalCollector) -> None:
     owners = {OLD: "5d9f8"}
     errors, latency = await observe(
         collector,
@@ -350,7 +350,7 @@ async def test_only_the_revisions_that_have_pods_count(exporter: Exporter, colle
 
 
 @in_the_end
-async def test_a_statefulset_is_measured_as_a_whole(exporter: Exporter, collector: Collector) -> None:
+async def test_a_statefulset_is_measured_as_a_whole(exporter: Exporter, collector: SignalCollector) -> None:
     store = request(exporter.namespace, "http-generic", "error-rate", {"store": "rev-1"}, "store")
     [found] = await observe(collector, store)
     assert found.measured
@@ -358,7 +358,7 @@ async def test_a_statefulset_is_measured_as_a_whole(exporter: Exporter, collecto
     assert not found.splittable
 
 
-async def test_no_traffic_is_not_no_data(exporter: Exporter, collector: Collector) -> None:
+async def test_no_traffic_is_not_no_data(exporter: Exporter, collector: SignalCollector) -> None:
     idle = {"idle-6f7b": "6f7b"}
     found = await observe(
         collector,
@@ -372,7 +372,7 @@ async def test_no_traffic_is_not_no_data(exporter: Exporter, collector: Collecto
 
 
 @in_the_end
-async def test_custom_queries(exporter: Exporter, collector: Collector) -> None:
+async def test_custom_queries(exporter: Exporter, collector: SignalCollector) -> None:
     ns = exporter.namespace
     depth = 'queue_depth{namespace="{{namespace}}", pod=~"{{pods}}"}'
     hits = "http_requests_total"
@@ -400,7 +400,7 @@ async def test_custom_queries(exporter: Exporter, collector: Collector) -> None:
     assert split.measured and split.by_revision["5d9f8"].events == about(WINDOW)
 
 
-async def test_a_wrong_query_says_what_is_wrong(cluster: Cluster, collector: Collector) -> None:
+async def test_a_wrong_query_says_what_is_wrong(cluster: Cluster, collector: SignalCollector) -> None:
     wrong, missing = await observe(
         collector,
         request("x", "http-generic", "own", query="sum(rate(foo{{{window}}"),
@@ -414,7 +414,7 @@ async def test_a_wrong_query_says_what_is_wrong(cluster: Cluster, collector: Col
 MODELLED = ("http-generic", "nginx-ingress", "istio", "linkerd", "opentelemetry")
 
 
-async def settled(collector: Collector, *requests: SignalRequest, samples: float) -> list[Observation]:
+async def settled(collector: SignalCollector, *requests: SignalRequest, samples: float) -> list[Observation]:
     """The observations once the window is full: the request counts stand still at what they should be."""
     for _ in range(60):
         found = await observe(collector, *requests)
@@ -428,7 +428,7 @@ async def settled(collector: Collector, *requests: SignalRequest, samples: float
 class TestLoadModel:
     """A Deployment on the cluster: what was set is what is read."""
 
-    async def test_a_release_is_split_in_every_family(self, world: World, collector: Collector) -> None:
+    async def test_a_release_is_split_in_every_family(self, world: World, collector: SignalCollector) -> None:
         old, new = world.image("1.0"), world.image("2.0")
         world.load.workload(world.namespace, "checkout", rps=120, families=list(MODELLED), cpu_utilisation=0.85)
         world.load.image(old, latency_p99_seconds=0.3, error_ratio=0.01)
@@ -493,7 +493,7 @@ class TestLoadModel:
             await asyncio.sleep(0.5)
         raise AssertionError(found)
 
-    async def test_faults_are_unknown(self, world: World, collector: Collector) -> None:
+    async def test_faults_are_unknown(self, world: World, collector: SignalCollector) -> None:
         gone = {"NoData", "NoTraffic"}
         cases: dict[str, tuple[dict[Any, Any], str, set[str]]] = {
             "latency-nan": ({"latency": "nan"}, "latency-p99", {"NotANumber"}),

@@ -12,9 +12,8 @@ import pytest
 import pytest_asyncio
 
 from resilience_operator.decision.model.target import Revision, TargetState
-from resilience_operator.kube import mutations
-from resilience_operator.kube.client import Kube, PatchKind
-from resilience_operator.kube.paths import (
+from resilience_operator.kube.client.client import KubeClient, PatchKind
+from resilience_operator.kube.client.paths import (
     CONTROLLER_REVISIONS,
     DAEMON_SETS,
     DEPLOYMENTS,
@@ -22,8 +21,9 @@ from resilience_operator.kube.paths import (
     STATEFUL_SETS,
     Resource,
 )
-from resilience_operator.resilience import Deadline, ReadAgain
-from resilience_operator.runtime.targets import Targets
+from resilience_operator.kube.writes import mutations
+from resilience_operator.resilience import Conflict, Deadline
+from resilience_operator.runtime.cache.targets import TargetCache
 from tests.cluster import Cluster
 from tests.e2e.test_release import bad, guard
 from tests.support.operator import Operator
@@ -146,9 +146,9 @@ def kept_in(state: TargetState, revision: Revision) -> str:
 class Watched:
     """A workload `db` with two revisions, watched as the operator watches it."""
 
-    def __init__(self, kube: Kube, resource: Resource, namespace: str) -> None:
+    def __init__(self, kube: KubeClient, resource: Resource, namespace: str) -> None:
         self.kube, self.resource, self.namespace = kube, resource, namespace
-        self.targets = Targets(kube, (), self.changed)
+        self.targets = TargetCache(kube, (), self.changed)
         self.kept = KEPT[resource]
         self.history: list[TargetState] = []
 
@@ -193,7 +193,7 @@ class Watched:
 
 @pytest_asyncio.fixture(params=list(KEPT), ids=lambda r: r.kind)
 async def watched(request: pytest.FixtureRequest, world: World) -> AsyncIterator[Watched]:
-    async with Kube.connect(world.cluster.kubeconfig) as kube:
+    async with KubeClient.connect(world.cluster.kubeconfig) as kube:
         found = Watched(kube, request.param, world.namespace)
         async with found.targets.watching():
             await found.targets.synced()
@@ -241,6 +241,6 @@ async def test_what_was_kept_is_restored_only_as_it_was_seen(watched: Watched, h
         anew = planted(good, name, image)
         await watched.kube.create(watched.kept.collection(watched.namespace), anew, deadline=soon())
     revision = next(r.name for r in seen.revisions if kept_in(seen, r) == name)
-    with pytest.raises(ReadAgain):
+    with pytest.raises(Conflict):
         await mutations.rollback(watched.kube, seen, revision, deadline=soon())
     assert await watched.image() == "db:v2"

@@ -13,7 +13,7 @@ from kubernetes import client
 from kubernetes.config import new_client_from_config
 
 from resilience_operator.api.v1alpha1 import GROUP, PLURAL, VERSION, parse_policy
-from tests.unit.test_api_cases import ACCEPTED, REFUSED, Changes, Refused, policy
+from tests.unit.api.test_cases import ACCEPTED, REFUSED, Changes, Refused, policy
 
 NAMESPACE = "default"
 

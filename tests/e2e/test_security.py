@@ -33,7 +33,7 @@ from tests.support.install import ROOT
 from tests.support.operator import Operator
 from tests.support.waiting import eventually
 from tests.support.world import World
-from tests.unit.test_security_tenancy import ENFORCED, expressions
+from tests.unit.security.test_tenancy import ENFORCED, expressions
 
 Obj = dict[str, Any]
 

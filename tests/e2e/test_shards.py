@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 import pytest
 from kubernetes import client
 
-from resilience_operator.kube.roster import MEMBERS
-from resilience_operator.kube.shards import shard_of
+from resilience_operator.kube.coordination.shard_assignment import shard_of
+from resilience_operator.kube.coordination.shard_membership import MEMBERS
 from tests.e2e.crashing import SCALE_UP
 from tests.e2e.test_scaling import after_evaluations
 from tests.support.install import grant_lease

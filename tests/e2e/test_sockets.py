@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from resilience_operator.kube.client import Kube
+from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.resilience import CallError, Deadline, RetryPolicy
-from resilience_operator.signals.config import SourceConfig
-from resilience_operator.signals.prometheus import PrometheusSource
+from resilience_operator.signals.prometheus.config import SourceConfig
+from resilience_operator.signals.prometheus.source import PrometheusSource
 from tests.cluster import kubeconfig
 from tests.support.operator import free_port
 from tests.support.proxy import Proxy, faults
@@ -50,10 +50,10 @@ def sockets() -> int:
 
 async def fail(call: object, times: int) -> int:
     """Call so often; how often it failed."""
-    places = asyncio.Semaphore(AT_ONCE)
+    admission = asyncio.Semaphore(AT_ONCE)
 
     async def once() -> int:
-        async with places:
+        async with admission:
             try:
                 await call()  # type: ignore[operator]
             except CallError:
@@ -76,7 +76,7 @@ async def settled(before: int) -> int:
 async def test_calls_to_the_api_server(proxy: Proxy, tmp_path: Path) -> None:
     file = kubeconfig.write_kubeconfig(tmp_path / "kubeconfig", proxy.url, b"", token="t")
     before = sockets()
-    async with Kube.connect(file, retry=RetryPolicy(attempts=1)) as kube:
+    async with KubeClient.connect(file, retry=RetryPolicy(attempts=1)) as kube:
 
         async def call() -> object:
             return await kube.get("/api/v1/namespaces/none", deadline=Deadline.after(10))

@@ -78,7 +78,7 @@ def test_what_happens_out_of_turn_is_served_by_what_the_last_beat_was_answered(
     for more in range(changes):
         world.change_policy(replicas={"max": 21 + more})
         world.until(lambda: evaluated_as_it_is(world), "the change is evaluated")
-    beats = (time.monotonic() - began) // 2 + 1
+    phases = (time.monotonic() - began) // 2 + 1
     assert evaluations(operator) - evaluated >= changes
     # Of a beat that is late, what comes before it may ask once more; asking at half an interval's age would be twice.
-    assert questions(operator) - asked <= 1.5 * 3 * beats
+    assert questions(operator) - asked <= 1.5 * 3 * phases

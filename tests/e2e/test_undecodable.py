@@ -11,8 +11,8 @@ import pytest
 from kubernetes import client
 from kubernetes.config import new_client_from_config
 
-from resilience_operator.kube.autoscalers import ORIGINAL_MIN
-from resilience_operator.kube.decoding import Unreadable, decode_object
+from resilience_operator.kube.cache.hpa import ORIGINAL_MIN
+from resilience_operator.kube.client.decoding import Unreadable, decode_object
 from tests.cluster import Cluster
 from tests.e2e.test_bad_input import document_of, ready, rule
 from tests.support.fresh import fresh_cluster

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from resilience_operator.decision.model.observation import Observation
-from resilience_operator.signals.collect import Collector
+from resilience_operator.signals.collector import SignalCollector
 from resilience_operator.signals.model import SignalRequest
 
 
-async def observed(collector: Collector, requests: Sequence[SignalRequest], **how: Any) -> list[Observation]:
+async def observed(collector: SignalCollector, requests: Sequence[SignalRequest], **how: Any) -> list[Observation]:
     """One observation for each request, once all are there."""
     found: dict[int, list[Observation]] = {}
     async for portion in collector.collect([requests], **how):

@@ -11,7 +11,7 @@ import yaml
 
 from resilience_operator import __version__
 from resilience_operator.runtime.config import Config
-from resilience_operator.runtime.values import SET_BY_THE_CHART, definitions, render
+from resilience_operator.tools.chart_schema import SET_BY_THE_CHART, definitions, render
 
 CHART = Path(__file__).resolve().parents[2] / "manifests" / "helm" / "resilience-operator"
 SCHEMA = yaml.safe_load((CHART / "values.schema.json").read_text())

@@ -10,8 +10,8 @@ import yaml
 from prometheus_client import REGISTRY
 
 from resilience_operator.api.conditions import REASONS
-from resilience_operator.runtime import metrics
-from resilience_operator.runtime.census import Census
+from resilience_operator.runtime.telemetry import metrics
+from resilience_operator.runtime.telemetry.policy_metrics import PolicyMetricsCollector
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "manifests" / "monitoring"
@@ -68,5 +68,5 @@ def test_no_metric_is_missing_in_the_list() -> None:
         for name in re.findall(r"`(resilience_\w+)`", line.split("|")[1])
     }
     assert metrics.LEADER, "the metrics are made when they are imported"
-    told = {f.name for f in (*REGISTRY.collect(), *Census((), lambda _: True).collect())}
+    told = {f.name for f in (*REGISTRY.collect(), *PolicyMetricsCollector((), lambda _: True).collect())}
     assert {name for name in told if name.startswith("resilience_")} - listed == set()

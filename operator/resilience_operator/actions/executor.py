@@ -13,9 +13,9 @@ from resilience_operator.actions.protocol import ActionHandler
 from resilience_operator.actions.scale import scale
 from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.model.target import TargetState
-from resilience_operator.kube.client import Kube
-from resilience_operator.kube.mutations import Change
-from resilience_operator.resilience import CallError, Clock, Deadline, NotFound, ReadAgain
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.writes.mutations import Change
+from resilience_operator.resilience import CallError, Clock, Conflict, Deadline, NotFound
 
 REFUSED = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
@@ -61,7 +61,7 @@ class LiveExecutor:
 
     changes_cluster = True
 
-    def __init__(self, kube: Kube, *, clock: Clock = time.monotonic) -> None:
+    def __init__(self, kube: KubeClient, *, clock: Clock = time.monotonic) -> None:
         self._kube = kube
         self._clock = clock
         self._refusals: dict[tuple[str, Verb], tuple[float, float]] = {}
@@ -74,7 +74,7 @@ class LiveExecutor:
             key = (target.uid, command.verb)
             try:
                 change = await VERBS[command.verb](self._kube, target, command, deadline=deadline)
-            except (ReadAgain, NotFound) as error:
+            except (Conflict, NotFound) as error:
                 outcomes.append(Outcome(command, Result.SUPERSEDED, str(error)))
             except CallError as error:
                 passing = error.status in REFUSED and self._may_pass(key)

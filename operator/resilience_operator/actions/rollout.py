@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from resilience_operator.decision.model.commands import Command
 from resilience_operator.decision.model.target import TargetState
-from resilience_operator.kube import mutations
-from resilience_operator.kube.client import Kube
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.writes import mutations
 from resilience_operator.resilience import Deadline
 
 
-async def pause(kube: Kube, target: TargetState, command: Command, *, deadline: Deadline) -> mutations.Change | None:
+async def pause(
+    kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
+) -> mutations.Change | None:
     """Pause the rollout of `command.from_`."""
     del command
     return await mutations.pause(kube, target, deadline=deadline)
 
 
-async def resume(kube: Kube, target: TargetState, command: Command, *, deadline: Deadline) -> mutations.Change | None:
+async def resume(
+    kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
+) -> mutations.Change | None:
     """Lift the operator's own pause."""
     del command
     return await mutations.resume(kube, target, deadline=deadline)
 
 
-async def rollback(kube: Kube, target: TargetState, command: Command, *, deadline: Deadline) -> mutations.Change | None:
+async def rollback(
+    kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
+) -> mutations.Change | None:
     """Restore the template of the revision `command.to`, and unpause, in one patch."""
     return await mutations.rollback(kube, target, str(command.to), deadline=deadline)

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from resilience_operator.decision.model.commands import Command
 from resilience_operator.decision.model.target import TargetState
-from resilience_operator.kube import hpa, mutations, scales
-from resilience_operator.kube.client import Kube
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.writes import hpa, mutations
+from resilience_operator.kube.writes import scale_subresource as scales
 from resilience_operator.resilience import Deadline
 
 
-async def scale(kube: Kube, target: TargetState, command: Command, *, deadline: Deadline) -> mutations.Change | None:
+async def scale(
+    kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
+) -> mutations.Change | None:
     """Scale to `command.to`."""
     assert isinstance(command.to, int)
     if not command.via and target.scale_path:

@@ -17,8 +17,8 @@ import typer
 
 from resilience_operator.cli.common.cluster import Access, default_namespace, with_kube
 from resilience_operator.cli.kubectl import app
-from resilience_operator.kube.client import Kube
-from resilience_operator.kube.policies import list_policies
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.writes.policies import list_policies
 from resilience_operator.resilience import Deadline
 
 NO_FILES = 4
@@ -65,7 +65,7 @@ def _policies(before: list[str]) -> list[str]:
     access = Access(Path(file) if file else None, given.get("--context"))
     namespace = given.get("-n") or given.get("--namespace") or default_namespace(access)
 
-    async def read(kube: Kube) -> list[str]:
+    async def read(kube: KubeClient) -> list[str]:
         async with asyncio.timeout(TIMEOUT):
             found = await list_policies(kube, namespace, deadline=Deadline.after(TIMEOUT))
         return [str(body["metadata"]["name"]) for body in found.items]

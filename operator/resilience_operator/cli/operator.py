@@ -12,10 +12,10 @@ import typer
 import yaml
 
 from resilience_operator import __version__
-from resilience_operator.kube.credentials import NoCluster
-from resilience_operator.resilience.idle import loop_that_counts
+from resilience_operator.kube.client.credentials import NoCluster
+from resilience_operator.resilience.loop_idle import idle_tracking_loop
 from resilience_operator.runtime.config import BadConfig, Config, load, show
-from resilience_operator.runtime.logs import set_up
+from resilience_operator.runtime.telemetry.log_setup import configure_logging
 
 app = typer.Typer(
     name="resilience-operator",
@@ -111,7 +111,7 @@ def run(
     Exit codes: 0 stopped by a signal, 1 failure, 2 invalid configuration or arguments.
     """
     from resilience_operator.runtime.app import run as run_app
-    from resilience_operator.runtime.heap import expect_many
+    from resilience_operator.runtime.telemetry.gc_tuning import raise_gc_threshold
 
     flags = {
         "kubeconfig": kubeconfig,
@@ -129,10 +129,10 @@ def run(
         "otlp_endpoint": otlp_endpoint,
     }
     loaded = _load(flags, config)
-    set_up(loaded.log_format, loaded.log_level)
-    expect_many()
+    configure_logging(loaded.log_format, loaded.log_level)
+    raise_gc_threshold()
     try:
-        with asyncio.Runner(loop_factory=loop_that_counts) as runner:
+        with asyncio.Runner(loop_factory=idle_tracking_loop) as runner:
             runner.run(run_app(loaded))
     except NoCluster as error:
         typer.echo(f"resilience-operator: {error}", err=True)

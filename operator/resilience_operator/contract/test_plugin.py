@@ -15,9 +15,9 @@ import pytest
 from resilience_operator.contract.options import Subject
 from resilience_operator.plugins import ActionCall, Answer, CallError, Deadline, Notification
 from resilience_operator.plugins.actions import sentence
-from resilience_operator.plugins.cell import Cell
+from resilience_operator.plugins.bulkhead import PluginRunner
 from resilience_operator.plugins.config import NAME
-from resilience_operator.plugins.discovery import METHODS, Missing, installed, load
+from resilience_operator.plugins.discovery import METHODS, UnavailablePlugin, installed, load
 from resilience_operator.plugins.failures import Kind
 from resilience_operator.plugins.notifiers import nothing
 from resilience_operator.plugins.sources import checked
@@ -28,13 +28,13 @@ TIME = 10.0
 """Seconds that the operator waits for a call."""
 
 
-def with_plugin(subject: Subject, use: Callable[[Any, Cell], Awaitable[T]]) -> T:
+def with_plugin(subject: Subject, use: Callable[[Any, PluginRunner], Awaitable[T]]) -> T:
     """Make the plugin as the operator does, and `use` it."""
 
     async def run() -> T:
-        cell = Cell(subject.kind, subject.name)
+        cell = PluginRunner(subject.kind, subject.name)
         plugin = await load(cell, subject.name, subject.options)
-        if isinstance(plugin, Missing):
+        if isinstance(plugin, UnavailablePlugin):
             pytest.fail(plugin.message)
         try:
             return await use(plugin, cell)
@@ -89,7 +89,7 @@ def test_its_name_can_stand_in_a_policy(subject: Subject) -> None:
 
 
 def test_it_is_made(subject: Subject) -> None:
-    async def nothing_more(plugin: Any, cell: Cell) -> None:
+    async def nothing_more(plugin: Any, cell: PluginRunner) -> None:
         assert callable(getattr(plugin, METHODS[subject.kind]))
 
     with_plugin(subject, nothing_more)
@@ -103,7 +103,7 @@ def test_several_can_be_made(subject: Subject) -> None:
 
 
 def test_its_method_takes_what_it_is_given(subject: Subject) -> None:
-    async def look(plugin: Any, cell: Cell) -> None:
+    async def look(plugin: Any, cell: PluginRunner) -> None:
         signature = inspect.signature(getattr(plugin, METHODS[subject.kind]))
         match subject.kind:
             case Kind.ACTION:
@@ -118,7 +118,7 @@ def test_its_method_takes_what_it_is_given(subject: Subject) -> None:
 
 @pytest.mark.kind("action")
 def test_an_action_answers_with_a_sentence_or_none(subject: Subject) -> None:
-    async def act(plugin: Any, cell: Cell) -> str:
+    async def act(plugin: Any, cell: PluginRunner) -> str:
         one = call(f"contract/{time.time()}", subject)
         said: str = await cell.call(plugin.run, one, check=sentence, deadline=one.deadline)
         return said
@@ -130,7 +130,7 @@ def test_an_action_answers_with_a_sentence_or_none(subject: Subject) -> None:
 def test_an_action_takes_the_same_key_again(subject: Subject) -> None:
     """After a crash of the operator a call is repeated, under the key of the first."""
 
-    async def act(plugin: Any, cell: Cell) -> None:
+    async def act(plugin: Any, cell: PluginRunner) -> None:
         key = f"contract/{time.time()}"
         for _ in range(2):
             await cell.call(plugin.run, call(key, subject), check=sentence, deadline=Deadline.after(TIME))
@@ -142,7 +142,7 @@ def test_an_action_takes_the_same_key_again(subject: Subject) -> None:
 def test_an_action_ends_when_its_time_is_over(subject: Subject) -> None:
     """It may fail then; it may not hang."""
 
-    async def act(plugin: Any, cell: Cell) -> None:
+    async def act(plugin: Any, cell: PluginRunner) -> None:
         one = call(f"contract/{time.time()}", subject, seconds=0.0)
         try:
             await cell.call(plugin.run, one, check=sentence, deadline=Deadline.after(TIME))
@@ -154,7 +154,7 @@ def test_an_action_ends_when_its_time_is_over(subject: Subject) -> None:
 
 @pytest.mark.kind("metric_source")
 def test_a_source_answers_with_series(subject: Subject) -> None:
-    async def ask(plugin: Any, cell: Cell) -> Answer:
+    async def ask(plugin: Any, cell: PluginRunner) -> Answer:
         deadline = Deadline.after(TIME)
         answer: Answer = await cell.call(_query(plugin, deadline), subject.query, check=checked, deadline=deadline)
         return answer
@@ -166,7 +166,7 @@ def test_a_source_answers_with_series(subject: Subject) -> None:
 
 @pytest.mark.kind("metric_source")
 def test_a_source_answers_about_another_time(subject: Subject) -> None:
-    async def ask(plugin: Any, cell: Cell) -> None:
+    async def ask(plugin: Any, cell: PluginRunner) -> None:
         deadline = Deadline.after(TIME)
         await cell.call(_query(plugin, deadline, at=time.time() - 60), subject.query, check=checked, deadline=deadline)
 
@@ -175,7 +175,7 @@ def test_a_source_answers_about_another_time(subject: Subject) -> None:
 
 @pytest.mark.kind("metric_source")
 def test_a_source_is_asked_several_things_at_once(subject: Subject) -> None:
-    async def ask(plugin: Any, cell: Cell) -> None:
+    async def ask(plugin: Any, cell: PluginRunner) -> None:
         deadline = Deadline.after(TIME)
         await asyncio.gather(
             *(cell.call(_query(plugin, deadline), subject.query, check=checked, deadline=deadline) for _ in range(8))
@@ -188,7 +188,7 @@ def test_a_source_is_asked_several_things_at_once(subject: Subject) -> None:
 def test_a_source_refuses_a_query_by_saying_what_to_do(subject: Subject) -> None:
     """Nonsense is answered with no series, or with GiveUp or TryAgain, and with no other exception."""
 
-    async def ask(plugin: Any, cell: Cell) -> None:
+    async def ask(plugin: Any, cell: PluginRunner) -> None:
         deadline = Deadline.after(TIME)
         try:
             await cell.call(_query(plugin, deadline), "}{ no query", check=checked, deadline=deadline)
@@ -200,7 +200,7 @@ def test_a_source_refuses_a_query_by_saying_what_to_do(subject: Subject) -> None
 
 @pytest.mark.kind("metric_source")
 def test_a_source_closes(subject: Subject) -> None:
-    async def close(plugin: Any, cell: Cell) -> None:
+    async def close(plugin: Any, cell: PluginRunner) -> None:
         if callable(getattr(plugin, "close", None)):
             await cell.call(plugin.close, check=nothing, deadline=Deadline.after(TIME))
 
@@ -210,7 +210,7 @@ def test_a_source_closes(subject: Subject) -> None:
 @pytest.mark.kind("notifier")
 @pytest.mark.parametrize("kind", ["decision", "notice"])
 def test_a_notifier_tells(subject: Subject, kind: str) -> None:
-    async def tell(plugin: Any, cell: Cell) -> None:
+    async def tell(plugin: Any, cell: PluginRunner) -> None:
         deadline = Deadline.after(TIME)
         await cell.call(plugin.notify, notification(kind), deadline, check=nothing, deadline=deadline)
 

@@ -10,7 +10,7 @@ This module exports what plugin authors need; the rest of the package is interna
 
 from resilience_operator.plugins.protocols import Action, ActionCall, GroupNotifier, Notification, Notifier
 from resilience_operator.resilience import CallError, Deadline, GiveUp, TryAgain
-from resilience_operator.signals.source import Answer, MetricSource, Series
+from resilience_operator.signals.sources.protocol import Answer, MetricSource, Series
 
 __all__ = [
     "Action",

@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from resilience_operator.plugins.cell import Cell
+from resilience_operator.plugins.bulkhead import PluginRunner
 from resilience_operator.plugins.config import NamespacedPluginConfig
-from resilience_operator.plugins.discovery import Missing, installed, load
-from resilience_operator.plugins.failures import RETRY, Kind, OnFailure, PluginFailed, Why, cut, say_nothing
+from resilience_operator.plugins.discovery import UnavailablePlugin, installed, load
+from resilience_operator.plugins.failures import RETRY, FailureReason, Kind, OnFailure, PluginFailed, cut, ignore
 from resilience_operator.plugins.protocols import ActionCall
 from resilience_operator.resilience import Deadline, Retry
 from resilience_operator.signals.namespaces import EVERYWHERE, allows
@@ -31,10 +31,10 @@ def sentence(answer: object) -> str:
 class Actions:
     """Actions by name: configured ones, and every installed one under its own name without options."""
 
-    def __init__(self, *, retry: Retry | None = None, on_failure: OnFailure = say_nothing) -> None:
+    def __init__(self, *, retry: Retry | None = None, on_failure: OnFailure = ignore) -> None:
         self._retry = retry or Retry(RETRY)
         self._on_failure = on_failure
-        self._actions: dict[str, tuple[object, Cell]] = {}
+        self._actions: dict[str, tuple[object, PluginRunner]] = {}
         self._namespaces: dict[str, tuple[str, ...]] = {}
 
     async def load(self, configs: Iterable[NamespacedPluginConfig]) -> None:
@@ -54,9 +54,9 @@ class Actions:
 
     async def _load(self, config: NamespacedPluginConfig, *, configured: bool) -> None:
         """Load one action. One that is not configured may need options: no failure until a policy names it."""
-        cell = Cell(Kind.ACTION, config.name, on_failure=self._on_failure)
+        cell = PluginRunner(Kind.ACTION, config.name, on_failure=self._on_failure)
         self._namespaces[config.name] = config.namespaces
-        loading = cell if configured else Cell(Kind.ACTION, config.name)
+        loading = cell if configured else PluginRunner(Kind.ACTION, config.name)
         self._actions[config.name] = (await load(loading, config.type, config.options), cell)
 
     def problem(self, name: str, namespace: str) -> str:
@@ -66,11 +66,11 @@ class Actions:
             names = ", ".join(
                 n
                 for n, (plugin, _) in sorted(self._actions.items())
-                if self._is_for(n, namespace) and not isinstance(plugin, Missing)
+                if self._is_for(n, namespace) and not isinstance(plugin, UnavailablePlugin)
             )
             return f"no action plugin named {name} is installed for namespace {namespace}; there are: {names or 'none'}"
         plugin, _ = found
-        return plugin.message if isinstance(plugin, Missing) else ""
+        return plugin.message if isinstance(plugin, UnavailablePlugin) else ""
 
     def _is_for(self, name: str, namespace: str) -> bool:
         return allows(self._namespaces.get(name, EVERYWHERE), namespace)
@@ -78,7 +78,7 @@ class Actions:
     async def run(self, name: str, call: ActionCall) -> str:
         """Call the action and return its sentence. Raises PluginFailed and CallErrors."""
         if problem := self.problem(name, call.namespace):
-            raise PluginFailed(Why.NOT_LOADED, problem)
+            raise PluginFailed(FailureReason.NOT_LOADED, problem)
         plugin: Any
         plugin, cell = self._actions[name]
         deadline = call.deadline.within(RUN_SECONDS)

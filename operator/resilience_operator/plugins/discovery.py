@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from resilience_operator.plugins.cell import Cell
+from resilience_operator.plugins.bulkhead import PluginRunner
 from resilience_operator.plugins.failures import Kind, PluginFailed
 from resilience_operator.resilience import CallError, Deadline, GiveUp
 
@@ -29,7 +29,7 @@ LOAD_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class UnavailablePlugin:
     """A plugin that cannot be used, with the reason."""
 
     message: str
@@ -56,14 +56,14 @@ def installed(kind: Kind) -> Mapping[str, EntryPoint]:
     return found
 
 
-async def load(cell: Cell, type_: str, options: Mapping[str, Any], *, seconds: float = LOAD_SECONDS) -> object:
+async def load(cell: PluginRunner, type_: str, options: Mapping[str, Any], *, seconds: float = LOAD_SECONDS) -> object:
     """Create the plugin of that type, or return `Missing`. Raises nothing but cancellation."""
     kind = cell.kind
     available = installed(kind)
     entry_point = available.get(type_)
     if entry_point is None:
         names = ", ".join(sorted(available)) or "none"
-        return Missing(f"no {kind} plugin named {type_} is installed; there are: {names}")
+        return UnavailablePlugin(f"no {kind} plugin named {type_} is installed; there are: {names}")
 
     def make() -> object:
         factory = entry_point.load()
@@ -82,4 +82,4 @@ async def load(cell: Cell, type_: str, options: Mapping[str, Any], *, seconds: f
     try:
         return await cell.call(make, check=usable, deadline=Deadline.after(seconds))
     except (PluginFailed, CallError) as failure:
-        return Missing(f"the {kind} plugin {type_} is installed but cannot be loaded: {failure.message}")
+        return UnavailablePlugin(f"the {kind} plugin {type_} is installed but cannot be loaded: {failure.message}")

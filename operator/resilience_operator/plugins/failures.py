@@ -26,7 +26,7 @@ class Kind(StrEnum):
     NOTIFIER = "notifier"
 
 
-class Why(StrEnum):
+class FailureReason(StrEnum):
     """The cause of a plugin failure."""
 
     RAISED = "raised"
@@ -40,7 +40,7 @@ class Why(StrEnum):
 class PluginFailed(Exception):  # noqa: N818 - says what is so
     """A plugin call failed. The message contains no text of the plugin."""
 
-    def __init__(self, why: Why, message: str) -> None:
+    def __init__(self, why: FailureReason, message: str) -> None:
         super().__init__(message)
         self.why = why
         self.message = message
@@ -54,7 +54,7 @@ class OnFailure(Protocol):
         ...
 
 
-def say_nothing(kind: Kind, plugin: str, message: str, cause: BaseException | None) -> None:
+def ignore(kind: Kind, plugin: str, message: str, cause: BaseException | None) -> None:
     """An `OnFailure` that does nothing."""
     del kind, plugin, message, cause
 
@@ -65,7 +65,7 @@ def cut(text: str) -> str:
     return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 1] + "…"
 
 
-def in_bounds(error: CallError, dependency: str) -> CallError | None:
+def sanitize(error: CallError, dependency: str) -> CallError | None:
     """Return a plugin's CallError with a bounded text and a reason that is safe as a metric label.
 
     None if its attributes cannot be read: a subclass in the plugin may lack them.

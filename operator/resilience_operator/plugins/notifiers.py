@@ -13,10 +13,10 @@ from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from resilience_operator.plugins.cell import Cell
+from resilience_operator.plugins.bulkhead import PluginRunner
 from resilience_operator.plugins.config import NotifierConfig
-from resilience_operator.plugins.discovery import Missing, load
-from resilience_operator.plugins.failures import RETRY, Kind, OnFailure, PluginFailed, Why, say_nothing
+from resilience_operator.plugins.discovery import UnavailablePlugin, load
+from resilience_operator.plugins.failures import RETRY, FailureReason, Kind, OnFailure, PluginFailed, ignore
 from resilience_operator.plugins.protocols import Notification
 from resilience_operator.plugins.queues import FairQueue
 from resilience_operator.resilience import CallError, Deadline, Retry, RetryPolicy
@@ -64,10 +64,10 @@ def count_nothing(notifier: str, count: int, result: str) -> None:
     del notifier, count, result
 
 
-class _Held:
+class _NotifierWorker:
     """One notifier with its queue."""
 
-    def __init__(self, plugin: Any, cell: Cell, config: NotifierConfig, retry: Retry, on_told: OnTold) -> None:
+    def __init__(self, plugin: Any, cell: PluginRunner, config: NotifierConfig, retry: Retry, on_told: OnTold) -> None:
         self.cell = cell
         self.queue: FairQueue = FairQueue()
         self.closing = asyncio.Event()
@@ -89,7 +89,7 @@ class _Held:
         now = asyncio.get_running_loop().time()
         if now - self._drops_told >= DROPS_TOLD_EACH:
             message = f"its queue is full: {self._dropped} dropped, from the busiest namespaces, notices first"
-            self.cell.fail(Why.QUEUE_FULL, message)
+            self.cell.fail(FailureReason.QUEUE_FULL, message)
             self._drops_told, self._dropped = now, 0
 
     async def work(self) -> None:
@@ -164,26 +164,26 @@ class Notifiers:
         self,
         *,
         retry: Retry | None = None,
-        on_failure: OnFailure = say_nothing,
+        on_failure: OnFailure = ignore,
         on_told: OnTold = count_nothing,
     ) -> None:
         self._retry = retry or Retry(RETRY)
         self._on_failure = on_failure
         self._on_told = on_told
-        self._held: list[_Held] = []
+        self._held: list[_NotifierWorker] = []
         self.tasks: tuple[asyncio.Task[None], ...] = ()
 
     async def load(self, configs: Iterable[NotifierConfig]) -> None:
         """Load the notifiers. One that cannot be loaded is counted, logged and skipped."""
         for config in configs:
-            cell = Cell(Kind.NOTIFIER, config.name, on_failure=self._on_failure)
+            cell = PluginRunner(Kind.NOTIFIER, config.name, on_failure=self._on_failure)
             plugin = await load(cell, config.type, config.options)
-            if isinstance(plugin, Missing):
-                cell.fail(Why.NOT_LOADED, plugin.message)
+            if isinstance(plugin, UnavailablePlugin):
+                cell.fail(FailureReason.NOT_LOADED, plugin.message)
                 self._on_told(config.name, 0, "failed")
             else:
                 self._on_told(config.name, 0, "sent")
-                self._held.append(_Held(plugin, cell, config, self._retry, self._on_told))
+                self._held.append(_NotifierWorker(plugin, cell, config, self._retry, self._on_told))
 
     def tell(self, notification: Notification) -> None:
         """Queue a notification for every notifier. Never blocks or raises."""

@@ -1,4 +1,4 @@
-"""Protocols of actions and notifiers. The protocol of metric sources is `signals.source.MetricSource`.
+"""Protocols of actions and notifiers. The protocol of metric sources is `signals.sources.protocol.MetricSource`.
 
 Each method may be a plain function or a coroutine function. Arguments are positional.
 """

@@ -7,12 +7,12 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from resilience_operator.plugins.cell import PLACES, Cell
+from resilience_operator.plugins.bulkhead import MAX_CONCURRENCY, PluginRunner
 from resilience_operator.plugins.config import NamespacedPluginConfig
-from resilience_operator.plugins.discovery import Missing, load
-from resilience_operator.plugins.failures import Kind, OnFailure, PluginFailed, Why
-from resilience_operator.resilience import CallError, Deadline, Expired, GiveUp, TryAgain
-from resilience_operator.signals.source import Answer, Series
+from resilience_operator.plugins.discovery import UnavailablePlugin, load
+from resilience_operator.plugins.failures import FailureReason, Kind, OnFailure, PluginFailed
+from resilience_operator.resilience import CallError, Deadline, DeadlineExceeded, GiveUp, TryAgain
+from resilience_operator.signals.sources.protocol import Answer, Series
 
 QUERY_SECONDS = 10.0
 """Seconds for one query."""
@@ -57,7 +57,9 @@ def _is_number(value: object) -> bool:
 class GuardedSource:
     """A MetricSource that wraps a plugin's. If the plugin is missing, every query fails with the reason."""
 
-    def __init__(self, config: NamespacedPluginConfig, plugin: Any, cell: Cell, *, concurrency: int = PLACES) -> None:
+    def __init__(
+        self, config: NamespacedPluginConfig, plugin: Any, cell: PluginRunner, *, concurrency: int = MAX_CONCURRENCY
+    ) -> None:
         self.type = config.type
         self.namespaces = config.namespaces
         self._name = config.name
@@ -73,7 +75,7 @@ class GuardedSource:
     @property
     def problem(self) -> str:
         """Why it cannot be used; empty if it can."""
-        return self._plugin.message if isinstance(self._plugin, Missing) else ""
+        return self._plugin.message if isinstance(self._plugin, UnavailablePlugin) else ""
 
     async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
         """Query the plugin. Raises only CallErrors."""
@@ -90,9 +92,9 @@ class GuardedSource:
                 deadline=within,
             )
         except PluginFailed as failure:
-            if failure.why in (Why.TIMED_OUT, Why.BUSY):
+            if failure.why in (FailureReason.TIMED_OUT, FailureReason.BUSY):
                 if deadline.expired:
-                    raise Expired(failure.message, dependency=dependency, reason="deadline") from None
+                    raise DeadlineExceeded(failure.message, dependency=dependency, reason="deadline") from None
                 raise TryAgain(failure.message, dependency=dependency, reason="timeout") from None
             raise GiveUp(failure.message, dependency=dependency, reason="bad_answer") from None
         return answer
@@ -106,20 +108,20 @@ class GuardedSource:
 
 
 def _count(value: object) -> int:
-    return value if isinstance(value, int) and 1 <= value <= 64 else PLACES
+    return value if isinstance(value, int) and 1 <= value <= 64 else MAX_CONCURRENCY
 
 
 async def make_source(config: NamespacedPluginConfig, on_failure: OnFailure) -> GuardedSource:
     """Create the configured source. If its plugin is missing, queries fail with the reason."""
-    cell = Cell(Kind.SOURCE, config.name, on_failure=on_failure)
+    cell = PluginRunner(Kind.SOURCE, config.name, on_failure=on_failure)
     plugin = await load(cell, config.type, config.options)
-    places = PLACES
+    places = MAX_CONCURRENCY
     with suppress(PluginFailed, CallError):
 
         def look() -> object:
-            return getattr(plugin, "concurrency", PLACES)
+            return getattr(plugin, "concurrency", MAX_CONCURRENCY)
 
         places = await cell.call(look, check=_count, deadline=Deadline.after(CLOSE_SECONDS))
     cell.close()
-    cell = Cell(Kind.SOURCE, config.name, places=places, on_failure=on_failure)
+    cell = PluginRunner(Kind.SOURCE, config.name, places=places, on_failure=on_failure)
     return GuardedSource(config, plugin, cell, concurrency=places)

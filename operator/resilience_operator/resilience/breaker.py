@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from resilience_operator.resilience.deadline import Clock
-from resilience_operator.resilience.window import LastCalls, LastSeconds, Tally, Window
+from resilience_operator.resilience.window import CallStats, CountWindow, LastSeconds, Window
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class BreakerSettings:
     def window(self) -> Window:
         if self.window_seconds is not None:
             return LastSeconds(self.window_seconds)
-        return LastCalls(self.window_calls)
+        return CountWindow(self.window_calls)
 
 
 OnChange = Callable[[State, State, str], None]
@@ -97,7 +97,7 @@ class Breaker:
         self._state = State.CLOSED
         self._since = clock()
         self._trials = 0
-        self._judged = Tally()
+        self._judged = CallStats()
         self._failure = ""
 
     @property
@@ -113,7 +113,7 @@ class Breaker:
         return self._since
 
     @property
-    def tally(self) -> Tally:
+    def tally(self) -> CallStats:
         """The calls in the window."""
         return self._window.tally(self._clock())
 
@@ -145,7 +145,7 @@ class Breaker:
             return
         if not ok:
             self._failure = why
-        call = Tally(1, int(not ok), int(duration > self.settings.slow_call))
+        call = CallStats(1, int(not ok), int(duration > self.settings.slow_call))
         if self._state is State.HALF_OPEN:
             self._judged += call
             self._judge_trials()
@@ -153,9 +153,9 @@ class Breaker:
         self._window.add(call, now)
         tally = self._window.tally(now)
         if tally.calls >= self.settings.minimum_calls:
-            why = self._too_bad(tally)
+            why = self._trip_reason(tally)
             if why:
-                self._become(State.OPEN, why)
+                self._transition(State.OPEN, why)
 
     def cancel(self) -> None:
         """Gives back what `acquire()` granted: the call was called off and proves nothing."""
@@ -170,11 +170,11 @@ class Breaker:
         # Judged as soon as the outcome is certain: one bad call of three is over any rate below a third.
         wanted, seen = self.settings.trial_calls, self._judged
         if seen.failed > self.settings.failure_rate * wanted or seen.slow > self.settings.slow_rate * wanted:
-            self._become(State.OPEN, f"still {self._too_bad(seen) or 'bad'}")
+            self._transition(State.OPEN, f"still {self._trip_reason(seen) or 'bad'}")
         elif seen.calls >= wanted:
-            self._become(State.CLOSED, f"{seen.calls} trial calls went well")
+            self._transition(State.CLOSED, f"{seen.calls} trial calls went well")
 
-    def _too_bad(self, tally: Tally) -> str:
+    def _trip_reason(self, tally: CallStats) -> str:
         s = self.settings
         if tally.failure_rate > s.failure_rate:
             last = f", the last with {self._failure}" if self._failure else ""
@@ -190,15 +190,15 @@ class Breaker:
         if self._state is State.CLOSED or self._clock() - self._since < self.settings.open_for:
             return
         if self._state is State.OPEN:
-            self._become(State.HALF_OPEN, f"open for {self.settings.open_for:g} s")
+            self._transition(State.HALF_OPEN, f"open for {self.settings.open_for:g} s")
         elif self._trials:
             # Trials without an outcome: forget them and grant new ones.
-            self._since, self._trials, self._judged = self._clock(), 0, Tally()
+            self._since, self._trials, self._judged = self._clock(), 0, CallStats()
 
-    def _become(self, state: State, why: str) -> None:
+    def _transition(self, state: State, why: str) -> None:
         before, self._state = self._state, state
         self._since = self._clock()
-        self._trials, self._judged = 0, Tally()
+        self._trials, self._judged = 0, CallStats()
         self._window.clear()
         self._failure = ""
         if self._on_change is None:

@@ -57,11 +57,11 @@ class TryAgain(CallError):
     """It may succeed later, unchanged."""
 
 
-class ReadAgain(CallError):
+class Conflict(CallError):
     """What the call was based on is no longer so: read, decide again."""
 
 
-class LoginAgain(CallError):
+class Unauthorized(CallError):
     """The credentials were refused: fetch them afresh and call once more."""
 
 
@@ -85,17 +85,17 @@ class Unprocessable(GiveUp):
     """Well formed, but refused for its content (422)."""
 
 
-class Expired(CallError):
+class DeadlineExceeded(CallError):
     """The deadline passed before an answer came."""
 
 
 _TYPES: dict[int, type[CallError]] = {
     400: GiveUp,
-    401: LoginAgain,
+    401: Unauthorized,
     403: GiveUp,
     404: NotFound,
     408: TryAgain,
-    409: ReadAgain,
+    409: Conflict,
     410: Gone,
     422: Unprocessable,
     425: TryAgain,

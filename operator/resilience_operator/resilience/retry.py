@@ -27,7 +27,7 @@ from typing import Protocol, TypeVar
 from tenacity import AsyncRetrying, RetryCallState
 
 from resilience_operator.resilience.deadline import Deadline
-from resilience_operator.resilience.errors import CallError, Expired, LoginAgain, TryAgain
+from resilience_operator.resilience.errors import CallError, DeadlineExceeded, TryAgain, Unauthorized
 
 log = logging.getLogger(__name__)
 
@@ -127,16 +127,16 @@ class Retry:
         among them, passes through at once.
         """
         if deadline.expired:
-            raise Expired("no time is left to call", dependency=dependency, reason="deadline")
+            raise DeadlineExceeded("no time is left to call", dependency=dependency, reason="deadline")
         try:
             return await _bounded(fn, deadline, dependency)
-        except (TryAgain, LoginAgain) as error:
+        except (TryAgain, Unauthorized) as error:
             # Most calls end here or above: tenacity is not set up for them, which would cost as much as the call.
             return await self._again(error, fn, deadline, dependency, on_retry or self._on_retry, login)
 
     async def _again(
         self,
-        failed: TryAgain | LoginAgain,
+        failed: TryAgain | Unauthorized,
         fn: Callable[[], Awaitable[T]],
         deadline: Deadline,
         dependency: str,
@@ -148,13 +148,13 @@ class Retry:
 
         def again(state: RetryCallState) -> bool:
             error = _error(state)
-            if isinstance(error, LoginAgain):
+            if isinstance(error, Unauthorized):
                 return login is not None and not logged_in
             return isinstance(error, TryAgain)
 
         def wait(state: RetryCallState) -> float:
             error = _error(state)
-            if isinstance(error, LoginAgain):
+            if isinstance(error, Unauthorized):
                 return 0.0
             delay = self.policy.delay(state.attempt_number - 1, self._random)
             asked = error.retry_after if isinstance(error, CallError) else None
@@ -164,14 +164,14 @@ class Retry:
             if deadline.remaining() <= state.upcoming_sleep:
                 return True
             # A fresh login is no failed attempt: it is granted even to a policy of one attempt.
-            return not isinstance(_error(state), LoginAgain) and state.attempt_number >= self.policy.attempts
+            return not isinstance(_error(state), Unauthorized) and state.attempt_number >= self.policy.attempts
 
         async def before_sleep(state: RetryCallState) -> None:
             nonlocal logged_in
             error = _error(state)
             assert isinstance(error, CallError)
             _tell(hook, dependency, error.reason, state.attempt_number, state.upcoming_sleep)
-            if isinstance(error, LoginAgain):
+            if isinstance(error, Unauthorized):
                 logged_in = True
                 assert login is not None
                 await _bounded(login, deadline, dependency)
@@ -207,7 +207,7 @@ class Retry:
         """
         delay = self.policy.delay(retry, self._random)
         if deadline.remaining() <= delay:
-            raise Expired("no time is left to try again", reason="deadline")
+            raise DeadlineExceeded("no time is left to try again", reason="deadline")
         await self._sleep(delay)
 
 
@@ -232,5 +232,7 @@ async def _bounded(fn: Callable[[], Awaitable[T]], deadline: Deadline, dependenc
             return await fn()
     except TimeoutError:
         if scope.expired():
-            raise Expired("the deadline passed during the call", dependency=dependency, reason="deadline") from None
+            raise DeadlineExceeded(
+                "the deadline passed during the call", dependency=dependency, reason="deadline"
+            ) from None
         raise

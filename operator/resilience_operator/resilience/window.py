@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class CallStats:
     """Counts of calls in a window. A call may be both failed and slow."""
 
     calls: int = 0
@@ -25,42 +25,42 @@ class Tally:
         """From 0 to 1; 0 where there was no call."""
         return self.slow / self.calls if self.calls else 0.0
 
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(self.calls + other.calls, self.failed + other.failed, self.slow + other.slow)
+    def __add__(self, other: CallStats) -> CallStats:
+        return CallStats(self.calls + other.calls, self.failed + other.failed, self.slow + other.slow)
 
-    def __sub__(self, other: Tally) -> Tally:
-        return Tally(self.calls - other.calls, self.failed - other.failed, self.slow - other.slow)
+    def __sub__(self, other: CallStats) -> CallStats:
+        return CallStats(self.calls - other.calls, self.failed - other.failed, self.slow - other.slow)
 
 
 class Window(Protocol):
     """Adds a call at a moment, and counts those that are still in the window at another."""
 
-    def add(self, call: Tally, now: float) -> None: ...
-    def tally(self, now: float) -> Tally: ...
+    def add(self, call: CallStats, now: float) -> None: ...
+    def tally(self, now: float) -> CallStats: ...
     def clear(self) -> None: ...
 
 
-class LastCalls:
+class CountWindow:
     """The last `size` calls, however old."""
 
     def __init__(self, size: int) -> None:
-        self._calls: deque[Tally] = deque(maxlen=size)
-        self._sum = Tally()
+        self._calls: deque[CallStats] = deque(maxlen=size)
+        self._sum = CallStats()
 
-    def add(self, call: Tally, now: float) -> None:
+    def add(self, call: CallStats, now: float) -> None:
         del now
         if len(self._calls) == self._calls.maxlen:
             self._sum -= self._calls[0]
         self._calls.append(call)
         self._sum += call
 
-    def tally(self, now: float) -> Tally:
+    def tally(self, now: float) -> CallStats:
         del now
         return self._sum
 
     def clear(self) -> None:
         self._calls.clear()
-        self._sum = Tally()
+        self._sum = CallStats()
 
 
 class LastSeconds:
@@ -71,10 +71,10 @@ class LastSeconds:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._width = seconds / self.BUCKETS
-        self._buckets: deque[tuple[float, Tally]] = deque()
-        self._sum = Tally()
+        self._buckets: deque[tuple[float, CallStats]] = deque()
+        self._sum = CallStats()
 
-    def add(self, call: Tally, now: float) -> None:
+    def add(self, call: CallStats, now: float) -> None:
         self._expire(now)
         if self._buckets and now - self._buckets[-1][0] < self._width:
             began, before = self._buckets.pop()
@@ -83,13 +83,13 @@ class LastSeconds:
             self._buckets.append((now, call))
         self._sum += call
 
-    def tally(self, now: float) -> Tally:
+    def tally(self, now: float) -> CallStats:
         self._expire(now)
         return self._sum
 
     def clear(self) -> None:
         self._buckets.clear()
-        self._sum = Tally()
+        self._sum = CallStats()
 
     def _expire(self, now: float) -> None:
         while self._buckets and now - self._buckets[0][0] > self._seconds + self._width:

@@ -16,55 +16,55 @@ from prometheus_client import REGISTRY
 
 from resilience_operator import __version__
 from resilience_operator.actions.executor import DryRunExecutor, LiveExecutor
-from resilience_operator.kube.client import Kube
-from resilience_operator.kube.decoding import Unreadable
-from resilience_operator.kube.paths import POLICIES as POLICIES_RESOURCE
-from resilience_operator.kube.policies import policy_pages, probe_policies
-from resilience_operator.kube.reflector import Reflector
+from resilience_operator.kube.cache.reflector import Reflector
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.client.decoding import Unreadable
+from resilience_operator.kube.client.paths import POLICIES as POLICIES_RESOURCE
+from resilience_operator.kube.writes.policies import policy_pages, probe_policies
 from resilience_operator.resilience import CallError, Deadline
-from resilience_operator.runtime.access import Reviewer
-from resilience_operator.runtime.announcer import Announcer
-from resilience_operator.runtime.backlog import Backlog
-from resilience_operator.runtime.beats import Beats
-from resilience_operator.runtime.calls import ObservedRetry
-from resilience_operator.runtime.census import Census
-from resilience_operator.runtime.cleanup import Cleanup
+from resilience_operator.runtime.cache.contact import PROBE_EVERY, Contacts, PolicyContact
+from resilience_operator.runtime.cache.kopf_watch import registry, settings
+from resilience_operator.runtime.cache.nodes import ZoneMonitor
+from resilience_operator.runtime.cache.policies import PolicyCache
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry, TargetKey
+from resilience_operator.runtime.cache.scale_targets import ScaleTargetReader
+from resilience_operator.runtime.cache.targets import TargetCache
 from resilience_operator.runtime.config import Config
-from resilience_operator.runtime.contact import PROBE_EVERY, Contacts, PolicyContact
 from resilience_operator.runtime.containment import Stage, contain, count_unhandled, start
+from resilience_operator.runtime.coordination import NamespaceFilter, ReplicaCoordinator
 from resilience_operator.runtime.dashboard.routes import Dashboard
-from resilience_operator.runtime.entry import Entry, TargetKey
-from resilience_operator.runtime.errands import Errands
-from resilience_operator.runtime.handlers import registry, settings
-from resilience_operator.runtime.health import Health
-from resilience_operator.runtime.heap import keep_set_aside
-from resilience_operator.runtime.hosts import AllowedHosts, service_names
-from resilience_operator.runtime.leadership import Leader, Namespaces
-from resilience_operator.runtime.metrics import (
+from resilience_operator.runtime.evaluation.batch import BatchEvaluator
+from resilience_operator.runtime.evaluation.cleanup import Cleanup
+from resilience_operator.runtime.evaluation.plugin_actions import PluginActionRunner
+from resilience_operator.runtime.evaluation.reconciler import PolicyReconciler
+from resilience_operator.runtime.http.access import Reviewer
+from resilience_operator.runtime.http.health import Health
+from resilience_operator.runtime.http.hosts import AllowedHosts, service_names
+from resilience_operator.runtime.http.server import Endpoints, serve
+from resilience_operator.runtime.plugin_loading import LoadedPlugins, load_plugins
+from resilience_operator.runtime.reporting.event_recorder import EventRecorder
+from resilience_operator.runtime.reporting.status_queue import StatusQueue
+from resilience_operator.runtime.reporting.status_writer import StatusWriter
+from resilience_operator.runtime.scheduling.admission import FairSemaphore
+from resilience_operator.runtime.scheduling.phase import PhaseSchedule
+from resilience_operator.runtime.scheduling.rate_limit import AdaptiveRateLimiter
+from resilience_operator.runtime.scheduling.scheduler import Scheduler
+from resilience_operator.runtime.telemetry.gc_tuning import refreeze_periodically
+from resilience_operator.runtime.telemetry.instrumented_retry import InstrumentedRetry
+from resilience_operator.runtime.telemetry.metrics import (
     POLICIES,
     POLICIES_OWNED,
     STATUS_WRITES_WAITING,
     count_custom_query,
     count_unreadable,
-    expect_breakers,
-    tell_breaker,
+    init_breaker_series,
+    record_breaker_change,
 )
-from resilience_operator.runtime.pace import Pace
-from resilience_operator.runtime.places import Places
-from resilience_operator.runtime.plugged import Plugged, plug_in
-from resilience_operator.runtime.reconcile import Reconciler
-from resilience_operator.runtime.recorder import Recorder
-from resilience_operator.runtime.scaled import ScaledTargets
-from resilience_operator.runtime.scheduler import Scheduler
-from resilience_operator.runtime.store import PolicyStore
-from resilience_operator.runtime.targets import Targets
-from resilience_operator.runtime.tracing import Tracing
-from resilience_operator.runtime.turns import Turns
-from resilience_operator.runtime.web import Endpoints, serve
-from resilience_operator.runtime.zones import Zones
-from resilience_operator.signals.breakers import Breakers
-from resilience_operator.signals.collect import Collector
-from resilience_operator.signals.crowds import Crowds
+from resilience_operator.runtime.telemetry.policy_metrics import PolicyMetricsCollector
+from resilience_operator.runtime.telemetry.tracing import Tracing
+from resilience_operator.signals.collector import SignalCollector
+from resilience_operator.signals.query.breakers import SourceBreakers
+from resilience_operator.signals.query.cohorts import Cohorts
 
 log = logging.getLogger(__name__)
 
@@ -84,67 +84,74 @@ LIST_TIME = 60.0
 class App:
     """One operator process. All its parts live between `start` and the end of `run`."""
 
-    def __init__(self, config: Config, kube: Kube, plugged: Plugged, tracing: Tracing, stop: asyncio.Event) -> None:
+    def __init__(
+        self, config: Config, kube: KubeClient, plugged: LoadedPlugins, tracing: Tracing, stop: asyncio.Event
+    ) -> None:
         self._config = config
         self._stop = stop
         self._missing = asyncio.Event()
-        self._leader = leader = Leader(
-            kube, config, ready=self._read, busy=self._busy, on_gained=self._gained, on_lost=stop.set
+        self._leader = leader = ReplicaCoordinator(
+            kube,
+            config,
+            ready=self._caches_synced,
+            busy=self._busy,
+            on_gained=self._on_namespaces_acquired,
+            on_lost=stop.set,
         )
         # Whatever is written goes through the fence; only the election itself does not.
-        self._kube = kube = kube.fenced(leader.may_write)
-        crowds = Crowds()
-        self._store = PolicyStore(dry_run=config.dry_run, sources=plugged.book, crowds=crowds)
-        self._targets = Targets(kube, config.namespaces, self._target_changed)
-        self._zones = Zones(kube, watch=config.watches_nodes, on_change=self._zones_changed)
-        pace = Pace()
-        self._recorder = Recorder(
+        self._kube = kube = kube.with_fence(leader.may_write)
+        cohorts = Cohorts()
+        self._store = PolicyCache(dry_run=config.dry_run, sources=plugged.catalog, cohorts=cohorts)
+        self._targets = TargetCache(kube, config.namespaces, self._target_changed)
+        self._zones = ZoneMonitor(kube, watch=config.watches_nodes, on_change=self._zones_changed)
+        rate_limiter = AdaptiveRateLimiter()
+        self._status_writer = StatusWriter(
             kube,
             refresh=config.refresh_seconds,
             writes_per_second=config.refresh_writes_per_second,
-            pace=pace,
+            rate_limiter=rate_limiter,
         )
-        self._announcer = Announcer(kube)
+        self._event_recorder = EventRecorder(kube)
         self._cleanup = Cleanup(kube, self._store, self._targets, dry_run=config.dry_run)
         self._notifiers = plugged.notifiers
-        self._errands = Errands(plugged.actions, self._errand_done)
-        self._scheduler = Scheduler(Beats(crowds), on_missed=pace.slow_down)
-        places = Places()
-        self._backlog = backlog = Backlog(places, pace)
-        turns = Turns(
+        self._plugin_actions = PluginActionRunner(plugged.actions, self._on_plugin_result)
+        self._scheduler = Scheduler(PhaseSchedule(cohorts), on_missed=rate_limiter.back_off)
+        admission = FairSemaphore()
+        self._status_queue = status_queue = StatusQueue(admission, rate_limiter)
+        reconciler = PolicyReconciler(
             scheduler=self._scheduler,
-            places=places,
-            backlog=backlog,
+            admission=admission,
+            status_queue=status_queue,
             live=LiveExecutor(kube),
             rehearsal=DryRunExecutor(),
-            recorder=self._recorder,
-            announcer=self._announcer,
-            errands=self._errands,
+            status_writer=self._status_writer,
+            event_recorder=self._event_recorder,
+            plugin_actions=self._plugin_actions,
             notifiers=self._notifiers,
             leadership=leader,
             tracing=tracing,
             clock=time.time,
             tracks=config.dashboard,
         )
-        self._collector = Collector(
+        self._collector = SignalCollector(
             plugged.sources,
             retry=kube.retry,
-            breakers=Breakers(on_change=tell_breaker),
-            crowds=crowds,
+            breakers=SourceBreakers(on_change=record_breaker_change),
+            cohorts=cohorts,
             on_custom=count_custom_query,
         )
-        self._reconciler = Reconciler(
+        self._evaluator = BatchEvaluator(
             store=self._store,
             targets=self._targets,
-            scaled=ScaledTargets(kube, self._targets),
+            scaled=ScaleTargetReader(kube, self._targets),
             collector=self._collector,
             zones=self._zones,
-            turns=turns,
+            reconciler=reconciler,
             scheduler=self._scheduler,
-            backlog=backlog,
-            recorder=self._recorder,
-            announcer=self._announcer,
-            errands=self._errands,
+            status_queue=status_queue,
+            status_writer=self._status_writer,
+            event_recorder=self._event_recorder,
+            plugin_actions=self._plugin_actions,
             leadership=leader,
             tracing=tracing,
             clock=time.time,
@@ -161,10 +168,10 @@ class App:
             self._contacts.add(reflector.resource.plural, partial(_last_contact, reflector))
         for reflector in self._zones.reflectors:
             self._contacts.add(reflector.resource.plural, partial(_last_contact, reflector), optional=True)
-        expect_breakers(plugged.sources.names)
-        REGISTRY.register(Census(self._store, self._leader.owns))
+        init_breaker_series(plugged.sources.names)
+        REGISTRY.register(PolicyMetricsCollector(self._store, self._leader.owns))
         POLICIES_OWNED.set_function(self._owned)
-        STATUS_WRITES_WAITING.set_function(lambda: len(backlog))
+        STATUS_WRITES_WAITING.set_function(lambda: len(status_queue))
 
     def health(self) -> Health:
         """The checks behind /healthz and /readyz."""
@@ -191,7 +198,7 @@ class App:
         relisting = start(self._relist(stop), "relist")
         self._singletons += [watching, relisting]
         async with self._notifiers.working(), self._targets.watching(), self._zones.watching():
-            async with self._leader.leading():
+            async with self._leader.running():
                 scheduling = start(self._schedule(stop), "scheduler")
                 self._singletons.append(scheduling)
                 ended: asyncio.Task[Any] = asyncio.create_task(stop.wait())
@@ -203,7 +210,7 @@ class App:
                 # kopf may hang when it is cancelled; its own flag ends it.
                 kopf_stop.set()
                 await asyncio.gather(scheduling, relisting, ended, return_exceptions=True)
-                await self._errands.end()
+                await self._plugin_actions.shutdown()
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -235,13 +242,13 @@ class App:
 
     async def _schedule(self, stop: asyncio.Event) -> None:
         if await _first(stop, self._targets.synced()):
-            tidying = start(keep_set_aside(), "heap")
+            tidying = start(refreeze_periodically(), "heap")
             self._singletons.append(tidying)
             try:
                 # Both contain what goes wrong in one policy. Whichever ends, the process ends and starts anew.
                 async with asyncio.TaskGroup() as group:
-                    group.create_task(self._scheduler.run(self._reconciler.evaluate, stop))
-                    group.create_task(self._backlog.run(self._reconciler.write, stop))
+                    group.create_task(self._scheduler.run(self._evaluator.evaluate, stop))
+                    group.create_task(self._status_queue.run(self._evaluator.write_status, stop))
             finally:
                 tidying.cancel()
 
@@ -261,13 +268,13 @@ class App:
             meta = body["metadata"]
             self._policy_contact.delivered(meta["uid"])
             if kind == "DELETED":
-                self._gone(self._store.drop(meta["uid"]))
+                self._on_policy_deleted(self._store.remove(meta["uid"]))
                 return
             before = self._store.get(meta["uid"])
             target = before.target if before is not None else None
-            entry, anew = self._store.put(body)
+            entry, anew = self._store.upsert(body)
             if anew:
-                self._changed(entry, target)
+                self._on_policy_changed(entry, target)
         except Exception as error:
             contain(Stage.WATCH, *_name_of(body), error)
 
@@ -278,29 +285,29 @@ class App:
             self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
             entry, anew = self._store.put_unreadable(found)
             if entry is not None and anew:
-                self._changed(entry, None)
+                self._on_policy_changed(entry, None)
         except Exception as error:
             contain(Stage.WATCH, found.namespace, found.name, error)
 
-    async def _read(self) -> None:
+    async def _caches_synced(self) -> None:
         """Return when everything there is has been read."""
         await self._targets.synced()
         await self._listed.wait()
 
-    def _gained(self, namespaces: Namespaces) -> None:
+    def _on_namespaces_acquired(self, namespaces: NamespaceFilter) -> None:
         """Look at every policy there soon, spread so that thousands do not come at once."""
         for entry in self._store:
             if namespaces(entry.namespace):
                 # It may have been ours before: what another replica did since is in the status.
-                self._store.recall(entry)
-                self._errands.forget(entry.uid)
-                self._backlog.drop(entry)
-                self._scheduler.poke(entry, entry.phase * min(entry.interval, SPREAD))
+                self._store.restore_from_status(entry)
+                self._plugin_actions.forget(entry.uid)
+                self._status_queue.discard(entry)
+                self._scheduler.enqueue(entry, entry.phase_offset * min(entry.interval, SPREAD))
         self._spawn(self._sweep(), "sweep")
 
-    def _busy(self, namespaces: Namespaces) -> bool:
+    def _busy(self, namespaces: NamespaceFilter) -> bool:
         """Whether something is under way there that may write."""
-        at_work = (entry.namespace for entry in self._store if entry.evaluating or entry.busy)
+        at_work = (entry.namespace for entry in self._store if entry.batch_id or entry.locked)
         return any(namespaces(namespace) for namespace in (*at_work, *self._cleanup.under_way))
 
     def _owned(self) -> float:
@@ -309,56 +316,56 @@ class App:
     async def _sweep(self) -> None:
         await self._targets.synced()
         if self._listed.is_set():
-            await self._cleanup.sweep(self._leader.owns)
+            await self._cleanup.restore_orphans(self._leader.owns)
 
-    def _changed(self, entry: Entry, target_before: TargetKey | None) -> None:
+    def _on_policy_changed(self, entry: PolicyEntry, target_before: TargetKey | None) -> None:
         """A policy is new, or changed: evaluate it, and the others on its target."""
-        self._backlog.drop(entry)
+        self._status_queue.discard(entry)
         self._scheduler.add(entry)
         try:
-            self._reconciler.expect(entry)
+            self._evaluator.register_demand(entry)
         except Exception as error:  # its first query may be one too many; the evaluation tells what is wrong
             contain(Stage.COLLECT, *entry.key, error)
-        for other in self._store.guarding(entry.target):
-            self._scheduler.poke(other)
+        for other in self._store.policies_on(entry.target):
+            self._scheduler.enqueue(other)
         if target_before is not None and target_before != entry.target:
-            self._left(target_before)
+            self._on_target_unreferenced(target_before)
         POLICIES.set(len(self._store))
 
-    def _gone(self, entry: Entry | None) -> None:
+    def _on_policy_deleted(self, entry: PolicyEntry | None) -> None:
         if entry is None:
             return
         self._policy_contact.delivered(entry.uid)
         self._scheduler.remove(entry)
-        self._backlog.drop(entry)
-        self._recorder.forget(entry.uid)
-        self._announcer.forget(entry.uid)
-        self._errands.forget(entry.uid)
-        self._left(entry.target)
+        self._status_queue.discard(entry)
+        self._status_writer.forget(entry.uid)
+        self._event_recorder.forget(entry.uid)
+        self._plugin_actions.forget(entry.uid)
+        self._on_target_unreferenced(entry.target)
         POLICIES.set(len(self._store))
 
-    def _left(self, target: TargetKey) -> None:
+    def _on_target_unreferenced(self, target: TargetKey) -> None:
         """A policy no longer names `target`: the next one guards it, or it is given back."""
-        for other in self._store.guarding(target):
-            self._scheduler.poke(other)
-        if not self._store.guarding(target):
-            self._spawn(self._release(target), f"release of {target[0]} {target[1]}/{target[2]}")
+        for other in self._store.policies_on(target):
+            self._scheduler.enqueue(other)
+        if not self._store.policies_on(target):
+            self._spawn(self._restore_target(target), f"release of {target[0]} {target[1]}/{target[2]}")
 
-    async def _release(self, target: TargetKey) -> None:
+    async def _restore_target(self, target: TargetKey) -> None:
         if self._leader.owns(target[1]):
-            await self._cleanup.release(target)
+            await self._cleanup.restore_target(target)
 
     def _zones_changed(self) -> None:
         for entry in self._store:
             if entry.zone_signals:
-                self._scheduler.poke(entry)
+                self._scheduler.enqueue(entry)
 
-    def _errand_done(self, entry: Entry) -> None:
-        self._scheduler.poke(entry)
+    def _on_plugin_result(self, entry: PolicyEntry) -> None:
+        self._scheduler.enqueue(entry)
 
     def _target_changed(self, target: TargetKey) -> None:
-        for entry in self._store.guarding(target):
-            self._scheduler.poke(entry)
+        for entry in self._store.policies_on(target):
+            self._scheduler.enqueue(entry)
 
     async def _relist(self, stop: asyncio.Event) -> None:
         """The net below the watches: a full list now and then drops what was deleted unseen.
@@ -398,7 +405,7 @@ class App:
                 await self._missing.wait()
 
     async def _list_once(self) -> None:
-        changed: list[Entry] = []
+        changed: list[PolicyEntry] = []
         seen: set[str] = set()
         versions: list[str] = []
         try:
@@ -418,28 +425,28 @@ class App:
         finally:
             for entry in changed:
                 try:
-                    self._changed(entry, None)
+                    self._on_policy_changed(entry, None)
                 except Exception as error:
                     contain(Stage.LIST, *entry.key, error)
-        for entry in self._store.drop_missing(seen, min(versions, key=_as_number)):
-            self._gone(entry)
+        for entry in self._store.prune(seen, min(versions, key=_as_number)):
+            self._on_policy_deleted(entry)
         self._policy_contact.listed()
         self._listed.set()
         await self._sweep()
 
-    def _take_in(self, body: Mapping[str, Any], seen: set[str], changed: list[Entry]) -> None:
+    def _take_in(self, body: Mapping[str, Any], seen: set[str], changed: list[PolicyEntry]) -> None:
         """One object of a list."""
         uid = body["metadata"]["uid"]
         seen.add(uid)
         known = self._store.get(uid)
         before = known.resource_version if known is not None else ""
-        entry, anew = self._store.put(body)
+        entry, anew = self._store.upsert(body)
         if not entry.deleted and entry.resource_version != before:
             self._policy_contact.expect(uid)
         if anew:
             changed.append(entry)
 
-    def _take_in_unreadable(self, found: Unreadable, seen: set[str], changed: list[Entry]) -> None:
+    def _take_in_unreadable(self, found: Unreadable, seen: set[str], changed: list[PolicyEntry]) -> None:
         """One object of a list that cannot be read as a whole."""
         seen.add(found.uid)
         self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
@@ -486,7 +493,7 @@ def _tracing(config: Config) -> Iterator[Tracing]:
         yield Tracing()
         return
     # Here and not above: it takes time and memory that an operator without traces does not spend.
-    from resilience_operator.runtime import otlp
+    from resilience_operator.runtime.telemetry import otlp
 
     with otlp.opened(config.otlp_endpoint) as tracing:
         log.info("traces are sent to an OpenTelemetry receiver")
@@ -500,7 +507,7 @@ def end_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-def _endpoints(config: Config, app: App, kube: Kube) -> Endpoints:
+def _endpoints(config: Config, app: App, kube: KubeClient) -> Endpoints:
     return Endpoints(
         health=app.health(),
         listen=config.listen,
@@ -518,11 +525,11 @@ async def run(config: Config) -> None:
     end_on_signals(stop)
     async with AsyncExitStack() as stack:
         tracing = stack.enter_context(_tracing(config))
-        retry = ObservedRetry(tracing=tracing)
+        retry = InstrumentedRetry(tracing=tracing)
         kube = await stack.enter_async_context(
-            Kube.connect(config.kubeconfig, retry=retry, on_unreadable=count_unreadable)
+            KubeClient.connect(config.kubeconfig, retry=retry, on_unreadable=count_unreadable)
         )
-        plugged = await stack.enter_async_context(plug_in(config, retry))
+        plugged = await stack.enter_async_context(load_plugins(config, retry))
         app = App(config, kube, plugged, tracing, stop)
         ports = await stack.enter_async_context(serve(_endpoints(config, app, kube)))
         log.info(

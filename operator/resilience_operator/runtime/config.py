@@ -20,7 +20,7 @@ from pydantic_settings import (
 
 from resilience_operator.plugins.config import NamespacedPluginConfig, NotifierConfig
 from resilience_operator.runtime.masking import mask_named, mask_options, mask_userinfo
-from resilience_operator.signals.config import NO_TENANCY, SourceConfig, TenancyConfig, check_address
+from resilience_operator.signals.prometheus.config import NO_TENANCY, SourceConfig, TenancyConfig, check_address
 
 
 class BadConfig(ValueError):  # noqa: N818

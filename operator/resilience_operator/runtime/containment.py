@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 from enum import StrEnum
 from typing import Any
 
-from resilience_operator.runtime.metrics import CONTAINED_ERRORS
+from resilience_operator.runtime.telemetry.metrics import CONTAINED_ERRORS
 
 log = logging.getLogger(__name__)
 

@@ -9,25 +9,25 @@ signal that could not be measured is an Observation with a reason (`reasons`), n
 exception.
 """
 
-from .breakers import Breakers
-from .collect import Collector
-from .config import SourceConfig
+from .collector import SignalCollector
 from .model import Signal, SignalRequest
-from .presets import Families, Family, load_families
-from .registry import Sources
-from .source import Answer, MetricSource, Series
+from .presets.models import Families, Family, load_families
+from .prometheus.config import SourceConfig
+from .query.breakers import SourceBreakers
+from .sources.protocol import Answer, MetricSource, Series
+from .sources.registry import SourceRegistry
 
 __all__ = [
     "Answer",
-    "Breakers",
-    "Collector",
     "Families",
     "Family",
     "MetricSource",
     "Series",
     "Signal",
+    "SignalCollector",
     "SignalRequest",
+    "SourceBreakers",
     "SourceConfig",
-    "Sources",
+    "SourceRegistry",
     "load_families",
 ]

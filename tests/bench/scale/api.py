@@ -36,7 +36,7 @@ class Api:
 
     def __init__(self, session: aiohttp.ClientSession, server: str) -> None:
         self._session, self._server = session, server
-        self._places = asyncio.Semaphore(AT_ONCE)
+        self._admission = asyncio.Semaphore(AT_ONCE)
 
     @classmethod
     @asynccontextmanager
@@ -55,7 +55,7 @@ class Api:
         kind = _MERGE if method == "PATCH" else "application/json"
         data = None if body is None else json.dumps(body)
         async with (
-            self._places,
+            self._admission,
             self._session.request(
                 method, self._server + path, data=data, params=params, headers={"Content-Type": kind}
             ) as answer,

@@ -51,11 +51,11 @@ class Single:
 
     base: tuple[float, ...]
     since: float
-    pace: Pace
+    rate_limiter: Pace
 
     def counters(self, now: float) -> tuple[float, ...]:
         """Its counters now."""
-        return tuple(b + c for b, c in zip(self.base, self.pace.counted(now - self.since), strict=True))
+        return tuple(b + c for b, c in zip(self.base, self.rate_limiter.counted(now - self.since), strict=True))
 
 
 def _labels(m: Member) -> tuple[str, ...]:
@@ -104,8 +104,8 @@ class Exporter:
     def fast(self, part: int, now: float) -> str:
         """The lines that move. Whole numbers of microseconds and thousandths are enough."""
         lines: list[str] = []
-        for group, pace in enumerate(self._paces):
-            for labels, value in zip(self._columns[part, group], pace.counted(now - self._began), strict=True):
+        for group, rate_limiter in enumerate(self._paces):
+            for labels, value in zip(self._columns[part, group], rate_limiter.counted(now - self._began), strict=True):
                 ending = f" {value:.4f}\n"
                 lines += (ending.join(labels), ending if labels else "")
         for number, single in self._singles.items():
@@ -118,9 +118,9 @@ class Exporter:
         """Give members another CPU; returns the moment from which it counts."""
         now = time.monotonic()
         for number in numbers:
-            pace = self._paces[_group(number)]
-            before = self._singles.get(number) or Single(pace.counted(0.0), self._began, pace)
-            self._singles[number] = Single(before.counters(now), now, Pace(cpu, pace.requests))
+            rate_limiter = self._paces[_group(number)]
+            before = self._singles.get(number) or Single(rate_limiter.counted(0.0), self._began, rate_limiter)
+            self._singles[number] = Single(before.counters(now), now, Pace(cpu, rate_limiter.requests))
         for part, group in {(number % PARTS, _group(number)) for number in numbers}:
             self._arrange(part, group)
         return now

@@ -67,12 +67,12 @@ async def one_by_one(stage: Stage, members: list[Member], interval: float) -> Re
 
     async def calm(member: Member) -> None:
         await stage.controller.until_scaled({member.number}, PATIENCE)
-        await stage.pace([member], CALM)
+        await stage.rate_limiter([member], CALM)
 
     began = time.monotonic()
     for place, member in enumerate(members):
         await asyncio.sleep(max(0.0, began + place * between - time.monotonic()))
-        steps[member.number] = await stage.pace([member], CRAZY)
+        steps[member.number] = await stage.rate_limiter([member], CRAZY)
         calming.add(asyncio.create_task(calm(member)))
     await asyncio.gather(*calming)
     return _reactions(stage, steps)
@@ -80,9 +80,9 @@ async def one_by_one(stage: Stage, members: list[Member], interval: float) -> Re
 
 async def together(stage: Stage, members: list[Member]) -> Reactions:
     """Let all of them cross at once."""
-    at = await stage.pace(members, CRAZY)
+    at = await stage.rate_limiter(members, CRAZY)
     await stage.controller.until_scaled({m.number for m in members}, PATIENCE)
-    await stage.pace(members, CALM)
+    await stage.rate_limiter(members, CALM)
     return _reactions(stage, dict.fromkeys((m.number for m in members), at))
 
 

@@ -104,7 +104,7 @@ class Stage:
             await asyncio.sleep(1)
         raise RuntimeError(f"Prometheus does not read the whole crowd: {found}")
 
-    async def pace(self, members: list[Member], cpu: float) -> float:
+    async def rate_limiter(self, members: list[Member], cpu: float) -> float:
         """Let members use so many cores; returns the monotonic moment of the step."""
         body = {"numbers": [m.number for m in members], "cpu": cpu}
         async with self._http.post(f"http://127.0.0.1:{self._port}/pace", json=body) as answer:

@@ -19,7 +19,7 @@ import aiohttp
 import orjson
 from kubernetes.aio import client, config
 
-from resilience_operator.kube.decoding import Unreadable, decode_event, decode_list
+from resilience_operator.kube.client.decoding import Unreadable, decode_event, decode_list
 
 from . import objects
 from .engine import Engine

@@ -13,7 +13,7 @@ from resilience_operator.cli.replay.recording import Recording, Track, Tracks
 from resilience_operator.cli.replay.signal_series import plan
 from resilience_operator.cli.replay.target_history import Subject, reconstruct, target_queries
 from resilience_operator.cli.replay.time_grid import Grid
-from resilience_operator.signals.presets import load_families
+from resilience_operator.signals.presets.models import load_families
 
 START = 1_767_225_600.0
 POLICY = """
@@ -122,7 +122,7 @@ def recording(
         ("latency-p99", "value"): lambda _, t: latency(t),
         ("latency-p99", "samples"): requests,
     }
-    for measure in plan(entry.signals, load_families(), entry.family, past.states[-1], past.all_owners):
+    for measure in plan(entry.signals, load_families(), entry.preset_family, past.states[-1], past.all_owners):
         for part, text in measure.texts.items():
             if part == "buckets":
                 found.answers[text] = ()

@@ -30,7 +30,7 @@ from resilience_operator.cli.replay.time_grid import Grid, step_for
 from resilience_operator.cli.report.model import Kind, RunReport
 from resilience_operator.decision.model.commands import Verb
 from resilience_operator.resilience import CallError, Deadline
-from resilience_operator.signals.config import SourceConfig
+from resilience_operator.signals.prometheus.config import SourceConfig
 from tests.bench.replay_speed import server
 from tests.unit.cli.support import START, Over, constant, policy, recording
 

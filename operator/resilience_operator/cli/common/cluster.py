@@ -13,11 +13,11 @@ import yaml
 
 from resilience_operator.cli.common.console import CommandError
 from resilience_operator.decision.model.target import TargetState
-from resilience_operator.kube.autoscalers import trim_autoscaler
-from resilience_operator.kube.client import Kube
-from resilience_operator.kube.deployments import deployment_state, trim_deployment, trim_replica_set
-from resilience_operator.kube.paths import AUTOSCALERS, DEPLOYMENTS, REPLICA_SETS
-from resilience_operator.kube.policies import get_policy
+from resilience_operator.kube.cache.deployments import deployment_state, project_deployment, project_replica_set
+from resilience_operator.kube.cache.hpa import project_autoscaler
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.client.paths import AUTOSCALERS, DEPLOYMENTS, REPLICA_SETS
+from resilience_operator.kube.writes.policies import get_policy
 from resilience_operator.resilience import CallError, Deadline, NotFound, RetryPolicy
 
 T = TypeVar("T")
@@ -42,11 +42,11 @@ class Access:
     context: str | None = None
 
 
-def with_kube(access: Access, work: Callable[[Kube], Awaitable[T]]) -> T:
+def with_kube(access: Access, work: Callable[[KubeClient], Awaitable[T]]) -> T:
     """Connect, do `work`, close. Raises NoCluster, CallError and what `work` raises."""
 
     async def run() -> T:
-        async with Kube.connect(
+        async with KubeClient.connect(
             access.kubeconfig,
             context=access.context,
             field_manager=FIELD_MANAGER,
@@ -58,7 +58,7 @@ def with_kube(access: Access, work: Callable[[Kube], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-async def read_policy(kube: Kube, namespace: str, name: str) -> dict[str, Any]:
+async def read_policy(kube: KubeClient, namespace: str, name: str) -> dict[str, Any]:
     """One policy. Raises Failed when there is none of that name."""
     try:
         return await get_policy(kube, namespace, name, deadline=deadline())
@@ -68,7 +68,7 @@ async def read_policy(kube: Kube, namespace: str, name: str) -> dict[str, Any]:
         raise CommandError(f"policy {name} not found in namespace {namespace}") from None
 
 
-async def read_target(kube: Kube, namespace: str, name: str) -> TargetState | str:
+async def read_target(kube: KubeClient, namespace: str, name: str) -> TargetState | str:
     """The Deployment as decisions would see it now; or why it cannot be read."""
     until = deadline()
     try:
@@ -79,10 +79,10 @@ async def read_target(kube: Kube, namespace: str, name: str) -> TargetState | st
         )
     except CallError as error:
         return error.message
-    hpas = [a for item in scalers.items if (a := trim_autoscaler(item)) is not None]
+    hpas = [a for item in scalers.items if (a := project_autoscaler(item)) is not None]
     return deployment_state(
-        trim_deployment(found),
-        [record for item in sets.items if (record := trim_replica_set(item)) is not None],
+        project_deployment(found),
+        [record for item in sets.items if (record := project_replica_set(item)) is not None],
         next((a.hpa for a in hpas if a.target == ("Deployment", namespace, name)), None),
     )
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from typer.core import TyperCommand, TyperGroup
 
 from resilience_operator.api.v1alpha1 import InvalidPolicy
-from resilience_operator.kube.credentials import NoCluster
+from resilience_operator.kube.client.credentials import NoCluster
 from resilience_operator.resilience import CallError
 from resilience_operator.runtime.config import BadConfig
 

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from resilience_operator.decision.model.policy import Policy
-from resilience_operator.runtime.entry import Entry
-from resilience_operator.runtime.store import PolicyStore
+from resilience_operator.runtime.cache.policies import PolicyCache
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 
 
-def load_policy(body: Mapping[str, Any]) -> tuple[Entry, Policy]:
+def load_policy(body: Mapping[str, Any]) -> tuple[PolicyEntry, Policy]:
     """The policy in `body`, from the API or from a file, where the API server's own fields are missing.
 
     Raises InvalidPolicy.
     """
     metadata = {"name": "policy", "namespace": "default", "uid": "file", "resourceVersion": "0"}
     metadata.update(body.get("metadata") or {})
-    entry, _ = PolicyStore().put({**body, "metadata": metadata})
+    entry, _ = PolicyCache().upsert({**body, "metadata": metadata})
     if entry.policy is None:
         assert entry.problem is not None, "a policy is there, or what is wrong with it"
         raise entry.problem

@@ -9,13 +9,13 @@ from resilience_operator.cli.common.cluster import Access, read_policy, read_tar
 from resilience_operator.cli.common.console import Output, emit, show
 from resilience_operator.cli.explain.view import explain, to_document
 from resilience_operator.explain.explain import document as explained
-from resilience_operator.kube.client import Kube
+from resilience_operator.kube.client.client import KubeClient
 
 
 def show_explanation(name: str, namespace: str, access: Access, output: Output) -> None:
     """`explain`."""
 
-    async def read(kube: Kube) -> tuple[dict[str, Any], Any]:
+    async def read(kube: KubeClient) -> tuple[dict[str, Any], Any]:
         body = await read_policy(kube, namespace, name)
         reference = (body.get("spec") or {}).get("targetRef") or {}
         if reference.get("kind") != "Deployment":

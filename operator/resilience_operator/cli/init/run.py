@@ -12,8 +12,8 @@ from resilience_operator.cli.convert.yaml_output import commented
 from resilience_operator.cli.init.proposal import WorkloadProfile, propose
 from resilience_operator.cli.init.survey import MIN_SPAN, kind_and_name, read_workload, survey
 from resilience_operator.cli.replay.source_lookup import find_source
-from resilience_operator.kube.client import Kube
-from resilience_operator.kube.paths import POLICIES
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.client.paths import POLICIES
 from resilience_operator.resilience import AlreadyExists
 
 
@@ -36,7 +36,7 @@ def run(
         raise UsageError("--since is too short: use at least a few hours, better a week")
     metrics = find_source(source, prometheus_url, config)
 
-    async def work(kube: Kube) -> WorkloadProfile:
+    async def work(kube: KubeClient) -> WorkloadProfile:
         return await survey(await read_workload(kube, namespace, kind, name), metrics, span, print_note)
 
     found = with_kube(access, work)
@@ -51,7 +51,7 @@ def run(
     if not apply:
         return
 
-    async def create(kube: Kube) -> None:
+    async def create(kube: KubeClient) -> None:
         try:
             await kube.create(POLICIES.collection(namespace), policy, deadline=deadline())
         except AlreadyExists:

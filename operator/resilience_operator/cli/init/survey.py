@@ -18,13 +18,13 @@ from resilience_operator.cli.replay.target_history import Subject, load
 from resilience_operator.cli.replay.time_grid import Grid, Span
 from resilience_operator.decision.model.compile import DEFAULT_MIN_SAMPLES
 from resilience_operator.decision.model.target import TargetState
-from resilience_operator.kube.autoscalers import trim_autoscaler
-from resilience_operator.kube.client import Kube
-from resilience_operator.kube.paths import AUTOSCALERS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS
+from resilience_operator.kube.cache.hpa import project_autoscaler
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.client.paths import AUTOSCALERS, DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS
 from resilience_operator.resilience import NotFound
-from resilience_operator.signals.config import SourceConfig
 from resilience_operator.signals.model import Signal
-from resilience_operator.signals.presets import Families, load_families
+from resilience_operator.signals.presets.models import Families, load_families
+from resilience_operator.signals.prometheus.config import SourceConfig
 
 SAMPLES = 2000
 """Times that are looked at, at most."""
@@ -62,7 +62,7 @@ def kind_and_name(text: str) -> tuple[str, str]:
     return found, name
 
 
-async def read_workload(kube: Kube, namespace: str, kind: str, name: str) -> Workload:
+async def read_workload(kube: KubeClient, namespace: str, kind: str, name: str) -> Workload:
     """The workload as it is now. Raises Failed when it is not there."""
     until = deadline()
     try:
@@ -79,7 +79,7 @@ async def read_workload(kube: Kube, namespace: str, kind: str, name: str) -> Wor
             and any(o.get("uid") == body["metadata"]["uid"] for o in one["metadata"].get("ownerReferences") or ())
         }
     scalers = [
-        trim_autoscaler(one) for one in (await kube.list(AUTOSCALERS.collection(namespace), deadline=until)).items
+        project_autoscaler(one) for one in (await kube.list(AUTOSCALERS.collection(namespace), deadline=until)).items
     ]
     hpa = next((s.hpa for s in scalers if s is not None and s.target == (kind, namespace, name)), None)
     replicas = body["spec"].get("replicas", 1)

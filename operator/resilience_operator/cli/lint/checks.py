@@ -11,7 +11,7 @@ from resilience_operator.cli.common.console import CommandError, UsageError
 from resilience_operator.cli.common.documents import Document, documents
 from resilience_operator.promql.errors import TemplateError
 from resilience_operator.promql.scanner import OversizedError, PolicySize
-from resilience_operator.signals.promql import PLACEHOLDER
+from resilience_operator.signals.query.template import PLACEHOLDER
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from resilience_operator.cli.common.console import CommandError, Output, UsageEr
 from resilience_operator.cli.common.time_args import parse_span
 from resilience_operator.cli.status.view import read_status
 from resilience_operator.explain.overview import without_none
-from resilience_operator.kube.client import Kube
-from resilience_operator.kube.policies import annotate_policy
-from resilience_operator.kube.whoami import whoami
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.client.whoami import whoami
+from resilience_operator.kube.writes.policies import annotate_policy
 from resilience_operator.resilience import CallError
 
 OBSERVED_WITHIN = 10.0
@@ -34,7 +34,7 @@ def pause(name: str, namespace: str, access: Access, output: Output, *, reason: 
         raise UsageError("--for must be at least 1s")
     until = None if seconds is None else time.time() + seconds
 
-    async def work(kube: Kube) -> tuple[dict[str, Any], bool]:
+    async def work(kube: KubeClient) -> tuple[dict[str, Any], bool]:
         await read_policy(kube, namespace, name)
         values = {REASON: reason, UNTIL: None if until is None else moment_text(until), BY: await _current_user(kube)}
         body = await annotate_policy(kube, namespace, name, values, deadline=deadline())
@@ -54,7 +54,7 @@ def pause(name: str, namespace: str, access: Access, output: Output, *, reason: 
 def resume(name: str, namespace: str, access: Access, output: Output) -> None:
     """`resume`. Raises Failed when the policy is not paused."""
 
-    async def work(kube: Kube) -> tuple[Pause, bool]:
+    async def work(kube: KubeClient) -> tuple[Pause, bool]:
         body = await read_policy(kube, namespace, name)
         found = read_pause(body["metadata"].get("annotations"))
         if found is None:
@@ -92,7 +92,7 @@ def _retry_hint(name: str, namespace: str) -> str:
     return f"kubectl resilience resume {name} -n {namespace}"
 
 
-async def _current_user(kube: Kube) -> str:
+async def _current_user(kube: KubeClient) -> str:
     """Who pauses, as the API server knows them; else as this machine does."""
     try:
         return await whoami(kube, deadline=deadline()) or getpass.getuser()
@@ -107,7 +107,7 @@ def _paused(body: dict[str, Any]) -> str:
     return ready.message if ready is not None and ready.reason in (IN_FORCE, UNREADABLE) else ""
 
 
-async def _await_observed(kube: Kube, namespace: str, name: str, so: Callable[[dict[str, Any]], bool]) -> bool:
+async def _await_observed(kube: KubeClient, namespace: str, name: str, so: Callable[[dict[str, Any]], bool]) -> bool:
     """Whether the operator says so within a while. The change itself is made, so what fails here is no failure."""
     ends = time.monotonic() + OBSERVED_WITHIN
     while time.monotonic() < ends:

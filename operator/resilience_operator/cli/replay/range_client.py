@@ -15,9 +15,9 @@ from resilience_operator.cli.replay.recording import Track, Tracks
 from resilience_operator.cli.replay.session import Session
 from resilience_operator.cli.replay.time_grid import Grid, Span
 from resilience_operator.resilience import CallError, Deadline, Retry, RetryPolicy
-from resilience_operator.signals import failures
-from resilience_operator.signals.config import SourceConfig
-from resilience_operator.signals.credentials import Credentials
+from resilience_operator.signals.prometheus import errors as failures
+from resilience_operator.signals.prometheus.config import SourceConfig
+from resilience_operator.signals.prometheus.credentials import Credentials
 
 TIMEOUT = 60.0
 """Seconds that one range query may take: it reads as much as hundreds of instant ones."""
@@ -88,7 +88,7 @@ class RangeSource:
             self.warnings.update(session.warnings)
             return answer
         except Exception as error:
-            raise failures.of_exception(error, self._dependency) from None
+            raise failures.error_from_exception(error, self._dependency) from None
 
     def _client(self) -> tuple[Session, PrometheusConnect]:
         if not hasattr(self._local, "pair"):

@@ -24,14 +24,14 @@ from resilience_operator.decision.model.memory import DryRunOverlay
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import TargetState
-from resilience_operator.runtime.entry import Entry
-from resilience_operator.signals.presets import load_families
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry
+from resilience_operator.signals.presets.models import load_families
 from resilience_operator.simulation.engine import Sample, replay
 
 DAY = 86400.0
 
 
-async def replay_policy(entry: Entry, policy: Policy, archive: Archive, *, react: bool = True) -> RunReport:
+async def replay_policy(entry: PolicyEntry, policy: Policy, archive: Archive, *, react: bool = True) -> RunReport:
     """What the policy would have done over the recorded time. Raises CallError, Failed.
 
     react: whether signals that pods share are converted to the pods that the policy would have had.
@@ -60,7 +60,7 @@ async def replay_policy(entry: Entry, policy: Policy, archive: Archive, *, react
     notes += past.notes
     if subject.journal.reaches > grid.at(past.first):
         notes.append("the history does not reach back to the start: earlier changes are attributed to the operator")
-    measures = plan(entry.signals, load_families(), entry.family, past.states[-1], past.all_owners)
+    measures = plan(entry.signals, load_families(), entry.preset_family, past.states[-1], past.all_owners)
     for measure in measures:
         await measure.query(archive, past.multi_revision_spans())
     teller = ReportBuilder(policy)

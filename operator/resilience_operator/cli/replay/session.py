@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import requests
 
-from resilience_operator.signals import failures, wire
-from resilience_operator.signals.config import SourceConfig
-from resilience_operator.signals.credentials import Credentials
-from resilience_operator.signals.reading import MOST_OF_A_REFUSAL, Reader
-from resilience_operator.signals.transport import usual_headers
+from resilience_operator.signals.prometheus import errors as failures
+from resilience_operator.signals.prometheus import response as wire
+from resilience_operator.signals.prometheus.config import SourceConfig
+from resilience_operator.signals.prometheus.credentials import Credentials
+from resilience_operator.signals.prometheus.reader import MAX_ERROR_BODY, ResponseReader
+from resilience_operator.signals.prometheus.transport import default_headers
 
 _CHUNK = 1 << 20
 
@@ -35,13 +36,13 @@ class Session(requests.Session):
         self.warnings: tuple[str, ...] = ()
         self._dependency = dependency
         self._most = config.max_answer_bytes
-        self._reader = Reader(dependency, credentials)
+        self._reader = ResponseReader(dependency, credentials)
         self.auth = credentials
         self.verify = str(config.ca_file) if config.ca_file else True
         if config.cert_file:
             cert = str(config.cert_file)
             self.cert = (cert, str(config.key_file)) if config.key_file else cert
-        self.headers.update(usual_headers(config))
+        self.headers.update(default_headers(config))
 
     def request(  # type: ignore[override]
         self, method: str, url: str, *, params: Mapping[str, str], timeout: tuple[float, float], **_: Any
@@ -55,8 +56,8 @@ class Session(requests.Session):
             method, url, params=address, data=form, timeout=timeout, stream=True, allow_redirects=False
         ) as response:
             if response.status_code != 200:
-                body = self._body(response, MOST_OF_A_REFUSAL)
-                raise self._reader.refusal(response.status_code, response.headers, body)
+                body = self._body(response, MAX_ERROR_BODY)
+                raise self._reader.error(response.status_code, response.headers, body)
             self._reader.check_kind(response.headers)
             body = self._body(response, self._most)
             if len(body) > self._most:

@@ -15,9 +15,10 @@ from resilience_operator.cli.replay.time_grid import Span
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.promql.errors import TemplateError
-from resilience_operator.signals import digest, join, reasons
+from resilience_operator.signals import reasons
 from resilience_operator.signals.model import Signal, SignalRequest
-from resilience_operator.signals.presets import (
+from resilience_operator.signals.presets import aggregate as join
+from resilience_operator.signals.presets.models import (
     Families,
     Family,
     Join,
@@ -28,8 +29,9 @@ from resilience_operator.signals.presets import (
     queries,
     render,
 )
-from resilience_operator.signals.promql import fill_custom, matchers, pods
-from resilience_operator.signals.source import Answer, Series
+from resilience_operator.signals.query import extract as digest
+from resilience_operator.signals.query.template import fill_custom, matchers, pod_name_regex
+from resilience_operator.signals.sources.protocol import Answer, Series
 
 _BY_POD = Join(by="owner", name="owner")
 _EMPTY: Mapping[Any, Any] = {}
@@ -50,7 +52,7 @@ class Measure:
     texts: Mapping[str, str] = field(default_factory=dict)
     columns: dict[str, Column] = field(default_factory=dict)
     fault: tuple[str, str] | None = None
-    _targets: dict[Owners, join.Target] = field(default_factory=dict)
+    _targets: dict[Owners, join.SeriesKeys] = field(default_factory=dict)
 
     @property
     def _join(self) -> Join:
@@ -76,8 +78,8 @@ class Measure:
 
     def _digest(self, part: str) -> Callable[[Answer], Any]:
         if self.preset is None:
-            return digest.everything
-        make = digest.buckets_by_target if part == "buckets" else digest.by_target
+            return digest.raw_series
+        make = digest.buckets_by_target if part == "buckets" else digest.index_by_target
         return make(*digest.labels_of(self._join))
 
     def observe(self, number: int, at: float, owners: Owners) -> Observation:
@@ -87,7 +89,7 @@ class Measure:
             request = SignalRequest(
                 self.request.namespace, self.request.name, self.request.kind, dict(owners), self.request.signal
             )
-            target = self._targets[owners] = join.target(request, self._join)
+            target = self._targets[owners] = join.series_keys(request, self._join)
         if self.fault is not None:
             return target.unknown(at, *self.fault)
         if self.preset is not None and not target.parts:
@@ -146,7 +148,7 @@ def _scope(family: Family, request: SignalRequest) -> tuple[str, str]:
     fallback = family.scope.fallback
     other = matchers(fallback, [request.namespace], family.scope.suffix) if fallback else ""
     if family.join.by == "owner":
-        scope = f'{scope}, {family.join.pod}=~"{pods(request.owners, request.name)}"'
+        scope = f'{scope}, {family.join.pod}=~"{pod_name_regex(request.owners, request.name)}"'
     return scope, other
 
 

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from resilience_operator.cli.common.console import UsageError
 from resilience_operator.runtime.config import load
-from resilience_operator.signals.config import SourceConfig
+from resilience_operator.signals.prometheus.config import SourceConfig
 
 
 def find_source(name: str, url: str | None, config: Path | None) -> SourceConfig:

@@ -6,17 +6,17 @@ https://github.com/kubernetes/kube-state-metrics/tree/main/docs/metrics/workload
 from __future__ import annotations
 
 from resilience_operator.promql.errors import quoted
-from resilience_operator.signals.promql import literal
+from resilience_operator.signals.query.template import regex_literal
 
 
 def target_queries(namespace: str, name: str) -> dict[str, str]:
     """What is asked about a Deployment. Several replicas of kube-state-metrics count once."""
     deployment = f"namespace={quoted(namespace)}, deployment={quoted(name)}"
-    pod = f'namespace={quoted(namespace)}, pod=~"{literal(name)}-.+"'
+    pod = f'namespace={quoted(namespace)}, pod=~"{regex_literal(name)}-.+"'
     owned = (
         f'namespace={quoted(namespace)}, owner_kind="Deployment", owner_name={quoted(name)}, owner_is_controller="true"'
     )
-    sets = f'namespace={quoted(namespace)}, replicaset=~"{literal(name)}-.+"'
+    sets = f'namespace={quoted(namespace)}, replicaset=~"{regex_literal(name)}-.+"'
     scaled = (
         f"kube_horizontalpodautoscaler_info{{namespace={quoted(namespace)}, "
         f'scaletargetref_kind="Deployment", scaletargetref_name={quoted(name)}}}'

@@ -17,8 +17,8 @@ from resilience_operator.cli.common.cluster import Access, deadline, with_kube
 from resilience_operator.cli.common.console import Cell, CommandError, Output, columns, emit, out, show
 from resilience_operator.cli.status import view
 from resilience_operator.explain.overview import Row, document
-from resilience_operator.kube.client import Kube
-from resilience_operator.kube.policies import list_policies
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.writes.policies import list_policies
 from resilience_operator.resilience import NotFound
 
 WATCH_INTERVAL = 2.0
@@ -28,7 +28,7 @@ WATCH_INTERVAL = 2.0
 def show_status(*, name: str | None, namespace: str | None, access: Access, output: Output, watch: bool) -> None:
     """`status`. namespace: None for all of them."""
 
-    async def once(kube: Kube) -> list[Row]:
+    async def once(kube: KubeClient) -> list[Row]:
         return await _rows(kube, namespace, name)
 
     if not watch:
@@ -43,7 +43,7 @@ def show_status(*, name: str | None, namespace: str | None, access: Access, outp
         return
 
 
-async def _rows(kube: Kube, namespace: str | None, name: str | None) -> list[Row]:
+async def _rows(kube: KubeClient, namespace: str | None, name: str | None) -> list[Row]:
     try:
         found = await list_policies(kube, namespace, deadline=deadline())
     except NotFound:
@@ -51,7 +51,7 @@ async def _rows(kube: Kube, namespace: str | None, name: str | None) -> list[Row
     return view.overview(b for b in found.items if name is None or b["metadata"]["name"] == name)
 
 
-async def _watch(kube: Kube, namespace: str | None, name: str | None, output: Output) -> None:
+async def _watch(kube: KubeClient, namespace: str | None, name: str | None, output: Output) -> None:
     """On a terminal the table stands still and changes; else it is printed again whenever it changed."""
     if output is Output.TABLE and sys.stdout.isatty():
         with Live(console=out(), auto_refresh=False) as live:

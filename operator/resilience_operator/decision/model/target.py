@@ -13,7 +13,7 @@ class Revision:
     """One pod template of the target.
 
     name: unique within the target: the hash in a ReplicaSet's name, a StatefulSet's ControllerRevision, or the hash
-        in a DaemonSet's (`kube.revisions.revision_name`).
+        in a DaemonSet's (`kube.cache.revisions.revision_name`).
     owner: the names of its pods without the last `-suffix` (a ReplicaSet's name; the workload's own name for a
         StatefulSet or DaemonSet). Metrics are split by it.
     number: the controller's revision number; later rollouts have higher numbers.

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from resilience_operator.plugins.builtin.formatting import Group, sentence, subject
 from resilience_operator.plugins.builtin.http import JsonNotifier
 from resilience_operator.plugins.builtin.options import HttpOptions
-from resilience_operator.plugins.builtin.wording import Group, sentence, subject
 from resilience_operator.plugins.protocols import Notification
 
 

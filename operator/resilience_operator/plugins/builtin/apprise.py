@@ -9,8 +9,8 @@ import logging
 from collections.abc import Mapping
 from typing import Any
 
-from resilience_operator.plugins.builtin.options import NotifierOptions, read
-from resilience_operator.plugins.builtin.wording import Group, headline, rest, sentence, shown, subject
+from resilience_operator.plugins.builtin.formatting import Group, headline, rest, sentence, shown, subject
+from resilience_operator.plugins.builtin.options import NotifierOptions, parse_options
 from resilience_operator.plugins.protocols import Notification
 from resilience_operator.resilience import Deadline, GiveUp, TryAgain
 
@@ -24,7 +24,7 @@ class Apprise:
 
         # It logs addresses, which may be secret, and contents.
         logging.getLogger("apprise").disabled = True
-        self._options = read(NotifierOptions, name, options)
+        self._options = parse_options(NotifierOptions, name, options)
         self._apprise = apprise
 
     def notify(self, notification: Notification, deadline: Deadline) -> None:

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Generic, TypeVar
 import requests
 
 from resilience_operator import __version__
-from resilience_operator.plugins.builtin.options import HttpOptions, check_address, read
-from resilience_operator.plugins.builtin.wording import Group
+from resilience_operator.plugins.builtin.formatting import Group
+from resilience_operator.plugins.builtin.options import HttpOptions, check_address, parse_options
 from resilience_operator.plugins.protocols import Notification
 from resilience_operator.resilience import CallError, Deadline, GiveUp, from_status
 from resilience_operator.resilience.errors import parse_retry_after
-from resilience_operator.signals import failures
-from resilience_operator.signals.credentials import Credentials, check_encrypted
+from resilience_operator.signals.prometheus import errors as failures
+from resilience_operator.signals.prometheus.credentials import Credentials, check_encrypted
 
 Posting = TypeVar("Posting", bound=HttpOptions)
 
@@ -30,7 +30,7 @@ class JsonNotifier(ABC, Generic[Posting]):
     path: ClassVar[str] = ""
 
     def __init__(self, name: str, options: Mapping[str, Any]) -> None:
-        self.options = read(self.options_model, name, options)
+        self.options = parse_options(self.options_model, name, options)
         self._endpoint = Endpoint(self.options)
 
     def notify(self, notification: Notification, deadline: Deadline) -> None:
@@ -79,7 +79,7 @@ class Endpoint:
                 status, after = answer.status_code, answer.headers.get("Retry-After")
         except Exception as error:
             # `from None`: the cause contains the address.
-            raise failures.of_exception(error, o.name) from None
+            raise failures.error_from_exception(error, o.name) from None
         if not 200 <= status < 300:
             raise _refusal(status, after, o.name)
 

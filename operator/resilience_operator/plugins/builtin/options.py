@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from resilience_operator.plugins.protocols import Notification
 from resilience_operator.resilience import GiveUp
-from resilience_operator.signals.credentials import check_encrypted
+from resilience_operator.signals.prometheus.credentials import check_encrypted
 
 FILLED_IN = ("namespace", "policy", "target", "trace_id")
 
@@ -114,7 +114,7 @@ def check_address(value: str) -> None:
         raise ValueError("must not contain credentials: use files")
 
 
-def read(model: type[Options], name: str, options: Mapping[str, Any]) -> Options:
+def parse_options(model: type[Options], name: str, options: Mapping[str, Any]) -> Options:
     """Return the options as a model. Raises ValueError with what to change, without values."""
     try:
         return model.model_validate({**options, "name": name})

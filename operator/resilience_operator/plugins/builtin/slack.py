@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from resilience_operator.plugins.builtin.formatting import Group, headline, rest, sentence, shown, subject
 from resilience_operator.plugins.builtin.http import JsonNotifier
 from resilience_operator.plugins.builtin.options import HttpOptions
-from resilience_operator.plugins.builtin.wording import Group, headline, rest, sentence, shown, subject
 from resilience_operator.plugins.protocols import Notification
 
 

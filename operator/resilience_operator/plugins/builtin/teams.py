@@ -7,9 +7,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from resilience_operator.plugins.builtin.formatting import Group, headline, rest, sentence, shown, subject
 from resilience_operator.plugins.builtin.http import JsonNotifier
 from resilience_operator.plugins.builtin.options import HttpOptions
-from resilience_operator.plugins.builtin.wording import Group, headline, rest, sentence, shown, subject
 
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>])")
 

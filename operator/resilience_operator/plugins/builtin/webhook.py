@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from resilience_operator.plugins.builtin.formatting import Group, unlinked
 from resilience_operator.plugins.builtin.http import JsonNotifier
 from resilience_operator.plugins.builtin.options import HttpOptions
-from resilience_operator.plugins.builtin.wording import Group, unlinked
 from resilience_operator.plugins.protocols import Notification
 
 

@@ -11,12 +11,12 @@ from typing import Any
 from aiohttp import web
 
 from resilience_operator.decision.model.target import TargetState
-from resilience_operator.runtime.dashboard.fleet import Fleet, Search
-from resilience_operator.runtime.dashboard.known import Owns
-from resilience_operator.runtime.dashboard.live import Changed, Live
-from resilience_operator.runtime.dashboard.look import Looker
-from resilience_operator.runtime.entry import Entry, TargetKey
-from resilience_operator.runtime.store import PolicyStore
+from resilience_operator.runtime.cache.policies import PolicyCache
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry, TargetKey
+from resilience_operator.runtime.dashboard.policy_detail import PolicyDetail
+from resilience_operator.runtime.dashboard.policy_list import PolicyList, Search
+from resilience_operator.runtime.dashboard.row_cache import Owns
+from resilience_operator.runtime.dashboard.sse import Changed, EventStream
 
 STATIC = Path(__file__).parent / "static"
 
@@ -41,14 +41,14 @@ class Dashboard:
 
     def __init__(
         self,
-        store: PolicyStore,
+        store: PolicyCache,
         owns: Owns,
         target: Callable[[TargetKey], TargetState | None],
         clock: Callable[[], float],
     ) -> None:
-        self._fleet = Fleet(store, owns)
-        self._looker = Looker(store, owns, target, clock)
-        self._live = Live()
+        self._fleet = PolicyList(store, owns)
+        self._looker = PolicyDetail(store, owns, target, clock)
+        self._live = EventStream()
 
     def attach(self, app: web.Application) -> None:
         """Add the addresses to an application."""
@@ -89,7 +89,7 @@ class Dashboard:
         entry = self._named(request)
         if entry is None:
             return web.json_response(None, status=404)
-        return web.json_response(self._looker.look(entry), dumps=_dumps)
+        return web.json_response(self._looker.document(entry), dumps=_dumps)
 
     async def _policy_live(self, request: web.Request) -> web.StreamResponse:
         return await self._live.follow(request, self._watch(request))
@@ -97,7 +97,7 @@ class Dashboard:
     def _watch(self, request: web.Request) -> Changed:
         """News of one policy; `null` where there is none of that name."""
         loop = asyncio.get_running_loop()
-        entry: Entry | None = None
+        entry: PolicyEntry | None = None
         stamp: object = None
         due = 0.0
 
@@ -105,15 +105,15 @@ class Dashboard:
             nonlocal entry, stamp, due
             if entry is None or entry.deleted:
                 entry = self._named(request)
-            now = self._looker.stamp(entry) if entry is not None else "none"
+            now = self._looker.version(entry) if entry is not None else "none"
             if now == stamp and (entry is None or loop.time() < due):
                 return None
             stamp, due = now, loop.time() + REFRESH
-            return _dumps(None if entry is None else self._looker.look(entry))
+            return _dumps(None if entry is None else self._looker.document(entry))
 
         return changed
 
-    def _named(self, request: web.Request) -> Entry | None:
+    def _named(self, request: web.Request) -> PolicyEntry | None:
         return self._looker.find(request.query.get("namespace", ""), request.query.get("name", ""))
 
 

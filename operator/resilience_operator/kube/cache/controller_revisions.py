@@ -1,0 +1,71 @@
+"""ControllerRevisions: the kept templates of StatefulSets and DaemonSets, as ReplicaSets are a Deployment's.
+
+Their data is the template as a patch, stored as it was when the revision was made. After an upgrade of the API server
+that fills in new defaults it may no longer equal a workload's template that means the same, so a match by digest is
+asked first and the controllers' own word second.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from resilience_operator.kube.cache.revisions import RevisionRecord, labels_of, owner_of
+from resilience_operator.kube.cache.workloads import Obj, Workload, epoch, number, template_digest
+
+_KINDS = ("StatefulSet", "DaemonSet")
+
+
+def project_controller_revision(obj: Obj, old: RevisionRecord | None = None) -> RevisionRecord | None:
+    """What is kept of a ControllerRevision; None when no StatefulSet or DaemonSet controls it, or it is being
+    deleted.
+    """
+    meta = obj["metadata"]
+    owner = owner_of(meta, _KINDS)
+    if owner is None:
+        return None
+    # Its data never changes (the API refuses it); its number does, when a rollback makes it the newest again.
+    known = old is not None and old.uid == meta["uid"]
+    template = old.template if known and old is not None else template_digest(template_of(obj))
+    return RevisionRecord(
+        namespace=sys.intern(meta["namespace"]),
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        generation=0,
+        owner_kind=sys.intern(owner.kind),
+        owner_uid=sys.intern(owner.uid),
+        labels=labels_of(meta),
+        number=number(obj.get("revision")),
+        created=epoch(meta.get("creationTimestamp")),
+        template=template,
+    )
+
+
+def template_of(obj: Obj) -> Obj:
+    """The pod template that a ControllerRevision keeps; empty where its data is something else."""
+    found: object = obj
+    for key in ("data", "spec", "template"):
+        found = found.get(key) if isinstance(found, dict) else None
+    # Unlike a workload's template it is not validated: whoever creates a ControllerRevision may write any JSON.
+    if not isinstance(found, dict) or not _is_metadata(found.get("metadata")):
+        return {}
+    return found
+
+
+def _is_metadata(found: object) -> bool:
+    return found is None or (isinstance(found, dict) and isinstance(found.get("labels") or {}, dict))
+
+
+def current_of(workload: Workload, owned: list[RevisionRecord]) -> RevisionRecord | None:
+    """The revision of the workload's present template, None until its controller has made one.
+
+    owned: as `owned_by` sorts them.
+    """
+    for record in reversed(owned):
+        if record.template == workload.template:
+            return record
+    if workload.observed < workload.generation or not owned:
+        return None
+    named = next((r for r in owned if r.name == workload.newest), None)
+    # A DaemonSet's status names no revision: the controller gives the present one the highest number.
+    return named if workload.newest else owned[-1]

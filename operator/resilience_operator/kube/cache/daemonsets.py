@@ -1,0 +1,65 @@
+"""DaemonSets and their ControllerRevisions: trimmed, and combined into the `TargetState` that decisions see.
+
+A DaemonSet has no `spec.replicas`: as many pods are asked for as there are nodes that suit it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.kube.cache.controller_revisions import current_of
+from resilience_operator.kube.cache.revisions import RevisionRecord, as_revision, owned_by, revision_name
+from resilience_operator.kube.cache.workloads import Obj, Workload, number, project_workload
+
+KIND = "DaemonSet"
+
+
+def project_daemon_set(obj: Obj, old: Workload | None = None) -> Workload:
+    """What is kept of a DaemonSet. old: the record before this event."""
+    status = obj.get("status") or {}
+    return project_workload(
+        KIND,
+        obj,
+        old,
+        replicas=number(status.get("desiredNumberScheduled")),
+        total=number(status.get("currentNumberScheduled")),
+        updated=number(status.get("updatedNumberScheduled")),
+        ready=number(status.get("numberReady")),
+    )
+
+
+def daemon_set_state(workload: Workload, revisions: Iterable[RevisionRecord]) -> TargetState:
+    """The DaemonSet as decisions see it. revisions: any, those of others are left out (`owned_by`).
+
+    The API counts pods of the newest revision only: the rest are put down to the one before it, and taken to be
+    ready first.
+    """
+    owned = owned_by(workload, revisions)
+    current = current_of(workload, owned)
+    before = next((r for r in reversed(owned) if r is not current), None)
+    old_pods = max(0, workload.total - workload.updated)
+    pods = {}
+    if before is not None:
+        pods[before.name] = (old_pods, min(workload.ready, old_pods))
+    if current is not None:
+        pods[current.name] = (workload.updated, max(0, workload.ready - old_pods))
+    return TargetState(
+        kind=KIND,
+        namespace=workload.namespace,
+        name=workload.name,
+        uid=workload.uid,
+        resource_version=workload.resource_version,
+        replicas=workload.replicas,
+        ready=workload.ready,
+        rolled_out=(
+            current is not None
+            and workload.observed >= workload.generation
+            and workload.updated >= workload.replicas
+            and workload.ready >= workload.replicas
+        ),
+        revision=revision_name(workload, current) if current is not None else None,
+        revisions=tuple(as_revision(workload, r, owner=workload.name, pods=pods.get(r.name, (0, 0))) for r in owned),
+        template_by=workload.writers.template,
+        template=workload.template,
+    )

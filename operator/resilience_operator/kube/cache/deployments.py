@@ -1,0 +1,113 @@
+"""Deployments and their ReplicaSets: trimmed, and combined into the `TargetState` that decisions see.
+
+The current revision is the ReplicaSet whose template equals the Deployment's, as the deployment controller itself
+finds it (`FindNewReplicaSet` in pkg/controller/deployment/util: equal but for the hash label, the oldest of
+several). Revision numbers would mislead: a template that is changed while the Deployment is paused gets no
+ReplicaSet until it is resumed, yet the last one keeps the highest number, and a rollback reuses an old
+ReplicaSet that gets its new number only later.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
+from resilience_operator.kube.cache.revisions import (
+    RevisionRecord,
+    as_revision,
+    labels_of,
+    owned_by,
+    owner_of,
+    revision_name,
+)
+from resilience_operator.kube.cache.workloads import Obj, Workload, epoch, number, project_workload, template_digest
+
+REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
+KIND = "Deployment"
+
+
+def project_deployment(obj: Obj, old: Workload | None = None) -> Workload:
+    """What is kept of a Deployment. old: the record before this event."""
+    spec, status = obj["spec"], obj.get("status") or {}
+    return project_workload(
+        KIND,
+        obj,
+        old,
+        replicas=number(spec.get("replicas", 1)),
+        total=number(status.get("replicas")),
+        updated=number(status.get("updatedReplicas")),
+        ready=number(status.get("readyReplicas")),
+        paused=bool(spec.get("paused")),
+        progress_deadline_exceeded=any(
+            c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
+            for c in status.get("conditions") or ()
+        ),
+    )
+
+
+def project_replica_set(obj: Obj, old: RevisionRecord | None = None) -> RevisionRecord | None:
+    """What is kept of a ReplicaSet; None when no Deployment controls it, or it is being deleted."""
+    meta, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
+    owner = owner_of(meta, (KIND,))
+    if owner is None:
+        return None
+    generation = number(meta.get("generation"))
+    if old is not None and old.uid == meta["uid"] and old.generation == generation:
+        template = old.template
+    else:
+        template = template_digest(spec["template"])
+    return RevisionRecord(
+        namespace=sys.intern(meta["namespace"]),
+        name=meta["name"],
+        uid=meta["uid"],
+        resource_version=meta["resourceVersion"],
+        generation=generation,
+        owner_kind=KIND,
+        owner_uid=sys.intern(owner.uid),
+        labels=labels_of(meta),
+        number=number((meta.get("annotations") or {}).get(REVISION_ANNOTATION)),
+        created=epoch(meta.get("creationTimestamp")),
+        template=template,
+        replicas=number(status.get("replicas")),
+        ready=number(status.get("readyReplicas")),
+    )
+
+
+def deployment_state(
+    deployment: Workload,
+    replica_sets: Iterable[RevisionRecord],
+    hpa: HorizontalPodAutoscaler | None = None,
+) -> TargetState:
+    """The Deployment as decisions see it. replica_sets: any, those of others are left out (`owned_by`).
+
+    Its revisions are sorted by number, the latest last.
+    """
+    owned = owned_by(deployment, replica_sets)
+    same = [rs for rs in owned if rs.template == deployment.template]
+    current = min(same, key=lambda rs: (rs.created, rs.name), default=None)
+    wanted = deployment.replicas
+    return TargetState(
+        kind=KIND,
+        namespace=deployment.namespace,
+        name=deployment.name,
+        uid=deployment.uid,
+        resource_version=deployment.resource_version,
+        replicas=wanted,
+        ready=deployment.ready,
+        rolled_out=(
+            current is not None
+            and deployment.observed >= deployment.generation
+            and deployment.updated == deployment.total == wanted
+            and deployment.ready >= wanted
+        ),
+        revision=revision_name(deployment, current) if current is not None else None,
+        revisions=tuple(as_revision(deployment, rs, owner=rs.name, pods=(rs.replicas, rs.ready)) for rs in owned),
+        paused=deployment.paused,
+        paused_by=deployment.writers.paused if deployment.paused else "",
+        template_by=deployment.writers.template,
+        scaled_by=deployment.writers.replicas,
+        progress_deadline_exceeded=deployment.progress_deadline_exceeded,
+        hpa=hpa,
+        template=deployment.template,
+    )

@@ -1,0 +1,82 @@
+"""HorizontalPodAutoscalers: trimmed to what living beside one needs."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from dataclasses import dataclass
+
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler
+from resilience_operator.kube.cache.workloads import MOST_REPLICAS, Obj
+
+log = logging.getLogger(__name__)
+
+ORIGINAL_MIN = "resilience-operator.io/original-min-replicas"
+"""The annotation that keeps `minReplicas` as it was before it was raised."""
+
+_NUMBER_OF_PODS = re.compile(r"[0-9]{1,10}")
+
+TargetKey = tuple[str, str, str]
+"""kind, namespace, name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Autoscaler:
+    """An HPA and the workload that it scales. bad_mark: its annotation ORIGINAL_MIN is there and of no use."""
+
+    target: TargetKey
+    hpa: HorizontalPodAutoscaler
+    bad_mark: bool = False
+
+
+def project_autoscaler(obj: Obj, old: Autoscaler | None = None) -> Autoscaler | None:
+    """What is kept of an HPA; None when it scales no workload of the `apps` group."""
+    meta, spec = obj["metadata"], obj["spec"]
+    ref = spec["scaleTargetRef"]
+    if not str(ref.get("apiVersion", "apps/v1")).startswith("apps/"):
+        return None
+    original = original_min(obj)
+    bad_mark = original is None and ORIGINAL_MIN in (meta.get("annotations") or {})
+    if bad_mark and (old is None or not old.bad_mark):
+        log.warning(
+            "HorizontalPodAutoscaler %s/%s: annotation %s is no number of pods and is ignored: correct or remove it",
+            meta["namespace"],
+            meta["name"],
+            ORIGINAL_MIN,
+        )
+    return Autoscaler(
+        target=(sys.intern(ref["kind"]), sys.intern(meta["namespace"]), ref["name"]),
+        hpa=HorizontalPodAutoscaler(
+            name=meta["name"],
+            resource_version=meta["resourceVersion"],
+            min_replicas=min_replicas(obj),
+            max_replicas=int(spec["maxReplicas"]),
+            original_min=original,
+            owner=_owner(obj),
+        ),
+        bad_mark=bad_mark,
+    )
+
+
+def min_replicas(obj: Obj) -> int:
+    """`spec.minReplicas`, which the API defaults to 1."""
+    value = obj["spec"].get("minReplicas")
+    return 1 if value is None else int(value)
+
+
+def original_min(obj: Obj) -> int | None:
+    """What the annotation keeps; None when there is none, or it is no number of pods: anyone may write it."""
+    text = (obj["metadata"].get("annotations") or {}).get(ORIGINAL_MIN)
+    if not isinstance(text, str) or not _NUMBER_OF_PODS.fullmatch(text):
+        return None
+    value = int(text)
+    return value if value <= MOST_REPLICAS else None
+
+
+def _owner(obj: Obj) -> str:
+    """Who manages the HPA and would write over what another changes in it."""
+    meta = obj["metadata"]
+    if any(owner.get("kind") == "ScaledObject" for owner in meta.get("ownerReferences") or ()):
+        return "KEDA"
+    return "KEDA" if "scaledobject.keda.sh/name" in (meta.get("labels") or {}) else ""

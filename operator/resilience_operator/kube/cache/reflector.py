@@ -1,0 +1,293 @@
+"""A reflector: one resource of the API kept in memory, trimmed, by listing once and watching from there.
+
+    list (pages of 500, at the newest version) ──► watch ──► watch … from the last version seen, bookmarks included
+      ▲ 410 Gone · every `relist_every` · asked for · several failures in a row │
+      └─────────────────────────────────────────────────────────────────────────┘
+Each list sweeps what it did not meet, so what was deleted while nobody watched is dropped too. No error ends it:
+it backs off with full jitter and goes on, and `last_contact` says how old what it knows may be. An object that cannot
+be read is dropped, since an older record of it may no longer be true, and `unreadable` says why. The protocol:
+https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random as _random
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from resilience_operator.kube.cache.store import Index, Key, Store
+from resilience_operator.kube.client.client import PAGE, WATCH_LIFETIME, Event, KubeClient, KubeObject, Query
+from resilience_operator.kube.client.decoding import Unreadable, identified
+from resilience_operator.kube.client.errors import DEPENDENCY
+from resilience_operator.kube.client.paths import Resource
+from resilience_operator.resilience import CallError, Clock, Deadline, Gone, RetryPolicy, TryAgain
+from resilience_operator.resilience.retry import Random, Sleep
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+Transform = Callable[[KubeObject, T | None], T | None]
+"""(object, record before or None) → what to keep of it, None: nothing. The record before spares work twice."""
+OnUnreadable = Callable[[Key], None]
+"""Called when an object turns out to be unreadable. Must not block; what it raises is logged."""
+OnChange = Callable[[T | None, T | None], None]
+"""(old, new): (None, new) added, (old, None) deleted. Must not block; what it raises is logged."""
+
+RELIST_EVERY = 600.0
+"""Seconds between two lists of the safety net, give or take a fifth."""
+LIST_TIMEOUT = 120.0
+"""Seconds that a whole list, all its pages, may take."""
+BACKOFF = RetryPolicy(base=0.5, cap=30.0)
+"""Between failures; `attempts` does not matter, it never gives up."""
+SHORT_WATCH = 1.0
+"""Seconds below which a watch that brought nothing counts as a failure, lest it be opened in a tight loop."""
+MOST_REASON = 300
+"""Characters kept of why an object cannot be read."""
+FAILURES_TO_RELIST = 5
+"""Watches that fail in a row before the version itself is doubted (a server restored from a backup)."""
+
+
+class Reflector(Generic[T]):
+    """Keeps a `Store` in step with the API server while `run` runs.
+
+    namespaces: those to look at, one list and watch for each; empty: the whole cluster at once.
+    params: `labelSelector`, `fieldSelector`.
+    """
+
+    def __init__(
+        self,
+        kube: KubeClient,
+        resource: Resource,
+        trim: Transform[T],
+        *,
+        namespaces: Sequence[str] = (),
+        params: Query | None = None,
+        indexes: Mapping[str, Index[T]] | None = None,
+        on_change: OnChange[T] | None = None,
+        on_unreadable: OnUnreadable | None = None,
+        relist_every: float = RELIST_EVERY,
+        watch_lifetime: float = WATCH_LIFETIME,
+        backoff: RetryPolicy = BACKOFF,
+        clock: Clock = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+        random: Random = _random.random,
+    ) -> None:
+        self.resource = resource
+        self.store: Store[T] = Store(indexes)
+        self.synced = asyncio.Event()
+        self.on_change = on_change
+        self.unreadable: dict[Key, str] = {}
+        self._on_unreadable = on_unreadable
+        self._kube = kube
+        self._trim = trim
+        self._params = dict(params or {})
+        self._relist_every = relist_every
+        self._watch_lifetime = watch_lifetime
+        self._backoff = backoff
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random
+        self._streams = [_Stream(self, namespace) for namespace in namespaces or (None,)]
+
+    async def run(self) -> None:
+        """Lists and watches until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for stream in self._streams:
+                group.create_task(stream.run(), name=f"watch {self.resource.plural} {stream.namespace or ''}")
+
+    def get(self, namespace: str, name: str) -> T | None:
+        return self.store.get(namespace, name)
+
+    def by(self, index: str, value: Hashable) -> list[T]:
+        """The records with that value in that index."""
+        return self.store.by_index(index, value)
+
+    @property
+    def last_contact(self) -> float | None:
+        """When (on `clock`) the API server last proved that this is up to date; None before the first list.
+
+        A quiet watch is confirmed by a bookmark about once a minute, so up to some 75 s is normal.
+        """
+        times = [stream.last_contact for stream in self._streams]
+        return None if None in times else min(t for t in times if t is not None)
+
+    def relist(self) -> None:
+        """Lists again soon, for a trim that now keeps more than it did."""
+        for stream in self._streams:
+            stream.relist()
+
+    def _upsert(self, obj: KubeObject) -> Key | None:
+        """Takes an object in, and returns its key. One that cannot be read is refused: one object, not all."""
+        try:
+            meta = obj["metadata"]
+            key: Key = (meta.get("namespace", ""), meta["name"])
+            record = self._trim(obj, self.store.get(*key))
+        except Exception as error:
+            log.debug("cannot read a %s", self.resource.kind, exc_info=True)
+            return self._refuse(identified(obj, f"{type(error).__name__}: {error}"[:MOST_REASON]))
+        if self.unreadable:
+            self.unreadable.pop(key, None)
+        self._change(key, record)
+        return key
+
+    def _refuse(self, found: Unreadable) -> Key | None:
+        """Drops what is known of an object that cannot be read now, and returns its key, if that can be read."""
+        self._kube.unreadable.report(self.resource.plural, found)
+        if not found.name:
+            return None
+        key = (found.namespace, found.name)
+        self.unreadable[key] = found.reason
+        self._change(key, None)
+        if self._on_unreadable is not None:
+            self._call(self._on_unreadable, key)
+        return key
+
+    def _forget_unreadable(self, met: set[Key], namespace: str | None) -> None:
+        """Drops the unreadable objects that a list no longer has."""
+        for key in [k for k in self.unreadable if k not in met and (namespace is None or k[0] == namespace)]:
+            del self.unreadable[key]
+
+    def _change(self, key: Key, record: T | None) -> None:
+        change = self.store.put(key, record)
+        if change is not None:
+            self._notify(*change)
+
+    def _notify(self, old: T | None, new: T | None) -> None:
+        if self.on_change is not None:
+            self._call(self.on_change, old, new)
+
+    def _call(self, listener: Callable[..., None], *arguments: object) -> None:
+        try:
+            listener(*arguments)
+        except Exception:
+            log.exception("a listener to %s failed; watching goes on", self.resource.plural)
+
+
+class _Stream(Generic[T]):
+    """The list and watch of one namespace, or of all."""
+
+    def __init__(self, reflector: Reflector[T], namespace: str | None) -> None:
+        self.namespace = namespace
+        self.last_contact: float | None = None
+        self.listed = False
+        self._of = reflector
+        self._path = reflector.resource.collection(namespace)
+        self._version = ""
+        self._list_at = 0.0
+        self._relist = False
+        self._watching: asyncio.Timeout | None = None
+        self._progress = 0
+
+    def relist(self) -> None:
+        self._relist = True
+        if self._watching is not None and not self._watching.expired():
+            self._watching.reschedule(0)  # ends the watch that runs
+
+    async def run(self) -> None:
+        failures = 0
+        while True:
+            progress, asked = self._progress, 0.0
+            try:
+                if self._must_list():
+                    await self._list()
+                await self._watch()
+                failures = 0
+                continue
+            except Gone as error:
+                log.info("%s: the version is gone, listing again: %s", self._path, error.message)
+                self._version, reason = "", error.reason
+            except CallError as error:
+                log.warning("%s: %s", self._path, error)
+                asked, reason = error.retry_after or 0.0, error.reason
+            except Exception:
+                log.exception("%s: unexpected; going on", self._path)
+                reason = "error"
+            # Whoever was heard since the last failure is alive: the delay starts small again.
+            failures = 0 if self._progress != progress else failures + 1
+            if failures >= FAILURES_TO_RELIST:
+                self._version = ""
+            of = self._of
+            delay = asked + of._backoff.delay(failures, of._random)
+            of._kube.retry.tell(dependency=DEPENDENCY, reason=reason, attempt=failures + 1, delay=delay)
+            await of._sleep(delay)
+
+    def _must_list(self) -> bool:
+        return not self._version or self._relist or self._of._clock() >= self._list_at
+
+    async def _list(self) -> None:
+        of = self._of
+        self._relist = False
+        began = of._clock()
+        met: list[Key | None] = []
+        version = ""
+        deadline = Deadline.after(LIST_TIMEOUT)
+        async for page in of._kube.pages(self._path, deadline=deadline, params=of._params, page=PAGE):
+            met += [of._upsert(obj) for obj in page.items]
+            met += [of._refuse(found) for found in page.unreadable]
+            version = page.resource_version
+            self._touch()
+        keys = {key for key in met if key is not None}
+        for dropped in of.store.retain(keys, self.namespace):
+            of._notify(dropped, None)
+        of._forget_unreadable(keys, self.namespace)
+        self._version = version
+        self._list_at = of._clock() + of._relist_every * (0.8 + 0.4 * of._random())
+        self.listed = True
+        if all(stream.listed for stream in of._streams):
+            of.synced.set()
+        log.debug("%s: %d listed in %.1f s", self._path, len(met), of._clock() - began)
+
+    async def _watch(self) -> None:
+        """Watches until the server ends it, or it is time to list again."""
+        of = self._of
+        left = max(1.0, self._list_at - of._clock())
+        # Spread, so that watches that were opened together do not stay together.
+        lifetime = min(left, of._watch_lifetime * (0.8 + 0.4 * of._random()))
+        async with of._kube.watch(self._path, self._version, params=of._params, lifetime=lifetime) as events:
+            opened, progress = of._clock(), self._progress
+            self.last_contact = opened
+            try:
+                async with asyncio.timeout(None) as self._watching:
+                    if self._relist:
+                        return  # was asked for while the watch was being opened
+                    async for event in events:
+                        self._apply(event)
+            except TimeoutError:
+                if not self._relist:
+                    raise
+            finally:
+                self._watching = None
+                if of._clock() - opened >= SHORT_WATCH:
+                    self._progress += 1
+            if self._progress == progress and not self._relist:
+                raise TryAgain("the watch ended at once", dependency=DEPENDENCY, reason="short_watch")
+
+    def _apply(self, event: Event) -> None:
+        of = self._of
+        if isinstance(event, Unreadable):
+            if not event.deleted:
+                of._refuse(event)
+            version = event.resource_version
+        else:
+            obj = event.get("object") or {}
+            found = identified(obj, "")
+            version = found.resource_version
+            match event.get("type"):
+                case "ADDED" | "MODIFIED":
+                    of._upsert(obj)
+                case "DELETED":
+                    key = (found.namespace, found.name)
+                    of.unreadable.pop(key, None)
+                    of._change(key, None)
+        # Only now: an event whose handling failed is met again. One without a version is met again too, should the
+        # watch end before the next; the next list goes past it.
+        self._version = version or self._version
+        self._touch()
+
+    def _touch(self) -> None:
+        self.last_contact = self._of._clock()
+        self._progress += 1

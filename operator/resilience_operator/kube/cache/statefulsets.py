@@ -1,0 +1,71 @@
+"""StatefulSets and their ControllerRevisions: trimmed, and combined into the `TargetState` that decisions see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
+from resilience_operator.kube.cache.controller_revisions import current_of
+from resilience_operator.kube.cache.revisions import RevisionRecord, as_revision, owned_by, revision_name
+from resilience_operator.kube.cache.workloads import Obj, Workload, number, project_workload
+from resilience_operator.kube.writes.rollout_pause import is_paused
+
+KIND = "StatefulSet"
+
+
+def project_stateful_set(obj: Obj, old: Workload | None = None) -> Workload:
+    """What is kept of a StatefulSet. old: the record before this event."""
+    spec, status = obj["spec"], obj.get("status") or {}
+    return project_workload(
+        KIND,
+        obj,
+        old,
+        replicas=number(spec.get("replicas", 1)),
+        total=number(status.get("replicas")),
+        updated=number(status.get("updatedReplicas")),
+        ready=number(status.get("readyReplicas")),
+        paused=is_paused(KIND, obj),
+        current=str(status.get("currentRevision") or ""),
+        newest=str(status.get("updateRevision") or ""),
+    )
+
+
+def stateful_set_state(
+    workload: Workload,
+    revisions: Iterable[RevisionRecord],
+    hpa: HorizontalPodAutoscaler | None = None,
+) -> TargetState:
+    """The StatefulSet as decisions see it. revisions: any, those of others are left out (`owned_by`).
+
+    The API does not split readiness by revision: pods of the old one are taken to be ready first, so the new one is
+    never said to be readier than it is. With `updateStrategy` OnDelete, or a `partition` above 0, a release stays
+    not rolled out until a person ends it.
+    """
+    owned = owned_by(workload, revisions)
+    current = current_of(workload, owned)
+    old_pods = max(0, workload.total - workload.updated)
+    pods = {workload.current: (old_pods, min(workload.ready, old_pods))}
+    pods[workload.newest] = (workload.updated, max(0, workload.ready - old_pods))
+    return TargetState(
+        kind=KIND,
+        namespace=workload.namespace,
+        name=workload.name,
+        uid=workload.uid,
+        resource_version=workload.resource_version,
+        replicas=workload.replicas,
+        ready=workload.ready,
+        rolled_out=(
+            current is not None
+            and workload.observed >= workload.generation
+            and workload.updated == workload.total == workload.replicas
+            and workload.ready >= workload.replicas
+        ),
+        revision=revision_name(workload, current) if current is not None else None,
+        revisions=tuple(as_revision(workload, r, owner=workload.name, pods=pods.get(r.name, (0, 0))) for r in owned),
+        paused=workload.paused,
+        paused_by=workload.writers.paused if workload.paused else "",
+        template_by=workload.writers.template,
+        template=workload.template,
+        scaled_by=workload.writers.replicas,
+        hpa=hpa,
+    )

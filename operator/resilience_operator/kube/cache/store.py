@@ -1,0 +1,76 @@
+"""What a reflector keeps: trimmed records by namespace and name, and by indexes of the user's own.
+
+Pure: it is told what was listed and what was watched, and tells what changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+Key = tuple[str, str]
+"""namespace, name."""
+Index = Callable[[T], Hashable]
+"""The value under which a record is to be found."""
+
+
+class Store(Generic[T]):
+    """Records by key, with secondary indexes. Not for several threads."""
+
+    def __init__(self, indexes: Mapping[str, Index[T]] | None = None) -> None:
+        self._records: dict[Key, T] = {}
+        self._indexes = dict(indexes or {})
+        # A key's insertion order is kept so that what an index answers is the same on every run.
+        self._by: dict[str, dict[Hashable, dict[Key, None]]] = {name: {} for name in self._indexes}
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __iter__(self) -> Iterator[T]:
+        return iter(self._records.values())
+
+    def get(self, namespace: str, name: str) -> T | None:
+        return self._records.get((namespace, name))
+
+    def by_index(self, index: str, value: Hashable) -> list[T]:
+        """The records with that value in that index."""
+        return [self._records[key] for key in self._by[index].get(value, ())]
+
+    def keys(self, namespace: str | None = None) -> list[Key]:
+        """All keys, of one namespace or of all."""
+        return [key for key in self._records if namespace is None or key[0] == namespace]
+
+    def put(self, key: Key, record: T | None) -> tuple[T | None, T | None] | None:
+        """Sets a record, or (None) drops it. What changed, as (old, new); None when nothing did."""
+        old = self._records.get(key)
+        if old == record:
+            return None
+        if old is not None:
+            self._unindex(key, old)
+        if record is None:
+            del self._records[key]
+        else:
+            self._records[key] = record
+            for name, index in self._indexes.items():
+                self._by[name].setdefault(index(record), {})[key] = None
+        return old, record
+
+    def retain(self, kept: Iterable[Key], namespace: str | None = None) -> list[T]:
+        """Drops every record, of that namespace or of all, whose key is not `kept`. Returns what was dropped."""
+        kept = set(kept)
+        dropped = []
+        for key in self.keys(namespace):
+            if key not in kept:
+                change = self.put(key, None)
+                if change is not None and change[0] is not None:
+                    dropped.append(change[0])
+        return dropped
+
+    def _unindex(self, key: Key, record: T) -> None:
+        for name, index in self._indexes.items():
+            value = index(record)
+            keys = self._by[name][value]
+            del keys[key]
+            if not keys:
+                del self._by[name][value]

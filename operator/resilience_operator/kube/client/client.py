@@ -1,0 +1,440 @@
+"""`Kube`: the API server at the level of JSON, every call inside a deadline and under the one retry policy.
+
+It stands on `kubernetes.aio`'s ApiClient for addresses, TLS, proxies and credentials, and leaves its
+generated methods and models aside. The client's own retries are off: ours wraps every call, and two would multiply.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import aiohttp
+import orjson
+from kubernetes.aio.client import ApiClient
+from requests.utils import get_environ_proxies, select_proxy
+
+from resilience_operator import __version__
+from resilience_operator.decision.model.target import MANAGER
+from resilience_operator.kube.cache.unreadable import OnUnreadable, UnreadableObjects
+from resilience_operator.kube.client.credentials import Credentials
+from resilience_operator.kube.client.decoding import Unreadable, decode_event, decode_list, decode_object
+from resilience_operator.kube.client.errors import DEPENDENCY, from_answer, from_client, from_status_object
+from resilience_operator.kube.client.paths import namespace_of
+from resilience_operator.resilience import CallError, Deadline, GiveUp, Gone, Retry, RetryHook, RetryPolicy, TryAgain
+
+log = logging.getLogger(__name__)
+
+KubeObject = dict[str, Any]
+"""An object as the API server sent it."""
+Event = KubeObject | Unreadable
+"""An event of a watch, or the object of one that cannot be read."""
+Query = Mapping[str, str | int | bool]
+
+_Left = list[Unreadable]
+
+Fence = Callable[[str], bool]
+"""Whether this process may write in a namespace at this very moment."""
+
+FIELD_MANAGER = MANAGER
+CALL_TIMEOUT = 10.0
+"""Seconds that one attempt may take, where the deadline leaves more."""
+CONNECT_TIMEOUT = 5.0
+"""Seconds to open a connection."""
+PAGE = 500
+"""Objects in one page of a list, as kubectl and client-go ask for."""
+WATCH_LIFETIME = 300.0
+"""Seconds after which the server ends a watch, and it is opened again: that spreads watches over servers."""
+WATCH_SILENCE = 90.0
+"""Seconds without a byte after which a watch counts as dead. A bookmark comes about once a minute."""
+
+
+class PatchKind(StrEnum):
+    """How a patch is read: https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply."""
+
+    MERGE = "application/merge-patch+json"
+    JSON = "application/json-patch+json"
+    STRATEGIC = "application/strategic-merge-patch+json"
+    APPLY = "application/apply-patch+yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All objects of a list, and the resourceVersion from which a watch goes on.
+
+    unreadable: the objects that are there and are left out of `items`, since they cannot be read.
+    """
+
+    items: list[KubeObject]
+    resource_version: str
+    unreadable: tuple[Unreadable, ...] = ()
+
+
+class KubeClient:
+    """A connection to one API server. Every method raises `resilience.CallError`s alone, and cancellation."""
+
+    def __init__(
+        self,
+        api: Any,
+        credentials: Credentials,
+        *,
+        retry: Retry,
+        field_manager: str = FIELD_MANAGER,
+        call_timeout: float = CALL_TIMEOUT,
+        fence: Fence | None = None,
+        unreadable: UnreadableObjects | None = None,
+    ) -> None:
+        self._api = api
+        self.unreadable = unreadable or UnreadableObjects()
+        self._fence = fence
+        self._credentials = credentials
+        self.retry = retry
+        self.field_manager = field_manager
+        self._call_timeout = call_timeout
+
+    @classmethod
+    @asynccontextmanager
+    async def connect(
+        cls,
+        kubeconfig: str | os.PathLike[str] | None = None,
+        *,
+        context: str | None = None,
+        retry: RetryPolicy | Retry | None = None,
+        on_retry: RetryHook | None = None,
+        field_manager: str = FIELD_MANAGER,
+        user_agent: str = f"resilience-operator/{__version__}",
+        call_timeout: float = CALL_TIMEOUT,
+        connections: int = 100,
+        on_unreadable: OnUnreadable | None = None,
+    ) -> AsyncIterator[KubeClient]:
+        """Opens a connection pool: the kubeconfig given, else the pod's service account, else the default.
+
+        context: of the kubeconfig; default its current one.
+        call_timeout: seconds an attempt may take. connections: sockets at most, watches included.
+        on_unreadable: called with the resource's plural, once for each version of an object that cannot be read.
+        Raises NoCluster when nothing is configured; nothing is called yet.
+        """
+        credentials = await Credentials.find(kubeconfig, context)
+        api: Any = ApiClient(credentials.configuration)
+        api.user_agent = user_agent
+        api.rest_client.pool_manager = _session(api.rest_client.ssl_context, connections)
+        api.rest_client.proxy = api.rest_client.proxy or _proxy(credentials.configuration.host)
+        if not isinstance(retry, Retry):
+            retry = Retry(retry, on_retry=on_retry)
+        try:
+            yield cls(
+                api,
+                credentials,
+                retry=retry,
+                field_manager=field_manager,
+                call_timeout=call_timeout,
+                unreadable=UnreadableObjects(on_unreadable),
+            )
+        finally:
+            await api.close()
+
+    def with_fence(self, fence: Fence) -> KubeClient:
+        """The same connection, on which nothing is written in a namespace while `fence` is false for it."""
+        return KubeClient(
+            self._api,
+            self._credentials,
+            retry=self.retry,
+            field_manager=self.field_manager,
+            call_timeout=self._call_timeout,
+            fence=fence,
+            unreadable=self.unreadable,
+        )
+
+    @property
+    def host(self) -> str:
+        """The API server's address."""
+        return str(self._credentials.configuration.host)
+
+    async def get(self, path: str, *, deadline: Deadline, params: Query | None = None) -> KubeObject:
+        """One object (or any other JSON document of the API). Raises GiveUp when it cannot be read.
+
+        Where only `metadata.managedFields` is nested too deep to be read, it is cut there and the rest is as it was.
+        """
+        return await self._call("GET", path, params, deadline=deadline)
+
+    async def list(self, path: str, *, deadline: Deadline, params: Query | None = None, page: int = PAGE) -> Listing:
+        """All objects of a collection; `pages` needs less memory."""
+        items: list[KubeObject] = []
+        unreadable: tuple[Unreadable, ...] = ()
+        version = ""
+        async for listing in self.pages(path, deadline=deadline, params=params, page=page):
+            items += listing.items
+            unreadable += listing.unreadable
+            version = listing.resource_version
+        return Listing(items, version, unreadable)
+
+    async def pages(
+        self, path: str, *, deadline: Deadline, params: Query | None = None, page: int = PAGE
+    ) -> AsyncIterator[Listing]:
+        """A collection, page by page, all of one and the same resourceVersion.
+
+        An object that cannot be read is left out of its page, and stands among the page's `unreadable`.
+        Raises Gone when the server no longer keeps that version: the list is to be begun anew.
+        """
+        token = ""
+        while True:
+            query = {**(params or {}), "limit": page, **({"continue": token} if token else {})}
+            unreadable: _Left = []
+            answer = await self._call("GET", path, query, deadline=deadline, unreadable=unreadable)
+            meta = answer.get("metadata") or {}
+            yield Listing(answer.get("items") or [], str(meta.get("resourceVersion", "")), tuple(unreadable))
+            token = str(meta.get("continue") or "")
+            if not token:
+                return
+
+    async def create(self, path: str, body: KubeObject, *, deadline: Deadline) -> KubeObject:
+        """Creates an object in the collection `path`. Raises AlreadyExists.
+
+        A first attempt whose answer was lost may have created it: then, too, AlreadyExists is raised.
+        """
+        query = {"fieldManager": self.field_manager}
+        return await self._call("POST", path, query, body=body, deadline=deadline)
+
+    async def patch(
+        self,
+        path: str,
+        body: Any,
+        *,
+        kind: PatchKind,
+        deadline: Deadline,
+        field_manager: str = "",
+        dry_run: bool = False,
+    ) -> KubeObject:
+        """Changes an object, or a subresource whose path is given.
+
+        An attempt whose answer was lost may have done it, and is sent again: what must not be done twice
+        needs a precondition in the patch. Raises ReadAgain when a resourceVersion in the patch is no longer the
+        object's, Unprocessable when a JSON patch's `test` fails or the outcome is not valid.
+        """
+        query: dict[str, str | int | bool] = {"fieldManager": field_manager or self.field_manager}
+        if kind is PatchKind.APPLY:
+            query["force"] = True
+        if dry_run:
+            query["dryRun"] = "All"
+        return await self._call("PATCH", path, query, body=body, content_type=kind.value, deadline=deadline)
+
+    async def delete(self, path: str, *, deadline: Deadline, body: KubeObject | None = None) -> KubeObject:
+        """Deletes an object. body: DeleteOptions, with `preconditions` for instance. Raises NotFound."""
+        return await self._call("DELETE", path, None, body=body, deadline=deadline)
+
+    @asynccontextmanager
+    async def watch(
+        self,
+        path: str,
+        resource_version: str,
+        *,
+        params: Query | None = None,
+        lifetime: float = WATCH_LIFETIME,
+        silence: float = WATCH_SILENCE,
+    ) -> AsyncIterator[AsyncIterator[Event]]:
+        """Events `{"type": ADDED|MODIFIED|DELETED|BOOKMARK, "object": …}` after that version.
+
+        For an event whose object cannot be read, what is known of that object.
+        Entering opens the watch, under the retry policy; the iterator ends when the server ends it (after
+        `lifetime` seconds, or sooner). Raises Gone when the version is no longer kept, TryAgain when the
+        connection breaks or is silent for `silence` seconds: it then goes on from the last version seen.
+        """
+        query = {
+            **(params or {}),
+            "watch": True,
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": True,
+            "timeoutSeconds": max(1, round(lifetime)),
+        }
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=silence)
+
+        async def open_it() -> aiohttp.ClientResponse:
+            try:
+                async with asyncio.timeout(self._call_timeout):
+                    response = await self._send("GET", path, query, timeout)
+                    if response.status != 200:
+                        raise from_answer(response.status, response.headers, await _read(response))
+                    return response
+            except Exception as error:
+                raise _mapped(error) from error
+
+        response = await self.retry.call(
+            open_it,
+            deadline=Deadline.after(3 * self._call_timeout),
+            dependency=DEPENDENCY,
+            login=self.refresh_credentials,
+        )
+        try:
+            yield _events(response)
+        finally:
+            # Unread events may still be on their way, so the connection cannot serve another call.
+            response.close()
+
+    async def refresh_credentials(self) -> None:
+        """Fetches the credentials afresh."""
+        try:
+            await self._credentials.login()
+        except Exception as error:
+            raise _mapped(error) from error
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        query: Query | None,
+        *,
+        deadline: Deadline,
+        body: Any = None,
+        content_type: str | None = None,
+        unreadable: _Left | None = None,
+    ) -> KubeObject:
+        """Calls and decodes. unreadable: given for a list, takes the objects of it that cannot be read."""
+
+        async def attempt() -> KubeObject:
+            # Asked before each attempt, not each call: a retry may come long after the first.
+            if self._fence is not None and method != "GET" and not self._fence(namespace_of(path)):
+                raise GiveUp("this process may not write any more", dependency=DEPENDENCY, reason="fenced")
+            timeout = aiohttp.ClientTimeout(
+                total=max(0.001, deadline.timeout(self._call_timeout)), sock_connect=CONNECT_TIMEOUT
+            )
+            try:
+                response = await self._send(method, path, query, timeout, body=body, content_type=content_type)
+                data = await _read(response)
+                if not 200 <= response.status < 300:
+                    raise from_answer(response.status, response.headers, data)
+                try:
+                    answer = orjson.loads(data)
+                except orjson.JSONDecodeError:
+                    # In a thread: a page of megabytes takes a good part of a second.
+                    if unreadable is not None:
+                        page = await asyncio.to_thread(decode_list, data)
+                        unreadable[:] = page.unreadable
+                        return {**page.rest, "items": page.items}
+                    answer = _readable(await asyncio.to_thread(decode_object, data), written=method != "GET")
+                if not isinstance(answer, dict):
+                    raise TryAgain("the answer is no object", dependency=DEPENDENCY, reason="malformed")
+                return answer
+            except Exception as error:
+                raise _mapped(error) from error
+
+        return await self.retry.call(attempt, deadline=deadline, dependency=DEPENDENCY, login=self.refresh_credentials)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Query | None,
+        timeout: aiohttp.ClientTimeout,
+        *,
+        body: Any = None,
+        content_type: str | None = None,
+    ) -> aiohttp.ClientResponse:
+        headers = {"Accept": "application/json", "Content-Type": content_type or "application/json"}
+        request = await self._api.param_serialize(
+            method,
+            path,
+            query_params=list((query or {}).items()),
+            header_params=headers,
+            auth_settings=["BearerToken"],
+        )
+        method, url, headers, _, _ = request
+        # Not by way of `param_serialize`, which walks over every value of a body in search of models.
+        answer = await self._api.call_api(method, url, headers, body, _request_timeout=timeout)
+        response: aiohttp.ClientResponse = answer.response
+        return response
+
+
+def _mapped(error: Exception) -> Exception:
+    if isinstance(error, CallError):
+        return error
+    return from_client(error) or error
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """The whole body; the connection is free again afterwards, on every path."""
+    try:
+        return await response.read()
+    finally:
+        response.release()
+
+
+def _readable(found: KubeObject | Unreadable, *, written: bool) -> KubeObject:
+    """The object. written: a write succeeded, which is not undone by an answer that cannot be read as a whole."""
+    if not isinstance(found, Unreadable):
+        return found
+    if written:
+        return found.partial or {"metadata": found.metadata}
+    raise GiveUp(f"{found.described()} cannot be read: {found.reason}", dependency=DEPENDENCY, reason="undecodable")
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
+    try:
+        async for line in lines(response.content):
+            try:
+                event = orjson.loads(line)
+            except orjson.JSONDecodeError:
+                event = await asyncio.to_thread(decode_event, line)
+            if isinstance(event, Unreadable):
+                yield event
+                continue
+            if event.get("type") == "ERROR":
+                error = from_status_object(event.get("object") or {})
+                if error.detail == "Expired":  # a watch says so with 410, and by this word
+                    raise Gone(error.message, dependency=DEPENDENCY, reason="status_410", status=410)
+                raise error
+            yield event
+    except Exception as error:
+        raise _mapped(error) from error
+
+
+async def lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The stream's lines, however long: `readline` has a limit, and an object of 1.5 MB goes beyond it."""
+    pending = bytearray()
+    async for chunk in stream.iter_any():
+        scanned = len(pending)
+        pending += chunk
+        start = 0
+        while (end := pending.find(b"\n", max(start, scanned))) >= 0:
+            if end > start:
+                yield bytes(memoryview(pending)[start:end])
+            start = end + 1
+        del pending[:start]
+    if pending.strip():
+        raise TryAgain("the watch was cut off in an event", dependency=DEPENDENCY, reason="cut_off")
+
+
+def _session(tls: ssl.SSLContext, connections: int) -> aiohttp.ClientSession:
+    session = aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, ssl=tls, socket_factory=_keepalive_socket),
+        cookie_jar=aiohttp.DummyCookieJar(),
+    )
+    # aiohttp sends a GET, PUT or DELETE again by itself when its connection drops. It has no public switch; its own
+    # test client turns it off in this way, too.
+    session._retry_connection = False
+    return session
+
+
+def _proxy(host: str) -> str | None:
+    """What the environment names as the proxy for an address. aiohttp would look for it, and for a ~/.netrc in another
+    thread, at every request.
+    """
+    return select_proxy(host, get_environ_proxies(host))
+
+
+def _keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
+    """A socket that notices within 30 s that its peer is gone, where the kernel's default is two hours."""
+    family, kind, protocol, _, _ = address
+    sock = socket.socket(family, kind, protocol)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
+    return sock

@@ -1,0 +1,1 @@
+"""Which replica does what: leader election and shards on Leases."""

@@ -1,0 +1,1 @@
+"""Changes to objects, each checked against what the decision saw."""

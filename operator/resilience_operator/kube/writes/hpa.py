@@ -1,0 +1,121 @@
+"""Living beside a HorizontalPodAutoscaler: its `minReplicas` is raised, and later given back.
+
+What it was is kept in an annotation of the same patch, so no crash can come between the two. An HPA has no
+generation to test, and its status is written only every 15 s, so here the resourceVersion is the precondition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
+from resilience_operator.kube.cache.hpa import ORIGINAL_MIN, min_replicas, original_min
+from resilience_operator.kube.client.client import KubeClient, KubeObject, PatchKind
+from resilience_operator.kube.client.errors import DEPENDENCY
+from resilience_operator.kube.client.paths import AUTOSCALERS
+from resilience_operator.kube.writes.mutations import TRIES, Change
+from resilience_operator.resilience import Conflict, Deadline, GiveUp
+
+
+async def raise_hpa_min(kube: KubeClient, target: TargetState, to: int, *, deadline: Deadline) -> Change | None:
+    """Moves `minReplicas` to `to`: up from its original, or part of the way back; None when it is there already.
+
+    Keeps the first original when it is moved again. Raises ReadAgain when `minReplicas` is not what the
+    decision saw, NotFound when the HPA is gone, Unprocessable when `to` is above its `maxReplicas`.
+    """
+    seen = _hpa_of(target)
+
+    def plan(live: KubeObject) -> KubeObject | None:
+        now = min_replicas(live)
+        if now == to:
+            return None
+        if now != seen.min_replicas:
+            raise _conflict(target, seen, now)
+        original = original_min(live)
+        return {
+            "metadata": {"annotations": {ORIGINAL_MIN: str(now if original is None else original)}},
+            "spec": {"minReplicas": to},
+        }
+
+    written = await _write(kube, target, seen, plan, deadline)
+    verb = "raise-hpa-min" if to > seen.min_replicas else "lower-hpa-min"
+    return _change(verb, target, seen, seen.min_replicas, to, written)
+
+
+async def restore_hpa_min(kube: KubeClient, target: TargetState, *, deadline: Deadline) -> Change | None:
+    """Gives `minReplicas` its original value back and takes the annotation off; None when there is none.
+
+    Raises ReadAgain when `minReplicas` is not what the decision saw: then a person has changed it since.
+    """
+    seen = _hpa_of(target)
+
+    def plan(live: KubeObject) -> KubeObject | None:
+        original = original_min(live)
+        if original is None:
+            return None
+        now = min_replicas(live)
+        if now != seen.min_replicas or original != seen.original_min:
+            raise _conflict(target, seen, now)
+        return {"metadata": {"annotations": {ORIGINAL_MIN: None}}, "spec": {"minReplicas": original}}
+
+    written = await _write(kube, target, seen, plan, deadline)
+    return _change("restore-hpa-min", target, seen, seen.min_replicas, seen.original_min, written)
+
+
+async def _write(
+    kube: KubeClient,
+    target: TargetState,
+    seen: HorizontalPodAutoscaler,
+    plan: Callable[[KubeObject], KubeObject | None],
+    deadline: Deadline,
+) -> KubeObject | None:
+    path = AUTOSCALERS.item(target.namespace, seen.name)
+    tried = False
+    for attempt in range(TRIES):
+        live = await kube.get(path, deadline=deadline)
+        body = plan(live)
+        if body is None:
+            return live if tried else None
+        meta = {**body["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
+        tried = True
+        try:
+            return await kube.patch(path, {**body, "metadata": meta}, kind=PatchKind.MERGE, deadline=deadline)
+        except Conflict:
+            await kube.retry.pause(attempt, deadline)
+    raise Conflict(
+        f"HorizontalPodAutoscaler {target.namespace}/{seen.name} changed {TRIES} times while it was written",
+        dependency=DEPENDENCY,
+        reason="moved",
+    )
+
+
+def _hpa_of(target: TargetState) -> HorizontalPodAutoscaler:
+    if target.hpa is None:
+        raise GiveUp(
+            f"{target.kind} {target.namespace}/{target.name} has no HorizontalPodAutoscaler",
+            dependency=DEPENDENCY,
+            reason="unsupported",
+        )
+    return target.hpa
+
+
+def _conflict(target: TargetState, seen: HorizontalPodAutoscaler, now: int) -> Conflict:
+    return Conflict(
+        f"HorizontalPodAutoscaler {target.namespace}/{seen.name} has minReplicas {now}, not {seen.min_replicas}",
+        dependency=DEPENDENCY,
+        reason="moved",
+    )
+
+
+def _change(
+    verb: str,
+    target: TargetState,
+    seen: HorizontalPodAutoscaler,
+    before: int,
+    after: int | None,
+    written: KubeObject | None,
+) -> Change | None:
+    if written is None:
+        return None
+    version = written["metadata"]["resourceVersion"]
+    return Change(verb, AUTOSCALERS.kind, target.namespace, seen.name, before, after, version)

@@ -1,0 +1,291 @@
+"""Changes of a workload: each one small patch that holds only while the target is what the decision saw.
+
+Each reads its target, checks the fields that the decision rests on, and sends them along as the `test`s of a JSON
+patch. So a busy rollout, whose status is written many times a second, is no conflict, nor is an annotation (which,
+on a Deployment, moves even `metadata.generation`), while a person's edit of these very fields between the reading
+and the patch is. Then it reads and checks again; when what the decision saw is gone, ReadAgain is raised.
+
+All return None when everything already was so. All raise ReadAgain (decide anew), NotFound (the target is gone),
+and the other `CallError`s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from resilience_operator.decision.model.target import Revision, TargetState
+from resilience_operator.kube.cache.controller_revisions import project_controller_revision, template_of
+from resilience_operator.kube.cache.daemonsets import project_daemon_set
+from resilience_operator.kube.cache.deployments import project_deployment, project_replica_set
+from resilience_operator.kube.cache.revisions import RevisionRecord, owned_by
+from resilience_operator.kube.cache.statefulsets import project_stateful_set
+from resilience_operator.kube.cache.workloads import Workload, normalized_template, template_digest, writers_of
+from resilience_operator.kube.client.client import KubeClient, KubeObject, PatchKind
+from resilience_operator.kube.client.errors import DEPENDENCY
+from resilience_operator.kube.client.paths import (
+    CONTROLLER_REVISIONS,
+    DAEMON_SETS,
+    DEPLOYMENTS,
+    REPLICA_SETS,
+    STATEFUL_SETS,
+    Resource,
+)
+from resilience_operator.kube.writes.rollout_pause import Ops, can_pause, is_paused, pause_ops, resume_ops
+from resilience_operator.resilience import Conflict, Deadline, GiveUp, NotFound, Unprocessable
+
+TRIES = 5
+"""Times that a target which keeps changing under us is read and patched."""
+_SCALABLE: dict[str, Resource] = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS}
+_TEMPLATED: dict[str, Resource] = {**_SCALABLE, "DaemonSet": DAEMON_SETS}
+_TRIMS: dict[str, Callable[[KubeObject], Workload]] = {
+    "Deployment": project_deployment,
+    "StatefulSet": project_stateful_set,
+    "DaemonSet": project_daemon_set,
+}
+_CHANGE_CAUSE = "kubernetes.io/change-cause"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What was changed.
+
+    verb: scale, pause, resume, rollback, raise-hpa-min, lower-hpa-min or restore-hpa-min.
+    kind, namespace, name: of the object that was written.
+    before, after: the field's values: replicas, whether paused, or a revision's name (None: it had none).
+    resource_version: the object's after it.
+    """
+
+    verb: str
+    kind: str
+    namespace: str
+    name: str
+    before: int | bool | str | None
+    after: int | bool | str | None
+    resource_version: str
+
+
+async def scale(kube: KubeClient, target: TargetState, to: int, *, deadline: Deadline) -> Change | None:
+    """Set the replicas to `to` through the `scale` subresource, if they still are what the decision saw.
+
+    A write to the subresource can change nothing else, and admission webhooks for the workload do not see it. So a
+    scale never becomes a rollout.
+    """
+    resource = _SCALABLE.get(target.kind)
+    if resource is None:
+        raise _unsupported(target, "cannot be scaled")
+
+    async def plan(live: KubeObject) -> Ops | None:
+        replicas = live["spec"].get("replicas", 1)
+        if replicas == to:
+            return None
+        if replicas != target.replicas:
+            raise _conflict(target, f"has {replicas} replicas, not {target.replicas}")
+        # A Scale has no field `replicas` where the value is 0.
+        return [_test("/spec/replicas", replicas or None), _set("/spec/replicas", to)]
+
+    written = await _write(kube, resource, target, plan, deadline, subresource="scale")
+    return _change("scale", target, target.replicas, to, written)
+
+
+async def pause(kube: KubeClient, target: TargetState, *, deadline: Deadline) -> Change | None:
+    """Holds the rollout, if the pod template still is the one that the decision saw."""
+
+    async def plan(live: KubeObject) -> Ops | None:
+        if is_paused(target.kind, live):
+            return None
+        if not can_pause(target.kind, live):
+            raise _unsupported(target, "with this update strategy cannot be paused")
+        _check_template(live, target)
+        return [_same_template(live), *pause_ops(target.kind, live)]
+
+    written = await _write(kube, _pausable(target, "cannot be paused"), target, plan, deadline)
+    return _change("pause", target, False, True, written)
+
+
+async def resume(kube: KubeClient, target: TargetState, *, deadline: Deadline) -> Change | None:
+    """Lifts the pause, if it is the one that the decision saw and the template still is, too."""
+
+    async def plan(live: KubeObject) -> Ops | None:
+        if not is_paused(target.kind, live):
+            return None
+        _check_pause(live, target)
+        _check_template(live, target)
+        return [_same_template(live), *resume_ops(target.kind, live)]
+
+    written = await _write(kube, _pausable(target, "cannot be resumed"), target, plan, deadline)
+    return _change("resume", target, True, False, written)
+
+
+async def rollback(kube: KubeClient, target: TargetState, revision: str, *, deadline: Deadline) -> Change | None:
+    """Restores the pod template of `revision` and lifts a pause, in one patch.
+
+    Both in one, because between two patches a paused bad release would either go on, or stay for ever if we
+    died there. The template is replaced whole: a merge would keep what the bad release added. Raises NotFound
+    when the revision is no longer kept, and ReadAgain when what is kept under its name is not what the decision saw.
+
+    A StatefulSet that replaces its pods in order waits for a pod that never gets ready, even with the old template:
+    https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
+    """
+    resource = _TEMPLATED.get(target.kind)
+    if resource is None:
+        raise _unsupported(target, "cannot be rolled back")
+    goal = target.find(revision)
+    if goal is None:
+        raise NotFound(f"{_named(target)} has no revision {revision}", dependency=DEPENDENCY, reason="no_revision")
+
+    async def plan(live: KubeObject) -> Ops | None:
+        kept = await _revision_object(kube, live, target, goal, deadline)
+        template = normalized_template(_template_in(kept))
+        paused = is_paused(target.kind, live)
+        there = template_digest(live["spec"]["template"]) == goal.template
+        if there and not paused:
+            return None
+        if paused != target.paused:
+            raise _conflict(target, "was paused" if paused else "was resumed")
+        _check_pause(live, target)
+        ops = [_same_template(live), _set("/spec/template", template)]
+        if not there:
+            _check_template(live, target)
+            if target.kind == "Deployment":
+                ops += _change_cause(live, kept)
+        if paused:
+            ops += resume_ops(target.kind, live)
+        return ops
+
+    written = await _write(kube, resource, target, plan, deadline)
+    return _change("rollback", target, target.revision, revision, written)
+
+
+async def _write(
+    kube: KubeClient,
+    resource: Resource,
+    target: TargetState,
+    plan: Callable[[KubeObject], Awaitable[Ops | None]],
+    deadline: Deadline,
+    *,
+    subresource: str = "",
+) -> KubeObject | None:
+    """Reads, plans and patches until one patch meets what it was planned on; None: nothing was to be done.
+
+    subresource: the patch goes there. What is read and planned on is always the workload itself.
+    """
+    path = resource.item(target.namespace, target.name)
+    patched = resource.item(target.namespace, target.name, subresource)
+    tried = False
+    refused: tuple[Ops, Unprocessable] | None = None
+    for attempt in range(TRIES):
+        live = await kube.get(path, deadline=deadline)
+        if live["metadata"]["uid"] != target.uid:
+            raise _conflict(target, "was deleted and made anew")
+        ops = await plan(live)
+        if ops is None:
+            # A patch of ours whose answer was lost meets its own outcome: that was us, and is told as done.
+            return live if tried else None
+        if refused is not None and refused[0] == ops:
+            raise refused[1]  # it was no `test` that failed: nothing has moved, the outcome itself is not valid
+        tried = True
+        try:
+            guarded = [_test("/metadata/uid", target.uid), *ops]
+            return await kube.patch(patched, guarded, kind=PatchKind.JSON, deadline=deadline)
+        except Conflict:
+            pass
+        except Unprocessable as error:
+            # The API server answers alike when a `test` fails and when the outcome is not valid: read and see.
+            refused = (ops, error)
+        await kube.retry.pause(attempt, deadline)
+    raise _conflict(target, f"changed {TRIES} times while it was being written")
+
+
+def _check_template(live: KubeObject, target: TargetState) -> None:
+    """Raises ReadAgain unless the pod template still is the one that the decision saw."""
+    if template_digest(live["spec"]["template"]) != target.template:
+        raise _conflict(target, f"no longer runs the template of revision {target.revision or '(none yet)'}")
+
+
+def _check_pause(live: KubeObject, target: TargetState) -> None:
+    """Raises ReadAgain when another than the decision saw has paused it since."""
+    if is_paused(target.kind, live):
+        by = writers_of(live["metadata"].get("managedFields")).paused
+        if by != target.paused_by:
+            raise _conflict(target, f"was paused by {by or 'another'}")
+
+
+async def _revision_object(
+    kube: KubeClient, live: KubeObject, target: TargetState, revision: Revision, deadline: Deadline
+) -> KubeObject:
+    """The ReplicaSet or ControllerRevision that keeps a revision's template. live: the workload.
+
+    It is read by name, so it must prove to be what the decision saw: the same object, still a revision of this
+    workload, with the same template. Raises NotFound, ReadAgain.
+    """
+    resource = REPLICA_SETS if target.kind == "Deployment" else CONTROLLER_REVISIONS
+    kept = await kube.get(resource.item(target.namespace, revision.kept_in), deadline=deadline)
+    record: RevisionRecord | None
+    record = project_replica_set(kept) if target.kind == "Deployment" else project_controller_revision(kept)
+    if record is None or not owned_by(_TRIMS[target.kind](live), [record]):
+        raise _conflict(target, f"does not own {resource.kind} {revision.kept_in} any more")
+    if (record.uid, record.template) != (revision.uid, revision.template):
+        raise _conflict(
+            target, f"has another template or uid in {resource.kind} {revision.kept_in} than the decision saw"
+        )
+    return kept
+
+
+def _template_in(kept: KubeObject) -> KubeObject:
+    template: KubeObject = kept["spec"]["template"] if "spec" in kept else template_of(kept)
+    return template
+
+
+def _change_cause(live: KubeObject, kept: KubeObject) -> Ops:
+    """Gives the revision its own change cause back, as `kubectl rollout undo` does.
+
+    The controller copies the Deployment's onto the ReplicaSet, which would then carry the bad release's.
+    """
+    now = live["metadata"].get("annotations") or {}
+    then = (kept["metadata"].get("annotations") or {}).get(_CHANGE_CAUSE)
+    path = f"/metadata/annotations/{_CHANGE_CAUSE.replace('/', '~1')}"
+    if not now or now.get(_CHANGE_CAUSE) == then:
+        return []
+    return [{"op": "remove", "path": path}] if then is None else [_set(path, then)]
+
+
+def _test(path: str, value: Any) -> dict[str, Any]:
+    return {"op": "test", "path": path, "value": value}
+
+
+def _same_template(live: KubeObject) -> dict[str, Any]:
+    return _test("/spec/template", live["spec"]["template"])
+
+
+def _set(path: str, value: Any) -> dict[str, Any]:
+    return {"op": "add", "path": path, "value": value}  # `add` also replaces what is there
+
+
+def _change(
+    verb: str, target: TargetState, before: int | bool | str | None, after: int | bool | str, written: KubeObject | None
+) -> Change | None:
+    if written is None:
+        return None
+    version = written["metadata"]["resourceVersion"]
+    return Change(verb, target.kind, target.namespace, target.name, before, after, version)
+
+
+def _pausable(target: TargetState, what: str) -> Resource:
+    resource = _SCALABLE.get(target.kind)
+    if resource is None:
+        raise _unsupported(target, what)
+    return resource
+
+
+def _unsupported(target: TargetState, what: str) -> GiveUp:
+    return GiveUp(f"a {target.kind} {what}", dependency=DEPENDENCY, reason="unsupported")
+
+
+def _conflict(target: TargetState, what: str) -> Conflict:
+    return Conflict(f"{_named(target)} {what}", dependency=DEPENDENCY, reason="moved")
+
+
+def _named(target: TargetState) -> str:
+    return f"{target.kind} {target.namespace}/{target.name}"

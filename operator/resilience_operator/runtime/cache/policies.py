@@ -1,0 +1,329 @@
+"""All policies, by uid and by target. Filled from the watch and from lists; parses each spec once a generation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Set
+from typing import Any
+
+import orjson
+
+from resilience_operator.api.pause import MOST_TOLD, read_pause
+from resilience_operator.api.spec import asks_alone
+from resilience_operator.api.status import PolicyStatus
+from resilience_operator.api.v1alpha1 import InvalidPolicy, Problem, parse_policy
+from resilience_operator.decision.model.compile import compile_policy, signals_of
+from resilience_operator.decision.model.memory import Memory
+from resilience_operator.decision.model.memory_codec import load_memory
+from resilience_operator.kube.cache.workloads import epoch
+from resilience_operator.kube.client.decoding import Unreadable
+from resilience_operator.runtime.cache.policy_entry import (
+    PolicyEntry,
+    StatusProblem,
+    TargetKey,
+    compact_json,
+    phase_offset_of,
+    status_summary,
+)
+from resilience_operator.runtime.cache.source_catalog import SourceCatalog
+from resilience_operator.runtime.containment import Stage, contain
+from resilience_operator.signals.model import Signal
+from resilience_operator.signals.query.cohorts import Cohorts
+from resilience_operator.status.history import DecisionHistory
+
+MAX_TOMBSTONES = 10_000
+"""Deleted policies that are remembered, by uid, so that an older list does not bring them back."""
+
+
+_SPEC_KEYS = ("apiVersion", "kind", "metadata", "spec")
+
+
+class PolicyCache:
+    """Policies by uid. dry_run: the operator as a whole only rehearses. sources: those that policies may name.
+
+    crowds: divided as there are more or fewer policies.
+    """
+
+    def __init__(
+        self, *, dry_run: bool = False, sources: SourceCatalog | None = None, cohorts: Cohorts | None = None
+    ) -> None:
+        self._dry_run = dry_run
+        self._sources = sources
+        self._cohorts = cohorts or Cohorts()
+        self._namespaces: Counter[str] = Counter()
+        self._by_uid: dict[str, PolicyEntry] = {}
+        self._dropped: dict[str, None] = {}
+        self._by_target: dict[TargetKey, list[PolicyEntry]] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_uid)
+
+    def __iter__(self) -> Iterator[PolicyEntry]:
+        return iter(tuple(self._by_uid.values()))
+
+    def get(self, uid: str) -> PolicyEntry | None:
+        """The policy with that uid."""
+        return self._by_uid.get(uid)
+
+    def upsert(self, body: Mapping[str, Any]) -> tuple[PolicyEntry, bool]:
+        """Take a policy in as the API server has it. The flag tells whether it has to be looked at anew.
+
+        An event that is older than what is known (of a write of our own, say) changes nothing.
+        """
+        meta = body["metadata"]
+        entry = self._by_uid.get(meta["uid"])
+        version = str(meta["resourceVersion"])
+        if entry is None:
+            entry = self._new(body)
+            if entry.uid in self._dropped:  # a list that was begun before it was deleted
+                entry.deleted = True
+                return entry, False
+            self._by_uid[entry.uid] = entry
+            self._by_target.setdefault(entry.target, []).append(entry)
+            self._count(entry, 1)
+            return entry, True
+        if version == entry.resource_version or is_older(version, entry.resource_version):
+            return entry, False
+        entry.resource_version = version
+        self._read_status(entry, body)
+        paused, entry.pause = entry.pause, read_pause(meta.get("annotations"))
+        if int(meta.get("generation", 0)) == entry.generation:
+            return entry, entry.pause != paused
+        target = entry.target
+        self._read_spec(entry, body)
+        if entry.target != target:
+            self._unlink(entry, target)
+            self._by_target.setdefault(entry.target, []).append(entry)
+        return entry, True
+
+    def put_unreadable(self, found: Unreadable) -> tuple[PolicyEntry | None, bool]:
+        """Take in a policy that cannot be read as a whole. As `put`; None where it cannot be told which it is.
+
+        What it said before no longer counts: it is not evaluated until it can be read. Where only its status cannot
+        be read, that is replaced, and it is evaluated as one without a memory.
+        """
+        if not (found.uid and found.name):
+            return None, False
+        if found.partial is not None and all(field.startswith("status") for field in found.damaged):
+            known = self._by_uid.get(found.uid)
+            version = known.resource_version if known is not None else ""
+            entry, anew = self.upsert(found.partial)
+            if entry.resource_version == version:
+                return entry, False
+            lose_memory(entry, ValueError(found.reason))
+            return entry, anew or not entry.deleted
+        before = self._by_uid.get(found.uid)
+        if before is not None and not is_older(before.resource_version, found.resource_version):
+            return before, False
+        target = before.target if before is not None else None
+        entry, _ = self.upsert(found.partial or {"metadata": found.metadata})
+        if found.partial is None and target is not None and entry.target != target:
+            # It still guards what it guarded: what is paused there stays so.
+            self._unlink(entry, entry.target)
+            entry.target = target
+            self._by_target.setdefault(target, []).append(entry)
+        entry.policy, entry.problem = None, InvalidPolicy([Problem("", f"the policy cannot be read: {found.reason}")])
+        entry.unreadable = True
+        return entry, not entry.deleted
+
+    def remove(self, uid: str) -> PolicyEntry | None:
+        """Forget a policy that was deleted."""
+        entry = self._by_uid.pop(uid, None)
+        if entry is not None:
+            entry.deleted = True
+            self._dropped[uid] = None
+            if len(self._dropped) > MAX_TOMBSTONES:
+                del self._dropped[next(iter(self._dropped))]
+            self._unlink(entry, entry.target)
+            self._count(entry, -1)
+        return entry
+
+    def prune(self, seen: Set[str], version: str = "") -> list[PolicyEntry]:
+        """Forget those that a full list no longer has, and return them.
+
+        seen: uids in the list. version: its resourceVersion. What the watch has told of since is not gone for not being
+        in it.
+        """
+        missing = [
+            uid for uid, e in self._by_uid.items() if uid not in seen and not is_older(version, e.resource_version)
+        ]
+        return [dropped for uid in missing if (dropped := self.remove(uid)) is not None]
+
+    def policies_on(self, target: TargetKey) -> list[PolicyEntry]:
+        """All policies on a target, the one that acts (the oldest) first."""
+        return sorted(self._by_target.get(target, ()), key=lambda e: (e.created, e.uid))
+
+    def targets(self) -> Iterable[TargetKey]:
+        """Every target that some policy names."""
+        return self._by_target.keys()
+
+    def _new(self, body: Mapping[str, Any]) -> PolicyEntry:
+        meta = body["metadata"]
+        entry = PolicyEntry(
+            uid=meta["uid"],
+            namespace=meta["namespace"],
+            name=meta["name"],
+            generation=0,
+            resource_version=str(meta["resourceVersion"]),
+            created=epoch(meta.get("creationTimestamp")),
+            target=("", meta["namespace"], ""),
+            phase_offset=phase_offset_of(meta["uid"]),
+            pause=read_pause(meta.get("annotations")),
+        )
+        try:
+            entry.raw_status = compact_json(body.get("status") or {})
+        except Exception as error:
+            _lose_status(entry, error)
+        self._read_spec(entry, body)
+        if not entry.rewrite:
+            self.restore_from_status(entry)
+        return entry
+
+    def _read_status(self, entry: PolicyEntry, body: Mapping[str, Any]) -> None:
+        try:
+            status = body.get("status") or {}
+            known, found = entry.raw_status, compact_json(status)
+            if found == known:
+                return
+            changed = entry.rewrite or status.get("memory") != orjson.loads(known).get("memory")
+        except Exception as error:
+            _lose_status(entry, error)
+            return
+        entry.raw_status = found
+        if changed:
+            # Not of this process' writing: another leader went on with the policy.
+            self.restore_from_status(entry)
+
+    def restore_from_status(self, entry: PolicyEntry) -> None:
+        """Take up what another process left in the status. What cannot be read is given up, and will be replaced."""
+        try:
+            status = PolicyStatus.model_validate(orjson.loads(entry.raw_status))
+        except Exception as error:
+            _lose_status(entry, error)
+            return
+        entry.status, entry.journal = status_summary(status), DecisionHistory(status.history)
+        entry.status_digest = entry.reported_fingerprint = entry.steady_state = entry.reported_skip = None
+        try:
+            memory = load_memory(status.memory) if status.memory is not None else Memory()
+        except Exception as error:
+            lose_memory(entry, error)
+            return
+        if status.memory is not None:
+            # What was written anew meanwhile can be read again.
+            entry.rewrite, entry.status_problem = False, None
+        entry.memory = memory
+
+    def _read_spec(self, entry: PolicyEntry, body: Mapping[str, Any]) -> None:
+        """Read the spec of a new generation. What cannot be read is a problem of this policy alone."""
+        try:
+            self._compile(entry, body)
+        except InvalidPolicy as problem:
+            entry.policy, entry.problem = None, problem
+        except Exception as error:
+            contain(Stage.SPEC, *entry.key, error)
+            entry.policy, entry.problem = None, InvalidPolicy([Problem("spec", f"cannot be read: {error}")])
+
+    def _compile(self, entry: PolicyEntry, body: Mapping[str, Any]) -> None:
+        meta = body["metadata"]
+        entry.generation = int(meta.get("generation", 0))
+        entry.policy, entry.problem, entry.shared_queries_only, entry.unreadable = None, None, False, False
+        entry.requests, entry.requests_for, entry.reported_fingerprint, entry.steady_state, entry.reported_skip = (
+            (),
+            None,
+            None,
+            None,
+            None,
+        )
+        reference = (body.get("spec") or {}).get("targetRef") or {}
+        entry.api_version, entry.kind = str(reference.get("apiVersion", "")), str(reference.get("kind", ""))
+        entry.target = (_kind_key(entry), entry.namespace, str(reference.get("name", "")))
+        # Without the status: what is wrong with that is no problem of the spec.
+        spec = parse_policy({key: body[key] for key in _SPEC_KEYS if key in body}).spec
+        policy = compile_policy(
+            spec,
+            uid=entry.uid,
+            namespace=entry.namespace,
+            name=entry.name,
+            generation=entry.generation,
+            dry_run=self._dry_run,
+        )
+        entry.source, entry.source_problem = spec.metric_source.name or "default", None
+        if self._sources is not None:
+            entry.source, entry.source_problem = self._sources.find(
+                spec.metric_source.type, spec.metric_source.name, entry.namespace
+            )
+        entry.preset_family = spec.metric_source.preset
+        entry.shared_queries_only = not asks_alone(spec)
+        entry.signals = tuple(
+            Signal(
+                name=s.name,
+                preset=s.preset or "",
+                query=s.query or "",
+                window_seconds=policy.signals[s.name].window,
+                samples_query=s.samples_query or "",
+                min_samples=policy.signals[s.name].min_samples,
+                unit=policy.signals[s.name].unit,
+            )
+            for s in signals_of(spec)
+            if s.name in policy.signals and policy.signals[s.name].metered
+        )
+        entry.zone_signals = tuple(name for name, signal in policy.signals.items() if not signal.metered)
+        entry.policy = policy
+
+    def _count(self, entry: PolicyEntry, change: int) -> None:
+        self._namespaces[entry.namespace] += change
+        if not self._namespaces[entry.namespace]:
+            del self._namespaces[entry.namespace]
+        self._cohorts.resize(len(self._by_uid), len(self._namespaces))
+
+    def _unlink(self, entry: PolicyEntry, target: TargetKey) -> None:
+        others = [e for e in self._by_target.get(target, ()) if e is not entry]
+        if others:
+            self._by_target[target] = others
+        else:
+            self._by_target.pop(target, None)
+
+
+def _lose_status(entry: PolicyEntry, error: Exception) -> None:
+    """Give up a status that cannot be read: the policy has no memory, and says so."""
+    contain(Stage.STATUS, *entry.key, error, known=entry.rewrite)
+    entry.raw_status, entry.status, entry.journal = b"{}", PolicyStatus(), DecisionHistory()
+    _start_anew(entry, f"the status could not be read ({_short(error)})")
+
+
+def lose_memory(entry: PolicyEntry, error: Exception) -> None:
+    """Give up what a policy remembers, and say so on it."""
+    contain(Stage.STATUS, *entry.key, error, known=entry.rewrite)
+    entry.raw_status = compact_json(
+        {key: value for key, value in orjson.loads(entry.raw_status).items() if key != "memory"}
+    )
+    _start_anew(entry, f"status.memory could not be used ({_short(error)})")
+
+
+def _start_anew(entry: PolicyEntry, why: str) -> None:
+    entry.memory = Memory()
+    entry.status_digest = entry.reported_fingerprint = entry.steady_state = entry.reported_skip = None
+    entry.rewrite = True
+    entry.status_problem = StatusProblem(
+        f"{why}, so what was remembered is lost: timers, cooldowns and the last good revision start anew. The operator "
+        "has replaced the status and goes on. Nobody but the operator should write resiliencepolicies/status"
+    )
+
+
+def _short(error: Exception) -> str:
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= MOST_TOLD else f"{text[: MOST_TOLD - 1]}…"
+
+
+def is_older(version: str, known: str) -> bool:
+    """Whether a resourceVersion is older than another.
+
+    Kubernetes lets versions of one resource be compared as whole numbers (KEP-5504, comparable resource versions).
+    """
+    return version.isdecimal() and known.isdecimal() and int(version) < int(known)
+
+
+def _kind_key(entry: PolicyEntry) -> str:
+    """A kind's name within a TargetKey: two groups may each have a kind of the same name."""
+    group = entry.api_version.rpartition("/")[0]
+    return entry.kind if group == "apps" else f"{entry.kind}.{group}"

@@ -1,0 +1,124 @@
+"""One policy: in words, in numbers, and as points in time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from resilience_operator.api.quantities import format_duration, format_value
+from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.explain.context import ExplainContext
+from resilience_operator.explain.explain import document as explained
+from resilience_operator.explain.explain import explain
+from resilience_operator.explain.overview import document
+from resilience_operator.explain.overview import entry as decided
+from resilience_operator.runtime.cache.policies import PolicyCache
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry, TargetKey
+from resilience_operator.runtime.dashboard.row_cache import CachedRow, Owns
+from resilience_operator.runtime.telemetry.history import SPAN, EvaluationHistory
+
+Document = dict[str, Any]
+
+
+@dataclass(slots=True)
+class PolicyDetail:
+    """Looks at one policy at a time. target: what a target is now. clock: seconds since the epoch."""
+
+    store: PolicyCache
+    owns: Owns
+    target: Callable[[TargetKey], TargetState | None]
+    clock: Callable[[], float]
+
+    def find(self, namespace: str, name: str) -> PolicyEntry | None:
+        """The policy of that name."""
+        return next((e for e in self.store if e.namespace == namespace and e.name == name), None)
+
+    def version(self, entry: PolicyEntry) -> object:
+        """Something else as soon as there is something else to see. Cheap."""
+        acting = self.owns(entry.namespace)
+        newest = entry.evaluation_history.newest if entry.evaluation_history is not None else None
+        return acting, entry.generation, newest, id(entry.raw_status)
+
+    def document(self, entry: PolicyEntry) -> Document:
+        """Everything that is shown of it."""
+        now, acting = self.clock(), self.owns(entry.namespace)
+        known = CachedRow.of(entry, acting)
+        row = known.row
+        found: Document = {
+            **document(row),
+            "level": row.state.level.value,
+            "now": now,
+            "acting": acting,
+            "decisions": [decided(d) for d in (entry.journal.entries if acting else row.status.history)],
+            "signals": [],
+        }
+        if entry.policy is None:
+            return found
+        live = self.target(entry.target)
+        facts = ExplainContext(entry.policy, row.status, entry.memory, live, now, entry.target[0], entry.target[2])
+        found["interval"] = entry.policy.interval
+        found["explanation"] = explained(explain(facts))
+        found["signals"] = _signals(entry.policy, row.status.model_dump(mode="json")["signals"])
+        if acting and entry.evaluation_history is not None:
+            found["track"] = _track(entry.evaluation_history, now)
+        return found
+
+
+def _signals(policy: Policy, seen: list[Document]) -> list[Document]:
+    """Each signal that a rule reads: as last told, and the thresholds that it is held against."""
+    told = {s["name"]: s for s in seen}
+    found = []
+    for name, signal in policy.signals.items():
+        thresholds = [
+            {
+                "rule": rule.name,
+                "above": c.above,
+                "value": c.threshold,
+                "text": f"{'above' if c.above else 'below'} {format_value(c.threshold, signal.unit)}"
+                + (f" for {format_duration(c.hold)}" if c.hold else ""),
+            }
+            for rule in policy.rules
+            for c in rule.conditions
+            if c.signal == name
+        ]
+        last = told.get(name, {})
+        found.append(
+            {
+                "name": name,
+                "unit": signal.unit,
+                "value": last.get("value"),
+                "verdict": last.get("verdict", "Unknown"),
+                "reason": last.get("reason"),
+                "thresholds": thresholds,
+            }
+        )
+    return found
+
+
+def _track(track: EvaluationHistory, now: float) -> Document:
+    """The points by column. began: since when this process has kept them, if that is within the span."""
+    points = track.points()
+    return {
+        "span": SPAN,
+        "began": track.began if now - track.began < SPAN else None,
+        "at": [p.at for p in points],
+        "replicas": [p.replicas for p in points],
+        "ready": [p.ready for p in points],
+        "rehearsed": [p.rehearsed for p in points],
+        "phase": [p.phase for p in points],
+        "signals": {
+            name: {
+                "values": [_rounded(p.values[number]) for p in points],
+                "verdicts": [p.verdicts[number] for p in points],
+            }
+            for number, name in enumerate(track.names)
+        },
+        "marks": [mark._asdict() for mark in track.marks],
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    """Six digits are more than a chart shows, and all that the packed points are good for."""
+    return None if value is None else float(f"{value:.6g}")

@@ -1,0 +1,104 @@
+"""All policies, the worst first: searched, counted and cut into pages here, so that a browser never holds thousands."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from resilience_operator.explain.overview import document
+from resilience_operator.runtime.cache.policies import PolicyCache
+from resilience_operator.runtime.dashboard.row_cache import CachedRow, Owns
+
+PAGE = 50
+"""Rows of a page."""
+
+FRESH = 2.0
+"""Seconds for which a list serves everybody who looks."""
+
+_SLICE = 0.01
+"""Seconds after which others get their turn on the event loop."""
+
+LONGEST_SEARCH = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What is asked for. words: all of them must be there. state: empty for any. page: from 1."""
+
+    words: tuple[str, ...] = ()
+    state: str = ""
+    page: int = 1
+
+    @classmethod
+    def of(cls, text: str, state: str, page: str) -> Search:
+        """From a URL's query, whatever stands in it."""
+        number = int(page) if page.isascii() and page.isdigit() and len(page) < 7 else 1
+        return cls(tuple(text[:LONGEST_SEARCH].lower().split()), state[:LONGEST_SEARCH], max(1, number))
+
+
+class PolicyList:
+    """The list of all policies, made anew when somebody asks for it and it is older than FRESH."""
+
+    def __init__(self, store: PolicyCache, owns: Owns) -> None:
+        self._store = store
+        self._owns = owns
+        self._known: dict[str, CachedRow] = {}
+        self._sorted: list[CachedRow] = []
+        self._made = -FRESH
+        self._making = asyncio.Lock()
+
+    async def page(self, search: Search) -> dict[str, Any]:
+        """One page of what matches: `states` counts all that match the words, `total` those in the state as well."""
+        rows = await self._rows()
+        if search.words:
+            rows = [k for k in rows if all(word in k.text for word in search.words)]
+        counts = Counter(k.row.state.word for k in rows)
+        levels = {k.row.state.word: k.row.state.level.value for k in reversed(rows)}
+        if search.state:
+            rows = [k for k in rows if k.row.state.word == search.state]
+        pages = max(1, -(-len(rows) // PAGE))
+        number = min(search.page, pages)
+        return {
+            "all": len(self._sorted),
+            "total": len(rows),
+            "page": number,
+            "pages": pages,
+            "first": (number - 1) * PAGE + 1,
+            "states": [{"state": word, "level": levels[word], "count": count} for word, count in counts.items()],
+            "policies": [_line(k) for k in rows[(number - 1) * PAGE : number * PAGE]],
+        }
+
+    async def _rows(self) -> list[CachedRow]:
+        loop = asyncio.get_running_loop()
+        async with self._making:
+            if loop.time() - self._made >= FRESH:
+                await self._make()
+                self._made = loop.time()
+        return self._sorted
+
+    async def _make(self) -> None:
+        found: dict[str, CachedRow] = {}
+        owned: dict[str, bool] = {}
+        changed = False
+        loop = asyncio.get_running_loop()
+        turn = loop.time()
+        for entry in self._store:
+            if loop.time() - turn > _SLICE:
+                await asyncio.sleep(0)
+                turn = loop.time()
+            if entry.namespace not in owned:
+                owned[entry.namespace] = self._owns(entry.namespace)
+            acting = owned[entry.namespace]
+            known = self._known.get(entry.uid)
+            if known is None or not known.is_current(entry, acting):
+                known, changed = CachedRow.of(entry, acting).without_details(), True
+            found[entry.uid] = known
+        if changed or len(found) != len(self._known):
+            self._sorted = sorted(found.values(), key=lambda k: k.row.place)
+        self._known = found
+
+
+def _line(known: CachedRow) -> dict[str, Any]:
+    return {**document(known.row), "level": known.row.state.level.value, "acting": known.acting}

@@ -1,0 +1,428 @@
+"""Evaluations, batch by batch, from what is due to whose turn it is: look → collect → let pass, or give a turn."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
+from functools import partial
+from http import HTTPStatus
+
+from resilience_operator.api.spec import SHARED_INTERVAL
+from resilience_operator.decision.model.observation import Observation
+from resilience_operator.decision.model.policy import Mode, Policy
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.resilience import CallError, Conflict, Deadline, NotFound
+from resilience_operator.runtime.cache.nodes import ZoneMonitor
+from resilience_operator.runtime.cache.policies import PolicyCache
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry
+from resilience_operator.runtime.cache.scale_targets import ScaleLookup, ScaleTargetReader
+from resilience_operator.runtime.cache.targets import TargetCache
+from resilience_operator.runtime.containment import Stage, contain
+from resilience_operator.runtime.coordination import Ownership
+from resilience_operator.runtime.evaluation.plugin_actions import PluginActionRunner
+from resilience_operator.runtime.evaluation.reconciler import PolicyReconciler
+from resilience_operator.runtime.evaluation.skip import SkipReason, paused
+from resilience_operator.runtime.reporting.event_recorder import EventRecorder
+from resilience_operator.runtime.reporting.status_queue import StatusQueue, StatusWrite
+from resilience_operator.runtime.reporting.status_writer import StatusWriter
+from resilience_operator.runtime.scheduling.scheduler import Scheduler
+from resilience_operator.runtime.telemetry.history import Values
+from resilience_operator.runtime.telemetry.metrics import EVALUATIONS
+from resilience_operator.runtime.telemetry.tracing import Tracing
+from resilience_operator.signals.collector import SignalCollector
+from resilience_operator.signals.model import SignalRequest
+from resilience_operator.signals.results import SignalResults
+
+log = logging.getLogger(__name__)
+
+_Ready = tuple[PolicyEntry, TargetState, Policy]
+"""A policy to collect for. The spec and the target are those that its requests were made from."""
+
+_Collected = tuple[PolicyEntry, TargetState, Policy, SignalResults]
+
+_Turns = set[asyncio.Task[StatusWrite | None]]
+"""The turns of one batch that have not ended."""
+
+COLLECT_TIME = 7.0
+"""Seconds that metric sources have to answer, at most."""
+
+COLLECT_AT_LEAST = 5.0
+"""Seconds that they have, however short the interval: an answer that is late is worth more than none."""
+
+SCALE_LABEL = "resilience-operator.io/aggregate-to-scale"
+"""ClusterRoles with this label, set to "true", add to what the operator may scale."""
+
+_EVALUATED = EVALUATIONS.labels("evaluated")
+
+_BATCH = 25
+"""Policies that are looked at before others get their turn on the event loop, and those that changed theirs."""
+
+MAX_SPLITS = 64
+"""How often a batch is split at most to find the policies for which collecting fails."""
+
+LOG_AGAIN = 600.0
+"""Seconds after which an error that a policy repeats is logged again with its traceback."""
+
+CONSISTENCY_TIMEOUT = 120.0
+"""Seconds to wait for the watch to show what an action wrote; after them it is decided on what there is (and each
+action still checks its target before it writes)."""
+
+RELIST_AFTER = 10.0
+"""Seconds after which the watch is no longer waited for, and the targets are listed: it may have gone mute."""
+
+
+class BatchEvaluator:
+    """Evaluates policies, batch by batch. on_missing: called when one turns out not to be there any more."""
+
+    def __init__(
+        self,
+        *,
+        store: PolicyCache,
+        targets: TargetCache,
+        scaled: ScaleTargetReader,
+        collector: SignalCollector,
+        zones: ZoneMonitor,
+        reconciler: PolicyReconciler,
+        scheduler: Scheduler,
+        status_queue: StatusQueue,
+        status_writer: StatusWriter,
+        event_recorder: EventRecorder,
+        plugin_actions: PluginActionRunner,
+        leadership: Ownership,
+        tracing: Tracing,
+        clock: Callable[[], float],
+        on_missing: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._targets = targets
+        self._scaled = scaled
+        self._collector = collector
+        self._zones = zones
+        self._reconciler = reconciler
+        self._scheduler = scheduler
+        self._status_queue = status_queue
+        self._status_writer = status_writer
+        self._event_recorder = event_recorder
+        self._plugin_actions = plugin_actions
+        self._leadership = leadership
+        self._tracing = tracing
+        self._clock = clock
+        self._on_missing = on_missing
+
+    async def evaluate(self, entries: Sequence[PolicyEntry], planned: bool) -> None:
+        """Evaluate a batch of policies that read the same metric source. Never raises but for cancellation.
+
+        planned: it is their time; else something happened, and what others were answered a moment ago is good enough.
+        """
+        entries = [entry for entry in entries if self._leadership.owns(entry.namespace)]
+        if not entries:
+            return
+        with self._tracing.evaluation(len(entries)):
+            deadline = Deadline.after(COLLECT_TIME)
+            scaled = await self._scaled.read(entries, deadline)
+            reconciler: _Turns = set()
+            try:
+                await self._collect_all(self._resolve(entries, scaled, reconciler), deadline, planned, reconciler)
+                while reconciler:
+                    await asyncio.wait(reconciler)
+            finally:
+                for turn in reconciler:
+                    turn.cancel()
+                if reconciler:
+                    await asyncio.gather(*reconciler, return_exceptions=True)
+
+    def _resolve(
+        self, entries: Sequence[PolicyEntry], scaled: Mapping[str, ScaleLookup], reconciler: _Turns
+    ) -> list[_Ready]:
+        """The policies that can be evaluated. The others are skipped, each with its reason."""
+        ready: list[_Ready] = []
+        for entry in entries:
+            try:
+                found = self._resolve_target(entry, scaled)
+                if found is None:
+                    self._scheduler.done(entry)
+                elif isinstance(found, SkipReason):
+                    self._start(entry, partial(self._reconciler.skip, entry, found), reconciler)
+                elif entry.policy is not None:
+                    if entry.requests_for is not found.revisions:
+                        owners = {r.owner: r.name for r in found.revisions if r.replicas > 0}
+                        entry.requests, entry.requests_for = self._requests(entry, owners), found.revisions
+                    ready.append((entry, found, entry.policy))
+            except Exception as error:
+                self._report_failure(entry, Stage.RESOLVE, error)
+        return ready
+
+    async def _collect_all(
+        self, ready: Sequence[_Ready], deadline: Deadline, planned: bool, reconciler: _Turns
+    ) -> None:
+        """Collect for all, and begin the turns. If collecting fails, split the batch until the cause is alone."""
+        batches, splits = [ready], 0
+        while batches:
+            left = dict(enumerate(batches.pop()))
+            if not left:
+                continue
+            try:
+                async with aclosing(self._collect(left, deadline, planned)) as collected:
+                    async for portion in collected:
+                        await self._dispatch(portion, reconciler)
+            except Exception as error:
+                rest = tuple(left.values())
+                if len(rest) > 1 and splits < MAX_SPLITS:
+                    splits += 1
+                    batches += [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
+                    continue
+                for entry, _, _ in rest:
+                    self._report_failure(entry, Stage.COLLECT, error)
+
+    async def _dispatch(self, portion: Iterator[_Collected], reconciler: _Turns) -> None:
+        """Those for whom something changed begin their turns; then the others pass, who are in no hurry."""
+        unchanged: list[tuple[PolicyEntry, TargetState, SignalResults, Values]] = []
+        for number, (entry, target, policy, findings) in enumerate(portion, 1):
+            try:
+                # Changed, deleted or paused while its signals were collected: what they say is no answer any more.
+                if entry.policy is not policy or entry.deleted or (entry.pause is not None and self._is_paused(entry)):
+                    self._retry_soon(entry)
+                elif (values := self._unchanged_values(entry, target, findings)) is not None:
+                    unchanged.append((entry, target, findings, values))
+                else:
+                    observations = self._observations(entry, findings)
+                    self._start(entry, partial(self._reconciler.reconcile, entry, target, observations), reconciler)
+            except Exception as error:
+                self._report_failure(entry, Stage.COMPARE, error)
+            if number % _BATCH == 0:
+                await asyncio.sleep(0)
+        for first in range(0, len(unchanged), _BATCH):
+            _EVALUATED.inc(sum([self._skip_unchanged(*one) for one in unchanged[first : first + _BATCH]]))
+            await asyncio.sleep(0)
+
+    async def write_status(self, entry: PolicyEntry, note: StatusWrite) -> None:
+        """Write a policy's note down. Never raises but for cancellation."""
+        if self._leadership.owns(entry.namespace) and (failure := await self._isolate_errors(entry, note, Stage.WRITE)):
+            await failure()
+
+    def _start(self, entry: PolicyEntry, turn: Callable[[], Awaitable[StatusWrite | None]], reconciler: _Turns) -> None:
+        """Begin a policy's turn; if it is just being written down, it has it right after.
+
+        Its lock is released by the end of the task, which comes on every path: a task may be cancelled unstarted.
+        """
+        if entry.locked:
+            self._retry_soon(entry)
+            return
+        entry.locked = True
+        task = asyncio.create_task(self._isolate_errors(entry, turn, Stage.RECONCILE))
+        reconciler.add(task)
+        task.add_done_callback(partial(self._unlock, entry, reconciler))
+
+    def _unlock(self, entry: PolicyEntry, reconciler: _Turns, task: asyncio.Task[StatusWrite | None]) -> None:
+        """Release a policy whose turn has ended, and queue what is left to write."""
+        reconciler.discard(task)
+        entry.locked = False
+        self._scheduler.done(entry)
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            contain(Stage.RECONCILE, *entry.key, error)
+        elif (note := task.result()) is not None and not entry.deleted:
+            self._status_queue.add(entry, note)
+
+    def _is_paused(self, entry: PolicyEntry) -> bool:
+        return entry.pause is not None and not entry.pause.over(self._clock())
+
+    def _retry_soon(self, entry: PolicyEntry) -> None:
+        """Evaluate a policy again soon."""
+        self._scheduler.enqueue(entry)
+        self._scheduler.done(entry)
+
+    def _unchanged_values(self, entry: PolicyEntry, target: TargetState, findings: SignalResults) -> Values | None:
+        """What was measured, where deciding would come to nothing new, and there is nothing to tell or to refresh."""
+        steady, policy = entry.steady_state, entry.policy
+        if (
+            steady is None
+            or policy is None
+            or self._plugin_actions.has_results(entry.uid)
+            or self._event_recorder.has_pending(entry.uid)
+            or self._status_writer.refresh_due(entry)
+        ):
+            return None
+        now = self._clock()
+        if steady.bounds is not None:
+            numbers = findings.scalars()
+            if numbers is not None and steady.still_valid_for(policy, numbers, target, entry.memory, now):
+                return numbers
+        observations = self._observations(entry, findings)
+        if steady.still_valid(policy, observations, target, entry.memory, now):
+            return {name: o.measured for name, o in observations.items() if o.measured is not None}
+        return None
+
+    def _skip_unchanged(self, entry: PolicyEntry, target: TargetState, findings: SignalResults, values: Values) -> bool:
+        """Let one pass that is as it was, even where that is still to be written. False if it changed since."""
+        if entry.deleted or entry.steady_state is None:
+            self._scheduler.done(entry)
+            return False
+        try:
+            now = self._clock()
+            if entry.evaluation_history is not None:
+                entry.evaluation_history.add_unchanged(now, values)
+            self._scheduler.schedule_next(entry, entry.steady_state.until - now)
+            self._scheduler.done(entry)
+            if entry.reported_fingerprint is None:
+                observations = self._observations(entry, findings)
+                self._status_queue.add(entry, partial(self._reconciler.refresh_status, entry, target, observations))
+        except Exception as error:
+            self._report_failure(entry, Stage.COMPARE, error)
+            return False
+        return True
+
+    def register_demand(self, entry: PolicyEntry) -> None:
+        """Tell the collector what a policy will ask for, so that shared questions cover it from the first."""
+        self._collector.expect(self._requests(entry, {}))
+
+    def _resolve_target(self, entry: PolicyEntry, scaled: Mapping[str, ScaleLookup]) -> TargetState | SkipReason | None:
+        """The target's state; or why the policy is not evaluated; or None when it is too early to tell."""
+        if entry.deleted:
+            return None
+        if entry.policy is None:
+            return SkipReason("False", "PolicyUnreadable" if entry.unreadable else "InvalidSpec", str(entry.problem))
+        if entry.policy.mode is Mode.SUSPENDED:
+            return SkipReason("True", "Suspended", "spec.mode is Suspended: nothing is looked at and nothing is done")
+        first = self._store.policies_on(entry.target)[0]
+        kind, namespace, name = entry.target
+        if first is not entry:
+            return SkipReason(
+                "False",
+                "TargetConflict",
+                f"the older policy {first.name} guards {kind} {name} already: delete one of the two, or choose "
+                "another target",
+            )
+        if entry.awaiting_cache and not self._cache_is_consistent(entry):
+            return None
+        target = scaled[entry.uid] if entry.uid in scaled else self._targets.get(entry.target)
+        if isinstance(target, Exception):
+            if isinstance(target, CallError):
+                return _unreadable(entry, target)
+            raise target
+        if target is None and (reason := self._targets.unreadable(entry.target)):
+            return SkipReason(
+                "False", "TargetUnreadable", f"{reason}. Nothing is done until it can be read: correct it"
+            )
+        if target is None:
+            return SkipReason(
+                "False",
+                "TargetNotFound",
+                f"there is no {kind} {name} in namespace {namespace}: create it, or correct spec.targetRef",
+            )
+        if entry.pause is not None and self._is_paused(entry):
+            return paused(entry, entry.pause, target)
+        return target
+
+    def _cache_is_consistent(self, entry: PolicyEntry) -> bool:
+        """Whether the watch shows what the last actions wrote. Until then nothing may be decided on it."""
+        waited = asyncio.get_running_loop().time() - entry.awaiting_since
+        if waited < CONSISTENCY_TIMEOUT and not all(
+            self._targets.is_current(kind, entry.namespace, name, version)
+            for kind, name, version in entry.awaiting_cache
+        ):
+            if waited >= RELIST_AFTER * (entry.relists + 1):
+                entry.relists += 1
+                for kind, _, _ in entry.awaiting_cache:
+                    self._targets.relist(kind)
+            self._scheduler.enqueue(entry, 0.2)
+            return False
+        entry.awaiting_cache = ()
+        return True
+
+    async def _collect(
+        self, left: dict[int, _Ready], deadline: Deadline, planned: bool
+    ) -> AsyncGenerator[Iterator[_Collected], None]:
+        """What is found, of those together whose answers are there. They are taken out of `left`."""
+        ready = tuple(left.values())
+        within = min(entry.interval for entry, _, _ in ready)
+        portions = self._collector.collect(
+            [entry.requests for entry, _, _ in ready],
+            now=self._clock(),
+            deadline=deadline.within(max(within, COLLECT_AT_LEAST)),
+            # What happened is told apart by the target and the spec; of the metrics, the last beat's will do.
+            max_age=min(1.0, within / 10) if planned else min(within, max(within / 2, SHARED_INTERVAL)),
+            # Those with queries of their own are evaluated all the time; the crowd asks once in so many seconds.
+            shared_age=0.0 if ready[0][0].shared_queries_only else min(within / 3, SHARED_INTERVAL),
+        )
+        async with aclosing(portions):
+            with self._tracing.span("collect"):
+                portion = await anext(portions, None)
+            while portion is not None:
+                yield ((*left.pop(number), findings) for number, findings in portion)
+                portion = await anext(portions, None)
+
+    def _observations(self, entry: PolicyEntry, findings: SignalResults) -> dict[str, Observation]:
+        observations = dict(zip((signal.name for signal in entry.signals), findings.observations(), strict=True))
+        return observations | self._lost_zones(entry)
+
+    def _lost_zones(self, entry: PolicyEntry) -> dict[str, Observation]:
+        """What the nodes tell, which no metric source is asked for."""
+        if not entry.zone_signals:
+            return {}
+        observation = self._zones.observe(self._targets.placement(entry.target), self._clock())
+        return dict.fromkeys(entry.zone_signals, observation)
+
+    @staticmethod
+    def _requests(entry: PolicyEntry, owners: Mapping[str, str]) -> tuple[SignalRequest, ...]:
+        kind, namespace, name = entry.target
+        return tuple(
+            SignalRequest(namespace, name, kind, owners, signal, entry.source, entry.preset_family)
+            for signal in entry.signals
+        )
+
+    async def _isolate_errors(
+        self, entry: PolicyEntry, work: Callable[[], Awaitable[StatusWrite | None]], stage: Stage
+    ) -> StatusWrite | None:
+        """Contain whatever goes wrong in one policy. Returns what is left to write."""
+        try:
+            with self._tracing.span("policy", {"k8s.namespace.name": entry.namespace, "resilience.policy": entry.name}):
+                return await work()
+        except Conflict as error:
+            log.info("%s/%s changed meanwhile, decided anew: %s", *entry.key, error)
+            EVALUATIONS.labels("superseded").inc()
+            self._scheduler.enqueue(entry, 1.0)
+        except NotFound:
+            log.info("%s/%s is not there any more", *entry.key)
+            EVALUATIONS.labels("missing").inc()
+            self._on_missing()
+        except CallError as error:
+            if not entry.deleted:
+                log.warning("%s/%s: %s", *entry.key, error)
+            EVALUATIONS.labels("failed").inc()
+        except Exception as error:
+            return self._record_failure(entry, stage, error)
+        return None
+
+    def _record_failure(self, entry: PolicyEntry, stage: Stage, error: Exception) -> StatusWrite:
+        """Count and log an unexpected error. Returns the note that shows it on the policy."""
+        EVALUATIONS.labels("error").inc()
+        now, what = self._clock(), f"{stage}/{type(error).__name__}"
+        known = entry.failure == what and now - entry.failure_logged < LOG_AGAIN
+        contain(stage, *entry.key, error, known=known)
+        if not known:
+            entry.failure, entry.failure_logged = what, now
+        return partial(self._reconciler.report_failure, entry, stage, error)
+
+    def _report_failure(self, entry: PolicyEntry, stage: Stage, error: Exception) -> None:
+        """End an evaluation that failed before its turn. The next one is due as usual."""
+        note = self._record_failure(entry, stage, error)
+        self._scheduler.done(entry)
+        if not entry.deleted:
+            self._status_queue.add(entry, note)
+
+
+def _unreadable(entry: PolicyEntry, error: CallError) -> SkipReason:
+    """Why a target's /scale cannot be read, in words that say what to change."""
+    if error.status == HTTPStatus.FORBIDDEN:
+        return SkipReason(
+            "False",
+            "Forbidden",
+            f"the operator may not read the scale of {entry.kind} {entry.target[2]}: grant its account get and "
+            "patch on the kind's scale subresource, with a ClusterRole that has the label "
+            f'{SCALE_LABEL}: "true"',
+        )
+    return SkipReason("False", "UnsupportedTarget", str(error))

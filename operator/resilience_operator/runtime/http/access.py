@@ -1,0 +1,100 @@
+"""Who may read `/metrics` and the dashboard: asked of the API server, as controller-runtime's
+WithAuthenticationAndAuthorization does.
+
+A TokenReview says whose a bearer token is, and a SubjectAccessReview whether that account may `get` the path
+(`nonResourceURLs` of a ClusterRole). What was answered is kept for a while, by a digest of the token.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.client.paths import SUBJECT_ACCESS_REVIEWS, TOKEN_REVIEWS
+from resilience_operator.resilience import Deadline
+
+ALLOWED_SECONDS = 60.0
+"""How long an account that may read is not asked about again. A token that is revoked is good for so long."""
+
+DENIED_SECONDS = 10.0
+"""The same for one that may not."""
+
+MOST_KEPT = 1024
+"""Answers that are kept."""
+
+REVIEWS_AT_ONCE = 4
+"""Reviews under way: foreign tokens must not load the API server."""
+
+REVIEW_SECONDS = 5.0
+"""Time for both reviews."""
+
+
+class Access(Enum):
+    """What became of a request."""
+
+    ALLOWED = 200
+    UNAUTHENTICATED = 401
+    FORBIDDEN = 403
+
+
+class Reviewer:
+    """Asks the API server who may read what. clock: monotonic seconds."""
+
+    def __init__(self, kube: KubeClient, clock: Callable[[], float] = time.monotonic) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._key = os.urandom(32)
+        self._known: dict[bytes, tuple[Access, float]] = {}
+        self._asking: dict[bytes, asyncio.Task[Access]] = {}
+        self._admission = asyncio.Semaphore(REVIEWS_AT_ONCE)
+
+    async def check(self, authorization: str, path: str) -> Access:
+        """Whether the bearer of an `Authorization` header may get a path. Raises CallError where it cannot be asked."""
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token or not token.isascii() or not token.isprintable():
+            return Access.UNAUTHENTICATED
+        key = hashlib.blake2b(f"{path}\n{token}".encode(), key=self._key, digest_size=16).digest()
+        known, until = self._known.get(key, (Access.FORBIDDEN, 0.0))
+        if self._clock() < until:
+            return known
+        task = self._asking.get(key)
+        if task is None:
+            task = self._asking[key] = asyncio.create_task(self._ask(key, token, path))
+            task.add_done_callback(lambda _: self._asking.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _ask(self, key: bytes, token: str, path: str) -> Access:
+        async with self._admission:
+            found = await self._review(token, path, Deadline.after(REVIEW_SECONDS))
+        self._known.pop(key, None)
+        self._known[key] = found, self._clock() + (ALLOWED_SECONDS if found is Access.ALLOWED else DENIED_SECONDS)
+        while len(self._known) > MOST_KEPT:
+            del self._known[next(iter(self._known))]
+        return found
+
+    async def _review(self, token: str, path: str, deadline: Deadline) -> Access:
+        review = {"apiVersion": TOKEN_REVIEWS.api_version, "kind": TOKEN_REVIEWS.kind, "spec": {"token": token}}
+        answer = (await self._kube.create(TOKEN_REVIEWS.collection(), review, deadline=deadline)).get("status") or {}
+        user: dict[str, Any] = answer.get("user") or {}
+        if answer.get("authenticated") is not True or not user.get("username"):
+            return Access.UNAUTHENTICATED
+        access = {
+            "apiVersion": SUBJECT_ACCESS_REVIEWS.api_version,
+            "kind": SUBJECT_ACCESS_REVIEWS.kind,
+            "spec": {
+                "user": user["username"],
+                "uid": user.get("uid", ""),
+                "groups": user.get("groups") or [],
+                "extra": user.get("extra") or {},
+                "nonResourceAttributes": {"path": path, "verb": "get"},
+            },
+        }
+        answer = await self._kube.create(SUBJECT_ACCESS_REVIEWS.collection(), access, deadline=deadline)
+        return Access.ALLOWED if (answer.get("status") or {}).get("allowed") is True else Access.FORBIDDEN

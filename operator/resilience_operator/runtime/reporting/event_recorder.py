@@ -1,0 +1,248 @@
+"""Events on the policy and its target: what was done, and what people should know.
+
+An event that could not be written waits, and is told again at the policy's next evaluation under the same name, so that
+telling twice is one event. No action depends on that, and while the API server takes no events hardly any time is spent
+on trying: a circuit breaker lets one evaluation in a while find out.
+
+The events of one policy are limited (`event_limit`). The next one that is written says how many were suppressed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Literal
+
+from resilience_operator.api.pause import Pause
+from resilience_operator.api.text import cut
+from resilience_operator.api.v1alpha1 import API_VERSION, KIND
+from resilience_operator.decision.decide import Decision
+from resilience_operator.decision.model.commands import Outcome, Result, Verb
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.kube.client import events
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.resilience import Breaker, BreakerSettings, CallError, Deadline, GiveUp, Unprocessable
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry
+from resilience_operator.runtime.reporting.event_limit import EventLimit
+from resilience_operator.runtime.telemetry.metrics import EVENTS_SUPPRESSED
+
+MAX_PENDING = 20
+"""Events of one policy that wait to be told again. Beyond them the oldest is given up, notices before changes."""
+
+_ONE_FAILURE_OPENS = BreakerSettings(
+    failure_rate=0, minimum_calls=1, window_calls=1, slow_call=events.TIMEOUT, open_for=5.0, trial_calls=1
+)
+"""Each event was tried several times already when it counts as failed."""
+
+_EVENT_REASONS = {
+    Verb.SCALE_UP: "ScaledUp",
+    Verb.SCALE_DOWN: "ScaledDown",
+    Verb.PAUSE: "RolloutPaused",
+    Verb.RESUME: "RolloutResumed",
+    Verb.ROLLBACK: "RolledBack",
+    Verb.PLUGIN: "PluginRun",
+}
+WARNING_VERBS = (Verb.PAUSE, Verb.ROLLBACK)
+"""Verbs whose events are Warnings, also when they succeed."""
+_CHANGES = (Verb.SCALE_UP, Verb.SCALE_DOWN, Verb.PAUSE, Verb.RESUME, Verb.ROLLBACK)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingEvent:
+    """One event that is to be on the policy and on its target. The same key makes the same two events.
+
+    notice: the key of the lasting notice that it tells, which counts as told when both are there; or empty.
+    trace_id: of the evaluation that decided it; or empty.
+    change: it tells of a change of the workload, or of one that failed or was rehearsed.
+    """
+
+    key: str
+    type: Literal["Normal", "Warning"]
+    reason: str
+    action: str
+    message: str
+    target: TargetState
+    notice: str = ""
+    trace_id: str = ""
+    change: bool = False
+
+    @property
+    def dedup_key(self) -> str:
+        """What must not wait twice: a notice that still is not told may be decided on anew."""
+        return self.notice or self.key
+
+
+class EventRecorder:
+    """Writes events, and keeps those that could not be written."""
+
+    def __init__(self, kube: KubeClient) -> None:
+        self._kube = kube
+        self._waiting: dict[str, dict[str, PendingEvent]] = {}
+        self._limits: dict[str, EventLimit] = {}
+        self._breaker = Breaker(_ONE_FAILURE_OPENS)
+
+    def forget(self, uid: str) -> None:
+        """A policy is gone."""
+        self._waiting.pop(uid, None)
+        self._limits.pop(uid, None)
+
+    def has_pending(self, uid: str) -> bool:
+        """Whether events of a policy wait to be told again."""
+        return uid in self._waiting
+
+    def undelivered(self, uid: str) -> frozenset[str]:
+        """Keys of the notices of a policy that are not told yet."""
+        return frozenset(a.notice for a in self._waiting.get(uid, {}).values() if a.notice)
+
+    async def record(
+        self, entry: PolicyEntry, decision: Decision, outcomes: Sequence[Outcome], deadline: Deadline, trace_id: str
+    ) -> None:
+        """Events for what was done, for notices that are new, and for what could not be told before."""
+        news = [*_of_outcomes(outcomes, decision.target, decision.at, trace_id), *_of_notices(decision, trace_id)]
+        await self._enqueue(entry, news, deadline)
+
+    async def record_outcomes(
+        self,
+        entry: PolicyEntry,
+        target: TargetState,
+        outcomes: Iterable[Outcome],
+        at: float,
+        deadline: Deadline,
+        trace_id: str,
+    ) -> None:
+        """Events for what was done, or failed."""
+        await self._enqueue(entry, _of_outcomes(outcomes, target, at, trace_id), deadline)
+
+    async def record_pause(
+        self, entry: PolicyEntry, target: TargetState, pause: Pause | None, at: float, deadline: Deadline
+    ) -> None:
+        """An event for the beginning of a pause by hand (the pause), or for its end (None)."""
+        end = "it was lifted" if entry.pause is None else "it has run out"
+        news = PendingEvent(
+            key=f"{'paused' if pause else 'unpaused'}@{at:.0f}",
+            type="Normal",
+            reason="PolicyPaused" if pause else "PolicyResumed",
+            action="Paused" if pause else "Resumed",
+            message=f"policy {entry.name} is {pause}" if pause else f"policy {entry.name} goes on after a pause: {end}",
+            target=target,
+        )
+        await self._enqueue(entry, [news], deadline)
+
+    async def _enqueue(self, entry: PolicyEntry, news: Iterable[PendingEvent], deadline: Deadline) -> None:
+        waiting = self._waiting.get(entry.uid, {})
+        for announcement in news:
+            if announcement.dedup_key not in waiting and (admitted := self._admit(entry.uid, announcement)):
+                waiting[announcement.dedup_key] = admitted
+        if len(waiting) > MAX_PENDING:
+            notices_first = sorted(waiting, key=lambda identity: waiting[identity].change)
+            for identity in notices_first[: len(waiting) - MAX_PENDING]:
+                del waiting[identity]
+        if not waiting or entry.deleted:
+            return
+        self._waiting[entry.uid] = waiting
+        if deadline.expired or not self._breaker.acquire():
+            return
+        began = asyncio.get_running_loop().time()
+        try:
+            away = await self._write(entry, waiting, deadline)
+        except BaseException:
+            self._breaker.cancel()
+            raise
+        self._breaker.record(asyncio.get_running_loop().time() - began, ok=not away)
+        if not waiting:
+            self._waiting.pop(entry.uid, None)
+
+    def _admit(self, uid: str, announcement: PendingEvent) -> PendingEvent | None:
+        """The event as it is to be written; None when the policy has had too many."""
+        limit = self._limits.setdefault(uid, EventLimit())
+        if not limit.admit(change=announcement.change):
+            EVENTS_SUPPRESSED.inc()
+            return None
+        if not limit.suppressed:
+            return announcement
+        count, limit.suppressed = limit.suppressed, 0
+        more = f" ({count} earlier events of this policy were suppressed: too many in a short time)"
+        return replace(announcement, message=cut(announcement.message, events.MAX_NOTE - len(more)) + more)
+
+    async def _write(self, entry: PolicyEntry, waiting: dict[str, PendingEvent], deadline: Deadline) -> bool:
+        """Write them all side by side, and leave those that may be told again. Whether the API server is away."""
+        found = await asyncio.gather(*(self._record(entry, a, deadline) for a in list(waiting.values())))
+        for identity, errors in zip(list(waiting), found, strict=True):
+            if not any(_may_pass(error) for error in errors):
+                del waiting[identity]
+        return any(not isinstance(error, GiveUp) for errors in found for error in errors)
+
+    async def _record(self, entry: PolicyEntry, announcement: PendingEvent, deadline: Deadline) -> list[CallError]:
+        """On both objects; why on some it is not."""
+        target = announcement.target
+        policy = events.ObjectRef(API_VERSION, KIND, entry.namespace, entry.name, entry.uid)
+        workload = events.ObjectRef(target.api_version, target.kind, target.namespace, target.name, target.uid)
+        errors = await asyncio.gather(
+            *(
+                events.record(
+                    self._kube,
+                    subject,
+                    key=f"{entry.uid}/{announcement.key}",
+                    type=announcement.type,
+                    reason=announcement.reason,
+                    action=announcement.action,
+                    message=announcement.message,
+                    related=related,
+                    trace_id=announcement.trace_id,
+                    deadline=deadline,
+                )
+                for subject, related in ((policy, workload), (workload, policy))
+            )
+        )
+        return [error for error in errors if error is not None]
+
+
+def _may_pass(error: CallError) -> bool:
+    """Whether an event may be written later: not when the API server found it wrong."""
+    return not (isinstance(error, Unprocessable) or error.status == HTTPStatus.BAD_REQUEST)
+
+
+def _of_outcomes(outcomes: Iterable[Outcome], target: TargetState, at: float, trace_id: str) -> Iterator[PendingEvent]:
+    for outcome in outcomes:
+        command = outcome.command
+        if outcome.retryable:
+            continue
+        failed = outcome.result is Result.FAILED
+        rehearsed = outcome.result is Result.DRY_RUN
+        message = outcome.description
+        yield PendingEvent(
+            key=_key(outcome, at),
+            type="Warning" if failed or command.verb in WARNING_VERBS else "Normal",
+            reason="ActionFailed" if failed else _EVENT_REASONS.get(command.verb, "Done"),
+            action=f"{command.verb[0].upper()}{command.verb[1:]}",
+            message=f"[dry run] {message}" if rehearsed else message,
+            target=target,
+            trace_id=trace_id,
+            change=command.verb in _CHANGES,
+        )
+
+
+def _of_notices(decision: Decision, trace_id: str) -> Iterator[PendingEvent]:
+    prefix = "[dry run] " if decision.policy.mode == "DryRun" else ""
+    for notice in decision.notices:
+        yield PendingEvent(
+            key=f"{notice.key}@{decision.at:.0f}",
+            type="Warning" if notice.warning else "Normal",
+            reason=notice.reason,
+            action="Told",
+            message=prefix + notice.message,
+            target=decision.target,
+            notice="" if notice.transient else notice.key,
+            trace_id=trace_id,
+        )
+
+
+def _key(outcome: Outcome, at: float) -> str:
+    """The same when the same thing is told again."""
+    command = outcome.command
+    if command.verb is Verb.PLUGIN:
+        return f"{command.verb}/{command.arguments['key']}"
+    # A failing action is tried again at every interval; it is told once an hour.
+    return f"{command.verb}/failed/{at // 3600:.0f}" if outcome.result is Result.FAILED else f"{command.verb}/{at:.3f}"

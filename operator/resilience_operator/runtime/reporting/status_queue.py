@@ -1,0 +1,141 @@
+"""What is only to be written down waits until nobody has more to do: a few notes at a time, however many there are.
+
+A policy that waits is looked at again at each beat, which puts a newer note in the place of the older one, or acts and
+needs none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry
+from resilience_operator.runtime.containment import Stage, contain
+from resilience_operator.runtime.scheduling.admission import FairSemaphore, Priority
+from resilience_operator.runtime.scheduling.rate_limit import AdaptiveRateLimiter
+
+AT_ONCE = 4
+"""Notes that are written at once: enough to keep an API server busy, and not so many that it comes to nothing else."""
+
+PER_NAMESPACE = 3
+"""Of them, those of one namespace."""
+
+StatusWrite = Callable[[], Awaitable[None]]
+"""Writes down what an evaluation came to."""
+
+Write = Callable[[PolicyEntry, StatusWrite], Awaitable[None]]
+"""Carries a note out. Never raises but for cancellation."""
+
+
+class StatusQueue:
+    """Notes that wait, only the newest of each policy. The namespaces take turns. pace: when to write the next."""
+
+    def __init__(self, admission: FairSemaphore, rate_limiter: AdaptiveRateLimiter) -> None:
+        self._admission = admission
+        self._rate_limiter = rate_limiter
+        self._waiting: dict[str, dict[str, tuple[PolicyEntry, StatusWrite]]] = {}
+        self._placing: Counter[str] = Counter()
+        self._under_way: Counter[str] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._changed = asyncio.Event()
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def add(self, entry: PolicyEntry, note: StatusWrite) -> None:
+        """Let a note wait for its turn, or for the turn of the one that waits already and is out of date."""
+        self._waiting.setdefault(entry.namespace, {})[entry.uid] = entry, note
+        self._changed.set()
+
+    def discard(self, entry: PolicyEntry) -> None:
+        """What waits for a policy, if anything does, is out of date."""
+        self._pop(entry)
+
+    async def run(self, write: Write, stop: asyncio.Event) -> None:
+        """Write notes until `stop`; those under way are cancelled then."""
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            while not stop.is_set():
+                self._changed.clear()
+                self._begin(write)
+                changed = asyncio.create_task(self._changed.wait())
+                await asyncio.wait(
+                    (changed, stopped), timeout=self._rate_limiter.delay or None, return_when=asyncio.FIRST_COMPLETED
+                )
+                changed.cancel()
+        finally:
+            stopped.cancel()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _begin(self, write: Write) -> None:
+        while len(self._tasks) < AT_ONCE and not self._rate_limiter.delay:
+            namespace = next(filter(self._has_work, self._waiting), None)
+            if namespace is None:
+                return
+            # To the end: the others are next.
+            self._waiting[namespace] = self._waiting.pop(namespace)
+            self._placing[namespace] += 1
+            self._under_way[namespace] += 1
+            task = asyncio.create_task(self._write_one(namespace, write))
+            self._tasks.add(task)
+            task.add_done_callback(partial(self._ended, namespace))
+
+    def _has_work(self, namespace: str) -> bool:
+        return (
+            self._under_way[namespace] < PER_NAMESPACE
+            and self._placing[namespace] < len(self._waiting[namespace])
+            and self._first(namespace) is not None
+        )
+
+    def _first(self, namespace: str) -> PolicyEntry | None:
+        """The first in line, but for those who have their turn: it brings a newer note, or none is needed."""
+        return next((entry for entry, _ in self._waiting.get(namespace, {}).values() if not entry.locked), None)
+
+    async def _write_one(self, namespace: str, write: Write) -> None:
+        """Wait for a place, and write the note that is first in line by then."""
+        async with self._placed(namespace):
+            entry = self._first(namespace)
+            note = self._pop(entry) if entry is not None else None
+            if entry is None or note is None:
+                return
+            entry.locked = True
+            try:
+                await write(entry, note)
+            except Exception as error:
+                contain(Stage.WRITE, *entry.key, error)
+            finally:
+                entry.locked = False
+
+    @asynccontextmanager
+    async def _placed(self, namespace: str) -> AsyncIterator[None]:
+        """A place. Until it is there, or nobody waits for it any more, it counts as one to come."""
+        placing = True
+        try:
+            async with self._admission.acquire(namespace, Priority.STATUS):
+                self._placing[namespace] -= 1
+                placing = False
+                yield
+        finally:
+            if placing:
+                self._placing[namespace] -= 1
+
+    def _pop(self, entry: PolicyEntry) -> StatusWrite | None:
+        waiting = self._waiting.get(entry.namespace, {})
+        found = waiting.pop(entry.uid, None)
+        if not waiting:
+            self._waiting.pop(entry.namespace, None)
+        return found[1] if found is not None else None
+
+    def _ended(self, namespace: str, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            contain(Stage.WRITE, namespace, "a status", error)
+        self._under_way[namespace] -= 1
+        if not self._under_way[namespace]:
+            del self._under_way[namespace], self._placing[namespace]
+        self._changed.set()

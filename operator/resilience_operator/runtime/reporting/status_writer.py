@@ -1,0 +1,169 @@
+"""Recording: the policy's status. Nothing is written that did not change.
+
+What changed in essence is written at once. Values that are only shown change all the time: they are refreshed in turn,
+within a budget that all policies share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import Any
+
+import orjson
+
+from resilience_operator.api.status import PolicyStatus
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.writes.policies import patch_status, replace_status
+from resilience_operator.resilience import Deadline
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry, compact_json, status_summary
+from resilience_operator.runtime.scheduling.rate_limit import AdaptiveRateLimiter
+from resilience_operator.runtime.scheduling.token_bucket import TokenBucket
+from resilience_operator.runtime.telemetry.metrics import STATUS_WRITES
+from resilience_operator.status.render import Rendered, significant_of
+
+VERDICT_WRITES = 20
+"""Writes at once of one policy's status on account of verdicts alone, without a decision."""
+
+VERDICT_SECONDS = 15.0
+"""After that, one in so many seconds: a policy that flaps is written less often than it is evaluated."""
+
+
+class StatusWriter:
+    """Writes what evaluations come to.
+
+    refresh: the least seconds between two writes of a policy's values that are only shown. writes_per_second: of such
+    writes, by all policies together. 0 of either: never. pace: is told of each write.
+    """
+
+    def __init__(
+        self, kube: KubeClient, *, refresh: float, writes_per_second: float, rate_limiter: AdaptiveRateLimiter
+    ) -> None:
+        self._kube = kube
+        self._rate_limiter = rate_limiter
+        self._refresh = refresh
+        self._budget = TokenBucket(writes_per_second if refresh else 0.0, time.monotonic)
+        self._written: dict[str, float] = {}
+        self._verdicts: dict[str, TokenBucket] = {}
+
+    def forget(self, uid: str) -> None:
+        """A policy is gone."""
+        self._written.pop(uid, None)
+        self._verdicts.pop(uid, None)
+
+    def verdict_due(self, entry: PolicyEntry) -> bool:
+        """Whether a status that changed in verdicts alone may be written now."""
+        budget = self._verdicts.get(entry.uid)
+        return budget is None or budget.available()
+
+    def refresh_due(self, entry: PolicyEntry) -> bool:
+        """Whether values that are only shown may be written now, if they changed."""
+        written = self._written.get(entry.uid)
+        return written is not None and time.monotonic() - written >= self._refresh_period and self._budget.available()
+
+    @property
+    def _refresh_period(self) -> float:
+        """Seconds from a policy's refresh to its next one: with many policies, as long as the budget lasts for all."""
+        rate = self._budget.rate
+        return max(self._refresh, len(self._written) / rate) if rate else float("inf")
+
+    async def write_status(self, entry: PolicyEntry, rendered: Rendered, deadline: Deadline, *, why: str) -> bool:
+        """Write the status if it changed in essence, or if only shown values changed and it is time to.
+
+        False: it changed in verdicts alone, and this policy was written too often for that: to be tried again.
+        Raises ReadAgain when the policy is no longer the one that was evaluated.
+        """
+        if entry.deleted:
+            return True
+        essence = _fingerprint(rendered.significant)
+        if entry.rewrite:
+            await self._rewrite(entry, rendered, essence, deadline, why)
+            return True
+        known: dict[str, Any] = orjson.loads(entry.raw_status)
+        now = time.monotonic()
+        if entry.status_digest is None and essence == _fingerprint(significant_of(known)):
+            # As an earlier process left it.
+            self._mark_written(entry, rendered, essence, self._staggered(entry, now))
+            return True
+        if essence == entry.status_digest:
+            if not self.refresh_due(entry):
+                return True
+            if rendered.body == known:
+                self._written[entry.uid] = now
+                return True
+            self._budget.take()
+            why = "refresh"
+        elif why == "verdict" and not self._take_verdict(entry):
+            return False
+        patch = merge_patch(known, rendered.body)
+        if patch:
+            written = await patch_status(
+                self._kube,
+                entry.namespace,
+                entry.name,
+                patch,
+                deadline=deadline,
+                uid=entry.uid,
+                resource_version=entry.resource_version,
+            )
+            STATUS_WRITES.labels(why).inc()
+            self._rate_limiter.record()
+            entry.resource_version = str(written["metadata"]["resourceVersion"])
+            entry.raw_status = compact_json(written.get("status") or {})
+        self._mark_written(entry, rendered, essence, now if why == "refresh" else self._staggered(entry, now))
+        return True
+
+    def _take_verdict(self, entry: PolicyEntry) -> bool:
+        budget = self._verdicts.get(entry.uid)
+        if budget is None:
+            saved = VERDICT_WRITES * VERDICT_SECONDS
+            budget = self._verdicts[entry.uid] = TokenBucket(
+                1 / VERDICT_SECONDS, time.monotonic, saved=saved, full=True
+            )
+        return budget.take()
+
+    async def _rewrite(
+        self, entry: PolicyEntry, rendered: Rendered, essence: bytes, deadline: Deadline, why: str
+    ) -> None:
+        """Replace a status that could not be read."""
+        written = await replace_status(
+            self._kube,
+            entry.namespace,
+            entry.name,
+            rendered.body,
+            deadline=deadline,
+            uid=entry.uid,
+            resource_version=entry.resource_version,
+        )
+        STATUS_WRITES.labels(why).inc()
+        self._rate_limiter.record()
+        entry.rewrite = False
+        entry.resource_version = str(written["metadata"]["resourceVersion"])
+        entry.raw_status = compact_json(written.get("status") or {})
+        self._mark_written(entry, rendered, essence, self._staggered(entry, time.monotonic()))
+
+    def _mark_written(self, entry: PolicyEntry, rendered: Rendered, essence: bytes, at: float) -> None:
+        entry.status = status_summary(PolicyStatus.model_validate(rendered.body))
+        entry.status_digest = essence
+        self._written[entry.uid] = at
+
+    def _staggered(self, entry: PolicyEntry, now: float) -> float:
+        """Of those that began together, each has its own turn."""
+        return now - entry.phase_offset * min(self._refresh_period, now)
+
+
+def _fingerprint(value: object) -> bytes:
+    return hashlib.blake2b(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+
+
+def merge_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
+    """The JSON merge patch (RFC 7386) that makes `before` into `after`; empty when they are equal."""
+    patch: dict[str, Any] = {key: None for key in before if key not in after}
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(value, dict) and isinstance(old, dict):
+            if inner := merge_patch(old, value):
+                patch[key] = inner
+        elif key not in before or old != value:
+            patch[key] = value
+    return patch

@@ -1,0 +1,1 @@
+"""When policies are evaluated, and how many at once. Knows nothing of what an evaluation does."""

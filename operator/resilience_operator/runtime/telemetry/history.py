@@ -1,0 +1,204 @@
+"""What the evaluations of one policy found in the last hour, packed: the points of the dashboard's charts.
+
+A process keeps what it evaluated itself, and begins with nothing: what is not here was not seen by it.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from resilience_operator.decision.decide import Decision
+from resilience_operator.decision.fast_path_bounds import ScalarSample
+from resilience_operator.decision.model.memory import Phase, Verdict
+from resilience_operator.decision.model.observation import Measured
+from resilience_operator.decision.model.policy import Mode
+from resilience_operator.decision.model.target import TargetState
+
+SPAN = 3600.0
+"""Seconds that are kept."""
+
+SPACING = 40.0
+"""A point is dropped whose neighbours tell the same and are less than so many seconds apart. Every change is kept."""
+
+MAX_POINTS = 300
+"""Points of one policy, however much changes."""
+
+MAX_MARKERS = 40
+
+Values = Mapping[str, Measured | ScalarSample]
+"""Signal → what was measured of it."""
+
+_FIRST_VALUE = 4
+"""Of the numbers behind a point's moment, the first that is a signal's value."""
+
+_NONE = 0xFFFF
+_LARGEST = 3e38
+_PHASES, _VERDICTS = tuple(Phase), tuple(Verdict)
+
+
+class Marker(NamedTuple):
+    """A moment at which something new began: what is `revision` (another pod template) or `spec` (of the policy)."""
+
+    at: float
+    what: str
+    name: str
+
+
+class Point(NamedTuple):
+    """One evaluation. at: seconds since the epoch. replicas, ready: the real target's.
+
+    rehearsed: what the replicas would be had the rehearsed decisions been carried out; None where none are rehearsed.
+    values: in the signals' base units, None where unknown, beside the verdicts that rest on them.
+    """
+
+    at: float
+    replicas: int
+    ready: int
+    rehearsed: int | None
+    phase: Phase
+    values: tuple[float | None, ...]
+    verdicts: tuple[Verdict, ...]
+
+
+class EvaluationHistory:
+    """The points of the signals `names`, oldest first, in 15 bytes and 5 more a signal each."""
+
+    __slots__ = (
+        "_alike",
+        "_form",
+        "_generation",
+        "_packed",
+        "_revision",
+        "_weight",
+        "began",
+        "marks",
+        "names",
+        "newest",
+    )
+
+    def __init__(self, names: Sequence[str], began: float) -> None:
+        self.names = tuple(names)
+        self.began = began
+        self.newest = began
+        self.marks: list[Marker] = []
+        self._form = _form(len(self.names))
+        self._packed = bytearray()
+        self._weight: object = None
+        self._alike = 0
+        self._revision: str | None = None
+        self._generation = 0
+
+    def add(self, decision: Decision, target: TargetState) -> None:
+        """Take in an evaluation. target: the real one. The signals of `decision` must be those of this track."""
+        at, phase = decision.at, decision.phase
+        rehearsed = decision.memory.scaling.last_replicas if decision.policy.mode is Mode.DRY_RUN else None
+        verdicts = tuple(s.verdict for s in decision.signals)
+        weight = (target.replicas, target.ready, rehearsed, phase, verdicts)
+        values: list[float | int] = []
+        for signal in decision.signals:
+            values += (_packable(signal.value), _VERDICTS.index(signal.verdict))
+        packed = self._form.pack(
+            at, _bounded(target.replicas), _bounded(target.ready), _bounded(rehearsed), _PHASES.index(phase), *values
+        )
+        if weight != self._weight:
+            self._weight, self._alike = weight, 0
+        self._push(at, packed)
+        self._mark(at, target.revision, decision.policy.generation)
+
+    def add_unchanged(self, at: float, values: Values) -> None:
+        """Take in an evaluation that found other values at most: the last point was of the same target and verdicts.
+
+        values: of the signals that were measured.
+        """
+        if not self._packed:
+            return
+        _, *same = self._form.unpack_from(self._packed, len(self._packed) - self._form.size)
+        for number, name in enumerate(self.names):
+            place = _FIRST_VALUE + 2 * number
+            found = values.get(name)
+            if found is not None and not math.isnan(same[place]):
+                same[place] = _packable(found.value)
+        self._push(at, self._form.pack(at, *same))
+
+    def _push(self, at: float, packed: bytes) -> None:
+        size = self._form.size
+        # The newest point stands for now. It gives way to the next one where both of its neighbours tell the same.
+        if self._alike >= 2 and at - self._at(-2) < SPACING:
+            del self._packed[-size:]
+        else:
+            self._alike += 1
+        self._packed += packed
+        self.newest = at
+        self._trim(at)
+
+    def points(self) -> list[Point]:
+        """Every point, oldest first."""
+        found = []
+        for at, replicas, ready, rehearsed, phase, *rest in self._form.iter_unpack(self._packed):
+            found.append(
+                Point(
+                    at,
+                    replicas,
+                    ready,
+                    None if rehearsed == _NONE else rehearsed,
+                    _PHASES[phase],
+                    tuple(None if math.isnan(v) else v for v in rest[::2]),
+                    tuple(_VERDICTS[v] for v in rest[1::2]),
+                )
+            )
+        return found
+
+    def _mark(self, at: float, revision: str | None, generation: int) -> None:
+        if revision is not None and revision != self._revision:
+            if self._revision is not None:
+                self.marks.append(Marker(at, "revision", revision))
+            self._revision = revision
+        if generation != self._generation:
+            if self._generation:
+                self.marks.append(Marker(at, "spec", str(generation)))
+            self._generation = generation
+        del self.marks[:-MAX_MARKERS]
+
+    def _trim(self, now: float) -> None:
+        size = self._form.size
+        count = max(0, len(self._packed) // size - MAX_POINTS)
+        while (count + 1) * size < len(self._packed) and self._at(count) < now - SPAN:
+            count += 1
+        if count:
+            self._packed = self._packed[count * size :]  # a copy, since what is deleted in front is not given back
+
+    def _at(self, index: int) -> float:
+        """The moment of a point, by its index; negative from the end."""
+        offset = index * self._form.size + (len(self._packed) if index < 0 else 0)
+        found: float = struct.unpack_from("<d", self._packed, offset)[0]
+        return found
+
+
+def append_to(track: EvaluationHistory | None, decision: Decision, target: TargetState) -> EvaluationHistory:
+    """The track with this evaluation in it; a new one where the policy's signals are others now."""
+    names = tuple(s.name for s in decision.signals)
+    if track is None or track.names != names:
+        track = EvaluationHistory(names, decision.at)
+    track.add(decision, target)
+    return track
+
+
+@lru_cache
+def _form(signals: int) -> struct.Struct:
+    """Moment, replicas, ready, rehearsed, phase; of each signal its value and verdict."""
+    return struct.Struct("<dHHHB" + "fB" * signals)
+
+
+def _packable(value: float | None) -> float:
+    """In four bytes; what is no number at all counts as unknown, so that no measurement can make this fail."""
+    if value is None or not math.isfinite(value):
+        return math.nan
+    return min(max(value, -_LARGEST), _LARGEST)
+
+
+def _bounded(count: int | None) -> int:
+    return _NONE if count is None else min(max(count, 0), _NONE - 1)

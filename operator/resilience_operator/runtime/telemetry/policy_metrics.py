@@ -1,0 +1,121 @@
+"""What the statuses of the policies come to, as metrics: counts by state, and a series for whatever needs somebody.
+
+Made when it is asked for, from what is in memory, so that it cannot drift from it. Only of the policies that this
+replica acts on: two replicas never tell of one policy. Ten thousand policies cost their counts, a few dozen series;
+what is told of single ones is bounded by `MOST_LISTED`, whatever is wrong.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from resilience_operator.api.base import to_epoch
+from resilience_operator.api.conditions import ConditionType
+from resilience_operator.decision.model.commands import Verb
+from resilience_operator.decision.model.policy import Mode
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry
+
+MAX_SERIES = 500
+"""Series about single policies. Where more is wrong, those that have been so for longest are listed."""
+
+RECENT_SECONDS = 3600.0
+"""How long a rollback is listed."""
+
+_DRY_RUN = (ConditionType.RELEASE_HEALTHY, ConditionType.SCALING)
+"""What these say of a policy in DryRun did not happen."""
+
+
+class UnhealthyCondition(NamedTuple):
+    """A condition of a policy that is not True, and since when, seconds since the epoch."""
+
+    since: float
+    namespace: str
+    policy: str
+    condition: str
+    reason: str
+
+
+class PolicyMetricsCollector(Collector):
+    """Reads the policies at each scrape."""
+
+    def __init__(
+        self,
+        policies: Iterable[PolicyEntry],
+        owns: Callable[[str], bool],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._policies, self._owns, self._clock = policies, owns, clock
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing is counted in order to be registered."""
+        yield from ()
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The metrics now."""
+        mine = [entry for entry in self._policies if self._owns(entry.namespace)]
+        conditions = Counter((c.type, c.status, c.reason) for entry in mine for c in entry.status.conditions)
+        phases = Counter(
+            entry.status.target.phase for entry in mine if entry.status.target and entry.status.target.phase
+        )
+        listed = sorted(found for entry in mine for found in unhealthy_conditions(entry))
+        yield _gauge(
+            "resilience_policies_by_condition", "Policies by a condition of theirs.", ("condition", "status", "reason"),
+            conditions.items(),
+        )  # fmt: skip
+        yield _gauge(
+            "resilience_policies_by_phase",
+            "Policies by the phase of their target.",
+            ("phase",),
+            (((str(phase),), count) for phase, count in phases.items()),
+        )
+        yield _gauge(
+            "resilience_policy_unwell_since_timestamp_seconds",
+            "Since when a condition of a policy is not True; the longest of them, up to a bound.",
+            ("namespace", "policy", "condition", "reason"),
+            (((u.namespace, u.policy, u.condition, u.reason), u.since) for u in listed[:MAX_SERIES]),
+        )
+        yield _gauge(
+            "resilience_policies_unwell_unlisted",
+            "Conditions that are not True and are left out of the list.",
+            (),
+            (((), max(0, len(listed) - MAX_SERIES)),),
+        )
+        now = self._clock()
+        rollbacks = sorted(
+            ((at, entry.key) for entry in mine if (at := rolled_back(entry)) > now - RECENT_SECONDS), reverse=True
+        )
+        yield _gauge(
+            "resilience_policy_rolled_back_timestamp_seconds",
+            "When a policy rolled its target back, for an hour.",
+            ("namespace", "policy"),
+            ((key, at) for at, key in rollbacks[:MAX_SERIES]),
+        )
+
+
+def unhealthy_conditions(entry: PolicyEntry) -> Iterator[UnhealthyCondition]:
+    """The conditions of a policy that are not True. What is only rehearsed is left out."""
+    rehearsed = entry.policy is not None and entry.policy.mode is Mode.DRY_RUN
+    for c in entry.status.conditions:
+        if c.status != "True" and not (rehearsed and c.type in _DRY_RUN):
+            yield UnhealthyCondition(to_epoch(c.last_transition_time), entry.namespace, entry.name, c.type, c.reason)
+
+
+def rolled_back(entry: PolicyEntry) -> float:
+    """When the last rollback was, seconds since the epoch; 0 where there is none in the journal."""
+    done = (to_epoch(d.at) for d in entry.journal.entries if d.action == Verb.ROLLBACK and not d.dry_run)
+    return next(done, 0.0)
+
+
+def _gauge(
+    name: str, about: str, labels: tuple[str, ...], samples: Iterable[tuple[tuple[str, ...], float]]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, about, labels=labels)
+    for values, number in samples:
+        family.add_metric(values, number)
+    return family

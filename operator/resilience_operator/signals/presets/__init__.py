@@ -1,0 +1,1 @@
+"""The preset queries, as data, and how their series become observations."""

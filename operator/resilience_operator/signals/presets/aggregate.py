@@ -1,0 +1,271 @@
+"""From answers to observations. Pure: recorded answers in, observations out.
+
+Ratios and quotients are divided after their parts are added up; a ratio of ratios, or a mean of quantiles,
+would be a number of nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from resilience_operator.decision.model.observation import Measured, Observation
+from resilience_operator.signals import reasons
+from resilience_operator.signals.model import SignalRequest
+from resilience_operator.signals.presets.histogram import merged, quantile
+from resilience_operator.signals.presets.models import Join, Quantile, Quotient
+from resilience_operator.signals.query.extract import BucketIndex, Index, Key
+from resilience_operator.signals.query.template import owner_label, owner_of_pod
+from resilience_operator.signals.sources.protocol import Series
+
+
+class RevisionKey(NamedTuple):
+    """Under which key a revision's numbers stand in the answers. revision is empty where there is no
+    split.
+    """
+
+    key: Key
+    revision: str
+
+
+class SeriesKeys(NamedTuple):
+    """A request, as the answers know it."""
+
+    request: SignalRequest
+    parts: tuple[RevisionKey, ...]
+    splittable: bool
+
+    def __str__(self) -> str:
+        r = self.request
+        return f"{r.kind} {r.namespace}/{r.name}"
+
+    def unknown(self, at: float, reason: str, message: str) -> Observation:
+        """An observation that could not be made of this target."""
+        return Observation(
+            at=at, reason=reason, message=f"{self.request.signal.name}: {message}", splittable=self.splittable
+        )
+
+
+def series_keys(request: SignalRequest, join: Join) -> SeriesKeys:
+    """How `request` is found in the answers of a family."""
+    if join.by == "name":
+        key = ("", f"{request.namespace}-{request.name}") if join.combined_label else (request.namespace, request.name)
+        return SeriesKeys(request, (RevisionKey(key, ""),), False)
+    by_label: dict[str, str] = {}
+    distinct = True
+    for owner, revision in request.owners.items():
+        label = owner_label(owner)
+        # Pods' names that were cut may not tell one revision from another; a workload that owns its pods
+        # itself (StatefulSet, DaemonSet) has all revisions under one owner. A Deployment owns none, so a
+        # ReplicaSet that has its name is one owner among others.
+        distinct = distinct and label not in by_label and (owner != request.name or request.kind == "Deployment")
+        by_label[label] = revision
+    parts = tuple(
+        RevisionKey((request.namespace, label), revision if distinct else "") for label, revision in by_label.items()
+    )
+    return SeriesKeys(request, parts, distinct)
+
+
+def ratio(t: SeriesKeys, at: float, events: Index, samples: Index) -> Observation:
+    """Bad events over all requests."""
+    all_events = all_samples = 0.0
+    found = False
+    split: dict[str, Measured] = {}
+    for key, revision in t.parts:
+        count = samples.get(key)
+        if count is None:
+            continue
+        found = True
+        # Two queries a moment apart may count one request more here than there.
+        bad = min(events.get(key, 0.0), count)
+        all_events += bad
+        all_samples += count
+        if revision and count > 0 and math.isfinite(bad):
+            split[revision] = Measured(bad / count, count, bad)
+    if not found:
+        return t.unknown(at, reasons.NO_DATA, f"no requests of {t} are counted anywhere")
+    if all_samples == 0:
+        return t.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
+    value = all_events / all_samples
+    if not (math.isfinite(value) and math.isfinite(all_samples)):
+        return t.unknown(at, reasons.NOT_A_NUMBER, f"the counts of {t} are not finite")
+    return Observation(at, Measured(value, all_samples, all_events), by_revision=split, splittable=t.splittable)
+
+
+def quotient(t: SeriesKeys, at: float, preset: Quotient, numerator: Index, denominator: Index) -> Observation:
+    """The sum of one over the sum of the other."""
+    above = below = 0.0
+    used = wanted = False
+    split: dict[str, Measured] = {}
+    for key, revision in t.parts:
+        lower = denominator.get(key)
+        if lower is None:
+            continue
+        wanted = True
+        below += lower
+        upper = numerator.get(key)
+        if upper is None:
+            continue
+        used = True
+        above += upper
+        if revision and lower > 0 and math.isfinite(upper):
+            split[revision] = Measured(upper / lower)
+    if not wanted:
+        return t.unknown(at, reasons.NO_DATA, f"{t}: {preset.missing}")
+    if not used:
+        return t.unknown(at, reasons.NO_DATA, f"no usage of {t} is measured within {_window(t)}")
+    value = above / below if below else math.nan
+    if not math.isfinite(value):
+        return t.unknown(at, reasons.NOT_A_NUMBER, f"{above:g} / {below:g} of {t} is not a number")
+    return Observation(at, Measured(value), by_revision=split, splittable=t.splittable)
+
+
+def quantiles(
+    t: SeriesKeys, at: float, preset: Quantile, values: Index, samples: Index, buckets: BucketIndex | None
+) -> Observation:
+    """A quantile; over several revisions from the sum of their buckets."""
+    have: list[tuple[Key, float]] = []
+    split: dict[str, Measured] = {}
+    total = 0.0
+    counted = live = False
+    for key, revision in t.parts:
+        count = samples.get(key)
+        if count is None:
+            continue
+        counted = True
+        if math.isnan(count):
+            # Of buckets that are NaN Prometheus takes the highest bound for the quantile; the count tells them apart.
+            return t.unknown(at, reasons.NOT_A_NUMBER, f"the histogram of {t} counts NaN")
+        if count <= 0:
+            continue
+        live = True
+        value = values.get(key)
+        if value is None:
+            continue
+        have.append((key, value))
+        total += count
+        if revision and math.isfinite(value):
+            split[revision] = Measured(value * preset.scale, count)
+    if not counted:
+        return t.unknown(at, reasons.NO_DATA, f"no requests of {t} are counted anywhere")
+    if not live:
+        return t.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
+    if not have:
+        return t.unknown(at, reasons.NO_DATA, f"requests of {t} are counted, but its histogram has no series")
+    if len(have) == 1:
+        value = have[0][1]
+    else:
+        histograms = [found for key, _ in have if (found := (buckets or {}).get(key))]
+        if len(histograms) < len(have):
+            return t.unknown(at, reasons.NO_DATA, f"the histograms of the revisions of {t} are not all there")
+        value = quantile(preset.quantile, merged(histograms))
+    if not math.isfinite(value):
+        return t.unknown(at, reasons.NOT_A_NUMBER, f"the quantile of {t} is {value}")
+    return Observation(at, Measured(value * preset.scale, total), by_revision=split, splittable=t.splittable)
+
+
+def custom(t: SeriesKeys, at: float, values: Sequence[Series], samples: Sequence[Series] | None) -> Observation:
+    """A policy's own query: one series, or one for each of the target's pods.
+
+    Of several pods the value is the mean, weighted by their samples where those are known for each pod, else
+    equally: what is asked for is a ratio or a level, and a level does not add up. A pod without a value
+    (NaN, as 0/0 is) has no part in it; an infinite one makes the whole unknown. Samples are added up.
+    """
+    if not values:
+        return t.unknown(at, reasons.NO_DATA, f"the query answered no series for {t}")
+    if len(values) == 1 and not values[0].labels.get("pod"):
+        return _single(t, at, values[0].value, samples)
+    by_pod = _by_pod(t, values)
+    if by_pod is None:
+        return t.unknown(
+            at,
+            reasons.AMBIGUOUS_RESULT,
+            f"the query answered {len(values)} series: it must answer one, or one for each pod (label `pod`)",
+        )
+    if not by_pod:
+        return t.unknown(at, reasons.NO_DATA, f"the query answered pods that are not of {t}")
+    per_pod = _by_pod(t, samples) if samples is not None else None
+    counts = {pod: count for pod, (_, count) in (per_pod or {}).items()}
+    total = sum(s.value for s in samples) if samples is not None and not per_pod else None
+    by_part: dict[str, list[tuple[str, float]]] = {}
+    for pod, (revision, value) in by_pod.items():
+        by_part.setdefault(revision, []).append((pod, value))
+    measured = _mean([pv for pods in by_part.values() for pv in pods], counts, samples is not None, total)
+    if measured is None:
+        if samples is not None and not _sum(samples) > 0:
+            return t.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
+        return t.unknown(at, reasons.NOT_A_NUMBER, f"the query answered no finite value for {t}")
+    split = {
+        revision: found
+        for revision, pods in by_part.items()
+        if revision and (found := _mean(pods, counts, per_pod is not None, None))
+    }
+    return Observation(
+        at,
+        _with_events(t, measured),
+        by_revision={revision: _with_events(t, found) for revision, found in split.items()},
+        splittable=t.splittable,
+    )
+
+
+def _single(t: SeriesKeys, at: float, value: float, samples: Sequence[Series] | None) -> Observation:
+    whole = t._replace(splittable=False)
+    count = _sum(samples) if samples is not None else None
+    if not math.isfinite(value):
+        if count == 0:
+            return whole.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
+        return whole.unknown(at, reasons.NOT_A_NUMBER, f"the query answered {value}")
+    if count is not None and not math.isfinite(count):
+        return whole.unknown(at, reasons.NOT_A_NUMBER, f"samplesQuery answered {count}")
+    return Observation(at, _with_events(t, Measured(value, count)))
+
+
+def _by_pod(t: SeriesKeys, series: Iterable[Series]) -> Mapping[str, tuple[str, float]] | None:
+    """Pod → revision and value, of the target's pods; None when that is not what the series are."""
+    revisions = {key[1]: revision for key, revision in t.parts}
+    found: dict[str, tuple[str, float]] = {}
+    seen: set[str] = set()
+    for labels, value, _ in series:
+        pod = labels.get("pod", "")
+        if not pod or pod in seen:
+            return None
+        seen.add(pod)
+        owner = owner_of_pod(pod)
+        if owner in revisions:
+            found[pod] = revisions[owner], value
+        elif not revisions:
+            found[pod] = "", value
+    return found
+
+
+def _mean(
+    pods: Sequence[tuple[str, float]], counts: Mapping[str, float], counted: bool, total: float | None
+) -> Measured | None:
+    """The mean over pods; None when there is no value, or one is infinite. total: samples of all, if known
+    as one.
+    """
+    usable = [(pod, value) for pod, value in pods if not math.isnan(value)]
+    if not usable or any(math.isinf(value) for _, value in usable):
+        return None
+    weights = [counts.get(pod, 0.0) for pod, _ in usable] if counts else []
+    weight = sum(weights)
+    if weight > 0 and math.isfinite(weight):
+        return Measured(sum(v * w for (_, v), w in zip(usable, weights, strict=True)) / weight, weight)
+    mean = sum(value for _, value in usable) / len(usable)
+    return Measured(mean, (total if total is not None else weight) if counted else None)
+
+
+def _with_events(t: SeriesKeys, measured: Measured) -> Measured:
+    """Of a ratio of counted requests, the number that was bad follows."""
+    if t.request.signal.unit == "ratio" and measured.samples is not None and 0 <= measured.value <= 1:
+        return Measured(measured.value, measured.samples, measured.value * measured.samples)
+    return measured
+
+
+def _sum(samples: Sequence[Series]) -> float:
+    return sum(s.value for s in samples)
+
+
+def _window(t: SeriesKeys) -> str:
+    return f"{t.request.signal.window_seconds:g} s"

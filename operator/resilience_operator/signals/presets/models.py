@@ -1,0 +1,222 @@
+"""Families of presets: which queries to ask, and how their series are joined to targets. The data is
+`presets/*.yaml`.
+
+Every query is grouped: it answers one series a target and owner (or one a Service), for all targets of its
+scope. An administrator may bring further families in a folder of the same format; one of the same name
+replaces the one shipped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from resilience_operator.promql.errors import TemplateError
+from resilience_operator.signals.query.template import duration, fill, placeholders
+
+BASE_FAMILY = "pods"
+"""The family whose signals every family has."""
+
+PART = "part"
+"""The label that tells of which part of a preset a series is, where all are asked for in one query."""
+
+_LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+
+
+def _grouped(query: str) -> str:
+    """Check the placeholders of a grouped query."""
+    used = placeholders(query)
+    if unknown := used - {"scope", "fallback", "window"}:
+        raise ValueError(f"unknown placeholders: {', '.join(sorted(unknown))}; there are scope, fallback, window")
+    if "scope" not in used:
+        raise ValueError("a grouped query must have {{scope}} in every selector")
+    return query
+
+
+Query = Annotated[str, AfterValidator(_grouped)]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Ratio(_Data):
+    """Bad events over all requests, both as `increase()` over the window. 0 events where no series of them
+    exists.
+    """
+
+    kind: Literal["ratio"]
+    unit: Literal["ratio"] = "ratio"
+    events: Query
+    samples: Query
+
+
+class Quantile(_Data):
+    """A quantile of a histogram.
+
+    scale: base units (seconds) per unit of the histogram.
+    buckets: cumulative rates by owner and `le`, asked only for targets of which several owners run, to work
+        out the quantile over all of them; quantiles themselves cannot be added or averaged.
+    """
+
+    kind: Literal["quantile"]
+    unit: Literal["seconds"] = "seconds"
+    quantile: Annotated[float, Field(gt=0, lt=1)] = 0.99
+    scale: Annotated[float, Field(gt=0)] = 1.0
+    value: Query
+    samples: Query
+    buckets: Query | None = None
+
+
+class Quotient(_Data):
+    """Two sums, divided only after they are added up over the target's owners.
+
+    missing: how the message goes on, after the target, when the denominator has no series.
+    """
+
+    kind: Literal["quotient"]
+    unit: Literal["ratio", "number"] = "ratio"
+    numerator: Query
+    denominator: Query
+    missing: str
+
+
+Preset = Annotated[Ratio | Quantile | Quotient, Field(discriminator="kind")]
+
+
+class Join(_Data):
+    """Which labels of the answer name the target.
+
+    by: `owner` (a pod's name without its last suffix, so that the signal splits by revision), or `name`
+        (the target's own name, or its Service's: cannot be split).
+    namespace, name, pod: the labels (pod: where joined by owner). joined: the label `name` holds
+    `namespace-name` in one, and there is no other.
+    """
+
+    by: Literal["owner", "name"]
+    namespace: Annotated[str, Field(pattern=_LABEL)] = "namespace"
+    name: Annotated[str, Field(pattern=_LABEL)]
+    pod: Annotated[str, Field(pattern=_LABEL)] = "pod"
+    combined_label: bool = False
+
+
+class Scope(_Data):
+    """The matcher that narrows a query to namespaces: `label=~"(?:a|b)suffix"`.
+
+    fallback: another label for the same matcher, as `{{fallback}}`, where either may hold the namespace.
+    """
+
+    label: Annotated[str, Field(pattern=_LABEL)]
+    fallback: Annotated[str, Field(pattern=_LABEL)] | None = None
+    suffix: str = ""
+
+
+class Family(_Data):
+    """One way in which targets are measured. needs, sources and notes are for the documentation."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+    title: str
+    summary: str
+    needs: tuple[str, ...]
+    sources: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    join: Join
+    scope: Scope
+    signals: Mapping[str, Preset]
+
+    @property
+    def splittable(self) -> bool:
+        """Whether the answer tells one ReplicaSet's pods from another's."""
+        return self.join.by == "owner"
+
+    @model_validator(mode="after")
+    def _buckets_where_owners(self) -> Self:
+        for name, preset in self.signals.items():
+            if isinstance(preset, Quantile) and (preset.buckets is None) == self.splittable:
+                raise ValueError(f"{name}: `buckets` belongs to families that are joined by owner, and only there")
+        return self
+
+
+class Families:
+    """All families by name. `find` gives a signal together with the family that brings it."""
+
+    def __init__(self, families: Mapping[str, Family]) -> None:
+        self._families = dict(families)
+        self._found: dict[tuple[str, str], tuple[Family, Ratio | Quantile | Quotient]] = {}
+        shared = self._families.get(BASE_FAMILY)
+        for family in self._families.values():
+            if family.name == BASE_FAMILY:
+                continue
+            for source in (shared, family):
+                for name, preset in (source.signals if source else {}).items():
+                    assert source is not None
+                    self._found[family.name, name] = (source, preset)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The families a policy can name."""
+        return tuple(sorted(name for name in self._families if name != BASE_FAMILY))
+
+    def signals(self, family: str) -> tuple[str, ...]:
+        """The signals of a family, those shared by all included."""
+        return tuple(sorted(signal for name, signal in self._found if name == family))
+
+    def find(self, family: str, signal: str) -> tuple[Family, Ratio | Quantile | Quotient] | None:
+        """The family that brings `signal`, and how it is asked; None where there is no such."""
+        return self._found.get((family, signal))
+
+    def family(self, name: str) -> Family | None:
+        """The family's own data, the shared one (`pods`) included."""
+        return self._families.get(name)
+
+
+class PresetError(Exception):
+    """A family's data is wrong; the text names the file and the place."""
+
+
+def load_families(extra: Path | None = None) -> Families:
+    """The families shipped, and those in folder `extra`. Raises PresetError."""
+    found: dict[str, Family] = {}
+    shipped = files("resilience_operator.signals").joinpath("presets")
+    documents = [p for p in shipped.iterdir() if p.name.endswith(".yaml")]
+    texts = [(p.name, p.read_text("utf-8")) for p in sorted(documents, key=lambda p: p.name)]
+    if extra is not None:
+        texts += [(str(p), p.read_text("utf-8")) for p in sorted(extra.glob("*.yaml"))]
+    for where, text in texts:
+        if where.endswith(".yaml"):
+            family = _parse(where, text)
+            found[family.name] = family
+    return Families(found)
+
+
+def _parse(where: str, text: str) -> Family:
+    try:
+        return Family.model_validate(yaml.safe_load(text))
+    except (yaml.YAMLError, ValidationError) as error:
+        raise PresetError(f"preset family {where}: {error}") from error
+
+
+def queries(preset: Ratio | Quantile | Quotient) -> dict[str, str]:
+    """The preset's queries by their part: events, samples, value, buckets, numerator, denominator."""
+    parts = ("events", "samples", "value", "buckets", "numerator", "denominator")
+    return {part: query for part in parts if (query := getattr(preset, part, None))}
+
+
+def union_query(parts: Mapping[str, str]) -> str:
+    """Queries by their part, as one: it costs one question, and all are answered as of the same moment."""
+    return "\nor\n".join(
+        f'label_replace(\n{query},\n"{PART}", "{part}", "{PART}", ".*"\n)' for part, query in parts.items()
+    )
+
+
+def render(query: str, scope: str, fallback: str, window_seconds: float) -> str:
+    """Fill a grouped query. `scope` and `fallback` are lists of matchers, or empty."""
+    try:
+        return fill(query, {"scope": scope, "fallback": fallback, "window": duration(window_seconds)})
+    except TemplateError as error:
+        raise PresetError(str(error)) from error

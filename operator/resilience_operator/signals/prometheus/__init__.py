@@ -1,0 +1,1 @@
+"""The Prometheus source: HTTP, credentials, responses."""

@@ -1,0 +1,46 @@
+"""How the environment of the process lets an address be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import requests
+from requests.auth import _basic_auth_str
+from requests.utils import (
+    DEFAULT_CA_BUNDLE_PATH,
+    get_auth_from_url,
+    select_proxy,
+    urldefragauth,
+)
+
+from resilience_operator.resilience.errors import GiveUp
+
+
+class ProxyConfig(NamedTuple):
+    """proxy: an address, with what it is told. authorities: a file or a folder of certificates."""
+
+    proxy: str | None
+    proxy_headers: Mapping[str, str]
+    authorities: str
+
+    @classmethod
+    def for_url(cls, url: str, authorities: str | None, dependency: str) -> ProxyConfig:
+        """As requests would go, so that the whole operator heeds the same variables. authorities: instead of theirs.
+        Raises GiveUp.
+        """
+        with requests.Session() as session:
+            found = session.merge_environment_settings(url, {}, None, authorities or True, None)
+        known = found["verify"] if isinstance(found["verify"], str) else DEFAULT_CA_BUNDLE_PATH
+        proxy = select_proxy(url, found["proxies"])
+        if proxy is None:
+            return cls(None, {}, known)
+        proxy = proxy if "://" in proxy else f"http://{proxy}"
+        if not proxy.startswith(("http://", "https://")):
+            raise GiveUp(
+                "the environment names a proxy that does not speak HTTP: only such can be used",
+                dependency=dependency,
+                reason="address",
+            )
+        login = get_auth_from_url(proxy)
+        return cls(urldefragauth(proxy), {"Proxy-Authorization": _basic_auth_str(*login)} if any(login) else {}, known)

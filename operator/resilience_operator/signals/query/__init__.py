@@ -1,0 +1,1 @@
+"""Queries to metric sources: planned, coalesced, scheduled, and their results extracted."""

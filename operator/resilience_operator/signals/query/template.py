@@ -1,0 +1,113 @@
+"""Putting values into PromQL, so that a value is never read as syntax.
+
+Two kinds of text: presets, whose `{{scope}}` is filled with label matchers made here, and policies' own
+queries, whose placeholders may stand inside any kind of PromQL string, quoted by ", ' or `. No escape is
+right in all three, so
+only values that need none are let in: names as Kubernetes allows them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from resilience_operator.promql.errors import TemplateError, quoted
+from resilience_operator.promql.scanner import MOST_CHARACTERS
+from resilience_operator.signals.model import SignalRequest
+
+PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+"""DNS-1123 subdomain, the widest that a namespace, workload or ReplicaSet may be called."""
+
+_REGEX_SPECIAL = re.compile(r"([.^$*+?()\[\]{}|\\])")
+GENERATED_BASE = 58
+"""Longest base of a generated name: the API server cuts it there and adds five random characters.
+https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/pkg/storage/names/generate.go"""
+
+
+def regex_literal(value: str) -> str:
+    """`value` as a regular expression that matches it alone, without backslashes: good in any string
+    literal.
+    """
+    return _REGEX_SPECIAL.sub(lambda m: "\\\\" if m[1] == "\\" else "[\\^]" if m[1] == "^" else f"[{m[1]}]", value)
+
+
+def duration(seconds: float) -> str:
+    """A PromQL duration: `120s`, `2500ms`."""
+    millis = round(seconds * 1000)
+    if millis <= 0:
+        raise TemplateError("the window must be longer than 0 s")
+    return f"{millis // 1000}s" if millis % 1000 == 0 else f"{millis}ms"
+
+
+def matchers(label: str, values: Iterable[str], suffix: str = "") -> str:
+    """A label matcher for any of `values`, each followed by the regular expression `suffix`."""
+    found = sorted(set(values))
+    if len(found) == 1 and not suffix:
+        return f"{label}={quoted(found[0])}"
+    either = "|".join(regex_literal(value) for value in found)
+    return f"{label}=~" + quoted(f"(?:{either}){suffix}" if suffix else either)
+
+
+def pod_name_regex(owners: Iterable[str], name: str) -> str:
+    """A regular expression for the names of the pods of `owners`; where none is known, of workload
+    `name`.
+    """
+    bases = sorted({pod_base(owner) for owner in owners})
+    if not bases:
+        return f"{regex_literal(name)}-.+"
+    either = "|".join(regex_literal(base) for base in bases)
+    return f"(?:{either})[^-]+" if len(bases) > 1 else f"{either}[^-]+"
+
+
+def pod_base(owner: str) -> str:
+    """What the names of an owner's pods begin with, up to the last suffix."""
+    return f"{owner}-"[:GENERATED_BASE]
+
+
+def owner_of_pod(pod: str) -> str:
+    """What a pod's name is without its last `-suffix`, as the presets' label_replace takes it."""
+    return pod.rpartition("-")[0]
+
+
+def owner_label(owner: str) -> str:
+    """The owner that queries see: `owner` itself, unless its pods' names had to be cut."""
+    return owner if len(owner) < GENERATED_BASE else owner_of_pod(pod_base(owner) + "xxxxx")
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Replace every placeholder; one that is not in `values` is the author's mistake."""
+
+    def value(match: re.Match[str]) -> str:
+        try:
+            return values[match[1]]
+        except KeyError:
+            known = ", ".join("{{" + name + "}}" for name in sorted(values))
+            raise TemplateError(f"unknown placeholder {match[0]}: use one of {known}") from None
+
+    return PLACEHOLDER.sub(value, template)
+
+
+def fill_custom(template: str, request: SignalRequest) -> str:
+    """A policy's own query for its target."""
+    for value in (request.namespace, request.name, *request.owners):
+        if not _NAME.fullmatch(value):
+            raise TemplateError(f"{value[:80]!r} is not a name that can be put into a query")
+    values = {
+        "namespace": request.namespace,
+        "name": request.name,
+        "pods": pod_name_regex(request.owners, request.name),
+        "window": duration(request.signal.window_seconds),
+    }
+    length = len(template) + sum(len(values.get(match[1], "")) for match in PLACEHOLDER.finditer(template))
+    if length > 2 * MOST_CHARACTERS:
+        # Before it is made: a regular expression of many pods may stand in it hundreds of times.
+        raise TemplateError(
+            f"the query has some {length} characters with its placeholders filled in: use at most {MOST_CHARACTERS}"
+        )
+    return fill(template, values)
+
+
+def placeholders(template: str) -> set[str]:
+    """The placeholders that a template uses."""
+    return set(PLACEHOLDER.findall(template))

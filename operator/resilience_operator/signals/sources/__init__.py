@@ -1,0 +1,1 @@
+"""What a metric source is, and which ones there are."""
