@@ -233,7 +233,7 @@ def hostile(page: Page, open_page: Callable[..., Page], operator: Operator, worl
         assert other.locator("img, body script").count() == 0
         assert "pwned" not in other.title()
     stranger = open_page(f"{base(operator)}/policy?namespace={HOSTILE}&name={HOSTILE}")
-    expect(stranger.locator("#why")).to_contain_text("no such policy")
+    expect(stranger.locator("#why")).to_contain_text("This policy does not exist")
     assert stranger.locator("img, body script").count() == 0
 
 
@@ -254,7 +254,7 @@ def test_a_standby_says_so_and_the_doors_are_shut(
     page = open_page(base(standby))
     expect(page.locator("#standby")).to_contain_text("This replica is on standby")
     page.get_by_role("link", name="checkout").click()
-    expect(page.locator("#standby")).to_contain_text("another one acts on this policy")
+    expect(page.locator("#standby")).to_contain_text("another replica acts on this policy")
     expect(page.locator("#words")).to_contain_text("no action needed: it acts on cpu above 70% for 10s")
     expect(page.locator("figure")).to_have_count(0)
     accessible(page)
