@@ -42,37 +42,51 @@ def _problems(detail: ErrorDetails) -> Iterator[Problem]:
         yield Problem(path, _message(detail))
 
 
+_FIXED = {
+    "missing": "is required: add it",
+    "extra_forbidden": "unknown field: remove it, or correct its name",
+    "string_too_short": "is empty: set it, or remove the field",
+}
+"""Messages by Pydantic's error type, for those that do not show the value."""
+
+_NOT_AN_INTEGER = "is not an integer: write one, without quotes"
+_NOT_A_BOOLEAN = "is not true or false: write one of them, without quotes"
+_NOT_A_MAPPING = "is not a mapping: write { … }"
+_WRONG_TYPE = {
+    "int_type": _NOT_AN_INTEGER,
+    "int_from_float": _NOT_AN_INTEGER,
+    "int_parsing": _NOT_AN_INTEGER,
+    "bool_type": _NOT_A_BOOLEAN,
+    "bool_parsing": _NOT_A_BOOLEAN,
+    "string_type": "is not text: put it in quotes",
+    "tuple_type": "is not a list: write [ … ]",
+    "model_type": _NOT_A_MAPPING,
+    "model_attributes_type": _NOT_A_MAPPING,
+    "dict_type": _NOT_A_MAPPING,
+}
+"""What follows the shown value, by Pydantic's error type."""
+
+
 def _message(detail: ErrorDetails) -> str:
+    kind = detail["type"]
+    if kind in _FIXED:
+        return _FIXED[kind]
     context: dict[str, Any] = detail.get("ctx", {})
     shown = _shown(detail["input"])
-    match detail["type"]:
+    if kind in _WRONG_TYPE:
+        return f"{shown} {_WRONG_TYPE[kind]}"
+    match kind:
         case "value_error":
             return str(context["error"])
-        case "missing":
-            return "is required: add it"
-        case "extra_forbidden":
-            return "unknown field: remove it, or correct its name"
-        case "int_type" | "int_from_float" | "int_parsing":
-            return f"{shown} is not an integer: write one, without quotes"
-        case "bool_type" | "bool_parsing":
-            return f"{shown} is not true or false: write one of them, without quotes"
-        case "string_type":
-            return f"{shown} is not text: put it in quotes"
         case "greater_than_equal":
             return f"{shown} is too small: write {context['ge']} or more"
         case "less_than_equal":
             return f"{shown} is too large: write {context['le']} or less"
         case "too_long" | "string_too_long":
-            limit, what = context["max_length"], "characters" if "string" in detail["type"] else "entries"
+            limit, what = context["max_length"], "characters" if "string" in kind else "entries"
             return f"is too long: at most {limit} {what} are allowed"
-        case "string_too_short":
-            return "is empty: set it, or remove the field"
         case "literal_error" | "enum":
             return f"{shown} is not supported: write one of {context['expected']}"
-        case "tuple_type":
-            return f"{shown} is not a list: write [ … ]"
-        case "model_type" | "model_attributes_type" | "dict_type":
-            return f"{shown} is not a mapping: write {{ … }}"
         case _:
             return f"{detail['msg']} (found {shown})"
 

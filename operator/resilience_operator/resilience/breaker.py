@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from resilience_operator.resilience.deadline import Clock
-from resilience_operator.resilience.window import CallStats, CountWindow, LastSeconds, Window
+from resilience_operator.resilience.window import CallStats, CountWindow
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class BreakerSettings:
     slow_rate: opens when more than this share of the window's calls was slow; a half means that the dependency's
         median is over `slow_call`.
     minimum_calls: fewer in the window prove nothing. At 20, one failure is 5 % and does not open; two do.
-    window_calls, window_seconds: what slides: the last so many calls, or, where set, the last so many seconds.
+    window_calls: how many of the last calls the window holds.
     open_for: seconds without any call, before trials begin.
     trial_calls: calls let through while half-open; they are judged by the same rates, and a trial whose outcome
         is not reported within `open_for` seconds is given up, so that a lost one cannot block the breaker.
@@ -52,7 +52,6 @@ class BreakerSettings:
     slow_rate: float = 0.5
     minimum_calls: int = 20
     window_calls: int = 100
-    window_seconds: float | None = None
     open_for: float = 15.0
     trial_calls: int = 3
 
@@ -61,15 +60,8 @@ class BreakerSettings:
             raise ValueError("failure_rate and slow_rate are shares, from 0 to 1")
         if self.slow_call <= 0 or self.open_for <= 0 or self.trial_calls < 1 or self.minimum_calls < 1:
             raise ValueError("slow_call, open_for, trial_calls and minimum_calls are above 0")
-        if self.window_seconds is None and self.window_calls < self.minimum_calls:
+        if self.window_calls < self.minimum_calls:
             raise ValueError("a window of fewer than minimum_calls calls never opens")
-        if self.window_seconds is not None and self.window_seconds <= 0:
-            raise ValueError("window_seconds is above 0")
-
-    def window(self) -> Window:
-        if self.window_seconds is not None:
-            return LastSeconds(self.window_seconds)
-        return CountWindow(self.window_calls)
 
 
 OnChange = Callable[[State, State, str], None]
@@ -93,7 +85,7 @@ class Breaker:
         self.settings = settings or BreakerSettings()
         self._clock = clock
         self._on_change = on_change
-        self._window = self.settings.window()
+        self._window = CountWindow(self.settings.window_calls)
         self._state = State.CLOSED
         self._since = clock()
         self._trials = 0
@@ -115,12 +107,7 @@ class Breaker:
     @property
     def tally(self) -> CallStats:
         """The calls in the window."""
-        return self._window.tally(self._clock())
-
-    @property
-    def filled(self) -> bool:
-        """Whether the breaker is closed on evidence: enough calls since it last closed to judge by."""
-        return self.state is State.CLOSED and self.tally.calls >= self.settings.minimum_calls
+        return self._window.tally()
 
     def acquire(self) -> bool:
         """Whether a call may be made now. In half-open, a yes takes one of the trials."""
@@ -150,8 +137,8 @@ class Breaker:
             self._judged += call
             self._judge_trials()
             return
-        self._window.add(call, now)
-        tally = self._window.tally(now)
+        self._window.add(call)
+        tally = self._window.tally()
         if tally.calls >= self.settings.minimum_calls:
             why = self._trip_reason(tally)
             if why:

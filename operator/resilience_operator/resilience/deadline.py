@@ -6,7 +6,6 @@ meant. It is kept on a monotonic clock, which a corrected wall clock cannot move
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,11 +25,6 @@ class Deadline:
     def after(cls, seconds: float, clock: Clock = time.monotonic) -> Deadline:
         """The deadline that is `seconds` away from now."""
         return cls(clock() + seconds, clock)
-
-    @classmethod
-    def never(cls) -> Deadline:
-        """No deadline: for work that only cancellation ends, such as a watch."""
-        return cls(math.inf)
 
     def remaining(self) -> float:
         """Seconds left, never below 0."""

@@ -8,8 +8,8 @@ from resilience_operator.cli.convert.metrics import resource
 from resilience_operator.cli.convert.reader import TrackingReader
 
 PAUSED = ("autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas")
-POLLING, COOLDOWN, MOST = 30, 300, 100
-"""KEDA's defaults: seconds, seconds, replicas."""
+POLLING, MOST = 30, 100
+"""KEDA's defaults: seconds, replicas."""
 
 
 def convert_scaled_object(spec: TrackingReader, metadata: Json, annotations: TrackingReader) -> Json:

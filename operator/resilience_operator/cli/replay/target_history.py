@@ -174,7 +174,18 @@ class _Track:
             key = (size, paused, tuple(counts.items()), tuple(ready_pods.items()), ready, current, len(seen), hpa)
             if key != raw or state is None:
                 raw = key
-                state = self._state(number, size, paused, counts, ready_pods, ready, current, seen, hpa, by)
+                state = self._state(
+                    number,
+                    size,
+                    paused=paused,
+                    counts=counts,
+                    ready_pods=ready_pods,
+                    ready=ready,
+                    current=current,
+                    seen=seen,
+                    hpa=hpa,
+                    by=by,
+                )
             found.append(state)
         return [found[0]] * first + found if found else []
 
@@ -182,6 +193,7 @@ class _Track:
         self,
         number: int,
         size: int,
+        *,
         paused: bool,
         counts: Mapping[str, int],
         ready_pods: Mapping[str, int],

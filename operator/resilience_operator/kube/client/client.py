@@ -29,7 +29,7 @@ from resilience_operator.kube.client.credentials import Credentials
 from resilience_operator.kube.client.decoding import Unreadable, decode_event, decode_list, decode_object
 from resilience_operator.kube.client.errors import DEPENDENCY, from_answer, from_client, from_status_object
 from resilience_operator.kube.client.paths import namespace_of
-from resilience_operator.resilience import CallError, Deadline, GiveUp, Gone, Retry, RetryHook, RetryPolicy, TryAgain
+from resilience_operator.resilience import CallError, Deadline, GiveUp, Gone, Retry, RetryPolicy, TryAgain
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,6 @@ class PatchKind(StrEnum):
     MERGE = "application/merge-patch+json"
     JSON = "application/json-patch+json"
     STRATEGIC = "application/strategic-merge-patch+json"
-    APPLY = "application/apply-patch+yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,6 @@ class KubeClient:
         *,
         context: str | None = None,
         retry: RetryPolicy | Retry | None = None,
-        on_retry: RetryHook | None = None,
         field_manager: str = FIELD_MANAGER,
         user_agent: str = f"resilience-operator/{__version__}",
         call_timeout: float = CALL_TIMEOUT,
@@ -128,7 +126,7 @@ class KubeClient:
         api.rest_client.pool_manager = _session(api.rest_client.ssl_context, connections)
         api.rest_client.proxy = api.rest_client.proxy or _proxy(credentials.configuration.host)
         if not isinstance(retry, Retry):
-            retry = Retry(retry, on_retry=on_retry)
+            retry = Retry(retry)
         try:
             yield cls(
                 api,
@@ -211,7 +209,6 @@ class KubeClient:
         kind: PatchKind,
         deadline: Deadline,
         field_manager: str = "",
-        dry_run: bool = False,
     ) -> KubeObject:
         """Changes an object, or a subresource whose path is given.
 
@@ -220,10 +217,6 @@ class KubeClient:
         object's, Unprocessable when a JSON patch's `test` fails or the outcome is not valid.
         """
         query: dict[str, str | int | bool] = {"fieldManager": field_manager or self.field_manager}
-        if kind is PatchKind.APPLY:
-            query["force"] = True
-        if dry_run:
-            query["dryRun"] = "All"
         return await self._call("PATCH", path, query, body=body, content_type=kind.value, deadline=deadline)
 
     async def delete(self, path: str, *, deadline: Deadline, body: KubeObject | None = None) -> KubeObject:

@@ -216,11 +216,6 @@ class LeaderElector:
         """Whether this process may act now. Ask right before every write."""
         return self.election.is_leader()
 
-    @property
-    def holder(self) -> str:
-        """Who holds the lease, as far as was seen; empty: nobody."""
-        return self.election.seen.holder if self.election.seen else ""
-
     async def run(self) -> None:
         """Takes part until it is cancelled, or until leadership is lost; then it returns.
 

@@ -35,7 +35,7 @@ class AppendAction:
             raise GiveUp("note is a text", reason="bad_query")
         if self._knows(call.key):
             return "taken down already"
-        fields = dataclasses.asdict(dataclasses.replace(call, deadline=Deadline.never()))
+        fields = dataclasses.asdict(dataclasses.replace(call, deadline=Deadline(0.0)))
         del fields["deadline"]
         _append(self._file, fields)
         return f"taken down: {note}"
