@@ -18,16 +18,11 @@ from resilience_operator.signals.sources.protocol import Answer
 )
 async def test_an_answer_that_tells_its_time_is_believed(told: float | None, passed: float, state: State) -> None:
     moments = itertools.count(1000.0, passed)
-    states = [State.CLOSED]
-    breakers = SourceBreakers(
-        BreakerSettings(minimum_calls=4),
-        on_change=lambda source, before, after, why: states.append(after),
-        clock=lambda: next(moments),
-    )
+    breakers = SourceBreakers(BreakerSettings(minimum_calls=4), clock=lambda: next(moments))
 
     async def ask() -> Answer:
         return Answer((), seconds=told)
 
     for _ in range(4):
         await breakers.call("default", ask, Deadline.after(600))
-    assert states[-1] is state
+    assert breakers.all["default"].state is state

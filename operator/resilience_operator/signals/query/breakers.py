@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from resilience_operator.resilience.breaker import Breaker, BreakerSettings, State
 from resilience_operator.resilience.deadline import Clock, Deadline
@@ -38,6 +38,11 @@ class SourceBreakers:
         self._breakers: dict[str, Breaker] = {}
         self._why: dict[str, str] = {}
         self._answered: dict[str, float] = {}
+
+    @property
+    def all(self) -> Mapping[str, Breaker]:
+        """The breakers of the sources called so far, by source name."""
+        return self._breakers
 
     async def call(
         self,
