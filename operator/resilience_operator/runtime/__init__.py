@@ -1,4 +1,4 @@
-"""The process: watching, scheduling, evaluating, telling. The only place that knows kopf.
+"""The operator process: watches, schedules, evaluates and reports. The only package that knows kopf.
 
-watch (handlers, store, targets) → scheduler → reconcile: collect → decide → act → record.
+Data flow: watch (`cache`) → schedule (`scheduling`) → collect, decide, act (`evaluation`) → record (`reporting`).
 """

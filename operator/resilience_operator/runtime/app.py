@@ -1,4 +1,4 @@
-"""The process put together: connections, watches, the loop, and an orderly end."""
+"""Builds the operator process: connections, watches, the main loop, and an orderly shutdown."""
 
 from __future__ import annotations
 
@@ -69,20 +69,20 @@ from resilience_operator.signals.query.cohorts import Cohorts
 log = logging.getLogger(__name__)
 
 SPREAD = 2.0
-"""Seconds over which a replica begins with the policies that have become its own."""
+"""Seconds over which a replica spreads the first evaluations of policies that it has just acquired."""
 
 IDENTITY: Any = "resilience-operator"
-"""kopf's name for this process, which it would else make from the user's: a container's may have none."""
+"""kopf's peer identity. By default kopf derives it from the user name, which a container may not have."""
 
 PROBE_TIME = 15.0
-"""Seconds for a list of one policy."""
+"""Timeout in seconds for a list of one policy."""
 
 LIST_TIME = 60.0
-"""Seconds for a full list of policies."""
+"""Timeout in seconds for a full list of policies."""
 
 
 class App:
-    """One operator process. All its parts live between `start` and the end of `run`."""
+    """One operator process. Owns every component until `run` returns."""
 
     def __init__(
         self, config: Config, kube: KubeClient, plugged: LoadedPlugins, tracing: Tracing, stop: asyncio.Event
@@ -98,7 +98,7 @@ class App:
             on_gained=self._on_namespaces_acquired,
             on_lost=stop.set,
         )
-        # Whatever is written goes through the fence; only the election itself does not.
+        # Every write passes the fence. Only the election itself does not.
         self._kube = kube = kube.with_fence(leader.may_write)
         cohorts = Cohorts()
         self._store = PolicyCache(dry_run=config.dry_run, sources=plugged.catalog, cohorts=cohorts)
@@ -155,7 +155,7 @@ class App:
             leadership=leader,
             tracing=tracing,
             clock=time.time,
-            # Deleted between this process' own list and kopf's, a policy is told of by neither.
+            # A policy deleted between our list and kopf's is reported by neither.
             on_missing=self._missing.set,
         )
         self._tasks: set[asyncio.Task[None]] = set()
@@ -174,7 +174,7 @@ class App:
         STATUS_WRITES_WAITING.set_function(lambda: len(status_queue))
 
     def health(self) -> Health:
-        """The checks behind /healthz and /readyz."""
+        """Return the checks behind /healthz and /readyz."""
         found = Health()
         found.live["scheduler"] = self._scheduler.stalled
         found.live["tasks"] = self._dead_tasks
@@ -184,13 +184,13 @@ class App:
         return found
 
     def dashboard(self) -> Dashboard | None:
-        """The pages about the policies, unless they are turned off."""
+        """Return the dashboard, or None if it is disabled."""
         if not self._config.dashboard:
             return None
         return Dashboard(self._store, self._leader.owns, self._targets.get, time.time)
 
     async def run(self) -> None:
-        """Watch and evaluate until told to stop, or until leadership is lost."""
+        """Watch and evaluate until `stop` is set or leadership is lost."""
         stop = self._stop
         kopf_stop = asyncio.Event()
         count_unhandled(asyncio.get_running_loop())
@@ -207,7 +207,7 @@ class App:
                 )
                 unexpected = [task for task in done if task is not ended]
                 stop.set()
-                # kopf may hang when it is cancelled; its own flag ends it.
+                # kopf may hang when it is cancelled; its own stop flag ends it.
                 kopf_stop.set()
                 await asyncio.gather(scheduling, relisting, ended, return_exceptions=True)
                 await self._plugin_actions.shutdown()
@@ -215,14 +215,14 @@ class App:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
                 await self._collector.close()
-            # Only now that another replica may lead: kopf writes nothing, and takes seconds to end.
+            # Wait only after the lease is released: kopf writes nothing, and takes seconds to stop.
             await asyncio.wait((watching,), timeout=5.0)
         for task in unexpected:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
 
     async def _watch(self, kopf_stop: asyncio.Event) -> None:
-        # It lists them once more: after what they are evaluated for first.
+        # kopf lists the policies again. Start it only after our own list, which feeds the first evaluations.
         if not await _first(kopf_stop, self._listed.wait()):
             return
         await kopf.operator(
@@ -245,7 +245,7 @@ class App:
             tidying = start(refreeze_periodically(), "heap")
             self._singletons.append(tidying)
             try:
-                # Both contain what goes wrong in one policy. Whichever ends, the process ends and starts anew.
+                # Both isolate the errors of one policy. If either ends, the process ends and is restarted.
                 async with asyncio.TaskGroup() as group:
                     group.create_task(self._scheduler.run(self._evaluator.evaluate, stop))
                     group.create_task(self._status_queue.run(self._evaluator.write_status, stop))
@@ -253,7 +253,7 @@ class App:
                 tidying.cancel()
 
     def _dead_tasks(self) -> str:
-        """Empty while every background task runs, else which have ended."""
+        """Name the background tasks that have ended; empty while all of them run."""
         if self._stop.is_set():
             return ""
         tasks = (
@@ -263,7 +263,7 @@ class App:
         return f"ended unexpectedly: {', '.join(dead)}" if dead else ""
 
     def _on_policy(self, kind: str | None, body: Mapping[str, Any]) -> None:
-        """Take in an event of kopf's watch. Never raises."""
+        """Handle an event of kopf's watch. Never raises."""
         try:
             meta = body["metadata"]
             self._policy_contact.delivered(meta["uid"])
@@ -279,7 +279,7 @@ class App:
             contain(Stage.WATCH, *_name_of(body), error)
 
     def _on_unreadable_policy(self, found: Unreadable) -> None:
-        """Show a policy that cannot be read, and no longer act on what it said before. Never raises."""
+        """Report a policy that cannot be decoded, and stop acting on its earlier spec. Never raises."""
         try:
             self._policy_contact.delivered(found.uid)
             self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
@@ -290,15 +290,15 @@ class App:
             contain(Stage.WATCH, found.namespace, found.name, error)
 
     async def _caches_synced(self) -> None:
-        """Return when everything there is has been read."""
+        """Wait until the targets and the policies have been listed."""
         await self._targets.synced()
         await self._listed.wait()
 
     def _on_namespaces_acquired(self, namespaces: NamespaceFilter) -> None:
-        """Look at every policy there soon, spread so that thousands do not come at once."""
+        """Enqueue every policy in `namespaces`, spread over `SPREAD` seconds to avoid a burst."""
         for entry in self._store:
             if namespaces(entry.namespace):
-                # It may have been ours before: what another replica did since is in the status.
+                # The status holds what another replica did since this one last owned the policy.
                 self._store.restore_from_status(entry)
                 self._plugin_actions.forget(entry.uid)
                 self._status_queue.discard(entry)
@@ -306,7 +306,7 @@ class App:
         self._spawn(self._sweep(), "sweep")
 
     def _busy(self, namespaces: NamespaceFilter) -> bool:
-        """Whether something is under way there that may write."""
+        """Return True while an evaluation, a status write or a cleanup is in progress in `namespaces`."""
         at_work = (entry.namespace for entry in self._store if entry.batch_id or entry.locked)
         return any(namespaces(namespace) for namespace in (*at_work, *self._cleanup.under_way))
 
@@ -319,12 +319,12 @@ class App:
             await self._cleanup.restore_orphans(self._leader.owns)
 
     def _on_policy_changed(self, entry: PolicyEntry, target_before: TargetKey | None) -> None:
-        """A policy is new, or changed: evaluate it, and the others on its target."""
+        """Evaluate a new or changed policy, and the other policies on its target."""
         self._status_queue.discard(entry)
         self._scheduler.add(entry)
         try:
             self._evaluator.register_demand(entry)
-        except Exception as error:  # its first query may be one too many; the evaluation tells what is wrong
+        except Exception as error:  # costs at most one extra query; the evaluation reports the error
             contain(Stage.COLLECT, *entry.key, error)
         for other in self._store.policies_on(entry.target):
             self._scheduler.enqueue(other)
@@ -345,11 +345,11 @@ class App:
         POLICIES.set(len(self._store))
 
     def _on_target_unreferenced(self, target: TargetKey) -> None:
-        """A policy no longer names `target`: the next one guards it, or it is given back."""
+        """Handle a target that a policy no longer references: evaluate the next policy on it, or restore the target."""
         for other in self._store.policies_on(target):
             self._scheduler.enqueue(other)
         if not self._store.policies_on(target):
-            self._spawn(self._restore_target(target), f"release of {target[0]} {target[1]}/{target[2]}")
+            self._spawn(self._restore_target(target), f"cleanup of {target[0]} {target[1]}/{target[2]}")
 
     async def _restore_target(self, target: TargetKey) -> None:
         if self._leader.owns(target[1]):
@@ -368,9 +368,9 @@ class App:
             self._scheduler.enqueue(entry)
 
     async def _relist(self, stop: asyncio.Event) -> None:
-        """The net below the watches: a full list now and then drops what was deleted unseen.
+        """List all policies periodically, to drop those whose deletion the watch missed.
 
-        In between, a list of one object finds out whether the policies can still be listed.
+        Between full lists, a list of one object checks that policies can still be listed.
         """
         loop = asyncio.get_running_loop()
         due, failures = 0.0, 0
@@ -384,7 +384,7 @@ class App:
                     await self._probe()
                 failures = 0
             except CallError as error:
-                log.warning("policies cannot be listed: %s", error)
+                log.warning("cannot list policies: %s", error)
                 failures += 1
             except Exception as error:
                 contain(Stage.LIST, "", "all policies", error)
@@ -398,7 +398,7 @@ class App:
         self._policy_contact.listed()
 
     async def _relist_due(self, pause: float) -> None:
-        """Return after `pause`, or soon once a policy turned out to be missing."""
+        """Wait for `pause` seconds, but only about one second once a policy was found to be missing."""
         await asyncio.sleep(1.0)
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, pause - 1.0)):
@@ -435,7 +435,7 @@ class App:
         await self._sweep()
 
     def _take_in(self, body: Mapping[str, Any], seen: set[str], changed: list[PolicyEntry]) -> None:
-        """One object of a list."""
+        """Store one object of a list."""
         uid = body["metadata"]["uid"]
         seen.add(uid)
         known = self._store.get(uid)
@@ -447,7 +447,7 @@ class App:
             changed.append(entry)
 
     def _take_in_unreadable(self, found: Unreadable, seen: set[str], changed: list[PolicyEntry]) -> None:
-        """One object of a list that cannot be read as a whole."""
+        """Store one object of a list that cannot be decoded."""
         seen.add(found.uid)
         self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
         entry, anew = self._store.put_unreadable(found)
@@ -465,7 +465,7 @@ def _last_contact(reflector: Reflector[Any]) -> float | None:
 
 
 def _name_of(body: Mapping[str, Any]) -> tuple[str, str]:
-    """Namespace and name of an object, as far as they can be read."""
+    """Return namespace and name of an object; empty strings if they cannot be read."""
     try:
         return str(body["metadata"].get("namespace", "")), str(body["metadata"].get("name", ""))
     except Exception:
@@ -477,7 +477,7 @@ def _as_number(version: str) -> int:
 
 
 async def _first(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
-    """Await `work` or `stop`; whether the work was done."""
+    """Wait for `work` or `stop`. Returns True if `work` finished."""
     doing, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -492,16 +492,16 @@ def _tracing(config: Config) -> Iterator[Tracing]:
     if not config.traces:
         yield Tracing()
         return
-    # Here and not above: it takes time and memory that an operator without traces does not spend.
+    # Imported here: without traces the operator does not pay the time and memory of this import.
     from resilience_operator.runtime.telemetry import otlp
 
     with otlp.opened(config.otlp_endpoint) as tracing:
-        log.info("traces are sent to an OpenTelemetry receiver")
+        log.info("sending traces to an OpenTelemetry receiver")
         yield tracing
 
 
 def end_on_signals(stop: asyncio.Event) -> None:
-    """Set `stop` on SIGTERM and SIGINT, whoever handled them before."""
+    """Set `stop` on SIGTERM and SIGINT, replacing any earlier handler."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -520,7 +520,7 @@ def _endpoints(config: Config, app: App, kube: KubeClient) -> Endpoints:
 
 
 async def run(config: Config) -> None:
-    """Run an operator until SIGTERM or SIGINT. Raises NoCluster, and what ended it unexpectedly."""
+    """Run an operator until SIGTERM or SIGINT. Raises NoCluster, or the error that ended the process unexpectedly."""
     stop = asyncio.Event()
     end_on_signals(stop)
     async with AsyncExitStack() as stack:
@@ -536,6 +536,6 @@ async def run(config: Config) -> None:
             "resilience-operator %s on %s, endpoints on ports %s", __version__, kube.host, ", ".join(map(str, ports))
         )
         if not plugged.sources.names:
-            log.warning("no metric source is configured: every signal is Unknown. Give --prometheus-url or sources")
+            log.warning("no metric source is configured, so every signal is Unknown: set --prometheus-url or sources")
         await app.run()
-    log.info("ended")
+    log.info("stopped")

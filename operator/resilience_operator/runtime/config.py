@@ -1,4 +1,4 @@
-"""The operator's configuration: flags, then RESILIENCE_* environment, then a file; one model."""
+"""Operator configuration: one model, filled from flags, then RESILIENCE_* environment variables, then a file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from resilience_operator.signals.prometheus.config import NO_TENANCY, SourceConf
 
 
 class BadConfig(ValueError):  # noqa: N818
-    """The configuration cannot be used; the text says what to change."""
+    """The configuration is invalid; the message says what to change."""
 
 
 def _source_kind(value: object) -> str:
@@ -39,7 +39,7 @@ _Source = Annotated[
 
 
 class Config(BaseSettings):
-    """How one operator process runs."""
+    """Configuration of one operator process."""
 
     model_config = SettingsConfigDict(
         env_prefix="RESILIENCE_", extra="forbid", frozen=True, hide_input_in_errors=True, env_ignore_empty=True
@@ -180,14 +180,14 @@ class Config(BaseSettings):
 
     @property
     def traces(self) -> bool:
-        """Whether spans are sent: where an address is configured, by us or by OpenTelemetry's own variables."""
+        """Whether spans are sent: if an endpoint is configured here or in OpenTelemetry's own variables."""
         off = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
         standard = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
         return not off and bool(self.otlp_endpoint or any(os.environ.get(name) for name in standard))
 
     @property
     def all_sources(self) -> tuple[SourceConfig, ...]:
-        """The configured sources that speak Prometheus's API, with the shorthand's."""
+        """All configured sources with a Prometheus API, including the shorthand."""
         sources = tuple(s for s in self.sources if isinstance(s, SourceConfig))
         if self.prometheus_url is None:
             return sources
@@ -197,7 +197,7 @@ class Config(BaseSettings):
 
     @property
     def plugin_sources(self) -> tuple[NamespacedPluginConfig, ...]:
-        """The configured sources that plugins make."""
+        """All configured sources that are provided by plugins."""
         return tuple(s for s in self.sources if isinstance(s, NamespacedPluginConfig))
 
     @classmethod
@@ -209,7 +209,7 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags before environment before file."""
+        """Precedence: flags, then environment, then file."""
         return init_settings, env_settings, InitSettingsSource(settings_cls, _content)
 
 
@@ -217,7 +217,7 @@ _content: dict[str, Any] = {}
 
 
 def load(flags: dict[str, Any], file: Path | None = None) -> Config:
-    """The configuration; flags that are None count as not given. Raises BadConfig."""
+    """Load the configuration. Flags that are None count as not set. Raises BadConfig."""
     global _content  # noqa: PLW0603 - pydantic-settings has no other way to pass a file's content to a source
     _content = _read(file) if file is not None else {}
     try:
@@ -231,7 +231,7 @@ def load(flags: dict[str, Any], file: Path | None = None) -> Config:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """The mapping in a YAML file, which may be a pipe. Raises BadConfig, which repeats none of the content."""
+    """Read the mapping in a YAML file, which may be a pipe. Raises BadConfig, which quotes none of the content."""
     try:
         found = yaml.safe_load(file.read_text("utf-8"))
     except FileNotFoundError:
@@ -256,7 +256,7 @@ def _problem(location: tuple[int | str, ...], message: str) -> str:
 
 
 def show(config: Config) -> dict[str, Any]:
-    """The effective configuration as JSON, with secrets masked."""
+    """Return the effective configuration as JSON, with secrets masked."""
     found = mask_userinfo(config.model_dump(mode="json"))
     for plugin in (*found["sources"], *found["actions"], *found["notifiers"]):
         if "options" in plugin:

@@ -1,4 +1,4 @@
-"""Unexpected errors, each contained to the policy or object that caused it: counted, logged and named."""
+"""Isolates unexpected errors to the policy or object that caused them: counts and logs them by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Stage(StrEnum):
-    """What the operator was doing when an unexpected error was raised. The `stage` label of the metric."""
+    """What the operator was doing when an unexpected error was raised: the `stage` label of the metric."""
 
     WATCH = "watch"
     LIST = "list"
@@ -34,7 +34,7 @@ class Stage(StrEnum):
 
 
 for _stage in Stage:
-    # A counter that appears with its first error shows no increase.
+    # Create each series at 0: a counter that first appears with its first error shows no increase.
     CONTAINED_ERRORS.labels(_stage.value)
 
 
@@ -57,7 +57,7 @@ def contain(stage: Stage, namespace: str, name: str, error: BaseException, *, kn
 
 
 def start(work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-    """Start a background task. If it fails, the error is counted and logged at once."""
+    """Start a background task. If it fails, count and log the error at once."""
     task = asyncio.create_task(work, name=name)
     task.add_done_callback(_ended)
     return task

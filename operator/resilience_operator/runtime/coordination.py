@@ -1,6 +1,6 @@
-"""Where this replica acts. Several may run and all of them watch; who writes is settled by one Lease.
+"""Replica coordination: one Lease determines which replica acts on which namespaces. All replicas watch.
 
-Without shards, its holder acts on every policy. With shards, the replicas share the namespaces
+Without shards, the lease holder acts on every policy. With shards, the replicas share the namespaces
 (`kube.coordination.shard_membership`).
 """
 
@@ -26,24 +26,23 @@ from resilience_operator.runtime.telemetry.metrics import LEADER, SHARDS_HELD
 log = logging.getLogger(__name__)
 
 NamespaceFilter = Callable[[str], bool]
-"""A part of the namespaces: whether one is in it."""
+"""Returns True for the namespaces of a subset."""
 
 
 class Ownership(Protocol):
-    """Whether this replica acts on the policies of a namespace, asked right before anything is begun there."""
+    """Whether this replica acts on the policies of a namespace. Checked immediately before any work starts there."""
 
     def owns(self, namespace: str) -> bool:
-        """True while no other replica can be acting there."""
+        """Return True while no other replica can act in this namespace."""
         ...
 
 
 class ReplicaCoordinator:
-    """Takes part in the election, where there is one.
+    """Takes part in leader election or sharding, if enabled.
 
-    ready: returns when this replica could act; shards are only taken from then on. busy: whether something is under
-    way in one of these namespaces, which are then not given away yet. on_gained: called when this replica begins to
-    act there. on_lost: called when it no longer can be sure to; the process is then to end, since what it had begun
-    may not go on.
+    ready: awaited before the first shard is acquired. busy: returns True while work is in progress in these namespaces;
+    they are not handed over until it ends. on_gained: called when this replica acquires namespaces. on_lost: called
+    when ownership is no longer certain; the process must then exit, because work in progress must not continue.
     """
 
     def __init__(
@@ -88,20 +87,20 @@ class ReplicaCoordinator:
         LEADER.set_function(lambda: float(self._shards_held() > 0))
 
     def owns(self, namespace: str) -> bool:
-        """Whether this replica acts in a namespace, and is to go on doing so."""
+        """Return True if this replica acts in a namespace and may start new work there."""
         if self._sharing is not None:
             return self._sharing.roster.may_start(shard_of(namespace, self._shards))
         return self._elector is None or self._elector.is_leader()
 
     def may_write(self, namespace: str) -> bool:
-        """Whether what this replica has begun in a namespace may still be written. The fence of `Kube.fenced`."""
+        """Return True if work in progress in a namespace may still be written. Used by `KubeClient.with_fence`."""
         if self._sharing is not None:
             return self._sharing.roster.may_write(shard_of(namespace, self._shards))
         return self.owns(namespace)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Take part until the block ends; what is held is then given back."""
+        """Take part until the block ends; then release the lease or shards."""
         if self._sharing is not None:
             task = start(self._share(self._sharing), "sharing")
         elif self._elector is not None:

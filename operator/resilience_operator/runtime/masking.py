@@ -1,7 +1,7 @@
 """Masks the secrets of a configuration before it is printed.
 
-Known secrets are never in it: they are in files. What an administrator wrote inline nonetheless, such as a webhook URL
-or a routing key in the options of a plugin, is recognised by the option's name or by the form of the value.
+Known secrets are never part of it: they are in files. An administrator may still write a secret inline, such as a
+webhook URL or a routing key in a plugin's options. It is recognised by the option's name or by the form of the value.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ def mask_userinfo(value: Any) -> Any:
 
 
 def mask_options(value: Any, name: str = "") -> Any:
-    """Mask whatever may be a secret in the options of a plugin: its documentation alone knows what each means.
+    """Mask possible secrets in the options of a plugin. Their meaning is known only to the plugin.
 
-    name: the option that `value` belongs to. Names of files are shown. Of an HTTP URL, the scheme and
-    host are shown; of another URL, the scheme.
+    name: the option that `value` belongs to. File names are shown. Of an HTTP URL, scheme and host are shown; of
+    another URL, only the scheme.
     """
     low = name.lower().replace("-", "_")
     if _FILE_NAME.search(low):
@@ -52,7 +52,7 @@ def mask_options(value: Any, name: str = "") -> Any:
 
 
 def mask_named(values: dict[str, Any]) -> dict[str, Any]:
-    """Mask the values whose name says that they are secrets, like the query parameter `token`."""
+    """Mask values whose name indicates a secret, like the query parameter `token`."""
     return {name: MASK if _SECRET_NAME.search(name.lower()) else value for name, value in values.items()}
 
 

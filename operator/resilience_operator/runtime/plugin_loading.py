@@ -1,4 +1,4 @@
-"""What the configuration plugs in: metric sources, actions, notifiers."""
+"""Loads the configured plugins: metric sources, actions, notifiers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from resilience_operator.signals.sources.registry import SourceRegistry
 
 @dataclass(frozen=True, slots=True)
 class LoadedPlugins:
-    """Everything that is looked up by a name that policies or the administrator give."""
+    """Everything that policies or the administrator reference by name."""
 
     sources: SourceRegistry
     catalog: SourceCatalog
@@ -32,7 +32,7 @@ class LoadedPlugins:
 
 @asynccontextmanager
 async def load_plugins(config: Config, retry: Retry) -> AsyncIterator[LoadedPlugins]:
-    """Load what is configured, side by side; a plugin that cannot be loaded is told and keeps nothing from starting."""
+    """Load the configured plugins concurrently. A plugin that fails to load is reported and does not block start-up."""
     retry = retry.under(RETRY)
     actions = Actions(retry=retry, on_failure=record_plugin_failure)
     notifiers = Notifiers(retry=retry, on_failure=record_plugin_failure, on_told=count_notifications)

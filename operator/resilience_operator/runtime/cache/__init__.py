@@ -1,1 +1,1 @@
-"""What the process knows of the cluster: policies, targets, nodes, sources. Filled by watches and lists."""
+"""Informer caches: policies, targets, nodes and metric sources. Filled by watches and lists."""

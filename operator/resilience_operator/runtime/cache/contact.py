@@ -1,8 +1,8 @@
-"""How old what this process knows of the cluster may be: the last contact of every watch and list.
+"""Freshness of the caches: the last contact with the API server of each watch and list.
 
-A reflector is confirmed by each page of a list, each event and each bookmark, which comes about once a minute. Kopf
-shows no bookmarks, so the policies are confirmed otherwise: a list of one object every `PROBE_EVERY` seconds proves
-that they can be listed, and each full list names what the watch should have delivered by then.
+Each list page, event and bookmark confirms a reflector. Bookmarks arrive about once a minute. kopf does not expose
+bookmarks, so the policies are confirmed in another way. A list of one object every `PROBE_EVERY` seconds proves that
+policies can be listed. Each full list shows the versions that the watch should have delivered.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from functools import partial
 from resilience_operator.runtime.telemetry.metrics import WATCH_LAST_CONTACT
 
 PROBE_EVERY = 60.0
-"""Seconds between two lists of the policies, full ones or of one object."""
+"""Seconds between two lists of the policies, full or of one object."""
 
 SILENCE = 150.0
-"""Seconds without contact after which a resource counts as unknown: twice as long as a quiet watch may take."""
+"""Seconds without contact after which a resource counts as stale: twice as long as a quiet watch may take."""
 
 LastContact = Callable[[], float | None]
-"""When the API server last confirmed what is known, on the monotonic clock; None before the first time."""
+"""Time of the last confirmation by the API server, in monotonic seconds; None before the first."""
 
 
 class Contacts:
-    """The watches of this process by resource."""
+    """Last contact of each watch of this process, by resource."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -32,14 +32,14 @@ class Contacts:
         self._optional: set[str] = set()
 
     def add(self, resource: str, last_contact: LastContact, *, optional: bool = False) -> None:
-        """Follow one. optional: the process is ready also where it was never listed, for want of the right to."""
+        """Register a resource. optional: ready even if it was never listed, because RBAC may forbid the list."""
         self._watches[resource] = last_contact
         if optional:
             self._optional.add(resource)
         WATCH_LAST_CONTACT.labels(resource).set_function(partial(self._timestamp, last_contact))
 
     def not_ready(self) -> str:
-        """Empty when all are up to date, else which are not, and for how long."""
+        """Name the stale resources and their age; empty when all are up to date."""
         now = self._clock()
         silent = []
         for resource, last_contact in self._watches.items():
@@ -57,9 +57,9 @@ class Contacts:
 
 
 class PolicyContact:
-    """The last contact about the policies, whose watch is kopf's.
+    """Last contact of the policy watch, which belongs to kopf.
 
-    The watch is behind while a version that a list showed has not come by it. The contact is then as old as that list.
+    If a list shows a version that the watch has not delivered, the contact is as old as that list.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -68,19 +68,19 @@ class PolicyContact:
         self._missing: dict[str, float] = {}
 
     def listed(self) -> None:
-        """The policies were listed, or one of them was."""
+        """Record a successful list of all policies or of one."""
         self._heard = self._clock()
 
     def expect(self, uid: str) -> None:
-        """A list showed a version of a policy that the watch has not delivered yet."""
+        """Record that a list showed a version of a policy that the watch has not delivered yet."""
         self._missing.setdefault(uid, self._clock())
 
     def delivered(self, uid: str) -> None:
-        """The watch delivered an event of a policy, or it is gone. Events of one object come in order, and soon."""
+        """Record an event or the deletion of a policy. Events of one object arrive in order."""
         self._missing.pop(uid, None)
 
     def last(self) -> float | None:
-        """The last contact; None before the first list."""
+        """Return the time of the last contact; None before the first list."""
         if self._heard is None or not self._missing:
             return self._heard
         return min(self._heard, *self._missing.values())

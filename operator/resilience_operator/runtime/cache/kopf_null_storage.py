@@ -1,7 +1,7 @@
-"""Storages for kopf that keep nothing: there is no state to keep where it only watches.
+"""kopf storages that store nothing: this process only watches and has no handler state.
 
-Its own ones take several deep copies of each object with each event, in order to find what changed for handlers that do
-not exist here: half of what the start of an operator with ten thousand policies cost.
+kopf's own storages deep-copy each object several times per event to compute diffs for handlers. There are none here.
+With 10,000 policies this took half of the start-up time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import kopf
 
 
 class NullDiffBaseStorage(kopf.DiffBaseStorage):
-    """Objects never differ from what was handled last."""
+    """Diff-base storage that never reports a difference."""
 
     def build(self, **_: Any) -> kopf.BodyEssence:
         return kopf.BodyEssence()
@@ -25,7 +25,7 @@ class NullDiffBaseStorage(kopf.DiffBaseStorage):
 
 
 class NullProgressStorage(kopf.ProgressStorage):
-    """No handler is ever under way."""
+    """Progress storage without any handler in progress."""
 
     def fetch(self, **_: Any) -> None:
         return None

@@ -1,9 +1,9 @@
-"""kopf's connection to the API server: an aiohttp session whose answers Python's `json` can always read.
+"""kopf's connection to the API server: an aiohttp session that returns only JSON that Python's `json` can parse.
 
-kopf reads lists and watch lines with `json`, and any error in that ends it, and the process with it. `json` fails on
-what the API server allows: some 1,000 nested levels, fewer the deeper the call stack, and on numbers of more than
-4,300 digits. So each answer is decoded here first, object by object. A policy that cannot be read is left out and
-reported. `managedFields`, which nothing here reads and which clients may nest as deep as they like, are dropped.
+kopf parses lists and watch lines with `json`; any parse error ends kopf, and the process with it. `json` fails on input
+that the API server accepts. It fails on about 1,000 nested levels (fewer in a deep call stack), and on numbers of more
+than 4,300 digits. This session decodes each response first, object by object. A policy that cannot be decoded is
+skipped and reported. `managedFields` are dropped: nothing here reads them, and clients may nest them without limit.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from resilience_operator.resilience import TryAgain
 log = logging.getLogger(__name__)
 
 OnUnreadable = Callable[[Unreadable], None]
-"""Called with each policy that the watch tells of and that cannot be read. What it raises is logged."""
+"""Called with each policy in the watch that cannot be decoded. Exceptions are logged."""
 
 _LIST_AGAIN = b'{"type":"ERROR","object":{"code":410}}\n'
-"""The one error on which kopf lists anew. On any other it ends."""
+"""The one error on which kopf lists again. Any other error ends the watch."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class _Session(kopf.AiohttpSession):
-    """Equal when the credentials are: by that kopf tells whether a login brought new ones."""
+    """Compares equal when the credentials are equal: this is how kopf detects new credentials after a login."""
 
     aiohttp_session: aiohttp.ClientSession = dataclasses.field(compare=False)
     credentials: kopf.ConnectionInfo
 
 
 def session(credentials: kopf.ConnectionInfo, on_unreadable: OnUnreadable) -> kopf.AiohttpSession:
-    """A session with these credentials, which kopf closes. Must be called in the event loop."""
+    """Return a session with these credentials, which kopf closes. Must be called in the event loop."""
 
     class Response(_Response):
         report = staticmethod(on_unreadable)
@@ -51,7 +51,7 @@ def session(credentials: kopf.ConnectionInfo, on_unreadable: OnUnreadable) -> ko
         priority=credentials.priority,
         expiration=credentials.expiration,
         credentials=credentials,
-        # As kopf makes its own.
+        # Built in the same way as kopf's own session.
         aiohttp_session=aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ssl=credentials.as_ssl_context()),
             headers=credentials.as_http_headers(),
@@ -63,23 +63,23 @@ def session(credentials: kopf.ConnectionInfo, on_unreadable: OnUnreadable) -> ko
 
 
 class _Response(aiohttp.ClientResponse):
-    """An answer that is decoded object by object. report: set by `session`."""
+    """Response decoded object by object. report: set by `session`."""
 
     report: OnUnreadable
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
-        """Reads the head of the answer."""
+        """Read the response headers."""
         await super().start(connection)
         if self.status == 200 and self.url.query.get("watch") == "true":
             self.content = _Lines(self.content, type(self).report)  # type: ignore[assignment]
         return self
 
     async def json(self, **options: Any) -> Any:
-        """The body. Raises ClientPayloadError, on which kopf lists again, when it is cut off."""
+        """Return the body. Raises ClientPayloadError if it is truncated; kopf then lists again."""
         del options
         data = await self.read()
         if self.status >= 400:
-            return orjson.loads(data)  # of its error kopf makes a refusal without details
+            return orjson.loads(data)  # kopf turns this error into an API error without details
         try:
             try:
                 document = orjson.loads(data)
@@ -96,7 +96,7 @@ class _Response(aiohttp.ClientResponse):
 
 
 class _Lines:
-    """The content of a watch, of which kopf takes `iter_chunked` alone: one whole event a chunk."""
+    """Content of a watch. kopf uses only `iter_chunked`; each chunk is one whole event."""
 
     def __init__(self, content: aiohttp.StreamReader, report: OnUnreadable) -> None:
         self._content = content
@@ -106,7 +106,7 @@ class _Lines:
         return getattr(self._content, name)
 
     async def iter_chunked(self, size: int) -> AsyncIterator[bytes]:
-        """Events, each with its line end. size: not heeded. Raises ClientPayloadError when the last one is cut off."""
+        """Yield events with their line ends. size: ignored. Raises ClientPayloadError if the last one is truncated."""
         del size
         try:
             async for line in lines(self._content):
@@ -116,7 +116,7 @@ class _Lines:
             raise aiohttp.ClientPayloadError(str(error)) from error
 
     async def _plain(self, line: bytes) -> bytes:
-        """The event as JSON that Python's `json` reads; empty when there is nothing to tell."""
+        """Return the event as JSON that Python's `json` can parse; empty if kopf needs no event."""
         try:
             return _dumped(orjson.loads(line))
         except (ValueError, TypeError, LookupError, AttributeError):
@@ -126,7 +126,7 @@ class _Lines:
             if not isinstance(event, Unreadable):
                 return _dumped(event)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            log.warning("the watch of policies brought what is no event, listing again: %s", error)
+            log.warning("the policy watch delivered an invalid event; listing again: %s", error)
             return _LIST_AGAIN
         if not event.deleted:
             _report(self._report, event)
@@ -134,7 +134,7 @@ class _Lines:
 
 
 def _dumped(event: dict[str, Any]) -> bytes:
-    """The event without managedFields. Raises TypeError when it is nested deeper than orjson writes (254 levels)."""
+    """Serialize the event without managedFields. Raises TypeError beyond orjson's nesting limit (254 levels)."""
     if event["type"] == "ERROR":
         return _LIST_AGAIN
     event["object"]["metadata"].pop("managedFields", None)
@@ -142,7 +142,7 @@ def _dumped(event: dict[str, Any]) -> bytes:
 
 
 def _bookmark(version: str) -> bytes:
-    """An event that moves kopf's watch past a version, and no more."""
+    """Build a bookmark event, which only advances the resourceVersion of kopf's watch."""
     if not version:
         return b""
     return orjson.dumps(
@@ -151,7 +151,7 @@ def _bookmark(version: str) -> bytes:
 
 
 def _is_plain(item: Any, report: OnUnreadable) -> bool:
-    """Whether an item of a list is nested no deeper than whatever kopf does to it can bear."""
+    """Return True if an item of a list is shallow enough for all that kopf does with it."""
     try:
         if isinstance(item.get("metadata"), dict):
             item["metadata"].pop("managedFields", None)
@@ -166,4 +166,4 @@ def _report(report: OnUnreadable, found: Unreadable) -> None:
     try:
         report(found)
     except Exception:
-        log.exception("an unreadable policy could not be taken in; the next full list mends it")
+        log.exception("failed to report an unreadable policy; the next full list retries it")

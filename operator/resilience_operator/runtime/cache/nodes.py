@@ -1,4 +1,4 @@
-"""The nodes, watched, for the signal `zone-lost`. Only where the operator may see nodes."""
+"""Node watch for the signal `zone-lost`. Used only where the operator may list nodes."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from resilience_operator.signals import reasons
 from resilience_operator.signals import zone_lost as zones
 
 COALESCE_WINDOW = 0.2
-"""Seconds within which changes of nodes are told as one."""
+"""Seconds within which node changes are coalesced into one notification."""
 
 MAX_AGE = 180.0
-"""Seconds without a word of the API server after which what is known of the nodes counts for nothing."""
+"""Seconds without contact with the API server after which the node cache is not used."""
 
 
 class ZoneMonitor:
-    """Answers which zones are lost. watch: whether nodes may be listed. on_change: a zone may be lost, or back."""
+    """Counts lost zones. watch: whether nodes may be listed. on_change: called when a zone may be lost or recovered."""
 
     def __init__(self, kube: KubeClient, *, watch: bool, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
@@ -38,12 +38,12 @@ class ZoneMonitor:
 
     @property
     def reflectors(self) -> Sequence[Reflector[Any]]:
-        """The watch of the nodes, where they are watched."""
+        """The node reflector, if nodes are watched."""
         return () if self._nodes is None else (self._nodes,)
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Watch until the block ends. Nothing waits for the first list: without the right to, it never comes."""
+        """Watch until the block ends. Does not wait for the first list, which never succeeds without the RBAC right."""
         if self._nodes is None:
             yield
             return
@@ -56,7 +56,7 @@ class ZoneMonitor:
             await asyncio.gather(*self.tasks, return_exceptions=True)
 
     def observe(self, placement: Placement, now: float) -> Observation:
-        """How many zones are lost to pods of that placement. now: seconds since the epoch."""
+        """Count the zones lost to pods with that placement. now: seconds since the epoch."""
         if self._nodes is None:
             return Observation.unknown(
                 now,
@@ -69,7 +69,7 @@ class ZoneMonitor:
             return Observation.unknown(
                 now, reasons.NODES_NOT_LISTED, "zone-lost: the nodes are not known: see the operator's log and its role"
             )
-        # Many policies ask, and nodes change seldom.
+        # Cached: many policies ask, and nodes seldom change.
         found = self._known.get(placement)
         if found is None:
             found = self._known[placement] = zones.lost_zones_observation(self._nodes.store, placement, now)
@@ -80,7 +80,7 @@ class ZoneMonitor:
         if old is not None and new is not None and (old.ready, old.zone) == (new.ready, new.zone):
             return
         if not self._told:
-            # Nodes come and go in crowds: the first list, a zone that is lost.
+            # Nodes change in bursts: the first list, or a lost zone.
             self._told = True
             asyncio.get_running_loop().call_later(COALESCE_WINDOW, self._notify)
 

@@ -1,4 +1,4 @@
-"""All policies, by uid and by target. Filled from the watch and from lists; parses each spec once a generation."""
+"""Policy cache, indexed by uid and by target. Filled by watch and lists; parses each spec once per generation."""
 
 from __future__ import annotations
 
@@ -32,16 +32,17 @@ from resilience_operator.signals.query.cohorts import Cohorts
 from resilience_operator.status.history import DecisionHistory
 
 MAX_TOMBSTONES = 10_000
-"""Deleted policies that are remembered, by uid, so that an older list does not bring them back."""
+"""Deleted uids to keep, so that an older list does not restore a deleted policy."""
 
 
 _SPEC_KEYS = ("apiVersion", "kind", "metadata", "spec")
 
 
 class PolicyCache:
-    """Policies by uid. dry_run: the operator as a whole only rehearses. sources: those that policies may name.
+    """Policies by uid.
 
-    crowds: divided as there are more or fewer policies.
+    dry_run: the operator as a whole is in dry-run mode. sources: metric sources that policies may use. cohorts: resized
+    with the number of policies and namespaces.
     """
 
     def __init__(
@@ -62,20 +63,20 @@ class PolicyCache:
         return iter(tuple(self._by_uid.values()))
 
     def get(self, uid: str) -> PolicyEntry | None:
-        """The policy with that uid."""
+        """Return the policy with that uid, or None."""
         return self._by_uid.get(uid)
 
     def upsert(self, body: Mapping[str, Any]) -> tuple[PolicyEntry, bool]:
-        """Take a policy in as the API server has it. The flag tells whether it has to be looked at anew.
+        """Store a policy as the API server returned it. The flag is True if the policy must be evaluated.
 
-        An event that is older than what is known (of a write of our own, say) changes nothing.
+        An event older than the cached version, for example from before our own write, changes nothing.
         """
         meta = body["metadata"]
         entry = self._by_uid.get(meta["uid"])
         version = str(meta["resourceVersion"])
         if entry is None:
             entry = self._new(body)
-            if entry.uid in self._dropped:  # a list that was begun before it was deleted
+            if entry.uid in self._dropped:  # from a list that started before the deletion
                 entry.deleted = True
                 return entry, False
             self._by_uid[entry.uid] = entry
@@ -97,10 +98,10 @@ class PolicyCache:
         return entry, True
 
     def put_unreadable(self, found: Unreadable) -> tuple[PolicyEntry | None, bool]:
-        """Take in a policy that cannot be read as a whole. As `put`; None where it cannot be told which it is.
+        """Store a policy that cannot be decoded. Returns the same as `upsert`; None if its identity is unknown.
 
-        What it said before no longer counts: it is not evaluated until it can be read. Where only its status cannot
-        be read, that is replaced, and it is evaluated as one without a memory.
+        Its earlier spec no longer counts: it is not evaluated until it can be decoded. If only the status cannot be
+        decoded, the status is replaced and the policy is evaluated without memory.
         """
         if not (found.uid and found.name):
             return None, False
@@ -118,7 +119,7 @@ class PolicyCache:
         target = before.target if before is not None else None
         entry, _ = self.upsert(found.partial or {"metadata": found.metadata})
         if found.partial is None and target is not None and entry.target != target:
-            # It still guards what it guarded: what is paused there stays so.
+            # It still owns its target, so a paused rollout stays paused.
             self._unlink(entry, entry.target)
             entry.target = target
             self._by_target.setdefault(target, []).append(entry)
@@ -127,7 +128,7 @@ class PolicyCache:
         return entry, not entry.deleted
 
     def remove(self, uid: str) -> PolicyEntry | None:
-        """Forget a policy that was deleted."""
+        """Remove a deleted policy; returns its entry, if there was one."""
         entry = self._by_uid.pop(uid, None)
         if entry is not None:
             entry.deleted = True
@@ -139,10 +140,10 @@ class PolicyCache:
         return entry
 
     def prune(self, seen: Set[str], version: str = "") -> list[PolicyEntry]:
-        """Forget those that a full list no longer has, and return them.
+        """Remove policies that are missing from a full list, and return them.
 
-        seen: uids in the list. version: its resourceVersion. What the watch has told of since is not gone for not being
-        in it.
+        seen: uids in the list. version: resourceVersion of the list. Policies with a newer version are kept: the watch
+        has seen them since.
         """
         missing = [
             uid for uid, e in self._by_uid.items() if uid not in seen and not is_older(version, e.resource_version)
@@ -150,11 +151,11 @@ class PolicyCache:
         return [dropped for uid in missing if (dropped := self.remove(uid)) is not None]
 
     def policies_on(self, target: TargetKey) -> list[PolicyEntry]:
-        """All policies on a target, the one that acts (the oldest) first."""
+        """Return all policies on a target, the active one (the oldest) first."""
         return sorted(self._by_target.get(target, ()), key=lambda e: (e.created, e.uid))
 
     def targets(self) -> Iterable[TargetKey]:
-        """Every target that some policy names."""
+        """Return every target that a policy references."""
         return self._by_target.keys()
 
     def _new(self, body: Mapping[str, Any]) -> PolicyEntry:
@@ -191,11 +192,11 @@ class PolicyCache:
             return
         entry.raw_status = found
         if changed:
-            # Not of this process' writing: another leader went on with the policy.
+            # Another replica wrote this status: it has evaluated the policy since.
             self.restore_from_status(entry)
 
     def restore_from_status(self, entry: PolicyEntry) -> None:
-        """Take up what another process left in the status. What cannot be read is given up, and will be replaced."""
+        """Load memory and history from the status. Unreadable parts are discarded and will be replaced."""
         try:
             status = PolicyStatus.model_validate(orjson.loads(entry.raw_status))
         except Exception as error:
@@ -209,12 +210,12 @@ class PolicyCache:
             lose_memory(entry, error)
             return
         if status.memory is not None:
-            # What was written anew meanwhile can be read again.
+            # Another writer has since written a readable status.
             entry.rewrite, entry.status_problem = False, None
         entry.memory = memory
 
     def _read_spec(self, entry: PolicyEntry, body: Mapping[str, Any]) -> None:
-        """Read the spec of a new generation. What cannot be read is a problem of this policy alone."""
+        """Parse the spec of a new generation. An error affects only this policy."""
         try:
             self._compile(entry, body)
         except InvalidPolicy as problem:
@@ -237,7 +238,7 @@ class PolicyCache:
         reference = (body.get("spec") or {}).get("targetRef") or {}
         entry.api_version, entry.kind = str(reference.get("apiVersion", "")), str(reference.get("kind", ""))
         entry.target = (_kind_key(entry), entry.namespace, str(reference.get("name", "")))
-        # Without the status: what is wrong with that is no problem of the spec.
+        # The status is left out: an invalid status is not a problem of the spec.
         spec = parse_policy({key: body[key] for key in _SPEC_KEYS if key in body}).spec
         policy = compile_policy(
             spec,
@@ -285,14 +286,14 @@ class PolicyCache:
 
 
 def _lose_status(entry: PolicyEntry, error: Exception) -> None:
-    """Give up a status that cannot be read: the policy has no memory, and says so."""
+    """Discard a status that cannot be read. The policy restarts without memory and reports it."""
     contain(Stage.STATUS, *entry.key, error, known=entry.rewrite)
     entry.raw_status, entry.status, entry.journal = b"{}", PolicyStatus(), DecisionHistory()
     _start_anew(entry, f"the status could not be read ({_short(error)})")
 
 
 def lose_memory(entry: PolicyEntry, error: Exception) -> None:
-    """Give up what a policy remembers, and say so on it."""
+    """Discard the memory of a policy, and report it in the policy's status."""
     contain(Stage.STATUS, *entry.key, error, known=entry.rewrite)
     entry.raw_status = compact_json(
         {key: value for key, value in orjson.loads(entry.raw_status).items() if key != "memory"}
@@ -316,14 +317,14 @@ def _short(error: Exception) -> str:
 
 
 def is_older(version: str, known: str) -> bool:
-    """Whether a resourceVersion is older than another.
+    """Return True if `version` is older than `known`.
 
-    Kubernetes lets versions of one resource be compared as whole numbers (KEP-5504, comparable resource versions).
+    Kubernetes resourceVersions of one resource can be compared as integers (KEP-5504, comparable resource versions).
     """
     return version.isdecimal() and known.isdecimal() and int(version) < int(known)
 
 
 def _kind_key(entry: PolicyEntry) -> str:
-    """A kind's name within a TargetKey: two groups may each have a kind of the same name."""
+    """Return the kind part of a TargetKey. Kinds outside `apps` carry their group, since names may repeat."""
     group = entry.api_version.rpartition("/")[0]
     return entry.kind if group == "apps" else f"{entry.kind}.{group}"

@@ -1,4 +1,4 @@
-"""One policy as the process holds it."""
+"""One policy in the cache: its compiled spec, its state, and what was last reported."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from resilience_operator.signals.model import Signal, SignalRequest
 from resilience_operator.status.history import DecisionHistory
 
 TargetKey = tuple[str, str, str]
-"""kind, namespace, name."""
+"""(kind, namespace, name)."""
 
 
 @dataclass(slots=True)
 class StatusProblem:
-    """Why a policy's status could not be read. written: when this was shown first, seconds since the epoch, or 0."""
+    """Why a policy's status could not be read. written: first shown at, in seconds since the epoch, or 0."""
 
     message: str
     written: float = 0.0
@@ -36,27 +36,28 @@ class StatusProblem:
 
 @dataclass(slots=True)
 class PolicyEntry:
-    """What is known of a policy, and what the last evaluation left.
+    """A policy in the cache, with the result of its last evaluation.
 
-    policy is None when the spec cannot work: then `problem` says why. unreadable: it cannot even be decoded.
+    policy: None if the spec is invalid; `problem` then holds the reason. unreadable: the object cannot be decoded.
     created: seconds since the epoch.
-    signals: those that its metric source is asked for. zone_signals: names of those that the nodes tell.
-    status: a part of it (`headline`). raw_status: all of it as the API server has it at `resource_version`, JSON.
-    essence: a digest of what of it was last written.
-    requests: what its metric source is asked for, about the revisions of `requests_for`.
-    gist: of the last decision, when it was written and nothing had to be done. steady: where that one was at rest;
-    without a gist it is still to be written.
-    refusal: why it was not evaluated, when that was written last.
-    evaluating: the number of the batch in which it is being evaluated, or 0. began: when that one, or the last one,
-    began (monotonic seconds). busy: it has its turn, or is written down.
-    shared: no query is asked on its account alone, so that its beat is that of all who share the answers.
-    behind: (kind, name, resourceVersion) of what the last actions wrote: until the watch shows it, what is in
-    memory of the target is older than what the operator did, and nothing is decided on it.
-    pause: what the annotations ask for, which may have run out.
-    track: what this process found at its evaluations, where that is kept.
-    failure: the stage and type of the last unexpected error, logged at `failure_logged` (seconds since the epoch).
-    status_problem: why the status could not be read; empty when it could. rewrite: the status in the API server is to
-    be replaced as a whole, since merging would keep what cannot be read.
+    signals: queried from its metric source. zone_signals: names of the signals computed from the nodes.
+    status: a summary (`status_summary`). raw_status: the whole status at `resource_version`, as JSON.
+    status_digest: digest of the significant part of the status that was last written.
+    requests: queries for its metric source, valid for the revisions in `requests_for`.
+    reported_fingerprint: of the last decision, if its status is written and nothing was pending; None means the status
+    write is still due.
+    steady_state: set if the last evaluation would be repeated unchanged.
+    reported_skip: the skip reason that was last written.
+    batch_id: number of the batch that evaluates it, or 0. started_at: start of that or the last evaluation (monotonic
+    seconds). locked: it is being evaluated or its status is being written.
+    shared_queries_only: it has no custom query, so it is evaluated together with its cohort.
+    awaiting_cache: (kind, name, resourceVersion) written by the last actions. No decision is made until the watch shows
+    these versions.
+    pause: from the annotations; it may have expired.
+    evaluation_history: points for the dashboard's charts, if they are kept.
+    failure: stage and type of the last unexpected error, logged at `failure_logged` (seconds since the epoch).
+    status_problem: why the status could not be read, or None. rewrite: replace the whole status instead of merging,
+    because a merge would keep the unreadable part.
     """
 
     uid: str
@@ -104,32 +105,32 @@ class PolicyEntry:
 
     @property
     def key(self) -> tuple[str, str]:
-        """namespace, name."""
+        """(namespace, name)."""
         return self.namespace, self.name
 
     @property
     def interval(self) -> float:
-        """Seconds between evaluations."""
+        """Seconds between two evaluations."""
         return self.policy.interval if self.policy is not None else 60.0
 
 
 _NONE: set[str] = set()
-"""In place of a set for each model of which of its fields were given: nobody asks, and they take half of the memory."""
+"""Shared `fields_set` of all cached models: nothing reads it, and one set per model would take half of the memory."""
 
 
 def status_summary(status: PolicyStatus) -> PolicyStatus:
-    """Of a status, what is looked at all the time: its conditions and its target."""
+    """Return the part of a status that is read often: conditions and target."""
     conditions = tuple(Condition.model_construct(_NONE, **dict(c)) for c in status.conditions)
     target = TargetStatus.model_construct(_NONE, **dict(status.target)) if status.target is not None else None
     return PolicyStatus.model_construct(_NONE, conditions=conditions, target=target)
 
 
 def compact_json(status: Mapping[str, Any]) -> bytes:
-    """A status as JSON, to be kept. A copy, since orjson's own result takes four kilobytes however short it is."""
+    """Serialize a status for the cache. Copied, because orjson's own result occupies 4 KiB however short it is."""
     return bytes(memoryview(orjson.dumps(status)))
 
 
 @lru_cache(maxsize=1024)
 def phase_offset_of(uid: str) -> float:
-    """Where in its interval something is due, 0 to 1: spread evenly, and the same after a restart."""
+    """Return the phase offset within the interval, 0 to 1: evenly spread, and stable across restarts."""
     return zlib.crc32(uid.encode()) / 2**32

@@ -1,4 +1,4 @@
-"""Targets that are read at each evaluation, since only their `/scale` is known."""
+"""Reads targets whose only known interface is `/scale`, once per evaluation."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 from resilience_operator.runtime.cache.targets import WATCHED_KINDS, TargetCache
 
 ScaleLookup = TargetState | Exception | None
-"""The target; or why it cannot be read; or None when there is no such object."""
+"""The target, the error that prevented reading it, or None if the object does not exist."""
 
 
 class ScaleTargetReader:
-    """Reads `/scale`s for a batch of policies."""
+    """Reads the `/scale` subresources for a batch of policies."""
 
     def __init__(self, kube: KubeClient, targets: TargetCache) -> None:
         self._scales = Scales(kube)
         self._targets = targets
 
     async def read(self, entries: Sequence[PolicyEntry], deadline: Deadline) -> dict[str, ScaleLookup]:
-        """By the policies' uids: what their targets are now. Policies on watched kinds are left out."""
+        """Read the targets, by policy uid. Policies on watched kinds are omitted."""
         asked = [e for e in entries if e.policy is not None and e.target[0] not in WATCHED_KINDS]
         found = await asyncio.gather(*(self._read(e, deadline) for e in asked))
         return {entry.uid: one for entry, one in zip(asked, found, strict=True)}
@@ -42,5 +42,5 @@ class ScaleTargetReader:
             )
         except NotFound:
             return None
-        except Exception as error:  # a CallError, or what the object contains; the other policies go on
+        except Exception as error:  # a CallError, or malformed content of the object; other policies are not affected
             return error

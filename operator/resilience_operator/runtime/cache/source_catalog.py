@@ -1,4 +1,4 @@
-"""Which configured source a policy means, by `metricSource.type` and `name`."""
+"""Resolves `metricSource.type` and `name` of a policy to a configured metric source."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ PROMETHEUS = "prometheus"
 
 
 class ReadyProblem(NamedTuple):
-    """Why a policy cannot wholly work: a reason of the condition Ready, and what to change."""
+    """A configuration error that degrades a policy: a reason for the Ready condition, and what to change."""
 
     reason: str
     message: str
 
 
 class SourceCatalog:
-    """The configured sources by name, and what type each is of. installed: the source plugins there are."""
+    """Configured metric sources by name, with their types. installed: the installed metric source plugins."""
 
     def __init__(
         self, prometheus: Iterable[str] = (), plugins: Iterable[GuardedSource] = (), installed: Collection[str] = ()
@@ -32,15 +32,15 @@ class SourceCatalog:
         self._installed = installed
 
     def find(self, type_: str, name: str | None, namespace: str) -> tuple[str, ReadyProblem | None]:
-        """The source to ask, and what is wrong. Where something is, the name is one that nothing answers to.
+        """Return the source name and a problem, if any. With a problem, no source answers to the name.
 
-        Without a name it is the source called `default`, or else the only one of its type. A source that is not for
-        policies of this namespace is treated like one that does not exist.
+        Without a name, use the source called `default`, or else the only one of its type. A source that is not allowed
+        for this namespace counts as missing.
         """
         types = {n: t for n, t in self._types.items() if self._is_for(n, namespace)}
         found = types.get(name or "default")
         if type_ == PROMETHEUS and found in (None, PROMETHEUS):
-            # One that is not there is told by the signals themselves.
+            # A missing Prometheus source is reported by its signals.
             return name or "default", None
         if name is None and found != type_:
             of_type = sorted(n for n, t in types.items() if t == type_)

@@ -1,4 +1,4 @@
-"""The targets, watched: workloads, their revisions and HPAs, each trimmed to what deciding needs."""
+"""Watch cache of the targets: workloads, revisions and HPAs, reduced to the fields that decisions need."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ State = Callable[[Workload, Iterable[RevisionRecord], HorizontalPodAutoscaler | 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How one kind of workload is read. revisions: the resource that keeps its revisions."""
+    """How to read one kind of workload. revisions: the resource that stores its revisions."""
 
     resource: Resource
     trim: Transform[Workload]
@@ -59,7 +59,7 @@ _KINDS: Mapping[str, _Kind] = {
 }  # fmt: skip
 
 WATCHED_KINDS = frozenset(_KINDS)
-"""Kinds that are watched; of any other only the `/scale` is known (`runtime.cache.scale_targets`)."""
+"""Kinds that are watched. Other kinds are read through `/scale` (`runtime.cache.scale_targets`)."""
 
 _REVISIONS: Mapping[Resource, Transform[RevisionRecord]] = {
     REPLICA_SETS: project_replica_set,
@@ -68,7 +68,7 @@ _REVISIONS: Mapping[Resource, Transform[RevisionRecord]] = {
 
 
 class TargetCache:
-    """Answers what a target is now. on_change: called with a target's key when something of weight changed."""
+    """Returns the current state of targets. on_change: called with the target's key on each significant change."""
 
     def __init__(self, kube: KubeClient, namespaces: Sequence[str], on_change: Callable[[TargetKey], None]) -> None:
         self._on_change = on_change
@@ -116,12 +116,12 @@ class TargetCache:
 
     @property
     def reflectors(self) -> Sequence[Reflector[Any]]:
-        """Every watch there is."""
+        """All reflectors."""
         return self._all
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Watch until the block ends."""
+        """Run the watches until the block ends."""
         self.tasks = tuple(start(r.run(), f"watch {r.resource.plural}") for r in self._all)
         try:
             yield
@@ -131,19 +131,19 @@ class TargetCache:
             await asyncio.gather(*self.tasks, return_exceptions=True)
 
     async def synced(self) -> None:
-        """Return when everything was listed once."""
+        """Wait until every resource has been listed once."""
         for reflector in self._all:
             await reflector.synced.wait()
 
     def not_ready(self) -> str:
-        """Empty when all was listed, else what was not."""
+        """Name the resources that are not listed yet; empty when all are."""
         missing = [r.resource.plural for r in self._all if not r.synced.is_set()]
         return f"not listed yet: {', '.join(missing)}" if missing else ""
 
     def get(self, key: TargetKey) -> TargetState | None:
-        """The target as it was last seen. The same object until it changes.
+        """Return the cached target state: the same object until it changes.
 
-        None when there is no such object, or when it is `unreadable`.
+        None if the object does not exist or is `unreadable`.
         """
         if self._autoscalers.unreadable and self.unreadable(key):
             return None
@@ -158,15 +158,15 @@ class TargetCache:
         return how.state(workload, claimed, self.autoscaler(key))
 
     def autoscaler(self, key: TargetKey) -> HorizontalPodAutoscaler | None:
-        """The HPA on a target."""
+        """Return the HPA of a target, or None."""
         found = next(iter(self._autoscalers.by(_TARGET, key)), None)
         return found.hpa if found is not None else None
 
     def unreadable(self, key: TargetKey) -> str:
-        """Why the target, or whether an HPA scales it, cannot be read; empty when both can.
+        """Return why the target or its HPA cannot be decoded; empty if both can.
 
-        An HPA that cannot be read may scale any workload of its namespace that has no other, so none of them is
-        acted on: else two would write the same replicas.
+        An HPA that cannot be decoded may scale any workload in its namespace that has no other HPA. The operator acts
+        on none of these workloads: otherwise two controllers would write the same replicas.
         """
         kind, namespace, name = key
         reflector = self._workloads.get(kind)
@@ -181,12 +181,12 @@ class TargetCache:
         return ""
 
     def placement(self, key: TargetKey) -> Placement:
-        """On which nodes the target's pods may run."""
+        """Return the node placement of the target's pods."""
         workload = self._workload(key)
         return workload.placement if workload is not None else ANYWHERE
 
     def is_current(self, kind: str, namespace: str, name: str, version: int) -> bool:
-        """Whether what is known of an object is at least as new as `version`, or the object is gone."""
+        """Return True if the cached object is at least as new as `version`, or does not exist."""
         if kind in _KINDS:
             workload = self._workload((kind, namespace, name))
             return workload is None or int(workload.resource_version) >= version
@@ -194,11 +194,11 @@ class TargetCache:
         return autoscaler is None or int(autoscaler.hpa.resource_version) >= version
 
     def relist(self, kind: str) -> None:
-        """List a kind again soon: its watch does not show what is known to be there."""
+        """Trigger a list of a kind whose watch does not show a version that is known to exist."""
         (self._workloads[kind] if kind in _KINDS else self._autoscalers).relist()
 
     def with_leftovers(self) -> Iterator[TargetKey]:
-        """Targets that bear a mark of the operator's: its own pause, or a raised minReplicas."""
+        """Yield targets with changes made by the operator: a rollout paused by it, or a raised minReplicas."""
         for kind, reflector in self._workloads.items():
             for workload in reflector.by(_LEFTOVER, True):
                 yield kind, workload.namespace, workload.name
@@ -228,7 +228,7 @@ class TargetCache:
         for key in changed:
             self._states.pop(key, None)
         if old is not None and new is not None:
-            return  # counts of pods can wait for the next turn; a new revision cannot
+            return  # pod counts can wait for the next evaluation; a new revision cannot
         for key in changed:
             self._on_change(key)
 
@@ -240,6 +240,6 @@ class TargetCache:
 
 
 def _change_key(w: Workload) -> tuple[object, ...]:
-    """What is worth an evaluation of its own: what people change, and whether a rollout is complete."""
+    """Return the fields whose change triggers an evaluation: user changes, and whether the rollout is complete."""
     complete = w.observed >= w.generation and w.updated == w.total == w.replicas == w.ready
     return w.uid, w.generation, w.template, w.paused, w.replicas, complete, w.progress_deadline_exceeded

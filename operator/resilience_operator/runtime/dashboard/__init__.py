@@ -1,5 +1,5 @@
-"""The dashboard: pages about the policies of this process. It reads what is in memory anyway, and writes nothing.
+"""The dashboard: read-only pages about the policies of this process, served from memory.
 
-Without viewers it costs only the points that `runtime.telemetry.history` keeps. All it shows comes from the policies
-themselves, never from the configuration. See docs/dashboard.md and docs/adr/0017-dashboard.md.
+Without viewers, its only cost is the points that `runtime.telemetry.history` keeps. Everything it shows comes from the
+policies, never from the configuration. See docs/dashboard.md and docs/adr/0017-dashboard.md.
 """

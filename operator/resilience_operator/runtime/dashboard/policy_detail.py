@@ -1,4 +1,4 @@
-"""One policy: in words, in numbers, and as points in time."""
+"""Detail view of one policy: explanation, numbers and time series."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Document = dict[str, Any]
 
 @dataclass(slots=True)
 class PolicyDetail:
-    """Looks at one policy at a time. target: what a target is now. clock: seconds since the epoch."""
+    """Builds the detail document of a policy. target: returns the current target. clock: seconds since the epoch."""
 
     store: PolicyCache
     owns: Owns
@@ -32,17 +32,17 @@ class PolicyDetail:
     clock: Callable[[], float]
 
     def find(self, namespace: str, name: str) -> PolicyEntry | None:
-        """The policy of that name."""
+        """Return the policy with that namespace and name, or None."""
         return next((e for e in self.store if e.namespace == namespace and e.name == name), None)
 
     def version(self, entry: PolicyEntry) -> object:
-        """Something else as soon as there is something else to see. Cheap."""
+        """Return a cheap version key that changes whenever the document would change."""
         acting = self.owns(entry.namespace)
         newest = entry.evaluation_history.newest if entry.evaluation_history is not None else None
         return acting, entry.generation, newest, id(entry.raw_status)
 
     def document(self, entry: PolicyEntry) -> Document:
-        """Everything that is shown of it."""
+        """Return the whole detail document as JSON data."""
         now, acting = self.clock(), self.owns(entry.namespace)
         known = CachedRow.of(entry, acting)
         row = known.row
@@ -67,7 +67,7 @@ class PolicyDetail:
 
 
 def _signals(policy: Policy, seen: list[Document]) -> list[Document]:
-    """Each signal that a rule reads: as last told, and the thresholds that it is held against."""
+    """List each signal used by a rule: its last reported value, and its thresholds."""
     told = {s["name"]: s for s in seen}
     found = []
     for name, signal in policy.signals.items():
@@ -98,7 +98,7 @@ def _signals(policy: Policy, seen: list[Document]) -> list[Document]:
 
 
 def _track(track: EvaluationHistory, now: float) -> Document:
-    """The points by column. began: since when this process has kept them, if that is within the span."""
+    """Return the points by column. began: start of the recording, if it is within the span."""
     points = track.points()
     return {
         "span": SPAN,
@@ -120,5 +120,5 @@ def _track(track: EvaluationHistory, now: float) -> Document:
 
 
 def _rounded(value: float | None) -> float | None:
-    """Six digits are more than a chart shows, and all that the packed points are good for."""
+    """Round to six significant digits: enough for a chart, and all that the packed points hold."""
     return None if value is None else float(f"{value:.6g}")

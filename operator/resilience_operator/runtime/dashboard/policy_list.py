@@ -1,4 +1,4 @@
-"""All policies, the worst first: searched, counted and cut into pages here, so that a browser never holds thousands."""
+"""List of all policies, worst first. Search, counts and paging run on the server: a browser never loads thousands."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from resilience_operator.runtime.cache.policies import PolicyCache
 from resilience_operator.runtime.dashboard.row_cache import CachedRow, Owns
 
 PAGE = 50
-"""Rows of a page."""
+"""Rows per page."""
 
 FRESH = 2.0
-"""Seconds for which a list serves everybody who looks."""
+"""Seconds for which one list is reused for all viewers."""
 
 _SLICE = 0.01
-"""Seconds after which others get their turn on the event loop."""
+"""Seconds of work before yielding to the event loop."""
 
 LONGEST_SEARCH = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What is asked for. words: all of them must be there. state: empty for any. page: from 1."""
+    """A search request. words: all must match. state: empty for any. page: from 1."""
 
     words: tuple[str, ...] = ()
     state: str = ""
@@ -33,13 +33,13 @@ class Search:
 
     @classmethod
     def of(cls, text: str, state: str, page: str) -> Search:
-        """From a URL's query, whatever stands in it."""
+        """Parse a URL query; invalid input falls back to defaults."""
         number = int(page) if page.isascii() and page.isdigit() and len(page) < 7 else 1
         return cls(tuple(text[:LONGEST_SEARCH].lower().split()), state[:LONGEST_SEARCH], max(1, number))
 
 
 class PolicyList:
-    """The list of all policies, made anew when somebody asks for it and it is older than FRESH."""
+    """The list of all policies, rebuilt on demand when it is older than FRESH."""
 
     def __init__(self, store: PolicyCache, owns: Owns) -> None:
         self._store = store
@@ -50,7 +50,7 @@ class PolicyList:
         self._making = asyncio.Lock()
 
     async def page(self, search: Search) -> dict[str, Any]:
-        """One page of what matches: `states` counts all that match the words, `total` those in the state as well."""
+        """Return one page of matches. `states` counts matches of the words; `total` also applies the state filter."""
         rows = await self._rows()
         if search.words:
             rows = [k for k in rows if all(word in k.text for word in search.words)]

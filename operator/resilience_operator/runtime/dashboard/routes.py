@@ -1,4 +1,4 @@
-"""The dashboard's addresses. All of them answer GET, and none needs to know under which prefix a proxy shows them."""
+"""HTTP routes of the dashboard. All answer GET, and all links are relative, so any proxy prefix works."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-cache",
 }
-"""On every answer of the port. Scripts and styles come from files alone, no page may frame this one."""
+"""Security headers of every response on this port: scripts and styles only from files, no framing."""
 
 REFRESH = 10.0
-"""Seconds after which the sentences of a policy are told anew, since they say how long ago things were."""
+"""Seconds after which the explanation is refreshed, because it contains relative times."""
 
 
 class Dashboard:
-    """Pages and data for whoever looks."""
+    """Serves the dashboard's pages and data."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Dashboard:
         self._live = EventStream()
 
     def attach(self, app: web.Application) -> None:
-        """Add the addresses to an application."""
+        """Register the routes in an application."""
         app.add_routes(
             [
                 web.get("/", _file("index.html")),
@@ -95,7 +95,7 @@ class Dashboard:
         return await self._live.follow(request, self._watch(request))
 
     def _watch(self, request: web.Request) -> Changed:
-        """News of one policy; `null` where there is none of that name."""
+        """Return a change detector for one policy. It yields `null` if no policy has that name."""
         loop = asyncio.get_running_loop()
         entry: PolicyEntry | None = None
         stamp: object = None

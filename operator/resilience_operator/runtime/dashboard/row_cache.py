@@ -1,4 +1,4 @@
-"""What is shown of a policy in a list: its status as the API server has it, whoever wrote that."""
+"""Cached list row of a policy, built from its status in the API server, whichever replica wrote it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from resilience_operator.explain.overview import Row
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 
 Owns = Callable[[str], bool]
-"""Whether this replica acts on the policies of a namespace."""
+"""Returns True if this replica acts on the policies of a namespace."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedRow:
-    """A policy's row as of one moment.
+    """The row of a policy at one point in time.
 
-    source, generation: what it was made of. Each write and each event puts another object there, by which one knows.
+    source, generation: cache key. Each write and each event replaces the `source` object.
     """
 
     row: Row
@@ -29,7 +29,7 @@ class CachedRow:
 
     @classmethod
     def of(cls, entry: PolicyEntry, acting: bool) -> CachedRow:
-        """Make it. Total: a status that cannot be shown makes a row that says so."""
+        """Build the row. Never fails: an unreadable status results in a row that says so."""
         status = _read(entry.raw_status)
         kind, namespace, name = entry.kind, entry.namespace, entry.target[2]
         mode = entry.policy.mode.value if entry.policy is not None else ""
@@ -43,11 +43,11 @@ class CachedRow:
         return cls(row, acting, text, entry.raw_status, entry.generation)
 
     def is_current(self, entry: PolicyEntry, acting: bool) -> bool:
-        """Whether nothing has changed since."""
+        """Return True if the policy has not changed since the row was built."""
         return self.acting == acting and self.generation == entry.generation and self.source is entry.raw_status
 
     def without_details(self) -> CachedRow:
-        """Without what a list does not show."""
+        """Return a copy without the fields that the list does not show."""
         bare = self.row.status.model_copy(update={"memory": None, "history": (), "quarantined": (), "conditions": ()})
         return replace(self, row=replace(self.row, status=bare))
 
@@ -56,6 +56,6 @@ def _read(status: bytes) -> PolicyStatus | None:
     try:
         found = PolicyStatus.model_validate_json(status)
         found.model_dump(mode="json", exclude={"memory"})
-    except ValueError:  # a ValidationError, or what cannot be written as JSON
+    except ValueError:  # a ValidationError, or a value that cannot be serialized as JSON
         return None
     return found

@@ -1,4 +1,4 @@
-"""Server-sent events: a bounded number of clients, and nothing at all while there are none.
+"""Server-sent events for a limited number of clients. Costs nothing without clients.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html
 """
@@ -12,34 +12,34 @@ from contextlib import suppress
 from aiohttp import web
 
 MAX_CLIENTS = 20
-"""Clients that are served at once. Further ones are told to ask now and then."""
+"""Maximum concurrent clients. Further clients are asked to poll instead."""
 
 TICK = 2.0
-"""Seconds between two looks at what a client looks at."""
+"""Seconds between two checks for changes."""
 
 TIMEOUT = 10.0
-"""Seconds that a client may take to read. After as many without news it is sent a sign of life."""
+"""Seconds a client may take to read. After as many seconds without data, a keep-alive is sent."""
 
 LONGEST = 600.0
-"""Seconds after which a stream ends. The browser asks again, and so its right to is checked again."""
+"""Maximum duration of a stream in seconds. The browser reconnects, which checks its access again."""
 
 Changed = Callable[[], Awaitable[str | None]]
-"""What there is to see, as JSON; None when that is what was told last."""
+"""Returns the data to send as JSON; None if it equals what was last sent."""
 
 
 class EventStream:
-    """Everyone who is looking now."""
+    """All connected clients."""
 
     def __init__(self) -> None:
         self.clients = 0
         self._ending = asyncio.Event()
 
     def end(self) -> None:
-        """The process ends: let everybody go."""
+        """Disconnect all clients; the process is stopping."""
         self._ending.set()
 
     async def follow(self, request: web.Request, changed: Changed) -> web.StreamResponse:
-        """Tell a client whatever changes, for as long as it listens."""
+        """Send changes to a client until it disconnects or `LONGEST` has passed."""
         if self.clients >= MAX_CLIENTS:
             return web.Response(status=503, text="too many clients: poll instead")
         self.clients += 1

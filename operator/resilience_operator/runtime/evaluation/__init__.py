@@ -1,1 +1,1 @@
-"""Evaluating policies: collect, decide, act. The only writers of a policy's state."""
+"""Policy evaluation: collect, decide, act. The only writer of a policy's state."""

@@ -1,4 +1,4 @@
-"""Evaluations, batch by batch, from what is due to whose turn it is: look → collect → let pass, or give a turn."""
+"""Evaluates policies in batches: resolve targets, collect signals, skip the unchanged, reconcile the rest."""
 
 from __future__ import annotations
 
@@ -38,43 +38,43 @@ from resilience_operator.signals.results import SignalResults
 log = logging.getLogger(__name__)
 
 _Ready = tuple[PolicyEntry, TargetState, Policy]
-"""A policy to collect for. The spec and the target are those that its requests were made from."""
+"""A policy to collect signals for. Spec and target are those that its requests were made from."""
 
 _Collected = tuple[PolicyEntry, TargetState, Policy, SignalResults]
 
 _Turns = set[asyncio.Task[StatusWrite | None]]
-"""The turns of one batch that have not ended."""
+"""Reconcile tasks of one batch that are still running."""
 
 COLLECT_TIME = 7.0
-"""Seconds that metric sources have to answer, at most."""
+"""Maximum seconds for metric sources to answer."""
 
 COLLECT_AT_LEAST = 5.0
-"""Seconds that they have, however short the interval: an answer that is late is worth more than none."""
+"""Minimum seconds to answer, even with a shorter interval: a late answer is better than none."""
 
 SCALE_LABEL = "resilience-operator.io/aggregate-to-scale"
-"""ClusterRoles with this label, set to "true", add to what the operator may scale."""
+"""ClusterRoles with this label set to "true" extend the operator's right to scale."""
 
 _EVALUATED = EVALUATIONS.labels("evaluated")
 
 _BATCH = 25
-"""Policies that are looked at before others get their turn on the event loop, and those that changed theirs."""
+"""Policies to process before yielding to the event loop."""
 
 MAX_SPLITS = 64
-"""How often a batch is split at most to find the policies for which collecting fails."""
+"""Maximum number of splits of a batch to isolate the policies for which collecting fails."""
 
 LOG_AGAIN = 600.0
-"""Seconds after which an error that a policy repeats is logged again with its traceback."""
+"""Seconds after which a repeated error of a policy is logged with its traceback again."""
 
 CONSISTENCY_TIMEOUT = 120.0
-"""Seconds to wait for the watch to show what an action wrote; after them it is decided on what there is (and each
-action still checks its target before it writes)."""
+"""Seconds to wait until the watch shows the writes of the last actions. Then the cached state is used; each action
+still checks its target before it writes."""
 
 RELIST_AFTER = 10.0
-"""Seconds after which the watch is no longer waited for, and the targets are listed: it may have gone mute."""
+"""Seconds of waiting after which the targets are listed again, because the watch may have stalled."""
 
 
 class BatchEvaluator:
-    """Evaluates policies, batch by batch. on_missing: called when one turns out not to be there any more."""
+    """Evaluates batches of policies. on_missing: called when a policy turns out to be deleted."""
 
     def __init__(
         self,
@@ -112,9 +112,10 @@ class BatchEvaluator:
         self._on_missing = on_missing
 
     async def evaluate(self, entries: Sequence[PolicyEntry], planned: bool) -> None:
-        """Evaluate a batch of policies that read the same metric source. Never raises but for cancellation.
+        """Evaluate a batch of policies that use the same metric source. Raises only CancelledError.
 
-        planned: it is their time; else something happened, and what others were answered a moment ago is good enough.
+        planned: triggered by the interval or a timer. Otherwise an event triggered it, and recently cached query
+        results are used.
         """
         entries = [entry for entry in entries if self._leadership.owns(entry.namespace)]
         if not entries:
@@ -136,7 +137,7 @@ class BatchEvaluator:
     def _resolve(
         self, entries: Sequence[PolicyEntry], scaled: Mapping[str, ScaleLookup], reconciler: _Turns
     ) -> list[_Ready]:
-        """The policies that can be evaluated. The others are skipped, each with its reason."""
+        """Return the policies that can be evaluated. Skip the others, each with its reason."""
         ready: list[_Ready] = []
         for entry in entries:
             try:
@@ -157,7 +158,7 @@ class BatchEvaluator:
     async def _collect_all(
         self, ready: Sequence[_Ready], deadline: Deadline, planned: bool, reconciler: _Turns
     ) -> None:
-        """Collect for all, and begin the turns. If collecting fails, split the batch until the cause is alone."""
+        """Collect signals for all policies and start reconciling. On an error, split the batch to isolate its cause."""
         batches, splits = [ready], 0
         while batches:
             left = dict(enumerate(batches.pop()))
@@ -177,11 +178,11 @@ class BatchEvaluator:
                     self._report_failure(entry, Stage.COLLECT, error)
 
     async def _dispatch(self, portion: Iterator[_Collected], reconciler: _Turns) -> None:
-        """Those for whom something changed begin their turns; then the others pass, who are in no hurry."""
+        """Start a reconcile task for each changed policy; then mark the unchanged ones as evaluated."""
         unchanged: list[tuple[PolicyEntry, TargetState, SignalResults, Values]] = []
         for number, (entry, target, policy, findings) in enumerate(portion, 1):
             try:
-                # Changed, deleted or paused while its signals were collected: what they say is no answer any more.
+                # Changed, deleted or paused while its signals were collected: the results no longer apply.
                 if entry.policy is not policy or entry.deleted or (entry.pause is not None and self._is_paused(entry)):
                     self._retry_soon(entry)
                 elif (values := self._unchanged_values(entry, target, findings)) is not None:
@@ -198,14 +199,15 @@ class BatchEvaluator:
             await asyncio.sleep(0)
 
     async def write_status(self, entry: PolicyEntry, note: StatusWrite) -> None:
-        """Write a policy's note down. Never raises but for cancellation."""
+        """Write the status of a policy. Raises only CancelledError."""
         if self._leadership.owns(entry.namespace) and (failure := await self._isolate_errors(entry, note, Stage.WRITE)):
             await failure()
 
     def _start(self, entry: PolicyEntry, turn: Callable[[], Awaitable[StatusWrite | None]], reconciler: _Turns) -> None:
-        """Begin a policy's turn; if it is just being written down, it has it right after.
+        """Start a reconcile task for a policy; retry soon if its status is being written.
 
-        Its lock is released by the end of the task, which comes on every path: a task may be cancelled unstarted.
+        The task's done callback releases the lock. It runs on every path, even if the task is cancelled before it
+        starts.
         """
         if entry.locked:
             self._retry_soon(entry)
@@ -216,7 +218,7 @@ class BatchEvaluator:
         task.add_done_callback(partial(self._unlock, entry, reconciler))
 
     def _unlock(self, entry: PolicyEntry, reconciler: _Turns, task: asyncio.Task[StatusWrite | None]) -> None:
-        """Release a policy whose turn has ended, and queue what is left to write."""
+        """Release the lock of a policy after reconciling, and queue the status write that it returned."""
         reconciler.discard(task)
         entry.locked = False
         self._scheduler.done(entry)
@@ -231,12 +233,15 @@ class BatchEvaluator:
         return entry.pause is not None and not entry.pause.over(self._clock())
 
     def _retry_soon(self, entry: PolicyEntry) -> None:
-        """Evaluate a policy again soon."""
+        """Enqueue a policy for another evaluation soon."""
         self._scheduler.enqueue(entry)
         self._scheduler.done(entry)
 
     def _unchanged_values(self, entry: PolicyEntry, target: TargetState, findings: SignalResults) -> Values | None:
-        """What was measured, where deciding would come to nothing new, and there is nothing to tell or to refresh."""
+        """Return the measured values if the steady state still holds and nothing is pending; else None.
+
+        With values, `decide` can be skipped.
+        """
         steady, policy = entry.steady_state, entry.policy
         if (
             steady is None
@@ -257,7 +262,7 @@ class BatchEvaluator:
         return None
 
     def _skip_unchanged(self, entry: PolicyEntry, target: TargetState, findings: SignalResults, values: Values) -> bool:
-        """Let one pass that is as it was, even where that is still to be written. False if it changed since."""
+        """Record an unchanged policy as evaluated, and queue its status write if due. False if it changed since."""
         if entry.deleted or entry.steady_state is None:
             self._scheduler.done(entry)
             return False
@@ -276,11 +281,11 @@ class BatchEvaluator:
         return True
 
     def register_demand(self, entry: PolicyEntry) -> None:
-        """Tell the collector what a policy will ask for, so that shared questions cover it from the first."""
+        """Register the queries of a policy, so that shared queries cover it from its first evaluation."""
         self._collector.expect(self._requests(entry, {}))
 
     def _resolve_target(self, entry: PolicyEntry, scaled: Mapping[str, ScaleLookup]) -> TargetState | SkipReason | None:
-        """The target's state; or why the policy is not evaluated; or None when it is too early to tell."""
+        """Return the target's state, the reason to skip the policy, or None if it is too early to evaluate."""
         if entry.deleted:
             return None
         if entry.policy is None:
@@ -318,7 +323,7 @@ class BatchEvaluator:
         return target
 
     def _cache_is_consistent(self, entry: PolicyEntry) -> bool:
-        """Whether the watch shows what the last actions wrote. Until then nothing may be decided on it."""
+        """Return True if the watch shows what the last actions wrote. Until then, no decision is made."""
         waited = asyncio.get_running_loop().time() - entry.awaiting_since
         if waited < CONSISTENCY_TIMEOUT and not all(
             self._targets.is_current(kind, entry.namespace, name, version)
@@ -336,16 +341,16 @@ class BatchEvaluator:
     async def _collect(
         self, left: dict[int, _Ready], deadline: Deadline, planned: bool
     ) -> AsyncGenerator[Iterator[_Collected], None]:
-        """What is found, of those together whose answers are there. They are taken out of `left`."""
+        """Yield results in portions, as queries complete. Policies with results are removed from `left`."""
         ready = tuple(left.values())
         within = min(entry.interval for entry, _, _ in ready)
         portions = self._collector.collect(
             [entry.requests for entry, _, _ in ready],
             now=self._clock(),
             deadline=deadline.within(max(within, COLLECT_AT_LEAST)),
-            # What happened is told apart by the target and the spec; of the metrics, the last beat's will do.
+            # Events concern the target or the spec; for metrics, the last regular result is recent enough.
             max_age=min(1.0, within / 10) if planned else min(within, max(within / 2, SHARED_INTERVAL)),
-            # Those with queries of their own are evaluated all the time; the crowd asks once in so many seconds.
+            # Policies with custom queries are due at any time: they reuse recent results of shared queries.
             shared_age=0.0 if ready[0][0].shared_queries_only else min(within / 3, SHARED_INTERVAL),
         )
         async with aclosing(portions):
@@ -360,7 +365,7 @@ class BatchEvaluator:
         return observations | self._lost_zones(entry)
 
     def _lost_zones(self, entry: PolicyEntry) -> dict[str, Observation]:
-        """What the nodes tell, which no metric source is asked for."""
+        """Return the signals computed from the nodes, for which no metric source is queried."""
         if not entry.zone_signals:
             return {}
         observation = self._zones.observe(self._targets.placement(entry.target), self._clock())
@@ -377,16 +382,16 @@ class BatchEvaluator:
     async def _isolate_errors(
         self, entry: PolicyEntry, work: Callable[[], Awaitable[StatusWrite | None]], stage: Stage
     ) -> StatusWrite | None:
-        """Contain whatever goes wrong in one policy. Returns what is left to write."""
+        """Run `work`, and contain any error to this policy. Returns the status write that is still due."""
         try:
             with self._tracing.span("policy", {"k8s.namespace.name": entry.namespace, "resilience.policy": entry.name}):
                 return await work()
         except Conflict as error:
-            log.info("%s/%s changed meanwhile, decided anew: %s", *entry.key, error)
+            log.info("%s/%s changed during the evaluation; it is evaluated again: %s", *entry.key, error)
             EVALUATIONS.labels("superseded").inc()
             self._scheduler.enqueue(entry, 1.0)
         except NotFound:
-            log.info("%s/%s is not there any more", *entry.key)
+            log.info("%s/%s no longer exists", *entry.key)
             EVALUATIONS.labels("missing").inc()
             self._on_missing()
         except CallError as error:
@@ -398,7 +403,7 @@ class BatchEvaluator:
         return None
 
     def _record_failure(self, entry: PolicyEntry, stage: Stage, error: Exception) -> StatusWrite:
-        """Count and log an unexpected error. Returns the note that shows it on the policy."""
+        """Count and log an unexpected error. Returns the status write that reports it."""
         EVALUATIONS.labels("error").inc()
         now, what = self._clock(), f"{stage}/{type(error).__name__}"
         known = entry.failure == what and now - entry.failure_logged < LOG_AGAIN
@@ -408,7 +413,7 @@ class BatchEvaluator:
         return partial(self._reconciler.report_failure, entry, stage, error)
 
     def _report_failure(self, entry: PolicyEntry, stage: Stage, error: Exception) -> None:
-        """End an evaluation that failed before its turn. The next one is due as usual."""
+        """End an evaluation that failed before reconciling. The next one runs at the usual time."""
         note = self._record_failure(entry, stage, error)
         self._scheduler.done(entry)
         if not entry.deleted:
@@ -416,7 +421,7 @@ class BatchEvaluator:
 
 
 def _unreadable(entry: PolicyEntry, error: CallError) -> SkipReason:
-    """Why a target's /scale cannot be read, in words that say what to change."""
+    """Explain why a target's /scale cannot be read, and what to change."""
     if error.status == HTTPStatus.FORBIDDEN:
         return SkipReason(
             "False",

@@ -1,8 +1,9 @@
-"""What a policy leaves on its target when it goes: nothing.
+"""Restores targets that no policy references any more.
 
-A pause of the operator's own is lifted and an HPA's minReplicas is given back, and both are told. What is the
-operator's own is read from the objects themselves (field manager, annotation), so it is found too when the policy was
-deleted while no operator ran. Replicas stay as they are: taking pods away because a policy is gone would be an outage.
+A rollout paused by the operator is resumed, and the HPA's minReplicas is restored; both are reported as Events. The
+operator's changes are read from the objects (field manager, annotation). They are found even if the policy was deleted
+while no operator was running. Replicas stay as they are: removing pods because a policy was deleted would cause an
+outage.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from resilience_operator.runtime.containment import Stage, contain
 log = logging.getLogger(__name__)
 
 TIME = 20.0
-"""Seconds for one target."""
+"""Timeout in seconds for one target."""
 
 
 class Cleanup:
-    """Gives back what no policy asks for any more."""
+    """Reverts the operator's changes on targets without a policy."""
 
     def __init__(self, kube: KubeClient, store: PolicyCache, targets: TargetCache, *, dry_run: bool) -> None:
         self._kube = kube
@@ -39,17 +40,17 @@ class Cleanup:
 
     @property
     def under_way(self) -> Collection[str]:
-        """The namespaces in which something is being given back."""
+        """Namespaces in which a cleanup is in progress."""
         return +self._under_way
 
     async def restore_orphans(self, within: Callable[[str], bool]) -> None:
-        """Look at every target in these namespaces that bears a mark of the operator's."""
+        """Restore every target without a policy in these namespaces."""
         for key in tuple(self._targets.with_leftovers()):
             if within(key[1]):
                 await self.restore_target(key)
 
     async def restore_target(self, key: TargetKey) -> None:
-        """Give one target back, unless some policy guards it. Never raises but for cancellation."""
+        """Restore one target, unless a policy references it. Raises only CancelledError."""
         if self._dry_run or self._store.policies_on(key):
             return
         try:
@@ -75,9 +76,9 @@ class Cleanup:
                     f"{target.hpa.original_min} again",
                 )
         except (Conflict, NotFound) as error:
-            log.info("%s %s/%s changed while it was given back; looked at again later: %s", *key, error)
+            log.info("%s %s/%s changed during cleanup; it is retried later: %s", *key, error)
         except CallError as error:
-            log.warning("%s %s/%s could not be given back yet: %s", *key, error)
+            log.warning("%s %s/%s could not be restored yet: %s", *key, error)
         except Exception as error:
             contain(Stage.CLEANUP, target.namespace, f"{target.kind} {target.name}", error)
         finally:

@@ -1,7 +1,7 @@
-"""Calls of action plugins under way. Nobody waits for them: a policy's evaluation begins a call and goes on.
+"""Runs action plugins in the background: an evaluation starts a call and does not wait for it.
 
-A call begins after the status was written, which holds the breach and with it the call's key: after a crash the next
-process calls again under the same key. The outcome is handed in at the policy's next evaluation, which records it.
+A call starts after the status was written. The status holds the breach and so the call's idempotency key: after a
+crash, the next process repeats the call with the same key. The policy's next evaluation records the outcome.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from resilience_operator.runtime.containment import Stage, contain
 
 
 class PluginActionRunner:
-    """All calls of a process. `arrived` is told of a policy as soon as an outcome of its own is there."""
+    """All plugin calls of a process. on_result: called with the policy as soon as an outcome is available."""
 
     def __init__(self, actions: Actions, arrived: Callable[[PolicyEntry], None]) -> None:
         self._actions = actions
@@ -30,11 +30,11 @@ class PluginActionRunner:
         self._outcomes: dict[str, list[Outcome]] = {}
 
     def problem(self, name: str, namespace: str) -> str:
-        """Why a rule of a policy in this namespace may not name this plugin; empty when it may."""
+        """Return why a policy in this namespace may not use this plugin; empty if it may."""
         return self._actions.problem(name, namespace)
 
     def start(self, entry: PolicyEntry, target: TargetState, command: Command) -> None:
-        """Begin a call, unless it is under way or its outcome waits to be taken."""
+        """Start a call, unless it is running or its outcome is pending."""
         key = str(command.arguments["key"])
         waits = any(outcome.command.arguments["key"] == key for outcome in self._outcomes.get(entry.uid, ()))
         problem = self.problem(str(command.arguments["plugin"]), entry.namespace)
@@ -45,19 +45,19 @@ class PluginActionRunner:
         task.add_done_callback(lambda _: self._under_way.pop(key, None))
 
     def has_results(self, uid: str) -> bool:
-        """Whether outcomes of a policy wait to be taken."""
+        """Return True if a policy has pending outcomes."""
         return uid in self._outcomes
 
     def drain_results(self, entry: PolicyEntry) -> tuple[Outcome, ...]:
-        """The outcomes since the last time, each once."""
+        """Return the pending outcomes and clear them."""
         return tuple(self._outcomes.pop(entry.uid, ()))
 
     def forget(self, uid: str) -> None:
-        """A policy is gone."""
+        """Drop the outcomes of a deleted policy."""
         self._outcomes.pop(uid, None)
 
     async def shutdown(self) -> None:
-        """Call off what is under way; it is called again by whoever takes over."""
+        """Cancel running calls; the next process repeats them."""
         tasks = list(self._under_way.values())
         for task in tasks:
             task.cancel()
@@ -69,16 +69,16 @@ class PluginActionRunner:
             said = await self._actions.run(str(command.arguments["plugin"]), _call(entry, target, command))
         except (PluginFailed, CallError) as failure:
             outcome = Outcome(command, Result.FAILED, failure.message)
-        except Exception as error:  # without an outcome it would be called for ever
+        except Exception as error:  # without an outcome, the call would be repeated forever
             contain(Stage.PLUGIN, *entry.key, error)
-            outcome = Outcome(command, Result.FAILED, f"it went wrong with {type(error).__name__}")
+            outcome = Outcome(command, Result.FAILED, f"it failed with {type(error).__name__}")
         else:
             outcome = Outcome(command, Result.DONE, said)
         if not entry.deleted:
             self._outcomes.setdefault(entry.uid, []).append(outcome)
             try:
                 self._arrived(entry)
-            except Exception as error:  # it is taken up at the next evaluation all the same
+            except Exception as error:  # the next evaluation collects the outcome in any case
                 contain(Stage.PLUGIN, *entry.key, error)
 
 

@@ -1,10 +1,9 @@
-"""One policy's turn: decide → act → record.
+"""Reconciles one policy: decide → act → record.
 
-The order in which things are written is what makes a crash harmless:
-1. the intent (status): what is about to be done, with the timers that led to it;
-2. the actions, each of which checks its target again;
-3. the events, under names made from the decision, so that telling twice is one event;
-4. the status: what was done. A crash before it leaves the intent, which the next process settles.
+The order of writes makes a crash harmless: 1. the intent (status): the commands about to run, with the timers that led
+to them; 2. the actions, each of which checks its target again; 3. the Events, named after the decision, so that a
+repeated Event is not a second one; 4. the status with the outcomes. A crash before step 4 leaves the intent, which the
+next process recovers.
 """
 
 from __future__ import annotations
@@ -55,17 +54,17 @@ from resilience_operator.status.render import render, render_skipped
 log = logging.getLogger(__name__)
 
 STATUS_PROBLEM_SHOWN = 300.0
-"""Seconds for which a policy shows that its status could not be read and was written anew."""
+"""Seconds for which a policy reports that its status could not be read and was replaced."""
 
 ACT_TIME = 12.0
-"""Seconds that a policy has for acting and recording once it has its place."""
+"""Seconds for acting and recording, once admitted."""
 
 
 class Execution(NamedTuple):
-    """What became of a decision's commands.
+    """Result of executing a decision's commands.
 
-    memory: with them. trace_id: of the evaluation, where there is anything to tell; or empty. errands: those that are
-    begun once it is recorded.
+    memory: updated with the outcomes. trace_id: of the evaluation, or empty if there is nothing to report.
+    plugin_actions: started after the outcomes are recorded.
     """
 
     memory: Memory
@@ -75,7 +74,7 @@ class Execution(NamedTuple):
 
 
 class PolicyReconciler:
-    """Gives policies their turns. tracks: whether what each finds is kept for the dashboard."""
+    """Reconciles single policies. keep_history: whether to keep evaluation points for the dashboard."""
 
     def __init__(
         self,
@@ -109,7 +108,7 @@ class PolicyReconciler:
     async def reconcile(
         self, entry: PolicyEntry, target: TargetState, observations: Mapping[str, Observation]
     ) -> StatusWrite | None:
-        """Decide, act and tell. What is left, if anything, is a note that may wait until others have acted."""
+        """Decide, act and report. Returns a deferred status write if nothing urgent had to be written."""
         try:
             return await self._reconcile(entry, target, observations)
         except CallError:
@@ -122,7 +121,7 @@ class PolicyReconciler:
             return None
 
     def _memory_fails(self, entry: PolicyEntry, target: TargetState, observations: Mapping[str, Observation]) -> bool:
-        """Whether evaluating fails with what the policy remembers, and works without it."""
+        """Return True if evaluating fails with the stored memory and succeeds without it."""
         policy, now = entry.policy, self._clock()
         if policy is None:
             return False
@@ -166,7 +165,7 @@ class PolicyReconciler:
         if decision.memory != before:
             entry.memory = decision.memory
         else:
-            if entry.status_problem is None:  # it is taken back in time by an evaluation in full
+            if entry.status_problem is None:  # cleared by a full evaluation after it was shown long enough
                 entry.steady_state = detect_steady_state(decision, observations, target, before)
             if found == was and not self._status_writer.refresh_due(entry):
                 entry.reported_fingerprint = found
@@ -176,7 +175,7 @@ class PolicyReconciler:
     async def refresh_status(
         self, entry: PolicyEntry, target: TargetState, observations: Mapping[str, Observation]
     ) -> None:
-        """Write the status of a policy at rest, whose note has waited since it was decided on."""
+        """Refresh the status of a policy in steady state. Re-evaluates first, because the write was deferred."""
         assert entry.policy is not None
         decision = decide(entry.policy, observations, target, entry.memory, self._clock())
         if decision.commands or decision.notices or decision.memory != entry.memory:
@@ -186,7 +185,7 @@ class PolicyReconciler:
         await self._write_decision(entry, target, decision)
 
     async def _write_decision(self, entry: PolicyEntry, target: TargetState, decision: Decision) -> None:
-        """Write down a decision that came to nothing else, unless the policy is another one by now."""
+        """Write the status of a decision without commands or notices, unless the spec has changed since."""
         if entry.policy is not decision.policy:
             return
         written = await self._write(entry, decision, target, entry.memory, Deadline.after(ACT_TIME), why="verdict")
@@ -194,7 +193,7 @@ class PolicyReconciler:
             entry.reported_fingerprint = report_fingerprint(decision)
 
     async def _act_and_record(self, entry: PolicyEntry, target: TargetState, decision: Decision) -> None:
-        """Act, tell and record, each when it has a place: whoever acts goes first."""
+        """Act, then report and record. Each step waits for admission; actions have priority."""
         self._status_queue.discard(entry)
         done = Execution(decision.memory, self._tracing.trace_id() if decision.commands or decision.notices else "")
         if decision.commands:
@@ -206,7 +205,7 @@ class PolicyReconciler:
     async def _act(
         self, entry: PolicyEntry, target: TargetState, decision: Decision, trace_id: str, deadline: Deadline
     ) -> Execution:
-        """Carry out what was decided. Others may act before it is told and recorded: the intent is."""
+        """Execute the commands. The intent is stored first, so outcomes can be recorded after others have acted."""
         now, after = decision.at, decision.memory
         if entry.policy is not decision.policy or (entry.pause is not None and not entry.pause.over(self._clock())):
             raise _changed(entry)
@@ -237,7 +236,7 @@ class PolicyReconciler:
     async def _record(
         self, entry: PolicyEntry, target: TargetState, decision: Decision, done: Execution, deadline: Deadline
     ) -> None:
-        """Tell and write down what was decided and done."""
+        """Report the decision and its outcomes, and write the status."""
         now, outcomes, trace_id = decision.at, done.outcomes, done.trace_id
         entry.memory = done.memory
         await self._event_recorder.record(entry, decision, outcomes, deadline, trace_id)
@@ -245,14 +244,14 @@ class PolicyReconciler:
         telling.notify_notices(self._notifiers, entry, decision, trace_id)
         why = "decision" if outcomes else "verdict"
         await self._write(entry, decision, target, done.memory, deadline, why=why, outcomes=outcomes)
-        # Only now: the status holds the breach that the calls are made for.
+        # Started only now: the status must hold the breach that the calls belong to.
         if self._leadership.owns(entry.namespace):
             for errand in done.plugin_actions:
                 self._plugin_actions.start(entry, target, errand)
         self._schedule_next(entry, decision, outcomes, now)
 
     async def _resume(self, entry: PolicyEntry, target: TargetState, now: float, deadline: Deadline) -> Memory:
-        """The memory, with what happened since the last evaluation: told, and in the journal."""
+        """Return the memory, updated with what happened since the last evaluation. Reports and records it."""
         if was_paused(entry):
             await self._event_recorder.record_pause(entry, target, None, now, deadline)
         return await self._collect_plugin_results(
@@ -260,7 +259,7 @@ class PolicyReconciler:
         )
 
     async def _recover_intent(self, entry: PolicyEntry, target: TargetState, deadline: Deadline) -> Memory:
-        """The memory, with an intent that an earlier process left taken up: told, and in the journal."""
+        """Return the memory without the intent of an earlier process. Reports and records its outcomes."""
         intent = entry.memory.intent
         if intent is None:
             return entry.memory
@@ -269,14 +268,14 @@ class PolicyReconciler:
         await self._event_recorder.record_outcomes(entry, target, done, intent.at, deadline, intent.trace_id)
         telling.notify_outcomes(self._notifiers, entry, target, done, intent.at, intent.trace_id)
         for outcome in done:
-            log.info("%s/%s: %s was done before the restart", *entry.key, outcome.command.verb)
+            log.info("%s/%s: %s was completed before the restart", *entry.key, outcome.command.verb)
         entry.memory = memory
         return memory
 
     async def _collect_plugin_results(
         self, entry: PolicyEntry, target: TargetState, memory: Memory, now: float, deadline: Deadline
     ) -> Memory:
-        """The memory with the calls of plugins that have returned since: told, and in the journal."""
+        """Return the memory, updated with finished plugin calls. Reports and records their outcomes."""
         outcomes = self._plugin_actions.drain_results(entry)
         if not outcomes:
             return memory
@@ -301,12 +300,12 @@ class PolicyReconciler:
         why: str,
         outcomes: Sequence[Outcome] = (),
     ) -> bool:
-        """Whether the status is as decided now; False: a policy that flaps waits, and it is to be tried again."""
+        """Write the status. False: a flapping policy exceeded its write limit; try again later."""
         if why == "verdict" and not self._status_writer.verdict_due(entry):
             return False
         failures = [o for o in outcomes if o.result is Result.FAILED]
         if untold := self._event_recorder.undelivered(entry.uid):
-            # Should this process end, the next one tells them.
+            # If this process stops, the next one reports them.
             memory = replace(memory, announced=memory.announced - untold)
         rendered = render(
             decision,
@@ -323,7 +322,7 @@ class PolicyReconciler:
         return written
 
     def _plugin_problem(self, entry: PolicyEntry) -> ReadyProblem | None:
-        """What is wrong with the plugins that the rules name. The rest of the policy goes on all the same."""
+        """Return the problems of the plugins that the rules use. The rest of the policy still works."""
         names = {p.name for rule in entry.policy.rules for p in rule.plugins} if entry.policy is not None else ()
         problems = [
             problem for name in sorted(names) if (problem := self._plugin_actions.problem(name, entry.namespace))
@@ -336,7 +335,7 @@ class PolicyReconciler:
         self._scheduler.schedule_next(entry, None if decision.wake is None else decision.wake - now)
 
     async def skip(self, entry: PolicyEntry, refusal: SkipReason) -> StatusWrite | None:
-        """Tell that it is paused by hand; or leave a note why it is not evaluated."""
+        """Record that the policy is paused, or return a deferred write of the skip reason."""
         EVALUATIONS.labels("refused").inc()
         if refusal.pause is not None:
             self._status_queue.discard(entry)
@@ -374,7 +373,7 @@ class PolicyReconciler:
             entry.reported_skip = refusal
 
     async def report_failure(self, entry: PolicyEntry, stage: str, error: Exception) -> None:
-        """Show an unexpected error on the policy. Never raises but for cancellation."""
+        """Report an unexpected error in the policy's status. Raises only CancelledError."""
         refusal = SkipReason(
             "False",
             "EvaluationFailed",
@@ -389,13 +388,13 @@ class PolicyReconciler:
             except CallError:
                 raise
             except Exception as unreadable:
-                # What the status contains cannot be written back: keep the memory, replace the rest.
+                # The stored status cannot be written back: keep the memory, replace the rest.
                 contain(Stage.STATUS, *entry.key, unreadable)
                 entry.raw_status, entry.rewrite = compact_json({"memory": dump_memory(entry.memory)}), True
                 await self._write_ready_condition(entry, refusal, Deadline.after(ACT_TIME))
         except CallError as failure:
             if not entry.deleted:
-                log.warning("%s/%s: cannot show that the evaluation failed: %s", *entry.key, failure)
+                log.warning("%s/%s: cannot report the failed evaluation in the status: %s", *entry.key, failure)
         except Exception as failure:
             contain(Stage.REPORT, *entry.key, failure)
 

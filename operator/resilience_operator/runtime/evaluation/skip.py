@@ -1,4 +1,4 @@
-"""Why a policy is not evaluated, among it a pause by hand."""
+"""Reasons why a policy is not evaluated, including a manual pause."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 class SkipReason:
     """Why a policy is not evaluated.
 
-    pause: where somebody paused the policy; target is then what it guards.
+    pause: set if a person paused the policy; `target` is then its target.
     """
 
     status: ConditionStatus
@@ -25,7 +25,7 @@ class SkipReason:
 
 
 def paused(entry: PolicyEntry, pause: Pause, target: TargetState) -> SkipReason:
-    """The refusal while somebody wants nothing to be done."""
+    """Return the skip reason for a manually paused policy."""
     release = entry.memory.release
     held = (
         f"; revision {release.revision}, whose rollout the operator paused, stays paused meanwhile"
@@ -39,6 +39,6 @@ def paused(entry: PolicyEntry, pause: Pause, target: TargetState) -> SkipReason:
 
 
 def was_paused(entry: PolicyEntry) -> bool:
-    """Whether the status still tells of a pause by hand."""
+    """Return True if the status still shows a manual pause."""
     ready = find_condition(entry.status.conditions, ConditionType.READY)
     return ready is not None and ready.reason in (IN_FORCE, UNREADABLE)

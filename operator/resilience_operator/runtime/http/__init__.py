@@ -1,1 +1,1 @@
-"""The HTTP endpoints: health, metrics, and the server for them."""
+"""HTTP endpoints: probes, metrics, dashboard, and the server for them."""

@@ -1,8 +1,7 @@
-"""Who may read `/metrics` and the dashboard: asked of the API server, as controller-runtime's
-WithAuthenticationAndAuthorization does.
+"""Access control for `/metrics` and the dashboard, like controller-runtime's WithAuthenticationAndAuthorization.
 
-A TokenReview says whose a bearer token is, and a SubjectAccessReview whether that account may `get` the path
-(`nonResourceURLs` of a ClusterRole). What was answered is kept for a while, by a digest of the token.
+A TokenReview identifies the account of a bearer token. A SubjectAccessReview checks that the account may `get` the path
+(`nonResourceURLs` of a ClusterRole). Results are cached under a keyed hash of the token.
 """
 
 from __future__ import annotations
@@ -20,23 +19,23 @@ from resilience_operator.kube.client.paths import SUBJECT_ACCESS_REVIEWS, TOKEN_
 from resilience_operator.resilience import Deadline
 
 ALLOWED_SECONDS = 60.0
-"""How long an account that may read is not asked about again. A token that is revoked is good for so long."""
+"""Cache lifetime of a positive result, in seconds. A revoked token works for this long at most."""
 
 DENIED_SECONDS = 10.0
-"""The same for one that may not."""
+"""Cache lifetime of a negative result, in seconds."""
 
 MOST_KEPT = 1024
-"""Answers that are kept."""
+"""Maximum number of cached results."""
 
 REVIEWS_AT_ONCE = 4
-"""Reviews under way: foreign tokens must not load the API server."""
+"""Maximum concurrent reviews: foreign tokens must not overload the API server."""
 
 REVIEW_SECONDS = 5.0
-"""Time for both reviews."""
+"""Timeout in seconds for both reviews together."""
 
 
 class Access(Enum):
-    """What became of a request."""
+    """Result of an access check, as an HTTP status code."""
 
     ALLOWED = 200
     UNAUTHENTICATED = 401
@@ -44,7 +43,7 @@ class Access(Enum):
 
 
 class Reviewer:
-    """Asks the API server who may read what. clock: monotonic seconds."""
+    """Checks access through the API server. clock: monotonic seconds."""
 
     def __init__(self, kube: KubeClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._kube = kube
@@ -55,7 +54,7 @@ class Reviewer:
         self._admission = asyncio.Semaphore(REVIEWS_AT_ONCE)
 
     async def check(self, authorization: str, path: str) -> Access:
-        """Whether the bearer of an `Authorization` header may get a path. Raises CallError where it cannot be asked."""
+        """Check whether the bearer of an `Authorization` header may get a path. Raises CallError if the check fails."""
         scheme, _, token = authorization.partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token or not token.isascii() or not token.isprintable():

@@ -1,7 +1,7 @@
-"""Limits for the connections of an HTTP server: how many there are, and how long each may take to send a request.
+"""Connection limits of an HTTP server: how many there are, and how long each may take to send a request.
 
-aiohttp has no limit of connections, and no time-out for a request's head. Here both are around its protocol, so that
-idle clients, and clients that send half a head, cost a bounded number of sockets and are closed in time.
+aiohttp limits neither the number of connections nor the time for a request's head. This module wraps its protocol with
+both. Idle clients and clients that send half a head use a bounded number of sockets, and are closed in time.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ TIMED_OUT = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Lengt
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """connections, of_an_address: at once, in all and of one client address.
+    """connections, of_an_address: maximum concurrent connections, in total and per client address.
 
-    head: seconds for the head of a request. idle: seconds between the end of a request's handling and the next request,
-    in which the response has to be read too.
+    head: seconds for the head of a request. idle: seconds between the end of one request and the next, including the
+    time to read the response.
     """
 
     connections: int = 256
@@ -30,7 +30,7 @@ class ConnectionLimits:
 
 
 class Connections:
-    """All connections of one server. Makes the protocol for each."""
+    """All connections of one server, and the protocol factory for them."""
 
     def __init__(self, make: Callable[[], asyncio.Protocol], limits: ConnectionLimits) -> None:
         self.limits = limits
@@ -43,18 +43,18 @@ class Connections:
         return len(self._by_transport)
 
     def __call__(self) -> Connection:
-        """A protocol for a new connection: what `create_server` calls."""
+        """Create the protocol for a new connection: the factory for `create_server`."""
         return Connection(self._make(), self)
 
     def of(self, request: web.BaseRequest) -> Connection | None:
-        """The connection that a request came on, while it is open."""
+        """Return the connection of a request, while it is open."""
         return None if request.transport is None else self._by_transport.get(request.transport)
 
     def admit(self, connection: Connection) -> bool:
-        """Whether a new connection may stay.
+        """Return True if a new connection is accepted.
 
-        To make room, the connection is closed that has waited longest without a request: of the same address first.
-        So a client that sends its request at once, like the kubelet's probe, finds room among any number of idle ones.
+        To make room, close the connection that has been idle longest, of the same address first. A client that sends
+        its request at once, like the kubelet's probe, is accepted among any number of idle ones.
         """
         same = self._of_address.get(connection.address, {})
         if len(same) >= self.limits.of_an_address and not self._close_idle(same):
@@ -67,7 +67,7 @@ class Connections:
         return True
 
     def remove(self, connection: Connection) -> None:
-        """A connection is closed."""
+        """Remove a closed connection."""
         self._waiting.pop(connection, None)
         self._by_transport.pop(connection.transport, None)
         same = self._of_address.get(connection.address)
@@ -77,12 +77,12 @@ class Connections:
                 del self._of_address[connection.address]
 
     def waits(self, connection: Connection) -> None:
-        """A connection waits for its next request, from now on."""
+        """Mark a connection as idle."""
         if connection.transport in self._by_transport:
             self._waiting[connection] = None
 
     def works(self, connection: Connection) -> None:
-        """A request of a connection is being handled."""
+        """Mark a connection as busy with a request."""
         self._waiting.pop(connection, None)
 
     def _close_idle(self, among: dict[Connection, None]) -> bool:
@@ -94,7 +94,7 @@ class Connections:
 
 
 class Connection(asyncio.Protocol):
-    """One connection: aiohttp's protocol with time-outs around it."""
+    """One connection: aiohttp's protocol with timeouts around it."""
 
     __slots__ = ("_admitted", "_inner", "_kept", "_owner", "_timer", "address", "transport")
 
@@ -129,7 +129,7 @@ class Connection(asyncio.Protocol):
         if not self._admitted:
             return
         if self._kept:
-            # The first bytes of a further request: from now on it has as long as the first one had.
+            # First bytes of a further request: it gets as long as the first one.
             self._kept = False
             self._wait(self._owner.limits.head)
         self._inner.data_received(data)
@@ -144,22 +144,22 @@ class Connection(asyncio.Protocol):
         self._inner.resume_writing()
 
     def begin(self) -> None:
-        """A request is complete, and is being handled."""
+        """A request is complete and its handler starts."""
         self._cancel()
         self._kept = False
         self._owner.works(self)
 
     def end(self) -> None:
-        """It was handled: the client has to read the response, and may send another request."""
+        """The handler has finished: the client reads the response, and may send another request."""
         self._kept = True
         self._owner.waits(self)
-        # A little later than aiohttp, which closes an idle connection without a race.
+        # Slightly later than aiohttp, which closes an idle connection without a race.
         self._wait(self._owner.limits.idle + 5.0)
 
     def abort(self) -> None:
-        """Close it at once."""
+        """Close the connection immediately."""
         self._cancel()
-        # Now, and not with `connection_lost`, so that its place is free.
+        # Remove it now, and not in `connection_lost`, so that its slot is free.
         self._owner.remove(self)
         self.transport.abort()
 

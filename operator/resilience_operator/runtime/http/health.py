@@ -1,9 +1,8 @@
-"""Why the process is alive, and why it is ready: two questions with answers of their own.
+"""Liveness and readiness checks.
 
-Alive: the event loop runs, the scheduler begins what is due, and no background task has ended. A loop that is blocked
-answers nothing, which fails the probe too. Ready: every list and watch was confirmed by the API server a short time
-ago, so that what this replica knows is true. Neither depends on leadership, nor on Prometheus: a restart would mend
-neither.
+Live: the event loop runs, the scheduler starts what is due, and no background task has ended. A blocked loop answers
+nothing, which fails the probe too. Ready: the API server confirmed every list and watch recently, so the caches are
+current. Neither depends on leadership or on Prometheus: a restart would fix neither.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 Check = Callable[[], str]
-"""Empty when all is well, else what is not."""
+"""Returns the problem; empty if the check passes."""
 
 
 @dataclass(slots=True)
 class Health:
-    """Named checks."""
+    """Named liveness and readiness checks."""
 
     live: dict[str, Check] = field(default_factory=dict)
     ready: dict[str, Check] = field(default_factory=dict)
 
     @staticmethod
     def failing(checks: Mapping[str, Check]) -> dict[str, str]:
-        """What is not well, by name."""
+        """Return the failing checks with their problems, by name."""
         return {name: found for name, check in checks.items() if (found := check())}

@@ -1,8 +1,7 @@
-"""The names under which the dashboard may be asked for.
+"""Host names under which the dashboard is served.
 
-A page of a foreign site can let its own name resolve to an address of ours (DNS rebinding). The browser then takes both
-for one site, but still sends that name as `Host`. Addresses cannot be rebound, nor can names that only the cluster
-resolves.
+A page on another site can resolve its own name to our address (DNS rebinding). The browser then treats both as one
+site, but still sends that name as `Host`. IP addresses cannot be rebound, nor can names that only the cluster resolves.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 ANY = "*"
-"""In place of a name: any."""
+"""Allows any host name."""
 
 
 def service_names(name: str, namespace: str) -> tuple[str, ...]:
-    """The names of a Service within the cluster.
+    """Return the names of a Service within the cluster.
 
-    `name.namespace` is among them only if the namespace has a hyphen, which no public top-level domain has: a service
-    in the namespace `dev` has the same name as a site that anybody could register.
+    `name.namespace` is included only if the namespace has a hyphen, because no public top-level domain has one. A
+    service in the namespace `dev` would share its name with a site that anybody could register.
     """
     names = [name, f"{name}.{namespace}.svc", f"{name}.{namespace}.svc.cluster.local"]
     if "-" in namespace and not namespace.startswith("xn--"):
@@ -28,13 +27,13 @@ def service_names(name: str, namespace: str) -> tuple[str, ...]:
 
 
 class AllowedHosts:
-    """Addresses, `localhost`, and the names that are given."""
+    """IP addresses, `localhost`, and the configured names."""
 
     def __init__(self, names: Iterable[str]) -> None:
         self._names = frozenset({"localhost", *(name.lower().rstrip(".") for name in names)})
 
     def allows(self, host: str) -> bool:
-        """Whether a request with this `Host` header may be answered."""
+        """Return True if a request with this `Host` header is served."""
         if ANY in self._names:
             return True
         name = _name_of(host)

@@ -1,4 +1,4 @@
-"""The HTTP endpoints: probes and metrics on one port, the dashboard on another, or all of them on one."""
+"""HTTP endpoints: probes and metrics on one port, the dashboard on another, or all of them on one port."""
 
 from __future__ import annotations
 
@@ -23,27 +23,26 @@ from resilience_operator.runtime.http.hosts import AllowedHosts
 log = logging.getLogger(__name__)
 
 END_TIME = 5.0
-"""Seconds for answers under way when the process ends."""
+"""Seconds to finish responses when the process stops."""
 
 PROBES = frozenset({"/healthz", "/readyz"})
-"""Open to everybody: they hold nothing but the names of checks, and the kubelet has no token."""
+"""Served without authentication: they show only the names of checks, and the kubelet has no token."""
 
 METRICS = "/metrics"
 
 DASHBOARD = "/dashboard"
-"""The path that an account must be allowed to get for all that the dashboard serves. Its own paths will not do: every
-account may get /api/*, by the role system:discovery.
-"""
+"""The path that an account must be allowed to get in order to use the dashboard. The dashboard's own paths do not work:
+the role system:discovery allows every account to get /api/*."""
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
     """What is served, and to whom.
 
-    port: of the probes and the metrics; 0 turns everything off.
-    dashboard_port: of the dashboard; the same number serves all on one port.
-    hosts: names under which the dashboard may be asked for.
-    reviewer: decides who may read metrics and dashboard; None: everybody.
+    port: for probes and metrics; 0 disables everything.
+    dashboard_port: for the dashboard; the same number serves all on one port.
+    hosts: host names under which the dashboard is served.
+    reviewer: checks access to metrics and dashboard; None allows everybody.
     """
 
     health: Health
@@ -57,7 +56,7 @@ class Endpoints:
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """The ports that are served."""
+        """All ports in use."""
         if not self.port:
             return ()
         separate = self.dashboard is not None and self.dashboard_port not in (0, self.port)
@@ -106,7 +105,7 @@ def _protocol(runner: web.AppRunner) -> asyncio.Protocol:
 
 
 def _bounded(connections: Connections) -> Middleware:
-    """Tell the connections when a request is handled. Whatever is no plain GET is refused before anything reads it."""
+    """Report request start and end to the connections. Refuse anything but a plain GET or HEAD before reading it."""
 
     @web.middleware
     async def bounded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -127,7 +126,7 @@ def _bounded(connections: Connections) -> Middleware:
 
 
 def _guarded(hosts: AllowedHosts, reviewer: Reviewer | None) -> Middleware:
-    """Let through who asks under a name of ours and may read the path."""
+    """Refuse requests with an unknown host name or without access to the path."""
 
     @web.middleware
     async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -157,7 +156,7 @@ async def _refusal(request: web.Request, reviewer: Reviewer, path: str) -> web.R
     try:
         access = await reviewer.check(request.headers.get("Authorization", ""), path)
     except CallError as error:
-        log.warning("access to %s cannot be checked: %s", path, error)
+        log.warning("cannot check access to %s: %s", path, error)
         return _refused(503, "access cannot be checked now")
     if access is Access.ALLOWED:
         return None
@@ -174,7 +173,7 @@ def _refused(status: int, why: str) -> web.Response:
 
 
 class _Metrics:
-    """Probes and metrics."""
+    """Serves probes and metrics."""
 
     def __init__(self, health: Health) -> None:
         self._health = health
@@ -191,7 +190,7 @@ class _Metrics:
         return _answer(self._health.ready)
 
     async def _metrics(self, request: web.Request) -> web.Response:
-        """As Prometheus asks for them; exemplars are in the OpenMetrics form alone."""
+        """Serve metrics in the requested format. Only OpenMetrics carries exemplars."""
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         page = self._pages.get(content_type)
         if page is None:
@@ -199,10 +198,10 @@ class _Metrics:
         return web.Response(body=await asyncio.shield(page), headers={"Content-Type": content_type})
 
     async def _page(self, content_type: str, encode: Callable[..., bytes]) -> bytes:
-        """One page at a time; who asks while another one is made shares the next."""
+        """Render one page at a time; requests that arrive meanwhile share the next one."""
         async with self._encoding:
             del self._pages[content_type]
-            # In a thread: ten thousand policies take tens of milliseconds to count, which no evaluation is to wait for.
+            # In a thread: collecting 10,000 policies takes tens of milliseconds, which must not delay evaluations.
             return await asyncio.to_thread(encode, REGISTRY)
 
 

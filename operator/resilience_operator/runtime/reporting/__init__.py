@@ -1,1 +1,1 @@
-"""What people read afterwards: statuses, Events, notifications."""
+"""Reports results to people: statuses, Events, notifications."""

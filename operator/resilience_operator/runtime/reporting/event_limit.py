@@ -1,6 +1,6 @@
-"""How many events of one policy are written: a token bucket for notices, and one of its own for changes.
+"""Rate limit for the Events of one policy: one token bucket for notices, and one for changes.
 
-The values for notices are those of client-go's event correlator: 25 at once for an object, then one each five minutes
+The values for notices are those of client-go's event correlator: a burst of 25 per object, then one every five minutes
 (https://pkg.go.dev/k8s.io/client-go/tools/record#EventAggregator). Changes of a workload never wait for notices.
 """
 
@@ -12,20 +12,20 @@ from collections.abc import Callable
 from resilience_operator.runtime.scheduling.token_bucket import TokenBucket
 
 NOTICES = 25
-"""Notices of one policy at once."""
+"""Burst of notices of one policy."""
 
 NOTICE_SECONDS = 300.0
-"""After that, one in so many seconds."""
+"""Seconds per further notice."""
 
 CHANGES = 60
-"""Changes of a workload by one policy (scaled, paused, resumed, rolled back) at once."""
+"""Burst of workload changes by one policy (scaled, paused, resumed, rolled back)."""
 
 CHANGE_SECONDS = 10.0
-"""After that, one in so many seconds."""
+"""Seconds per further change."""
 
 
 class EventLimit:
-    """The two buckets of one policy, and what they held back. clock: monotonic seconds."""
+    """The two token buckets of one policy, and the number of suppressed Events. clock: monotonic seconds."""
 
     __slots__ = ("_changes", "_notices", "suppressed")
 
@@ -35,7 +35,7 @@ class EventLimit:
         self.suppressed = 0
 
     def admit(self, *, change: bool) -> bool:
-        """Whether one more event may be written; if not, it is counted."""
+        """Return True if one more Event may be written; otherwise count it as suppressed."""
         if (self._changes if change else self._notices).take():
             return True
         self.suppressed += 1

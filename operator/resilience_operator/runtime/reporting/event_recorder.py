@@ -1,10 +1,10 @@
-"""Events on the policy and its target: what was done, and what people should know.
+"""Records Events on the policy and its target, for actions and notices.
 
-An event that could not be written waits, and is told again at the policy's next evaluation under the same name, so that
-telling twice is one event. No action depends on that, and while the API server takes no events hardly any time is spent
-on trying: a circuit breaker lets one evaluation in a while find out.
+An Event that could not be written is retried at the policy's next evaluation under the same name, so it is never
+duplicated. No action depends on Events. While the API server accepts none, a circuit breaker lets one evaluation try
+every few seconds.
 
-The events of one policy are limited (`event_limit`). The next one that is written says how many were suppressed.
+The Events of one policy are rate limited (`event_limit`). The next Event that is written says how many were suppressed.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from resilience_operator.runtime.reporting.event_limit import EventLimit
 from resilience_operator.runtime.telemetry.metrics import EVENTS_SUPPRESSED
 
 MAX_PENDING = 20
-"""Events of one policy that wait to be told again. Beyond them the oldest is given up, notices before changes."""
+"""Maximum pending Events of one policy. Beyond it the oldest is dropped, notices before changes."""
 
 _ONE_FAILURE_OPENS = BreakerSettings(
     failure_rate=0, minimum_calls=1, window_calls=1, slow_call=events.TIMEOUT, open_for=5.0, trial_calls=1
 )
-"""Each event was tried several times already when it counts as failed."""
+"""Each Event was already retried several times when it counts as failed."""
 
 _EVENT_REASONS = {
     Verb.SCALE_UP: "ScaledUp",
@@ -45,17 +45,17 @@ _EVENT_REASONS = {
     Verb.PLUGIN: "PluginRun",
 }
 WARNING_VERBS = (Verb.PAUSE, Verb.ROLLBACK)
-"""Verbs whose events are Warnings, also when they succeed."""
+"""Verbs whose Events are Warnings, even when they succeed."""
 _CHANGES = (Verb.SCALE_UP, Verb.SCALE_DOWN, Verb.PAUSE, Verb.RESUME, Verb.ROLLBACK)
 
 
 @dataclass(frozen=True, slots=True)
 class PendingEvent:
-    """One event that is to be on the policy and on its target. The same key makes the same two events.
+    """An Event to be recorded on the policy and on its target. The same key results in the same two Events.
 
-    notice: the key of the lasting notice that it tells, which counts as told when both are there; or empty.
+    notice: key of the lasting notice that it reports, which counts as announced when both Events exist; or empty.
     trace_id: of the evaluation that decided it; or empty.
-    change: it tells of a change of the workload, or of one that failed or was rehearsed.
+    change: it reports a change of the workload, including a failed or dry-run one.
     """
 
     key: str
@@ -70,12 +70,12 @@ class PendingEvent:
 
     @property
     def dedup_key(self) -> str:
-        """What must not wait twice: a notice that still is not told may be decided on anew."""
+        """Deduplication key: an undelivered notice may be decided again and must not be queued twice."""
         return self.notice or self.key
 
 
 class EventRecorder:
-    """Writes events, and keeps those that could not be written."""
+    """Writes Events, and keeps those that could not be written."""
 
     def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
@@ -84,22 +84,22 @@ class EventRecorder:
         self._breaker = Breaker(_ONE_FAILURE_OPENS)
 
     def forget(self, uid: str) -> None:
-        """A policy is gone."""
+        """Drop the state of a deleted policy."""
         self._waiting.pop(uid, None)
         self._limits.pop(uid, None)
 
     def has_pending(self, uid: str) -> bool:
-        """Whether events of a policy wait to be told again."""
+        """Return True if Events of a policy are pending."""
         return uid in self._waiting
 
     def undelivered(self, uid: str) -> frozenset[str]:
-        """Keys of the notices of a policy that are not told yet."""
+        """Return the keys of a policy's notices that are not delivered yet."""
         return frozenset(a.notice for a in self._waiting.get(uid, {}).values() if a.notice)
 
     async def record(
         self, entry: PolicyEntry, decision: Decision, outcomes: Sequence[Outcome], deadline: Deadline, trace_id: str
     ) -> None:
-        """Events for what was done, for notices that are new, and for what could not be told before."""
+        """Record Events for outcomes and new notices, and retry pending ones."""
         news = [*_of_outcomes(outcomes, decision.target, decision.at, trace_id), *_of_notices(decision, trace_id)]
         await self._enqueue(entry, news, deadline)
 
@@ -112,13 +112,13 @@ class EventRecorder:
         deadline: Deadline,
         trace_id: str,
     ) -> None:
-        """Events for what was done, or failed."""
+        """Record Events for outcomes."""
         await self._enqueue(entry, _of_outcomes(outcomes, target, at, trace_id), deadline)
 
     async def record_pause(
         self, entry: PolicyEntry, target: TargetState, pause: Pause | None, at: float, deadline: Deadline
     ) -> None:
-        """An event for the beginning of a pause by hand (the pause), or for its end (None)."""
+        """Record the start of a manual pause (`pause` is set) or its end (None)."""
         end = "it was lifted" if entry.pause is None else "it has run out"
         news = PendingEvent(
             key=f"{'paused' if pause else 'unpaused'}@{at:.0f}",
@@ -155,7 +155,7 @@ class EventRecorder:
             self._waiting.pop(entry.uid, None)
 
     def _admit(self, uid: str, announcement: PendingEvent) -> PendingEvent | None:
-        """The event as it is to be written; None when the policy has had too many."""
+        """Return the Event to write; None if the policy exceeded its rate limit."""
         limit = self._limits.setdefault(uid, EventLimit())
         if not limit.admit(change=announcement.change):
             EVENTS_SUPPRESSED.inc()
@@ -167,7 +167,7 @@ class EventRecorder:
         return replace(announcement, message=cut(announcement.message, events.MAX_NOTE - len(more)) + more)
 
     async def _write(self, entry: PolicyEntry, waiting: dict[str, PendingEvent], deadline: Deadline) -> bool:
-        """Write them all side by side, and leave those that may be told again. Whether the API server is away."""
+        """Write all Events concurrently, and keep those to retry. Returns True if the API server is unavailable."""
         found = await asyncio.gather(*(self._record(entry, a, deadline) for a in list(waiting.values())))
         for identity, errors in zip(list(waiting), found, strict=True):
             if not any(_may_pass(error) for error in errors):
@@ -175,7 +175,7 @@ class EventRecorder:
         return any(not isinstance(error, GiveUp) for errors in found for error in errors)
 
     async def _record(self, entry: PolicyEntry, announcement: PendingEvent, deadline: Deadline) -> list[CallError]:
-        """On both objects; why on some it is not."""
+        """Record the Event on both objects. Returns the errors."""
         target = announcement.target
         policy = events.ObjectRef(API_VERSION, KIND, entry.namespace, entry.name, entry.uid)
         workload = events.ObjectRef(target.api_version, target.kind, target.namespace, target.name, target.uid)
@@ -200,7 +200,7 @@ class EventRecorder:
 
 
 def _may_pass(error: CallError) -> bool:
-    """Whether an event may be written later: not when the API server found it wrong."""
+    """Return True if the write may succeed later: not if the API server rejected the Event as invalid."""
     return not (isinstance(error, Unprocessable) or error.status == HTTPStatus.BAD_REQUEST)
 
 
@@ -240,9 +240,9 @@ def _of_notices(decision: Decision, trace_id: str) -> Iterator[PendingEvent]:
 
 
 def _key(outcome: Outcome, at: float) -> str:
-    """The same when the same thing is told again."""
+    """Return a key that is the same when the same outcome is reported again."""
     command = outcome.command
     if command.verb is Verb.PLUGIN:
         return f"{command.verb}/{command.arguments['key']}"
-    # A failing action is tried again at every interval; it is told once an hour.
+    # A failing action is retried at every interval, but reported once per hour.
     return f"{command.verb}/failed/{at // 3600:.0f}" if outcome.result is Result.FAILED else f"{command.verb}/{at:.3f}"

@@ -1,4 +1,4 @@
-"""What notifiers are told: each outcome and each notice, after its event was recorded."""
+"""Sends outcomes and notices to notifiers, after their Events were recorded."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from resilience_operator.runtime.reporting.event_recorder import WARNING_VERBS
 def notify_outcomes(
     notifiers: Notifiers, entry: PolicyEntry, target: TargetState, outcomes: Sequence[Outcome], at: float, trace_id: str
 ) -> None:
-    """What was done, failed or was rehearsed. What fails at every interval has the same key for an hour."""
+    """Send done, failed and dry-run outcomes. A repeated failure keeps its key for an hour."""
     for outcome in outcomes:
         if not outcome.retryable:
             notifiers.tell(_decision(entry, target, outcome, at, trace_id))
 
 
 def notify_notices(notifiers: Notifiers, entry: PolicyEntry, decision: Decision, trace_id: str) -> None:
-    """What is only told: alerts, and what people should know."""
+    """Send the notices of a decision: alerts and announcements."""
     for notice in decision.notices:
         notifiers.tell(_notice(entry, decision, notice, trace_id))
 

@@ -1,7 +1,7 @@
-"""What is only to be written down waits until nobody has more to do: a few notes at a time, however many there are.
+"""Queue of deferred status writes, coalesced per policy. At most `AT_ONCE` run concurrently.
 
-A policy that waits is looked at again at each beat, which puts a newer note in the place of the older one, or acts and
-needs none.
+Actions and Events have priority. A waiting policy is still evaluated at each interval, which replaces its pending write
+by a newer one, or acts and makes it unnecessary.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from resilience_operator.runtime.scheduling.admission import FairSemaphore, Prio
 from resilience_operator.runtime.scheduling.rate_limit import AdaptiveRateLimiter
 
 AT_ONCE = 4
-"""Notes that are written at once: enough to keep an API server busy, and not so many that it comes to nothing else."""
+"""Concurrent writes: enough to keep an API server busy, without starving its other clients."""
 
 PER_NAMESPACE = 3
-"""Of them, those of one namespace."""
+"""Concurrent writes of one namespace."""
 
 StatusWrite = Callable[[], Awaitable[None]]
-"""Writes down what an evaluation came to."""
+"""Writes the status of one evaluation."""
 
 Write = Callable[[PolicyEntry, StatusWrite], Awaitable[None]]
-"""Carries a note out. Never raises but for cancellation."""
+"""Executes a status write. Raises only CancelledError."""
 
 
 class StatusQueue:
-    """Notes that wait, only the newest of each policy. The namespaces take turns. pace: when to write the next."""
+    """Pending status writes: the newest of each policy, round-robin over namespaces. rate_limiter: delays writes."""
 
     def __init__(self, admission: FairSemaphore, rate_limiter: AdaptiveRateLimiter) -> None:
         self._admission = admission
@@ -46,16 +46,16 @@ class StatusQueue:
         return sum(map(len, self._waiting.values()))
 
     def add(self, entry: PolicyEntry, note: StatusWrite) -> None:
-        """Let a note wait for its turn, or for the turn of the one that waits already and is out of date."""
+        """Queue a status write, replacing an older one of the same policy."""
         self._waiting.setdefault(entry.namespace, {})[entry.uid] = entry, note
         self._changed.set()
 
     def discard(self, entry: PolicyEntry) -> None:
-        """What waits for a policy, if anything does, is out of date."""
+        """Drop the pending write of a policy, which is out of date."""
         self._pop(entry)
 
     async def run(self, write: Write, stop: asyncio.Event) -> None:
-        """Write notes until `stop`; those under way are cancelled then."""
+        """Execute writes until `stop` is set; then cancel those in progress."""
         stopped = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
@@ -77,7 +77,7 @@ class StatusQueue:
             namespace = next(filter(self._has_work, self._waiting), None)
             if namespace is None:
                 return
-            # To the end: the others are next.
+            # Move to the end, so that other namespaces are next.
             self._waiting[namespace] = self._waiting.pop(namespace)
             self._placing[namespace] += 1
             self._under_way[namespace] += 1
@@ -93,11 +93,11 @@ class StatusQueue:
         )
 
     def _first(self, namespace: str) -> PolicyEntry | None:
-        """The first in line, but for those who have their turn: it brings a newer note, or none is needed."""
+        """Return the first policy in the queue that is not locked. A locked one gets a newer write, or needs none."""
         return next((entry for entry, _ in self._waiting.get(namespace, {}).values() if not entry.locked), None)
 
     async def _write_one(self, namespace: str, write: Write) -> None:
-        """Wait for a place, and write the note that is first in line by then."""
+        """Wait for admission, then execute the first write in the queue at that time."""
         async with self._placed(namespace):
             entry = self._first(namespace)
             note = self._pop(entry) if entry is not None else None
@@ -113,7 +113,7 @@ class StatusQueue:
 
     @asynccontextmanager
     async def _placed(self, namespace: str) -> AsyncIterator[None]:
-        """A place. Until it is there, or nobody waits for it any more, it counts as one to come."""
+        """Acquire a slot. Until it is granted or the wait is cancelled, it counts as pending."""
         placing = True
         try:
             async with self._admission.acquire(namespace, Priority.STATUS):

@@ -1,7 +1,7 @@
-"""Recording: the policy's status. Nothing is written that did not change.
+"""Writes policy statuses. Unchanged statuses are not written.
 
-What changed in essence is written at once. Values that are only shown change all the time: they are refreshed in turn,
-within a budget that all policies share.
+Significant changes are written at once. Displayed values change all the time: their refreshes are staggered, within a
+budget that all policies share.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from resilience_operator.runtime.telemetry.metrics import STATUS_WRITES
 from resilience_operator.status.render import Rendered, significant_of
 
 VERDICT_WRITES = 20
-"""Writes at once of one policy's status on account of verdicts alone, without a decision."""
+"""Burst of status writes of one policy for verdict changes alone, without a decision."""
 
 VERDICT_SECONDS = 15.0
-"""After that, one in so many seconds: a policy that flaps is written less often than it is evaluated."""
+"""Seconds per further write: a flapping policy is written less often than it is evaluated."""
 
 
 class StatusWriter:
-    """Writes what evaluations come to.
+    """Writes the status of evaluations.
 
-    refresh: the least seconds between two writes of a policy's values that are only shown. writes_per_second: of such
-    writes, by all policies together. 0 of either: never. pace: is told of each write.
+    refresh: minimum seconds between two refreshes of a policy's displayed values. writes_per_second: budget for such
+    refreshes of all policies. 0 of either disables them. rate_limiter: records each write.
     """
 
     def __init__(
@@ -47,31 +47,31 @@ class StatusWriter:
         self._verdicts: dict[str, TokenBucket] = {}
 
     def forget(self, uid: str) -> None:
-        """A policy is gone."""
+        """Drop the state of a deleted policy."""
         self._written.pop(uid, None)
         self._verdicts.pop(uid, None)
 
     def verdict_due(self, entry: PolicyEntry) -> bool:
-        """Whether a status that changed in verdicts alone may be written now."""
+        """Return True if a change of verdicts alone may be written now."""
         budget = self._verdicts.get(entry.uid)
         return budget is None or budget.available()
 
     def refresh_due(self, entry: PolicyEntry) -> bool:
-        """Whether values that are only shown may be written now, if they changed."""
+        """Return True if displayed values may be refreshed now."""
         written = self._written.get(entry.uid)
         return written is not None and time.monotonic() - written >= self._refresh_period and self._budget.available()
 
     @property
     def _refresh_period(self) -> float:
-        """Seconds from a policy's refresh to its next one: with many policies, as long as the budget lasts for all."""
+        """Seconds between two refreshes of a policy: as long as the shared budget needs for all policies."""
         rate = self._budget.rate
         return max(self._refresh, len(self._written) / rate) if rate else float("inf")
 
     async def write_status(self, entry: PolicyEntry, rendered: Rendered, deadline: Deadline, *, why: str) -> bool:
-        """Write the status if it changed in essence, or if only shown values changed and it is time to.
+        """Write the status if it changed significantly, or if only displayed values changed and a refresh is due.
 
-        False: it changed in verdicts alone, and this policy was written too often for that: to be tried again.
-        Raises ReadAgain when the policy is no longer the one that was evaluated.
+        Returns False if only verdicts changed and this policy exceeded its write limit: try again later. Raises
+        ReadAgain if the policy has changed since it was evaluated.
         """
         if entry.deleted:
             return True
@@ -82,7 +82,7 @@ class StatusWriter:
         known: dict[str, Any] = orjson.loads(entry.raw_status)
         now = time.monotonic()
         if entry.status_digest is None and essence == _fingerprint(significant_of(known)):
-            # As an earlier process left it.
+            # Unchanged since an earlier process wrote it.
             self._mark_written(entry, rendered, essence, self._staggered(entry, now))
             return True
         if essence == entry.status_digest:
@@ -148,7 +148,7 @@ class StatusWriter:
         self._written[entry.uid] = at
 
     def _staggered(self, entry: PolicyEntry, now: float) -> float:
-        """Of those that began together, each has its own turn."""
+        """Spread the refreshes of policies that started together."""
         return now - entry.phase_offset * min(self._refresh_period, now)
 
 
@@ -157,7 +157,7 @@ def _fingerprint(value: object) -> bytes:
 
 
 def merge_patch(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
-    """The JSON merge patch (RFC 7386) that makes `before` into `after`; empty when they are equal."""
+    """Return the JSON merge patch (RFC 7386) from `before` to `after`; empty when they are equal."""
     patch: dict[str, Any] = {key: None for key in before if key not in after}
     for key, value in after.items():
         old = before.get(key)

@@ -1,1 +1,1 @@
-"""When policies are evaluated, and how many at once. Knows nothing of what an evaluation does."""
+"""When policies are evaluated, and how many at once. Independent of what an evaluation does."""

@@ -1,6 +1,6 @@
-"""Places at work: so many in all, and of one namespace not all of them, so that a crowded one leaves some to others.
+"""Priority semaphore with a per-namespace cap, so that one busy namespace cannot take every slot.
 
-Who has something to do goes before those who only have something to write down.
+Actions come before Events, and Events before status writes.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from enum import IntEnum
 from typing import NamedTuple
 
 WORKERS = 16
-"""Policies of one process that act or write at once; those that act come first."""
+"""Maximum number of policies in one process that act or write concurrently."""
 
 WORKERS_PER_NAMESPACE = 12
-"""Of them, those of one namespace."""
+"""Maximum number of them in one namespace."""
 
 
 class Priority(IntEnum):
-    """What a place is wanted for, the most urgent first."""
+    """What a slot is for, most urgent first."""
 
     ACT = 0
     EVENT = 1
@@ -30,7 +30,7 @@ class Priority(IntEnum):
 
 
 class _Waiter(NamedTuple):
-    """Sorted by rank, then by arrival."""
+    """Sorted by priority, then by arrival."""
 
     rank: Priority
     number: int
@@ -39,20 +39,20 @@ class _Waiter(NamedTuple):
 
 
 class FairSemaphore:
-    """total: how many may work at once. most: how many of one namespace."""
+    """total: number of slots. per_namespace: maximum slots of one namespace."""
 
     def __init__(self, total: int = WORKERS, most: int = WORKERS_PER_NAMESPACE) -> None:
         self._free = total
         self._per_namespace = most
         self._taken: Counter[str] = Counter()
         self._waiting: list[_Waiter] = []
-        # Of namespaces that have their share: they wait for one of their own.
+        # Waiters of namespaces at their cap: they wait for a slot of their own namespace.
         self._capped: dict[str, list[_Waiter]] = {}
         self._numbers = itertools.count()
 
     @asynccontextmanager
     async def acquire(self, namespace: str, rank: Priority) -> AsyncIterator[None]:
-        """Wait for a place, and hold it until the block ends."""
+        """Wait for a slot, and hold it until the block ends."""
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, _Waiter(rank, next(self._numbers), namespace, granted))
         self._grant()
@@ -70,7 +70,7 @@ class FairSemaphore:
     def _grant(self) -> None:
         while self._free and self._waiting:
             waiter = heapq.heappop(self._waiting)
-            if waiter.granted.done():  # gone meanwhile
+            if waiter.granted.done():  # cancelled while waiting
                 self._uncap(waiter.namespace)
             elif self._taken[waiter.namespace] >= self._per_namespace:
                 heapq.heappush(self._capped.setdefault(waiter.namespace, []), waiter)

@@ -1,8 +1,8 @@
-"""How fast what can wait is written: half as fast at each sign that it is in the way, and faster again without one.
+"""Adaptive (AIMD) rate limit for deferrable status writes: halved on each overload signal, raised linearly otherwise.
 
-Additive increase and multiplicative decrease, as of TCP's congestion window (RFC 5681). Without it a burst of statuses
-can keep an API server, and whatever shares its machine, so busy that evaluations come too late; what they then find out
-is written too, and so on without an end.
+Additive increase, multiplicative decrease, as in TCP congestion control (RFC 5681). Without it, a burst of statuses can
+overload an API server and whatever shares its machine. Evaluations then run late, and their results cause further
+writes.
 """
 
 from __future__ import annotations
@@ -13,23 +13,23 @@ from collections import deque
 from collections.abc import Callable
 
 MIN_RATE = 5.0
-"""Written a second, at least."""
+"""Minimum writes per second."""
 
 INCREASE = 2.0
-"""By how many a second it grows, each second."""
+"""Increase of the rate per second, in writes per second."""
 
 UNLIMITED_FROM = 200.0
-"""From here on there is no bound."""
+"""Rate from which writes are not limited."""
 
 MAX_DELAY = 1.0
-"""Seconds, whatever others write who need not ask."""
+"""Maximum delay in seconds, whatever unlimited writers write."""
 
 COOLDOWN = 2.0
-"""Seconds until it shows whether slowing down has helped."""
+"""Seconds until the effect of a decrease is visible; further signals are ignored until then."""
 
 
 class AdaptiveRateLimiter:
-    """Tells when the next one may be written. Without a bound until the first sign. clock: seconds, monotonic."""
+    """Delays writes after overload signals; unlimited before the first. clock: monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -40,17 +40,17 @@ class AdaptiveRateLimiter:
 
     @property
     def delay(self) -> float:
-        """Seconds until the next one may be written."""
+        """Seconds until the next write is allowed."""
         return max(0.0, self._next - self._clock())
 
     def record(self) -> None:
-        """One was written."""
+        """Record one write."""
         now = self._clock()
         self._written.append(now)
         self._next = min(max(self._next, now) + 1.0 / self._rate_at(now), now + MAX_DELAY)
 
     def back_off(self) -> None:
-        """They are in the way: from now on half as many as of late."""
+        """Halve the rate, on the basis of the recently observed one."""
         now = self._clock()
         if now - self._slowed < COOLDOWN:
             return

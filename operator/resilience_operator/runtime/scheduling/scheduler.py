@@ -1,8 +1,8 @@
-"""When each policy is evaluated: one heap, phased by the policies' beats, in batches.
+"""Schedules evaluations: one heap, ordered by due time, emptied in batches.
 
-What is due together is handed on together, so that policies which read the same signals share the questions. A policy
-that is still being evaluated when it is due again is not queued twice: its next turn comes after it is done, and what
-it missed is counted.
+Policies that are due together are evaluated together, so that policies with the same signals share queries. A policy
+that becomes due while it is evaluated is not queued twice. It is scheduled again when it is done, and missed
+evaluations are counted.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ BATCH_WINDOW = 0.05
 """Seconds within which evaluations count as due together."""
 
 COALESCE_WINDOW = 0.25
-"""Seconds to which what is asked for soon is put together: thousands may be asked for one by one."""
+"""Seconds to which event-triggered evaluations are aligned: thousands may be enqueued one by one."""
 
 RETRY = 5.0
-"""Seconds after which a policy is tried again that could not be scheduled."""
+"""Seconds after which scheduling a policy is retried after an error."""
 
 MIN_SPACING = 0.5
-"""Seconds that lie at least between two evaluations of a policy, however much changes around it."""
+"""Minimum seconds between two evaluations of a policy, however many events there are."""
 
 STALLED = 30.0
-"""Seconds for which a policy may be due without the loop taking it up, until the scheduler counts as stalled."""
+"""Seconds a policy may be overdue before the scheduler counts as stalled."""
 
 HUNG = 300.0
-"""Seconds within which one of the evaluations under way has to end. Collecting, acting and recording take less than
-40 s, each with a deadline of its own; the rest is for a crowd that waits for its places."""
+"""Maximum seconds without the end of any evaluation in progress. Collecting, acting and recording take less than 40 s,
+each with its own deadline; the rest allows for waiting for admission."""
 
 _now = time.monotonic
-"""The event loop's clock, without the loop: to ask which one runs is a system call."""
+"""The event loop's clock without the lookup of the running loop, which is a system call."""
 
 Evaluate = Callable[[Sequence[PolicyEntry], bool], Awaitable[None]]
-"""A batch, and whether it was planned (for its beat or a timer), or something happened."""
+"""Called with a batch, and whether it was planned (interval or timer) or triggered by an event."""
 
 
 class Scheduler:
-    """Evaluates entries when they are due. Times are those of the event loop's clock, seconds.
+    """Evaluates policies when they are due. Times are in seconds of the event loop's clock.
 
-    on_missed: called when an evaluation took so long that the next one was missed, where no query of an author's
-    choosing can be why.
+    on_overrun: called when an evaluation took so long that the next one was missed. Not called for policies with custom
+    queries, which may be the cause.
     """
 
     def __init__(self, phases: PhaseSchedule, on_missed: Callable[[], None]) -> None:
@@ -69,29 +69,29 @@ class Scheduler:
         self._ended = _now()
 
     def stalled(self) -> str:
-        """Empty while evaluations begin and end, else what does not."""
+        """Return why the scheduler counts as stalled; empty while evaluations start and end."""
         now = _now()
         if not self._running:
             return ""
         if self._heap and (late := now - max(self._heap[0][0], self._turned)) > STALLED:
-            return f"evaluations have been due for {late:.0f} s, and the scheduler does not begin them"
+            return f"evaluations are {late:.0f} s overdue, and the scheduler does not start them"
         if self._batches and (silent := now - self._ended) > HUNG:
-            return f"evaluations are under way, and none has ended for {silent:.0f} s"
+            return f"evaluations are running, and none has ended for {silent:.0f} s"
         return ""
 
     def add(self, entry: PolicyEntry) -> None:
-        """Begin with a new policy, or one whose spec changed: at once."""
+        """Schedule a new policy, or one with a changed spec, immediately."""
         self._push(entry, _align(_now()))
 
     def remove(self, entry: PolicyEntry) -> None:
-        """Forget a policy."""
+        """Remove a policy."""
         self._due.pop(entry.uid, None)
         self._last.pop(entry.uid, None)
         self._planned.discard(entry.uid)
         self._dirty.pop(entry.uid, None)
 
     def enqueue(self, entry: PolicyEntry, delay: float = 0.0) -> None:
-        """Something happened around a policy: evaluate it soon, in `delay` seconds."""
+        """Schedule an event-triggered evaluation in `delay` seconds."""
         at = _align(max(_now() + delay, self._last.get(entry.uid, -math.inf) + MIN_SPACING))
         if entry.batch_id:
             self._dirty[entry.uid] = min(at, self._dirty.get(entry.uid, math.inf))
@@ -99,17 +99,17 @@ class Scheduler:
             self._push(entry, at)
 
     def schedule_next(self, entry: PolicyEntry, wake_in: float | None) -> None:
-        """Plan the next evaluation after one: on the policy's own beat, or sooner when a timer is due."""
+        """Schedule the next evaluation: at the policy's interval, or earlier when a timer is due."""
         now, interval = _now(), entry.interval
         offset = self._phases.offset(entry)
-        # What was gathered early has had the beat that is just to come.
+        # A policy evaluated up to BATCH_WINDOW early has used the slot that is about to begin.
         beat = (math.floor((now + BATCH_WINDOW - offset) / interval) + 1) * interval + offset
         at = beat if wake_in is None else min(beat, now + max(wake_in, MIN_SPACING))
         again = self._dirty_at(entry)
         self._push(entry, min(at, again), planned=at <= again)
 
     async def run(self, evaluate: Evaluate, stop: asyncio.Event) -> None:
-        """Hand out batches to `evaluate` until `stop`; then wait for those under way to end, cancelling them."""
+        """Start a task for each due batch until `stop` is set; then cancel the running ones and wait for them."""
         stopped = asyncio.create_task(stop.wait())
         self._running = True
         try:
@@ -154,7 +154,7 @@ class Scheduler:
         return [(batch, planned) for (_, planned), batch in groups.items()]
 
     def done(self, entry: PolicyEntry) -> None:
-        """A policy is evaluated, whatever else is still under way in its batch."""
+        """Mark a policy as evaluated, independently of the rest of its batch."""
         entry.batch_id = 0
         self._ended = now = _now()
         if entry.deleted:
@@ -171,7 +171,7 @@ class Scheduler:
             self._push(entry, again)
 
     def _dirty_at(self, entry: PolicyEntry) -> float:
-        """When a policy is due that was poked while it was evaluated: once that is over. Infinite if it was not."""
+        """Return when a policy is due that was enqueued during its evaluation; infinite if it was not."""
         return max(_now(), self._dirty.pop(entry.uid, math.inf))
 
     async def _run(self, evaluate: Evaluate, batch: list[PolicyEntry], planned: bool) -> None:
@@ -186,7 +186,7 @@ class Scheduler:
                     self._end(entry)
 
     def _end(self, entry: PolicyEntry) -> None:
-        """End an evaluation that nobody ended. Whatever is wrong with one, the others of the batch go on."""
+        """End an evaluation that was not marked as done. Errors do not affect the rest of the batch."""
         try:
             self.done(entry)
         except Exception as error:

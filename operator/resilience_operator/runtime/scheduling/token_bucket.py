@@ -1,4 +1,4 @@
-"""A budget that many share: so many a second, and as many at once as a few seconds leave over."""
+"""A shared rate limit with bursts."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 
 class TokenBucket:
-    """A bucket of tokens. rate: tokens a second, 0 for none at all. clock: monotonic seconds."""
+    """Token bucket. rate: tokens per second, 0 for none. clock: monotonic seconds."""
 
     __slots__ = ("_clock", "_filled", "_most", "_tokens", "rate")
 
     def __init__(self, rate: float, clock: Callable[[], float], *, saved: float = 15.0, full: bool = False) -> None:
-        """saved: seconds of which the tokens are kept when nobody takes them. full: begin with as many as it keeps."""
+        """burst_seconds: capacity, in seconds of refill. full: start with a full bucket."""
         self.rate = rate
         self._clock = clock
         self._most = max(1.0, rate * saved) if rate else 0.0
@@ -19,14 +19,14 @@ class TokenBucket:
         self._filled = clock()
 
     def available(self) -> bool:
-        """Whether there is a token."""
+        """Return True if a token is available."""
         now = self._clock()
         self._tokens = min(self._most, self._tokens + (now - self._filled) * self.rate)
         self._filled = now
         return self._tokens >= 1.0
 
     def take(self) -> bool:
-        """Take a token, if there is one."""
+        """Take a token if one is available."""
         if not self.available():
             return False
         self._tokens -= 1.0

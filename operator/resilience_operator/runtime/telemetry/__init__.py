@@ -1,1 +1,1 @@
-"""Metrics, traces, logs and history of the process itself. Imports nothing of `evaluation`."""
+"""Metrics, traces, logs and history of the process. Imports nothing of `evaluation`."""

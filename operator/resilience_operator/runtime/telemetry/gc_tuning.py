@@ -1,8 +1,8 @@
-"""Python's garbage collector and a heap that mostly stays.
+"""Tunes Python's garbage collector for a large, mostly static heap.
 
-Ten thousand policies are some millions of objects that live as long as the process. The collector would walk over all
-of them again and again, for as much time as everything else takes together. So what is there once all is known is set
-aside, and only what came since is walked over. Every now and then all of it is walked over once and set aside anew.
+10,000 policies are millions of objects that live as long as the process. Collections that traverse them take as much
+time as all other work. Therefore the heap is frozen once the caches are filled, and only newer objects are traversed.
+At long intervals the whole heap is collected and frozen again.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ import asyncio
 import gc
 
 YOUNG = 50_000
-"""New objects after which the youngest are looked through. One evaluation of ten thousand makes some hundred thousand
-that end with it."""
+"""Allocations before a collection of the youngest generation. One evaluation of 10,000 policies creates some 100,000
+short-lived objects."""
 
 FIRST_AFTER = 20.0
-"""Seconds after which what a start makes is there."""
+"""Seconds until start-up has allocated its objects."""
 
 REFREEZE_EVERY = 1800.0
-"""Seconds until the whole is looked through again, for circles among what was set aside: a pause of less than a second
-with ten thousand policies."""
+"""Seconds between full collections, which find reference cycles among frozen objects. Each pauses the process for less
+than a second with 10,000 policies."""
 
 
 def raise_gc_threshold() -> None:
-    """Look through objects less often, from the start on: what a start makes stays, and is not to be found again."""
+    """Collect less often, from the start on: most objects created at start-up stay."""
     gc.set_threshold(YOUNG, 20, 20)
 
 
 def freeze_heap() -> None:
-    """Look through the whole heap once, and leave what is left out of all collections to come."""
+    """Collect the whole heap once, and exclude the survivors from further collections."""
     gc.unfreeze()
     gc.collect()
     gc.freeze()
 
 
 async def refreeze_periodically() -> None:
-    """Do so for as long as this is not cancelled."""
+    """Freeze the heap after start-up, then at every `REFREEZE_EVERY`, until cancelled."""
     await asyncio.sleep(FIRST_AFTER)
     while True:
         freeze_heap()

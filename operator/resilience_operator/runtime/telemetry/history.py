@@ -1,6 +1,6 @@
-"""What the evaluations of one policy found in the last hour, packed: the points of the dashboard's charts.
+"""Packed history of one policy's evaluations in the last hour: the points of the dashboard's charts.
 
-A process keeps what it evaluated itself, and begins with nothing: what is not here was not seen by it.
+A process keeps only its own evaluations, and starts empty.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from resilience_operator.decision.model.policy import Mode
 from resilience_operator.decision.model.target import TargetState
 
 SPAN = 3600.0
-"""Seconds that are kept."""
+"""Seconds to keep."""
 
 SPACING = 40.0
-"""A point is dropped whose neighbours tell the same and are less than so many seconds apart. Every change is kept."""
+"""A point is dropped if its neighbours are equal and less than this many seconds apart. Every change is kept."""
 
 MAX_POINTS = 300
-"""Points of one policy, however much changes."""
+"""Maximum points of one policy."""
 
 MAX_MARKERS = 40
 
 Values = Mapping[str, Measured | ScalarSample]
-"""Signal → what was measured of it."""
+"""Signal name → measured value."""
 
 _FIRST_VALUE = 4
-"""Of the numbers behind a point's moment, the first that is a signal's value."""
+"""Index of the first signal value in a packed point, after its time."""
 
 _NONE = 0xFFFF
 _LARGEST = 3e38
@@ -41,7 +41,7 @@ _PHASES, _VERDICTS = tuple(Phase), tuple(Verdict)
 
 
 class Marker(NamedTuple):
-    """A moment at which something new began: what is `revision` (another pod template) or `spec` (of the policy)."""
+    """A change to mark in the chart. what: `revision` (a new pod template) or `spec` (a new policy generation)."""
 
     at: float
     what: str
@@ -49,10 +49,10 @@ class Marker(NamedTuple):
 
 
 class Point(NamedTuple):
-    """One evaluation. at: seconds since the epoch. replicas, ready: the real target's.
+    """One evaluation. at: seconds since the epoch. replicas, ready: of the real target.
 
-    rehearsed: what the replicas would be had the rehearsed decisions been carried out; None where none are rehearsed.
-    values: in the signals' base units, None where unknown, beside the verdicts that rest on them.
+    rehearsed: replicas if the dry-run decisions had been executed; None outside dry run.
+    values: in the signals' base units; None if unknown. verdicts: the verdicts on them.
     """
 
     at: float
@@ -65,7 +65,7 @@ class Point(NamedTuple):
 
 
 class EvaluationHistory:
-    """The points of the signals `names`, oldest first, in 15 bytes and 5 more a signal each."""
+    """Points of the signals `names`, oldest first, in 15 bytes plus 5 per signal each."""
 
     __slots__ = (
         "_alike",
@@ -93,7 +93,7 @@ class EvaluationHistory:
         self._generation = 0
 
     def add(self, decision: Decision, target: TargetState) -> None:
-        """Take in an evaluation. target: the real one. The signals of `decision` must be those of this track."""
+        """Add an evaluation. target: the real one. The signals of `decision` must match `names`."""
         at, phase = decision.at, decision.phase
         rehearsed = decision.memory.scaling.last_replicas if decision.policy.mode is Mode.DRY_RUN else None
         verdicts = tuple(s.verdict for s in decision.signals)
@@ -110,7 +110,7 @@ class EvaluationHistory:
         self._mark(at, target.revision, decision.policy.generation)
 
     def add_unchanged(self, at: float, values: Values) -> None:
-        """Take in an evaluation that found other values at most: the last point was of the same target and verdicts.
+        """Add an evaluation in which only values changed: target and verdicts equal those of the last point.
 
         values: of the signals that were measured.
         """
@@ -126,7 +126,7 @@ class EvaluationHistory:
 
     def _push(self, at: float, packed: bytes) -> None:
         size = self._form.size
-        # The newest point stands for now. It gives way to the next one where both of its neighbours tell the same.
+        # The newest point is the current state. The next one replaces it if both of its neighbours are equal.
         if self._alike >= 2 and at - self._at(-2) < SPACING:
             del self._packed[-size:]
         else:
@@ -136,7 +136,7 @@ class EvaluationHistory:
         self._trim(at)
 
     def points(self) -> list[Point]:
-        """Every point, oldest first."""
+        """Return every point, oldest first."""
         found = []
         for at, replicas, ready, rehearsed, phase, *rest in self._form.iter_unpack(self._packed):
             found.append(
@@ -169,17 +169,17 @@ class EvaluationHistory:
         while (count + 1) * size < len(self._packed) and self._at(count) < now - SPAN:
             count += 1
         if count:
-            self._packed = self._packed[count * size :]  # a copy, since what is deleted in front is not given back
+            self._packed = self._packed[count * size :]  # a copy, because deleting from the front does not free memory
 
     def _at(self, index: int) -> float:
-        """The moment of a point, by its index; negative from the end."""
+        """Return the time of the point at `index`; a negative index counts from the end."""
         offset = index * self._form.size + (len(self._packed) if index < 0 else 0)
         found: float = struct.unpack_from("<d", self._packed, offset)[0]
         return found
 
 
 def append_to(track: EvaluationHistory | None, decision: Decision, target: TargetState) -> EvaluationHistory:
-    """The track with this evaluation in it; a new one where the policy's signals are others now."""
+    """Return the history with this evaluation added; a new history if the policy's signals have changed."""
     names = tuple(s.name for s in decision.signals)
     if track is None or track.names != names:
         track = EvaluationHistory(names, decision.at)
@@ -189,12 +189,12 @@ def append_to(track: EvaluationHistory | None, decision: Decision, target: Targe
 
 @lru_cache
 def _form(signals: int) -> struct.Struct:
-    """Moment, replicas, ready, rehearsed, phase; of each signal its value and verdict."""
+    """Format: time, replicas, ready, dry-run replicas, phase; then value and verdict of each signal."""
     return struct.Struct("<dHHHB" + "fB" * signals)
 
 
 def _packable(value: float | None) -> float:
-    """In four bytes; what is no number at all counts as unknown, so that no measurement can make this fail."""
+    """Clamp a value to four bytes. Non-finite values become unknown, so that packing never fails."""
     if value is None or not math.isfinite(value):
         return math.nan
     return min(max(value, -_LARGEST), _LARGEST)

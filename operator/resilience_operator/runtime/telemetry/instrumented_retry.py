@@ -1,4 +1,4 @@
-"""The retry with eyes: every call is measured, counted when it is tried again, and part of the trace."""
+"""Instrumented retry: measures every call, counts retries, and adds both to the trace."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class InstrumentedRetry(Retry):
-    """Retry, observed. A call's time is that of all its attempts and the pauses between them."""
+    """Retry with metrics and spans. A call's duration includes all attempts and delays."""
 
     def __init__(self, policy: RetryPolicy | None = None, *, tracing: Tracing) -> None:
         super().__init__(policy, on_retry=self._count)
@@ -29,7 +29,7 @@ class InstrumentedRetry(Retry):
         on_retry: RetryHook | None = None,
         login: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
-        """As `Retry.call`."""
+        """Same as `Retry.call`."""
         began, result = time.perf_counter(), "failed"
         with self._tracing.call(dependency):
             try:
@@ -43,7 +43,7 @@ class InstrumentedRetry(Retry):
                 CALL_SECONDS.labels(dependency, result).observe(took, self._tracing.exemplar())
 
     def under(self, policy: RetryPolicy) -> InstrumentedRetry:
-        """The same under another policy."""
+        """Return the same retry with another policy."""
         return InstrumentedRetry(policy, tracing=self._tracing)
 
     def _count(self, *, dependency: str, reason: str, attempt: int, delay: float) -> None:

@@ -1,5 +1,6 @@
-"""Logs: JSON for machines, one readable line for a console. No secrets: nothing that was read from a file of
-credentials is ever passed to a logger.
+"""Logging: JSON for machines, one readable line for a console.
+
+No secrets: nothing read from a credentials file is ever passed to a logger.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class _Console(logging.Formatter):
 
 
 class _Json(JsonFormatter):
-    """One JSON object a line. `time` is RFC 3339 in UTC, to the millisecond: `2026-01-31T12:30:05.123Z`."""
+    """One JSON object per line. `time` is RFC 3339 in UTC, in milliseconds: `2026-01-31T12:30:05.123Z`."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         moment = datetime.fromtimestamp(record.created, UTC)
@@ -34,7 +35,7 @@ class _Json(JsonFormatter):
 
 
 def configure_logging(format_: LogFormat, level: str) -> None:
-    """Log to standard error. `auto`: for people on a terminal, otherwise JSON."""
+    """Log to standard error. `auto`: console format on a terminal, otherwise JSON."""
     handler = logging.StreamHandler(sys.stderr)
     if format_ == "console" or (format_ == "auto" and sys.stderr.isatty()):
         handler.setFormatter(_Console())
@@ -47,7 +48,7 @@ def configure_logging(format_: LogFormat, level: str) -> None:
             )
         )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
-    # kopf tells of each event that it hands on, which is our own business.
+    # kopf logs each event that it passes to a handler; the operator logs what matters itself.
     logging.getLogger("kopf").setLevel(max(logging.WARNING, logging.getLogger().level))
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     logging.getLogger("urllib3").setLevel(logging.ERROR)

@@ -1,6 +1,6 @@
-"""Spans to an OpenTelemetry receiver, by OTLP over HTTP (https://opentelemetry.io/docs/specs/otlp/).
+"""Sends spans to an OpenTelemetry receiver by OTLP over HTTP (https://opentelemetry.io/docs/specs/otlp/).
 
-The standard OTEL_* variables say the rest: headers and certificates, sampler, batches, the resource's attributes
+The standard OTEL_* variables configure the rest: headers and certificates, sampler, batches, resource attributes
 (https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
 """
 
@@ -27,21 +27,21 @@ from resilience_operator.runtime.telemetry.tracing import Tracing
 NAME = "resilience-operator"
 
 END_SECONDS = 3.0
-"""Time at the end for spans that were not sent yet."""
+"""Seconds at shutdown to send remaining spans."""
 
 
 class OpenTelemetry(Tracing):
-    """Spans below the current one, as OpenTelemetry's context has it."""
+    """Tracing with OpenTelemetry: spans are children of the current context."""
 
     def __init__(self, provider: TracerProvider) -> None:
         self._tracer = provider.get_tracer(NAME, __version__)
 
     def span(self, name: str, attributes: Mapping[str, Any] | None = None) -> AbstractContextManager[Any]:
-        """A span until the block ends; an exception that ends it makes it an error."""
+        """Open a span until the block ends; an exception marks it as an error."""
         return self._tracer.start_as_current_span(name, attributes=attributes)
 
     def call(self, dependency: str) -> AbstractContextManager[Any]:
-        """A client's span. Watches and leases are part of no evaluation, and would be traces of their own."""
+        """Open a client span. Outside an evaluation (watches, leases) there is none: it would be a separate trace."""
         if not trace.get_current_span().is_recording():
             return nullcontext()
         return self._tracer.start_as_current_span(
@@ -51,24 +51,24 @@ class OpenTelemetry(Tracing):
         )
 
     def retried(self, reason: str, attempt: int, delay: float) -> None:
-        """An event on the call's span."""
+        """Add an event to the call's span."""
         trace.get_current_span().add_event(
             "retry", {"reason": reason, "attempt": attempt, "delay_seconds": round(delay, 3)}
         )
 
     def trace_id(self) -> str:
-        """The current one; where nothing is under way, a new one."""
+        """Return the current trace id; a new one outside a trace."""
         context = trace.get_current_span().get_span_context()
         return format_trace_id(context.trace_id) if context.is_valid else super().trace_id()
 
     def exemplar(self) -> dict[str, str] | None:
-        """The trace, if it is sampled: else it is nowhere to be found."""
+        """Return the trace id if the trace is sampled; otherwise no backend has it."""
         context = trace.get_current_span().get_span_context()
         return {"trace_id": format_trace_id(context.trace_id)} if context.trace_flags.sampled else None
 
 
 class TraceIdFilter(logging.Filter):
-    """Puts the trace's id on what is logged during an evaluation."""
+    """Adds the trace id to log records during an evaluation."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         context = trace.get_current_span().get_span_context()
@@ -79,7 +79,7 @@ class TraceIdFilter(logging.Filter):
 
 @contextmanager
 def opened(endpoint: str | None) -> Iterator[OpenTelemetry]:
-    """Spans until the block ends. endpoint: the receiver's base address; None: where the variables say."""
+    """Trace until the block ends. endpoint: base URL of the receiver; None: taken from the variables."""
     resource = Resource.create(
         {
             SERVICE_NAME: os.environ.get("OTEL_SERVICE_NAME") or NAME,
@@ -99,7 +99,7 @@ def opened(endpoint: str | None) -> Iterator[OpenTelemetry]:
     finally:
         for handler in handlers:
             handler.removeFilter(in_the_log)
-        # It waits for the receiver, which may hang: the process' end does not.
+        # Shutdown waits for the receiver, which may hang; the process must not.
         ending = threading.Thread(target=provider.shutdown, name="tracing-end", daemon=True)
         ending.start()
         ending.join(END_SECONDS)

@@ -1,8 +1,8 @@
-"""What the statuses of the policies come to, as metrics: counts by state, and a series for whatever needs somebody.
+"""Collector for per-policy metrics: policy counts by condition and phase, and one series for each unhealthy condition.
 
-Made when it is asked for, from what is in memory, so that it cannot drift from it. Only of the policies that this
-replica acts on: two replicas never tell of one policy. Ten thousand policies cost their counts, a few dozen series;
-what is told of single ones is bounded by `MOST_LISTED`, whatever is wrong.
+Computed at each scrape from the caches, so that metrics never drift from the state. Includes only policies that this
+replica acts on: two replicas never report the same policy. 10,000 policies cost a few dozen series for the counts.
+Series about single policies are limited by `MAX_SERIES`.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from resilience_operator.decision.model.policy import Mode
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 
 MAX_SERIES = 500
-"""Series about single policies. Where more is wrong, those that have been so for longest are listed."""
+"""Maximum series about single policies. Beyond it, the conditions that have been unhealthy longest are listed."""
 
 RECENT_SECONDS = 3600.0
-"""How long a rollback is listed."""
+"""Seconds for which a rollback is listed."""
 
 _DRY_RUN = (ConditionType.RELEASE_HEALTHY, ConditionType.SCALING)
-"""What these say of a policy in DryRun did not happen."""
+"""In DryRun, these conditions describe actions that did not happen."""
 
 
 class UnhealthyCondition(NamedTuple):
-    """A condition of a policy that is not True, and since when, seconds since the epoch."""
+    """A condition of a policy that is not True. since: seconds since the epoch."""
 
     since: float
     namespace: str
@@ -53,11 +53,11 @@ class PolicyMetricsCollector(Collector):
         self._policies, self._owns, self._clock = policies, owns, clock
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
-        """Nothing is counted in order to be registered."""
+        """Return nothing: registration must not run a collection."""
         yield from ()
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """The metrics now."""
+        """Return the current metrics."""
         mine = [entry for entry in self._policies if self._owns(entry.namespace)]
         conditions = Counter((c.type, c.status, c.reason) for entry in mine for c in entry.status.conditions)
         phases = Counter(
@@ -65,24 +65,26 @@ class PolicyMetricsCollector(Collector):
         )
         listed = sorted(found for entry in mine for found in unhealthy_conditions(entry))
         yield _gauge(
-            "resilience_policies_by_condition", "Policies by a condition of theirs.", ("condition", "status", "reason"),
+            "resilience_policies_by_condition",
+            "Policies by condition, status and reason.",
+            ("condition", "status", "reason"),
             conditions.items(),
-        )  # fmt: skip
+        )
         yield _gauge(
             "resilience_policies_by_phase",
-            "Policies by the phase of their target.",
+            "Policies by the release phase of their target.",
             ("phase",),
             (((str(phase),), count) for phase, count in phases.items()),
         )
         yield _gauge(
             "resilience_policy_unwell_since_timestamp_seconds",
-            "Since when a condition of a policy is not True; the longest of them, up to a bound.",
+            "Time since which a condition of a policy is not True. Limited to those that have been so longest.",
             ("namespace", "policy", "condition", "reason"),
             (((u.namespace, u.policy, u.condition, u.reason), u.since) for u in listed[:MAX_SERIES]),
         )
         yield _gauge(
             "resilience_policies_unwell_unlisted",
-            "Conditions that are not True and are left out of the list.",
+            "Conditions that are not True and exceed the limit of listed series.",
             (),
             (((), max(0, len(listed) - MAX_SERIES)),),
         )
@@ -92,14 +94,14 @@ class PolicyMetricsCollector(Collector):
         )
         yield _gauge(
             "resilience_policy_rolled_back_timestamp_seconds",
-            "When a policy rolled its target back, for an hour.",
+            "Time of a policy's last rollback, exported for an hour.",
             ("namespace", "policy"),
             ((key, at) for at, key in rollbacks[:MAX_SERIES]),
         )
 
 
 def unhealthy_conditions(entry: PolicyEntry) -> Iterator[UnhealthyCondition]:
-    """The conditions of a policy that are not True. What is only rehearsed is left out."""
+    """Yield the conditions of a policy that are not True, except for those that describe dry-run actions."""
     rehearsed = entry.policy is not None and entry.policy.mode is Mode.DRY_RUN
     for c in entry.status.conditions:
         if c.status != "True" and not (rehearsed and c.type in _DRY_RUN):
@@ -107,7 +109,7 @@ def unhealthy_conditions(entry: PolicyEntry) -> Iterator[UnhealthyCondition]:
 
 
 def rolled_back(entry: PolicyEntry) -> float:
-    """When the last rollback was, seconds since the epoch; 0 where there is none in the journal."""
+    """Return the time of the last rollback in seconds since the epoch; 0 if the history has none."""
     done = (to_epoch(d.at) for d in entry.journal.entries if d.action == Verb.ROLLBACK and not d.dry_run)
     return next(done, 0.0)
 
