@@ -1,4 +1,4 @@
-"""PromQL of policy authors: bounds, syntax tree and tenancy matchers.
+"""PromQL of policy authors: size limits, syntax tree and tenancy matchers.
 
-Imports nothing of the operator, so that the process that parses (`process`) starts fast and stays small.
+Imports nothing else of the operator, so that the parser process (`process`) starts fast and stays small.
 """

@@ -1,4 +1,4 @@
-"""The error for a query that cannot be used, and string literals."""
+"""The error for an invalid query, and PromQL string literals."""
 
 from __future__ import annotations
 

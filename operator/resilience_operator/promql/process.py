@@ -1,9 +1,9 @@
-"""The process that parses: one JSON line in, one JSON line out, until its input ends.
+"""The parser process: one JSON line in, one JSON line out, until its input ends.
 
-promql-parser holds the interpreter's lock while it parses, so that a thread would not keep the event loop free. It may
-also overflow the stack, panic or take minutes; here that ends this process and no other.
+promql-parser holds the GIL while it parses, so a thread would block the event loop. It may also overflow the stack,
+panic or run for minutes. Here that ends only this process.
 
-Out, first of all: `READY`. In: `[query, label, value]`. Out: `[text, null]` or `[null, what to change]`.
+First output: `READY`. Input: `[query, label, value]`. Output: `[text, null]` or `[null, what to change]`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from resilience_operator.promql.errors import TemplateError
 from resilience_operator.promql.tenancy import enforce
 
 READY = b"ready\n"
-"""What it writes before it reads: whoever waits for it knows that a later end is a query's doing."""
+"""Written before the first read. After it, an unexpected exit is caused by a query."""
 
 CPU_SECONDS = 2.0
-"""CPU time of one query. More ends the process (SIGVTALRM); a busy node does not, since only its own time counts."""
+"""CPU time for one query. The process is killed beyond it (SIGVTALRM). A busy node does not shorten it, since only the
+process's own CPU time counts.
+"""
 
 MEMORY_BYTES = 256 << 20
-"""Of private memory."""
+"""Limit of private memory."""
 
 
 def answer(line: bytes) -> bytes:
-    """The line that answers `line`."""
+    """The output line for an input line."""
     query, label, value = json.loads(line)
     try:
         found = [enforce(query, label, value), None]
@@ -44,8 +46,8 @@ def answer(line: bytes) -> bytes:
 
 
 def main() -> None:
-    """Serve the standard streams."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal: the parent ends this process
+    """Serve requests on the standard streams."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C in a terminal: the parent stops this process
     with contextlib.suppress(OSError):
         os.nice(10)  # it shares the pod's CPU with the event loop
     with contextlib.suppress(ImportError, ValueError, OSError):

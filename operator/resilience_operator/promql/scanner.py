@@ -1,9 +1,9 @@
-"""Counts the symbols of a query and bounds its size, in one pass and without parsing it.
+"""Counts the symbols of a query and limits its size, in one pass and without parsing it.
 
-promql-parser needs time in the square of the operators. What is counted here bounds that time. Comments and strings
-are skipped as the lexers of Prometheus and promql-parser skip them. A comment ends at a line feed or a carriage return.
-A string in double or single quotes has escapes and no line feed. A string in back quotes has no backslash
-(promql-parser's rule). Where the two lexers could disagree, the query is refused.
+promql-parser takes time quadratic in the number of operators; the symbol count limits that time. Comments and strings
+are skipped with the rules of the lexers of Prometheus and promql-parser. A comment ends at a line feed or a carriage
+return. A string in double or single quotes has escapes and no line feed. A string in back quotes has no backslash
+(promql-parser's rule). A query on which the two lexers could disagree is rejected.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import NoReturn
 from resilience_operator.promql.errors import TemplateError
 
 MOST_SYMBOLS = 300
-"""Operators, brackets and matchers of one query."""
+"""Maximum number of operators, brackets and matchers in one query."""
 MOST_SYMBOLS_OF_A_POLICY = 3_000
-"""The same, of all queries of a policy together."""
+"""The same for all queries of a policy together."""
 MOST_DEPTH = 150
-"""Brackets within each other."""
+"""Maximum nesting depth of brackets."""
 MOST_CHARACTERS = 16_384
-"""Characters of one query once its placeholders are filled in."""
+"""Maximum length of one query with its placeholders filled in."""
 MOST_CHARACTERS_OF_A_POLICY = 131_072
-"""The same, of all queries of a policy together."""
+"""The same for all queries of a policy together."""
 
 _TOKEN = re.compile(
     r"""
@@ -34,15 +34,15 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
-"""Possessive quantifiers: nothing is tried a second way. A quote that no string begins with ends the scan."""
+"""Possessive quantifiers prevent backtracking. A quote that starts no valid string ends the scan."""
 
 
 class OversizedError(TemplateError):
-    """The queries of a policy are out of bounds together."""
+    """The queries of a policy exceed the limits in total."""
 
 
 def measure(query: str) -> int:
-    """The symbols of one query. Raises TemplateError if it is out of bounds or has a string that is not closed."""
+    """The number of symbols in a query. Raises TemplateError if it exceeds a limit or has an unclosed string."""
     if len(query) > MOST_CHARACTERS:
         raise TemplateError(
             f"the query has {len(query)} characters with its placeholders filled in: use at most {MOST_CHARACTERS}"
@@ -69,13 +69,15 @@ def measure(query: str) -> int:
 
 
 class PolicySize:
-    """The sum over all queries of one policy."""
+    """The total size of all queries of one policy."""
 
     def __init__(self) -> None:
         self._symbols = self._characters = 0
 
     def add(self, query: str, *, parsed: bool = True) -> None:
-        """Count one query in. parsed: its symbols too. Raises TemplateError for it, or OversizedError for the sum."""
+        """Add one query. parsed: count its symbols too. Raises TemplateError for the query, or OversizedError for the
+        total.
+        """
         self._characters += len(query)
         if self._characters > MOST_CHARACTERS_OF_A_POLICY:
             raise OversizedError(

@@ -1,8 +1,8 @@
-"""PromQL as a tree, and a tree as PromQL again.
+"""Parses PromQL into a tree and prints a tree as PromQL.
 
-promql-parser parses. The printer is our own: the library's output grows with the square of the nesting, and its
-`transform` with more than that. The size of a query is bounded before it is parsed (`scanner`). The printer refuses
-what it does not know, so that a newer grammar cannot slip through.
+promql-parser parses. The printer is our own: the size of the library's output grows quadratically with the nesting, and
+that of its `transform` even faster. The size of a query is limited before it is parsed (`scanner`). The printer rejects
+node types that it does not know, so that new grammar cannot bypass the checks.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from resilience_operator.promql.scanner import measure
 
 _BARE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*")
 _MATCH = ((p.MatchOp.Equal, "="), (p.MatchOp.NotEqual, "!="), (p.MatchOp.Re, "=~"), (p.MatchOp.NotRe, "!~"))
-"""No mapping: the library's kinds can be compared, but not hashed."""
+"""Not a mapping: the library's match operators can be compared, but not hashed."""
 
 _MILLISECOND = timedelta(milliseconds=1)
 
 Matchers = Callable[[p.VectorSelector], str]
-"""The text between the braces of a selector."""
+"""Returns the text between the braces of a selector."""
 
 
 def parse(query: str) -> p.Expr:
-    """The tree of a query. Raises TemplateError with what the parser says."""
+    """The syntax tree of a query. Raises TemplateError with the parser's message."""
     measure(query)
     return parse_own(query)
 
 
 def parse_own(query: str) -> p.Expr:
-    """The same without a bound, for what was printed here. Raises TemplateError."""
+    """Parse without a size limit, for queries printed here. Raises TemplateError."""
     try:
         found: p.Expr = p.parse(query)
     except ValueError as error:
@@ -46,14 +46,14 @@ def parse_own(query: str) -> p.Expr:
 
 
 def _panic(error: BaseException) -> BaseException:
-    """A panic of the parser's, which is no Exception, as an error of ours; anything else as it is."""
+    """A TemplateError for a parser panic, which is not an Exception; any other error unchanged."""
     if type(error).__name__ == "PanicException":
         return TemplateError("the query cannot be read: the parser failed on it")
     return error
 
 
 def selectors(tree: p.Expr) -> Iterator[p.VectorSelector]:
-    """Every vector selector below `tree`, those of ranges among them. Raises TemplateError."""
+    """Every vector selector below `tree`, including those of ranges. Raises TemplateError."""
     todo = [tree]
     while todo:
         node = todo.pop()
@@ -64,7 +64,7 @@ def selectors(tree: p.Expr) -> Iterator[p.VectorSelector]:
 
 
 def functions(tree: p.Expr) -> Iterator[str]:
-    """The names of the functions that are called below `tree`."""
+    """The names of the functions called below `tree`. Raises TemplateError."""
     todo = [tree]
     while todo:
         node = todo.pop()
@@ -92,7 +92,7 @@ def _below(node: p.Expr) -> list[p.Expr]:
 
 
 def matchers_of(selector: p.VectorSelector) -> list[str]:
-    """The matchers of a selector, its metric's name among them. Raises TemplateError."""
+    """The matchers of a selector, including the metric name. Raises TemplateError."""
     if selector.matchers.or_matchers:
         raise TemplateError("`or` between matchers is not understood here: write `or` between selectors")
     found = [f"__name__={quoted(selector.name)}"] if selector.name else []
@@ -104,12 +104,12 @@ def _sign(op: p.MatchOp) -> str:
 
 
 def label(name: str) -> str:
-    """A label's name, in quotes where it needs them."""
+    """A label name, quoted if necessary."""
     return name if _BARE.fullmatch(name) else quoted(name)
 
 
 def text(tree: p.Expr, matchers: Matchers) -> str:
-    """The query of a tree, with `matchers` between the braces of each selector. Raises TemplateError."""
+    """Print a tree, with `matchers` between the braces of each selector. Raises TemplateError."""
     try:
         return _text(tree, matchers)
     except (OverflowError, ValueError) as error:
@@ -167,7 +167,7 @@ def _duration(span: timedelta) -> str:
 
 
 def _when(node: p.VectorSelector | p.SubqueryExpr) -> str:
-    """Its `@` and `offset`."""
+    """The `@` and `offset` modifiers."""
     found = ""
     if node.at is not None:
         match node.at.type:

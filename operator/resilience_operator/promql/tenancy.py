@@ -1,13 +1,13 @@
-"""A policy's own query cannot leave its tenant: the namespace of the policy.
+"""Restricts a custom query to its tenant: the namespace of the policy.
 
-Every vector selector of the parsed query is given one more matcher, `namespace="…"`. Matchers of a selector must all
-hold, so that whatever else stands in it can only narrow it further. The result is printed anew from the tree, so that
-nothing reaches the server but what was understood; it is read once more and each selector is looked at before it is
-sent. A query that cannot be read is refused.
+Every vector selector of the parsed query gets one more matcher, `namespace="…"`. All matchers of a selector must hold,
+so the others can only narrow it further. The query is printed from the tree, so that only syntax that was understood
+reaches the server. The result is parsed again, and each selector is checked before it is sent. A query that cannot be
+parsed is rejected.
 
-Presets stay as they are. Their text is the operator's, with no word of an author's in it; one answer about many
-namespaces serves many policies, and a policy is handed only what stands under its own namespace and its own pods'
-owners. The families whose series cannot be told apart by namespace are refused under tenancy (`collect`).
+Presets are not rewritten. Their text is the operator's and contains nothing from an author. One answer for many
+namespaces serves many policies, and a policy receives only the series of its own namespace and its own pods' owners.
+Families whose series cannot be attributed to a namespace are rejected under tenancy (`signals.query.planner`).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ import promql_parser as p
 from resilience_operator.promql import syntax
 from resilience_operator.promql.errors import TemplateError, quoted
 
-_REACHES_OUT: Mapping[str, str] = {"info": "it reads series that no selector of the query names"}
-"""Functions that read more than their arguments, and why they are refused."""
+_FORBIDDEN_FUNCTIONS: Mapping[str, str] = {"info": "it reads series that no selector of the query names"}
+"""Functions that read more than their arguments, and why they are rejected."""
 
 
 def enforce(query: str, label: str, value: str) -> str:
-    """`query` with `label="value"` in every selector. Raises TemplateError for one that cannot be held to it."""
+    """`query` with `label="value"` in every selector. Raises TemplateError if it cannot be restricted."""
     tree = syntax.parse(query)
     for name in syntax.functions(tree):
-        if name in _REACHES_OUT:
-            raise TemplateError(f"{name}() cannot be held to {label}={quoted(value)}: {_REACHES_OUT[name]}")
+        if name in _FORBIDDEN_FUNCTIONS:
+            raise TemplateError(f"{name}() cannot be held to {label}={quoted(value)}: {_FORBIDDEN_FUNCTIONS[name]}")
     matcher = f"{syntax.label(label)}={quoted(value)}"
     text = syntax.text(tree, lambda selector: ",".join([*syntax.matchers_of(selector), matcher]))
     _verify(text, label, value)
@@ -36,7 +36,7 @@ def enforce(query: str, label: str, value: str) -> str:
 
 
 def _verify(text: str, label: str, value: str) -> None:
-    """Read what will be sent: every selector must hold the matcher. Raises TemplateError."""
+    """Parse the text to send and check that every selector has the matcher. Raises TemplateError."""
     for selector in syntax.selectors(syntax.parse_own(text)):
         if selector.matchers.or_matchers or not any(
             m.name == label and m.op == p.MatchOp.Equal and m.value == value for m in selector.matchers.matchers

@@ -1,8 +1,8 @@
-"""Calling what may fail: deadlines, errors that say what to do next, one retry, one circuit breaker.
+"""Resilient calls: deadlines, errors classified by what to do next, retries, circuit breakers.
 
-Nothing here knows what is called (Kubernetes, Prometheus, a notifier), so every dependency is treated alike.
-Clocks, sleeping and randomness are passed in. All times are seconds; a moment is a monotonic clock's reading
-unless a name says otherwise.
+Nothing here depends on what is called (Kubernetes, Prometheus, a notifier), so all dependencies are treated alike.
+Clocks, sleep and randomness are injected. All times are in seconds; a point in time is a reading of a monotonic clock
+unless its name says otherwise.
 """
 
 from resilience_operator.resilience.breaker import Breaker, BreakerSettings, State

@@ -1,10 +1,11 @@
-"""A circuit breaker: stops calling a dependency that fails or is slow, and tries it again later.
+"""A circuit breaker: stops calls to a dependency that fails or is slow, and tries it again later.
 
     closed ── too many failed or slow calls ──► open ── after `open_for` ──► half-open ── all trials good ──► closed
                                                  ▲                               │
-                                                 └───── a trial too many is bad ─┘
-A pure state machine: the clock is passed in, nothing is called or awaited, and it is not for several threads. The
-pattern: Michael Nygard, "Release It!"; sliding windows and slow-call rates as in Resilience4j
+                                                 └───── too many trials bad ─────┘
+
+A pure state machine: the clock is injected, nothing is called or awaited. Not thread-safe. The pattern: Michael Nygard,
+"Release It!"; sliding windows and slow-call rates as in Resilience4j
 (https://resilience4j.readme.io/docs/circuitbreaker).
 """
 
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 _TOLERANCE = 0.001
-"""Seconds by which a caller's stopwatch may have been started before `acquire()`."""
+"""Seconds by which a caller may have started its timer before `acquire()`."""
 
 
 class State(StrEnum):
@@ -36,15 +37,16 @@ class State(StrEnum):
 class BreakerSettings:
     """When a breaker opens and how it closes again.
 
-    failure_rate: opens when more than this share of the window's calls failed (0.05: 5 %).
+    failure_rate: opens if more than this share of the window's calls failed (0.05: 5 %).
     slow_call: seconds above which a call counts as slow (0.8: 800 ms).
-    slow_rate: opens when more than this share of the window's calls was slow; a half means that the dependency's
-        median is over `slow_call`.
-    minimum_calls: fewer in the window prove nothing. At 20, one failure is 5 % and does not open; two do.
-    window_calls: how many of the last calls the window holds.
-    open_for: seconds without any call, before trials begin.
-    trial_calls: calls let through while half-open; they are judged by the same rates, and a trial whose outcome
-        is not reported within `open_for` seconds is given up, so that a lost one cannot block the breaker.
+    slow_rate: opens if more than this share of the window's calls was slow. A half means that the dependency's median
+        is over `slow_call`.
+    minimum_calls: with fewer calls in the window the breaker stays closed. At 20, one failure is 5 % and does not open
+        it; two do.
+    window_calls: number of last calls in the sliding window.
+    open_for: seconds without any call before trials begin.
+    trial_calls: calls allowed while half-open, judged by the same rates. A trial without an outcome after `open_for`
+        seconds is discarded, so that a lost one cannot block the breaker.
     """
 
     failure_rate: float = 0.05
@@ -65,14 +67,14 @@ class BreakerSettings:
 
 
 OnChange = Callable[[State, State, str], None]
-"""(before, after, why in words): told of each change of state; what it raises is logged."""
+"""Called with (previous state, new state, reason) on each change of state. Exceptions are logged."""
 
 
 class Breaker:
-    """The breaker of one dependency.
+    """The circuit breaker of one dependency.
 
-    Ask `acquire()` before a call; when it says no, do not call. Report every call that it let through with
-    `record()`, or with `cancel()` when it came to no end of its own.
+    Call `acquire()` before each call; if it returns False, do not call. Report the outcome of every allowed call with
+    `record()`, or with `cancel()` if it has none.
     """
 
     def __init__(
@@ -89,19 +91,19 @@ class Breaker:
         self._state = State.CLOSED
         self._since = clock()
         self._trials = 0
-        self._judged = CallStats()
+        self._trial_stats = CallStats()
         self._failure = ""
 
     @property
     def state(self) -> State:
-        """The state now. Open turns to half-open by the passing of time alone."""
-        self._age()
+        """The current state. Open changes to half-open by the passage of time alone."""
+        self._apply_timers()
         return self._state
 
     @property
     def since(self) -> float:
-        """When (on the clock) the state began."""
-        self._age()
+        """When (on the clock) the current state began."""
+        self._apply_timers()
         return self._since
 
     @property
@@ -110,7 +112,7 @@ class Breaker:
         return self._window.tally()
 
     def acquire(self) -> bool:
-        """Whether a call may be made now. In half-open, a yes takes one of the trials."""
+        """Whether a call may be made now. In half-open, True uses up one of the trials."""
         match self.state:
             case State.CLOSED:
                 return True
@@ -123,18 +125,18 @@ class Breaker:
                 return True
 
     def record(self, duration: float, ok: bool, why: str = "") -> None:
-        """The outcome of a call that took `duration` seconds; `why` it failed, in a few words, for people.
+        """Record a call that took `duration` seconds. why: a short reason for a failure, for messages.
 
-        A call that began in a state before this one says nothing about it and is left out.
+        A call that began in an earlier state is ignored.
         """
         now = self._clock()
-        if self.state is State.OPEN or now - duration + _TOLERANCE < self._eldest():
+        if self.state is State.OPEN or now - duration + _TOLERANCE < self._earliest_start():
             return
         if not ok:
             self._failure = why
         call = CallStats(1, int(not ok), int(duration > self.settings.slow_call))
         if self._state is State.HALF_OPEN:
-            self._judged += call
+            self._trial_stats += call
             self._judge_trials()
             return
         self._window.add(call)
@@ -145,20 +147,20 @@ class Breaker:
                 self._transition(State.OPEN, why)
 
     def cancel(self) -> None:
-        """Gives back what `acquire()` granted: the call was called off and proves nothing."""
-        if self.state is State.HALF_OPEN and self._trials > self._judged.calls:
+        """Undo `acquire()`: the call was cancelled and has no outcome."""
+        if self.state is State.HALF_OPEN and self._trials > self._trial_stats.calls:
             self._trials -= 1
 
-    def _eldest(self) -> float:
-        """When a call must have begun to be one of this state's. None begins while the breaker is open."""
+    def _earliest_start(self) -> float:
+        """The earliest start of a call that belongs to this state. No call starts while the breaker is open."""
         return self._since - (self.settings.open_for if self._state is State.HALF_OPEN else 0.0)
 
     def _judge_trials(self) -> None:
-        # Judged as soon as the outcome is certain: one bad call of three is over any rate below a third.
-        wanted, seen = self.settings.trial_calls, self._judged
-        if seen.failed > self.settings.failure_rate * wanted or seen.slow > self.settings.slow_rate * wanted:
+        # Decide as soon as the outcome is certain: one bad call of three exceeds any rate below a third.
+        trials, seen = self.settings.trial_calls, self._trial_stats
+        if seen.failed > self.settings.failure_rate * trials or seen.slow > self.settings.slow_rate * trials:
             self._transition(State.OPEN, f"still {self._trip_reason(seen) or 'bad'}")
-        elif seen.calls >= wanted:
+        elif seen.calls >= trials:
             self._transition(State.CLOSED, f"{seen.calls} trial calls went well")
 
     def _trip_reason(self, tally: CallStats) -> str:
@@ -173,19 +175,19 @@ class Breaker:
             )
         return ""
 
-    def _age(self) -> None:
+    def _apply_timers(self) -> None:
         if self._state is State.CLOSED or self._clock() - self._since < self.settings.open_for:
             return
         if self._state is State.OPEN:
             self._transition(State.HALF_OPEN, f"open for {self.settings.open_for:g} s")
         elif self._trials:
-            # Trials without an outcome: forget them and grant new ones.
-            self._since, self._trials, self._judged = self._clock(), 0, CallStats()
+            # Trials without an outcome: discard them and allow new ones.
+            self._since, self._trials, self._trial_stats = self._clock(), 0, CallStats()
 
     def _transition(self, state: State, why: str) -> None:
         before, self._state = self._state, state
         self._since = self._clock()
-        self._trials, self._judged = 0, CallStats()
+        self._trials, self._trial_stats = 0, CallStats()
         self._window.clear()
         self._failure = ""
         if self._on_change is None:

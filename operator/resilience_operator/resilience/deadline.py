@@ -1,7 +1,7 @@
-"""A deadline: one moment that a whole chain of calls shares.
+"""A deadline: one point in time shared by a whole chain of calls.
 
-It travels as an argument, because a time-out per call lets a chain of n calls take n times as long as anyone
-meant. It is kept on a monotonic clock, which a corrected wall clock cannot move.
+It is passed as an argument, because with a time-out per call, a chain of n calls may take n times as long as intended.
+It uses a monotonic clock, which is not affected by corrections of the wall clock.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """The moment (seconds on `clock`) by which the work must have ended."""
+    """The time (seconds on `clock`) by which the work must have ended."""
 
     at: float
     clock: Clock = field(default=time.monotonic, compare=False, repr=False)
 
     @classmethod
     def after(cls, seconds: float, clock: Clock = time.monotonic) -> Deadline:
-        """The deadline that is `seconds` away from now."""
+        """The deadline `seconds` from now."""
         return cls(clock() + seconds, clock)
 
     def remaining(self) -> float:
@@ -35,9 +35,9 @@ class Deadline:
         return self.remaining() <= 0
 
     def timeout(self, cap: float) -> float:
-        """Seconds that one call may take: what is left, `cap` at most."""
+        """Time-out in seconds for one call: the remaining time, at most `cap`."""
         return min(cap, self.remaining())
 
     def within(self, seconds: float) -> Deadline:
-        """The sooner of this deadline and the one `seconds` away: for a part of the work."""
+        """The earlier of this deadline and `seconds` from now: for part of the work."""
         return Deadline(min(self.at, self.clock() + seconds), self.clock)

@@ -1,19 +1,19 @@
-"""Errors named for what the caller does next, and the one table that sorts failures into them.
+"""Errors named after what the caller does next, and the table that maps failures to them.
 
-    TryAgain    the same call may succeed later       time-out, dropped or refused connection, DNS, 429, 5xx
-    ReadAgain   the world moved: read it, decide anew  409 conflict, a precondition that no longer holds
-    LoginAgain  once more, with fresh credentials      401
-    GiveUp      the call itself is wrong or forbidden  400, 403, 404 (NotFound), 409 exists (AlreadyExists),
-                                                       410 (Gone), 422 (Unprocessable), every other 4xx
-    Expired     the deadline passed
+    TryAgain          the same call may succeed later       time-out, dropped or refused connection, DNS, 429, 5xx
+    Conflict          read again, then decide again         409 conflict, a precondition that no longer holds
+    Unauthorized      once more, with new credentials       401
+    GiveUp            the call itself is wrong or forbidden 400, 403, 404 (NotFound), 409 exists (AlreadyExists),
+                                                            410 (Gone), 422 (Unprocessable), every other 4xx
+    DeadlineExceeded  the deadline passed
 
-501 and 505 are 5xx that say "never": a server that does not know the method will not learn it in a second.
-`reason` is a metric's label: it comes from a bounded set, never from an answer's text.
-Status codes: RFC 9110 section 15; 429: RFC 6585; what an API server answers when:
+501 and 505 are 5xx but permanent: a server that does not support a method will not support it a second later.
+`reason` is the label of a metric: it is one of a bounded set, never taken from a response.
+Status codes: RFC 9110 section 15; 429: RFC 6585; status codes of the Kubernetes API server:
 https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md#http-status-codes
 """
 
-# ruff: noqa: N818 - the names say what to do, which "Error" at the end would not add to
+# ruff: noqa: N818 - the names say what to do; an "Error" suffix would add nothing
 from __future__ import annotations
 
 import socket
@@ -23,11 +23,11 @@ import ssl
 class CallError(Exception):
     """A call to a dependency failed.
 
-    dependency: whom was called ("kubernetes", "prometheus", …), a metric's label.
-    reason: why, from a bounded set ("timeout", "reset", "status_503", …), a metric's label.
+    dependency: what was called ("kubernetes", "prometheus", …), the label of a metric.
+    reason: why, from a bounded set ("timeout", "reset", "status_503", …), the label of a metric.
     retry_after: seconds that the dependency asked us to wait, or None.
-    status: the HTTP status, 0 where there was none.
-    detail: a machine word of the dependency's own (a Kubernetes Status' `reason`), or empty.
+    status: the HTTP status; 0 if there was none.
+    detail: a machine-readable word of the dependency (`reason` of a Kubernetes Status), or empty.
     """
 
     def __init__(
@@ -54,39 +54,39 @@ class CallError(Exception):
 
 
 class TryAgain(CallError):
-    """It may succeed later, unchanged."""
+    """The same call may succeed later."""
 
 
 class Conflict(CallError):
-    """What the call was based on is no longer so: read, decide again."""
+    """The state on which the call was based has changed: read it and decide again."""
 
 
 class Unauthorized(CallError):
-    """The credentials were refused: fetch them afresh and call once more."""
+    """The credentials were rejected: refresh them and retry once."""
 
 
 class GiveUp(CallError):
-    """It will not succeed, however often it is tried."""
+    """The call will not succeed, however often it is retried."""
 
 
 class NotFound(GiveUp):
-    """There is no such object (404)."""
+    """The object does not exist (404)."""
 
 
 class AlreadyExists(GiveUp):
-    """There is such an object already (409 on a create)."""
+    """The object already exists (409 on create)."""
 
 
 class Gone(GiveUp):
-    """The version asked for is no longer kept (410): list anew."""
+    """The requested version is no longer available (410): list again."""
 
 
 class Unprocessable(GiveUp):
-    """Well formed, but refused for its content (422)."""
+    """Well-formed, but rejected for its content (422)."""
 
 
 class DeadlineExceeded(CallError):
-    """The deadline passed before an answer came."""
+    """The deadline passed before the call returned."""
 
 
 _TYPES: dict[int, type[CallError]] = {
@@ -119,7 +119,7 @@ def from_status(
     retry_after: float | None = None,
     detail: str = "",
 ) -> CallError:
-    """The error that an HTTP status of 400 and above (or an unexpected 1xx to 3xx) stands for."""
+    """The error for an HTTP status of 400 and above (or an unexpected 1xx to 3xx)."""
     kind = _type_of(status)
     if status == 409 and detail == "AlreadyExists":
         kind = AlreadyExists
@@ -134,7 +134,7 @@ def from_status(
 
 
 _EXCEPTIONS: tuple[tuple[type[BaseException], type[CallError], str], ...] = (
-    # Read from the top: a subclass stands before the class it derives from.
+    # The first match counts, so a subclass comes before its base class.
     (TimeoutError, TryAgain, "timeout"),
     (ssl.SSLCertVerificationError, GiveUp, "tls_verify"),
     (ssl.SSLError, TryAgain, "tls"),
@@ -147,22 +147,22 @@ _EXCEPTIONS: tuple[tuple[type[BaseException], type[CallError], str], ...] = (
 
 
 def from_exception(error: BaseException, *, dependency: str) -> CallError | None:
-    """The error that an exception of the standard library's network stack stands for; None for any other.
+    """The error for an exception of the standard library's network stack; None for any other.
 
-    A client library's own exceptions are sorted where that library is used, and fall back to this.
+    Exceptions of a client library are mapped where that library is used, with this function as the fallback.
     """
     if isinstance(error, CallError):
         return error
-    for kind, wanted, reason in _EXCEPTIONS:
+    for kind, error_type, reason in _EXCEPTIONS:
         if isinstance(error, kind):
-            return wanted(str(error) or type(error).__name__, dependency=dependency, reason=reason)
+            return error_type(str(error) or type(error).__name__, dependency=dependency, reason=reason)
     return None
 
 
 def parse_retry_after(value: str | None, *, most: float = 120.0) -> float | None:
-    """Seconds of a `Retry-After` header given as a number (RFC 9110 10.2.3), `most` at most; else None.
+    """Seconds of a numeric `Retry-After` header (RFC 9110 10.2.3), at most `most`; None otherwise.
 
-    The header's other form, a date, is left aside: it would compare two machines' wall clocks.
+    The other form, a date, is ignored: it would compare the wall clocks of two machines.
     """
     try:
         seconds = float(value or "")

@@ -1,7 +1,7 @@
-"""How long an event loop had nothing to do but wait.
+"""Measures how long an event loop was idle.
 
-What a peer took cannot be told from the clock alone: while the loop is busy with other work, an answer that came lies
-unread. While it waits, no answer has come.
+The wall clock alone does not show a peer's latency: while the loop is busy with other work, a response may have arrived
+and wait unread. While the loop is idle, no response has arrived.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ class IdleSelector(selectors.DefaultSelector):
         self.seconds = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """Wait, as ever."""
-        begun = time.monotonic()
+        """Wait as the base class does, and add up the time."""
+        started = time.monotonic()
         try:
             return super().select(timeout)
         finally:
-            self.seconds += time.monotonic() - begun
+            self.seconds += time.monotonic() - started
 
 
-_counted: WeakKeyDictionary[asyncio.AbstractEventLoop, IdleSelector] = WeakKeyDictionary()
+_selectors: WeakKeyDictionary[asyncio.AbstractEventLoop, IdleSelector] = WeakKeyDictionary()
 
 
 def idle_tracking_loop() -> asyncio.AbstractEventLoop:
-    """A loop whose idle time is known: for `asyncio.Runner(loop_factory=…)`."""
+    """An event loop that measures its idle time, for `asyncio.Runner(loop_factory=…)`."""
     selector = IdleSelector()
     loop = asyncio.SelectorEventLoop(selector)
-    _counted[loop] = selector
+    _selectors[loop] = selector
     return loop
 
 
 def idle_seconds() -> float:
-    """Seconds that the running loop has waited so far; of a loop that does not count them, the clock."""
-    selector = _counted.get(asyncio.get_running_loop())
+    """Seconds for which the running loop was idle so far; the monotonic clock if the loop does not measure it."""
+    selector = _selectors.get(asyncio.get_running_loop())
     return time.monotonic() if selector is None else selector.seconds

@@ -1,16 +1,15 @@
-"""The one retry that wraps every call: a policy as data, run by tenacity.
+"""The retry that wraps every call: a policy as data, executed by tenacity.
 
 Strategies and jitter follow "Exponential Backoff And Jitter" (Marc Brooker, AWS Architecture Blog, 2015,
 https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). With
 `temp = min(cap, base * 2**n)`
-before retry n (from 0), or `temp = min(cap, base)` where the strategy is fixed:
+before retry n (from 0), or `temp = min(cap, base)` if the strategy is fixed:
 
-    none   temp                                    everyone comes back together
-    full   random between 0 and temp               the fewest calls in sum: the default
-    equal  temp / 2 + random between 0 and temp/2  never comes back at once
+    none   temp                                    all clients retry at the same time
+    full   random between 0 and temp               fewest calls in total: the default
+    equal  temp / 2 + random between 0 and temp/2  never retries immediately
 
-A dependency's `Retry-After` is waited out first and the delay comes on top: many clients are told the same
-number, and the jitter is what keeps them apart.
+The delay is added to a dependency's `Retry-After`: many clients receive the same number, and the jitter spreads them.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Random = Callable[[], float]
-"""A number from 0 (included) to 1 (excluded), evenly spread."""
+"""Returns a uniformly distributed number from 0 (inclusive) to 1 (exclusive)."""
 Sleep = Callable[[float], Awaitable[None]]
 
 
@@ -50,13 +49,13 @@ class Jitter(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how far apart a call is tried again.
+    """How often a call is retried, and with what delays.
 
     strategy: how the delay grows with each retry.
-    base: the first delay, in seconds, before jitter.
-    cap: the longest delay, in seconds, before jitter.
-    attempts: calls in all, the first included; 1 never retries.
-    jitter: how the delay is spread.
+    base: the first delay in seconds, before jitter.
+    cap: the longest delay in seconds, before jitter.
+    attempts: total number of calls, including the first; 1 never retries.
+    jitter: how the delay is randomized.
     """
 
     strategy: Strategy = Strategy.EXPONENTIAL
@@ -75,7 +74,7 @@ class RetryPolicy:
         """Seconds to wait before retry number `retry`, counted from 0."""
         temp = self.base
         if self.strategy is Strategy.EXPONENTIAL:
-            # The exponent is bounded because a loop without end (a watch) would overflow a float.
+            # The exponent is limited because an endless loop (a watch) would overflow a float.
             temp = self.base * 2.0 ** min(retry, 60)
         temp = min(self.cap, temp)
         match self.jitter:
@@ -88,14 +87,14 @@ class RetryPolicy:
 
 
 class RetryHook(Protocol):
-    """Is told of each retry before its delay; an exception that it raises is logged and goes no further."""
+    """Called before the delay of each retry. Exceptions are logged."""
 
     def __call__(self, *, dependency: str, reason: str, attempt: int, delay: float) -> None:
-        """attempt: the calls made so far. delay: seconds until the next."""
+        """attempt: number of calls so far. delay: seconds until the next one."""
 
 
 class Retry:
-    """Calls, and calls again as a policy says. Stateless between calls: one object serves all."""
+    """Calls a function and retries it by a policy. Keeps no state between calls, so one object can be shared."""
 
     def __init__(
         self,
@@ -119,22 +118,21 @@ class Retry:
         on_retry: RetryHook | None = None,
         login: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
-        """Awaits `fn()` until it returns, fails for good, has no attempt left, or would outlive the deadline.
+        """Await `fn()` until it succeeds, fails permanently, has no attempt left, or would exceed the deadline.
 
-        Only TryAgain is tried again; LoginAgain once, after `login()`, where a login is given. A delay that
-        would reach the deadline is not begun: the last error is raised at once, which leaves the caller time
-        to act on it. A call that the deadline cuts off raises Expired. Any other exception, cancellation
-        among them, passes through at once.
+        Only TryAgain is retried; Unauthorized once, after `login()`, if a login is given. If a delay would reach the
+        deadline, the last error is raised immediately, which leaves the caller time to react. A call that the deadline
+        interrupts raises DeadlineExceeded. Any other exception, including cancellation, is raised unchanged.
         """
         if deadline.expired:
             raise DeadlineExceeded("no time is left to call", dependency=dependency, reason="deadline")
         try:
-            return await _bounded(fn, deadline, dependency)
+            return await _with_deadline(fn, deadline, dependency)
         except (TryAgain, Unauthorized) as error:
-            # Most calls end here or above: tenacity is not set up for them, which would cost as much as the call.
-            return await self._again(error, fn, deadline, dependency, on_retry or self._on_retry, login)
+            # tenacity is created only for retries: creating it costs as much as a call, and most calls succeed.
+            return await self._retry(error, fn, deadline, dependency, on_retry or self._on_retry, login)
 
-    async def _again(
+    async def _retry(
         self,
         failed: TryAgain | Unauthorized,
         fn: Callable[[], Awaitable[T]],
@@ -143,10 +141,10 @@ class Retry:
         hook: RetryHook | None,
         login: Callable[[], Awaitable[None]] | None,
     ) -> T:
-        """The calls after the first, which is tenacity's first attempt too: it failed with `failed`."""
+        """The calls after the first. For tenacity the first call, which raised `failed`, is attempt 1."""
         logged_in = False
 
-        def again(state: RetryCallState) -> bool:
+        def should_retry(state: RetryCallState) -> bool:
             error = _error(state)
             if isinstance(error, Unauthorized):
                 return login is not None and not logged_in
@@ -157,27 +155,27 @@ class Retry:
             if isinstance(error, Unauthorized):
                 return 0.0
             delay = self.policy.delay(state.attempt_number - 1, self._random)
-            asked = error.retry_after if isinstance(error, CallError) else None
-            return delay + (asked or 0.0)
+            retry_after = error.retry_after if isinstance(error, CallError) else None
+            return delay + (retry_after or 0.0)
 
         def stop(state: RetryCallState) -> bool:
             if deadline.remaining() <= state.upcoming_sleep:
                 return True
-            # A fresh login is no failed attempt: it is granted even to a policy of one attempt.
+            # A new login is not a failed attempt: it is allowed even with a policy of one attempt.
             return not isinstance(_error(state), Unauthorized) and state.attempt_number >= self.policy.attempts
 
         async def before_sleep(state: RetryCallState) -> None:
             nonlocal logged_in
             error = _error(state)
             assert isinstance(error, CallError)
-            _tell(hook, dependency, error.reason, state.attempt_number, state.upcoming_sleep)
+            _notify(hook, dependency, error.reason, state.attempt_number, state.upcoming_sleep)
             if isinstance(error, Unauthorized):
                 logged_in = True
                 assert login is not None
-                await _bounded(login, deadline, dependency)
+                await _with_deadline(login, deadline, dependency)
 
         retrying = AsyncRetrying(
-            stop=stop, wait=wait, retry=again, before_sleep=before_sleep, sleep=self._sleep, reraise=True
+            stop=stop, wait=wait, retry=should_retry, before_sleep=before_sleep, sleep=self._sleep, reraise=True
         )
 
         first: Exception | None = failed
@@ -187,23 +185,23 @@ class Retry:
             if first is not None:
                 error, first = first, None
                 raise error
-            return await _bounded(fn, deadline, dependency)
+            return await _with_deadline(fn, deadline, dependency)
 
         result: T = await retrying(attempt)
         return result
 
     def under(self, policy: RetryPolicy) -> Retry:
-        """The same under another policy."""
+        """A copy with another policy."""
         return Retry(policy, on_retry=self._on_retry, sleep=self._sleep, random=self._random)
 
     def tell(self, *, dependency: str, reason: str, attempt: int, delay: float) -> None:
-        """Tells the hook of a retry that a caller makes by itself, such as a watch that is opened again."""
-        _tell(self._on_retry, dependency, reason, attempt, delay)
+        """Call the hook for a retry that the caller makes itself, such as reopening a watch."""
+        _notify(self._on_retry, dependency, reason, attempt, delay)
 
     async def pause(self, retry: int, deadline: Deadline) -> None:
-        """Waits as before retry number `retry` (from 0): for a caller that changes its call in between.
+        """Wait as before retry number `retry` (from 0): for a caller that changes its call between attempts.
 
-        Raises Expired, at once, when the deadline would pass meanwhile.
+        Raises DeadlineExceeded immediately if the deadline would pass during the delay.
         """
         delay = self.policy.delay(retry, self._random)
         if deadline.remaining() <= delay:
@@ -215,7 +213,7 @@ def _error(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None
 
 
-def _tell(hook: RetryHook | None, dependency: str, reason: str, attempt: int, delay: float) -> None:
+def _notify(hook: RetryHook | None, dependency: str, reason: str, attempt: int, delay: float) -> None:
     if hook is None:
         return
     try:
@@ -224,8 +222,8 @@ def _tell(hook: RetryHook | None, dependency: str, reason: str, attempt: int, de
         log.exception("a retry hook failed; the retry goes on")
 
 
-async def _bounded(fn: Callable[[], Awaitable[T]], deadline: Deadline, dependency: str) -> T:
-    """Awaits `fn()`, cancelling it at the deadline. A time-out of its own keeps its meaning."""
+async def _with_deadline(fn: Callable[[], Awaitable[T]], deadline: Deadline, dependency: str) -> T:
+    """Await `fn()` and cancel it at the deadline. A TimeoutError raised by `fn` itself is passed on unchanged."""
     left = deadline.remaining()
     try:
         async with asyncio.timeout(left if math.isfinite(left) else None) as scope:

@@ -1,4 +1,4 @@
-"""A sliding window of calls: how many, how many failed, how many were slow."""
+"""A sliding window of calls: total, failed and slow."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class CallStats:
 
     @property
     def failure_rate(self) -> float:
-        """From 0 to 1; 0 where there was no call."""
+        """From 0 to 1; 0 if there was no call."""
         return self.failed / self.calls if self.calls else 0.0
 
     @property
     def slow_rate(self) -> float:
-        """From 0 to 1; 0 where there was no call."""
+        """From 0 to 1; 0 if there was no call."""
         return self.slow / self.calls if self.calls else 0.0
 
     def __add__(self, other: CallStats) -> CallStats:
@@ -32,7 +32,7 @@ class CallStats:
 
 
 class CountWindow:
-    """The last `size` calls, however old."""
+    """The last `size` calls, regardless of their age."""
 
     def __init__(self, size: int) -> None:
         self._calls: deque[CallStats] = deque(maxlen=size)

@@ -1,12 +1,11 @@
-"""Measure: from a batch of signal requests to one Observation each.
+"""Measurement: turns a batch of signal requests into one observation each.
 
-    requests ──► plan ──► questions ──► answers ──► join ──► observations
+    requests ──► plan ──► queries ──► answers ──► aggregate ──► observations
                 (grouped)  (I/O, shared)           (pure)
 
-Presets are grouped queries: one answer serves every policy of a family. What lives here knows PromQL and
-metrics backends; it knows nothing of rules, thresholds or verdicts, and it never writes to the cluster. A
-signal that could not be measured is an Observation with a reason (`reasons`), never a number and never an
-exception.
+Presets are grouped queries: one answer serves every policy of a family. This package knows PromQL and metrics backends.
+It knows nothing of rules, thresholds or verdicts, and never writes to the cluster. A signal that cannot be measured is
+an Observation with a reason (`reasons`), never a number and never an exception.
 """
 
 from .collector import SignalCollector

@@ -1,4 +1,4 @@
-"""From a batch of signal requests to what is found of each: asks what is planned, and hands the replies on."""
+"""Collects the signals of a batch of requests: plans the queries, executes them and distributes the results."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _DEFAULT_SKEW_SECONDS = 60.0
 
 
 class SignalCollector:
-    """Collects for a whole process, and remembers answers that are still fresh. crowds: who is asked about together."""
+    """Collects signals for the whole process and caches fresh answers. cohorts: which namespaces share queries."""
 
     def __init__(
         self,
@@ -42,76 +42,74 @@ class SignalCollector:
         self._planner = QueryPlanner(sources, families or load_families(), cohorts or Cohorts())
 
     async def close(self) -> None:
-        """End what runs beside the event loop."""
+        """Stop the process that checks custom queries."""
         await self._query_client.close()
 
     def expect(self, requests: Sequence[SignalRequest]) -> None:
-        """Tell which requests will come, so that the first grouped query already covers them all. No I/O."""
+        """Announce future requests, so that the first grouped query already covers them all. No I/O."""
         self._planner.register(requests, self._clock())
 
     async def collect(
         self,
-        asked: Sequence[Sequence[SignalRequest]],
+        batch: Sequence[Sequence[SignalRequest]],
         *,
         now: float,
         deadline: Deadline,
         max_age: float = 0.0,
         shared_age: float = 0.0,
     ) -> AsyncGenerator[Iterator[tuple[int, SignalResults]], None]:
-        """What is found of each policy, when all of its replies are there, with its number in `asked`. Those that are
-        ready together come together. Never raises for a source.
+        """Yield the results of each policy, with its index in `batch`, once all of its queries are answered.
 
-        now: seconds since the epoch. deadline: when there must be an observation, if need be an unknown one.
-        max_age: an answer asked for at most this many seconds ago is good enough. shared_age: the same, if it is more,
-            for answers about many, which others ask for anyway.
+        Policies that become ready together are yielded together. A failing source never raises.
+        now: seconds since the epoch.
+        deadline: time by which every signal has an observation, Unknown if necessary.
+        max_age: maximum age in seconds of a cached answer.
+        shared_age: the same for answers that serve many policies, if it is greater.
         """
         started = self._clock()
-        self._planner.widen_scopes([request for requests in asked for request in requests], started)
+        self._planner.widen_scopes([request for requests in batch for request in requests], started)
         groups: Groups = {}
-        plans = [[self._planner.plan(request, now, groups, requests) for request in requests] for requests in asked]
-        waiting = dict(enumerate(plans))
-        unanswered = {id(p[1]): p[1] for one in plans for p in one if not isinstance(p, Observation)}
-        questions = {question for group in unanswered.values() for question in group.queries.values()}
+        plans = [[self._planner.plan(request, now, groups, requests) for request in requests] for requests in batch]
+        unreported = dict(enumerate(plans))
+        pending = {id(p[1]): p[1] for one in plans for p in one if not isinstance(p, Observation)}
+        queries = {query for group in pending.values() for query in group.queries.values()}
         async with aclosing(
-            self._query_client.fetch(questions, deadline=deadline, max_age=max_age, shared_age=shared_age)
+            self._query_client.fetch(queries, deadline=deadline, max_age=max_age, shared_age=shared_age)
         ) as answers:
-            async for replies in answers:
-                for key, group in list(unanswered.items()):
-                    if replies.keys() >= set(group.queries.values()):
-                        self._settle(group, replies, now, started)
-                        del unanswered[key]
-                ready = [
-                    n for n, one in waiting.items() if not unanswered or not any(id(p[1]) in unanswered for p in one)
-                ]
-                yield ((n, SignalResults(waiting.pop(n), now)) for n in ready)
+            async for results in answers:
+                for key, group in list(pending.items()):
+                    if results.keys() >= set(group.queries.values()):
+                        self._fill_group(group, results, now, started)
+                        del pending[key]
+                ready = [n for n, one in unreported.items() if not pending or not any(id(p[1]) in pending for p in one)]
+                yield ((n, SignalResults(unreported.pop(n), now)) for n in ready)
 
-    def _fault(self, question: Query, reply: QueryResult, now: float, started: float) -> tuple[str, str] | None:
-        """Why a reply serves nobody: a reason and a sentence."""
-        if reply.failure is not None:
-            return reply.failure.reason, reply.failure.message
-        if reply.at is None:
+    def _fault(self, query: Query, result: QueryResult, now: float, started: float) -> tuple[str, str] | None:
+        """Why a result cannot be used: a reason and a message; None if it can."""
+        if result.failure is not None:
+            return result.failure.reason, result.failure.message
+        if result.at is None:
             return None
-        # An instant query is evaluated at the server's own time: any other than ours means that a clock is
-        # off.
-        off = reply.at - (now + reply.asked - started)
-        allowed = getattr(self._sources.find(question.source), "max_clock_skew", _DEFAULT_SKEW_SECONDS)
+        # The server evaluates an instant query at its own time. A difference to ours means that a clock is wrong.
+        off = result.at - (now + result.requested_at - started)
+        allowed = getattr(self._sources.find(query.source), "max_clock_skew", _DEFAULT_SKEW_SECONDS)
         if abs(off) <= allowed:
             return None
         side = "behind" if off < 0 else "ahead of"
         return (
             reasons.STALE,
-            f"metric source {question.source!r} answers {abs(off):.0f} s {side} the operator's clock; "
+            f"metric source {query.source!r} answers {abs(off):.0f} s {side} the operator's clock; "
             "set the clocks right",
         )
 
-    def _settle(self, group: QueryGroup, replies: Mapping[Query, QueryResult], now: float, started: float) -> None:
-        """Work out once what the replies mean for all requests of a group."""
+    def _fill_group(self, group: QueryGroup, results: Mapping[Query, QueryResult], now: float, started: float) -> None:
+        """Store the results in a group, once for all of its requests."""
         group.at = now
-        for part, question in group.queries.items():
-            reply = replies[question]
-            group.fault = group.fault or self._fault(question, reply, now, started)
-            group.at = min(group.at, now if reply.at is None else reply.at)
+        for part, query in group.queries.items():
+            result = results[query]
+            group.fault = group.fault or self._fault(query, result, now, started)
+            group.at = min(group.at, now if result.at is None else result.at)
             if part == ALL_PARTS:
-                group.answers.update(reply.value or {})
+                group.answers.update(result.value or {})
             else:
-                group.answers[part] = reply.value
+                group.answers[part] = result.value

@@ -1,4 +1,4 @@
-"""What is asked of the collector: one signal of one target."""
+"""The input of the collector: one signal of one target."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """A named measurement: a preset of the request's family, or a query of the policy's own.
+    """A named measurement: a preset of the request's family, or a custom query.
 
-    preset: `cpu`, `latency-p99` or `error-rate`; empty where `query` is given. Exactly one of the two is
-    set.
+    preset: `cpu`, `latency-p99` or `error-rate`; empty if `query` is set. Exactly one of the two is set.
     query: PromQL with the placeholders `{{namespace}}`, `{{name}}`, `{{pods}}`, `{{window}}`.
     window_seconds: the look-back of the query.
-    samples_query: PromQL, same placeholders: how many requests stand behind the value of `query`. Presets
-        bring their own.
-    min_samples: carried along for the decision; the collector delivers fewer samples all the same.
-    unit: `ratio`, `seconds` or `number`. Of a `ratio` with known samples the number of events is worked out.
+    samples_query: PromQL with the same placeholders: the number of requests behind the value of `query`. Presets have
+        their own.
+    min_samples: passed on to the decision. The collector also reports values with fewer samples.
+    unit: `ratio`, `seconds` or `number`. For a `ratio` with known samples the number of events is computed.
     """
 
     name: str
@@ -35,14 +34,13 @@ class SignalRequest:
     """One signal of one workload.
 
     kind: the workload's kind (`Deployment`, …), for messages.
-    owners: owner → revision, for the revisions *that have pods*. An owner is what a pod's name is without
-        its last `-suffix`: the ReplicaSet of a Deployment's pod, the workload itself for a StatefulSet or
-        DaemonSet. A
-        revision without pods is left out on purpose: what its dead pods did within the window is not held
-        against the living. Empty means that nothing is running, so that nothing can be measured by owner.
+    owners: owner → revision, for the revisions *that have pods*. An owner is a pod's name without its last `-suffix`:
+        the ReplicaSet of a Deployment's pod, the workload itself for a StatefulSet or DaemonSet. Revisions without pods
+        are omitted on purpose: what their former pods did within the window must not count against the running ones.
+        Empty: nothing is running, so nothing can be measured by owner.
     source: the name of a metric source in the operator's configuration, never an address.
     family: the preset family.
-    asked: what a collector worked out about it, so that a request that comes again costs nothing.
+    resolved: the planner's cached result, so that a repeated request costs nothing.
     """
 
     namespace: str
@@ -52,8 +50,8 @@ class SignalRequest:
     signal: Signal
     source: str = "default"
     family: str = "http-generic"
-    asked: Any = field(default=None, init=False, compare=False, repr=False)
+    resolved: Any = field(default=None, init=False, compare=False, repr=False)
 
-    def keep(self, asked: object) -> None:
-        """Keep `asked`."""
-        object.__setattr__(self, "asked", asked)
+    def keep_resolved(self, resolved: object) -> None:
+        """Store the planner's result."""
+        object.__setattr__(self, "resolved", resolved)

@@ -1,4 +1,4 @@
-"""Namespace patterns: whose policies may use a metric source or a plugin's action."""
+"""Namespace patterns: which namespaces may use a metric source or a plugin's action."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the answers tell of one policy's signals: as observations, or as bare numbers where nothing else is to be told.
+"""Results of one policy's signals, as observations or as plain numbers.
 
-Nearly every evaluation finds one revision with traffic and finite numbers. To make an observation of each of them would
-be most of the work of letting a policy pass that is as it was.
+Plain numbers are the common case: one revision with traffic and finite values. Building an observation for each would
+be most of the cost of an evaluation in the steady state.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 from resilience_operator.decision.fast_path_bounds import ScalarSample
 from resilience_operator.decision.model.observation import Observation
-from resilience_operator.signals.presets import aggregate as join
+from resilience_operator.signals.presets import aggregate
 from resilience_operator.signals.presets.models import Quantile, Quotient, Ratio
 from resilience_operator.signals.query.extract import Key
 from resilience_operator.signals.query.planner import Plan, QueryGroup, internal_error
 
 
 class SignalResults:
-    """Of one policy, once the groups of its plans are answered. now: seconds since the epoch."""
+    """Results of one policy, once the groups of its plans are answered. now: seconds since the epoch."""
 
     __slots__ = ("_now", "_observations", "_plans")
 
@@ -30,24 +30,24 @@ class SignalResults:
         self._observations: list[Observation] | None = None
 
     def observations(self) -> list[Observation]:
-        """One for each request, in their order, made once. Whatever is wrong with one is that one's alone."""
+        """One observation per request, in order. Computed once. A fault affects only its own signal."""
         if self._observations is None:
             self._observations = [_observe(plan, self._now) for plan in self._plans]
         return self._observations
 
     def scalars(self) -> dict[str, ScalarSample] | None:
-        """Signal → what `observations` would tell as measured; None where they would tell anything else."""
+        """Signal → number, if `observations` would contain measured values only; None otherwise."""
         found: dict[str, ScalarSample] = {}
         for plan in self._plans:
             if isinstance(plan, Observation):
                 return None
             target, group = plan
-            of = _SCALAR.get(type(group.preset))
-            if of is None or group.fault is not None or len(target.parts) != 1:
+            to_scalar = _SCALAR.get(type(group.preset))
+            if to_scalar is None or group.fault is not None or len(target.parts) != 1:
                 return None
             try:
-                number = of(group, target.parts[0][0], group.preset)
-            except Exception:  # `observations` tells it of that one alone
+                number = to_scalar(group, target.parts[0][0], group.preset)
+            except Exception:  # `observations` reports it for that signal alone
                 return None
             if number is None:
                 return None
@@ -84,34 +84,36 @@ _SCALAR: Mapping[type, Callable[[QueryGroup, Key, Any], ScalarSample | None]] = 
     Ratio: _of_ratio,
     Quantile: _of_quantile,
 }
-"""The number of the only part there is: what `join` makes of it where nothing is missing, empty or not finite."""
+"""Computes the value of a target with one revision. Equal to the result of `aggregate` if nothing is missing, empty or
+not finite.
+"""
 
 _scalar: Callable[[tuple[float, float, float | None]], ScalarSample] = partial(tuple.__new__, ScalarSample)
-"""A Number of its fields, without a call of Python's for each of tens of thousands."""
+"""Builds a ScalarSample from its fields, without a Python-level call for each of tens of thousands."""
 
 
 def _observe(plan: Plan | Observation, now: float) -> Observation:
-    """Join the replies to one target."""
+    """The observation of one target."""
     if isinstance(plan, Observation):
         return plan
     target, group = plan
     if group.fault is not None:
         return target.unknown(now, *group.fault)
     try:
-        return _joined(target, group)
+        return _aggregate(target, group)
     except Exception as error:
         return internal_error(str(target), now, error)
 
 
-def _joined(target: join.SeriesKeys, group: QueryGroup) -> Observation:
+def _aggregate(target: aggregate.SeriesKeys, group: QueryGroup) -> Observation:
     at, answers = group.at, group.answers
     match group.preset:
         case Ratio():
-            return join.ratio(target, at, answers["events"], answers["samples"])
+            return aggregate.ratio(target, at, answers["events"], answers["samples"])
         case Quotient() as preset:
-            return join.quotient(target, at, preset, answers["numerator"], answers["denominator"])
+            return aggregate.quotient(target, at, preset, answers["numerator"], answers["denominator"])
         case Quantile() as preset:
             buckets = ChainMap(*(found for part, found in answers.items() if part.startswith("buckets/")))
-            return join.quantiles(target, at, preset, answers["value"], answers["samples"], buckets)
+            return aggregate.quantiles(target, at, preset, answers["value"], answers["samples"], buckets)
         case None:
-            return join.custom(target, at, answers["value"], answers.get("samples"))
+            return aggregate.custom(target, at, answers["value"], answers.get("samples"))

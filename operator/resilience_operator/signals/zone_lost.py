@@ -1,4 +1,4 @@
-"""The signal `zone-lost`: how many of the zones that a target's pods could run in have no ready node left."""
+"""The signal `zone-lost`: the number of zones in which a target's pods could run and no node is ready."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from resilience_operator.signals import reasons
 
 
 def lost_zones(nodes: Iterable[Node], placement: Placement) -> tuple[set[str], set[str]]:
-    """The zones that have a node on which the pods could run, and those of them in which no such node is ready."""
+    """The zones with a node on which the pods could run, and the subset in which no such node is ready."""
     zones: set[str] = set()
     alive: set[str] = set()
     for node in nodes:
@@ -22,9 +22,9 @@ def lost_zones(nodes: Iterable[Node], placement: Placement) -> tuple[set[str], s
 
 
 def lost_zones_observation(nodes: Iterable[Node], placement: Placement, now: float) -> Observation:
-    """The number of lost zones, and how many times the pods are needed in the others: zones / remaining zones.
+    """The number of lost zones, and the factor by which the other zones must scale: zones / remaining zones.
 
-    Where every zone is lost nothing is asked for: there is nowhere to run, or the nodes' reports do not arrive.
+    If every zone is lost there is no factor: there is nowhere to run, or the nodes' heartbeats do not arrive.
     now: seconds since the epoch.
     """
     zones, lost = lost_zones(nodes, placement)

@@ -1,4 +1,4 @@
-"""A policy's own query may cost whatever its author likes; it does not take the source from the others."""
+"""A policy's custom query may cost whatever its author likes; it does not take the source from the others."""
 
 from __future__ import annotations
 
@@ -36,7 +36,9 @@ class Source:
         self.clock = Clock()
         self.breakers = SourceBreakers(BreakerSettings(minimum_calls=4), clock=self.clock)
 
-    async def call(self, seconds: float, error: CallError | None = None, *, own: bool = True, times: int = 1) -> State:
+    async def call(
+        self, seconds: float, error: CallError | None = None, *, custom: bool = True, times: int = 1
+    ) -> State:
         async def ask() -> Answer:
             self.clock.now += seconds
             if error is not None:
@@ -45,21 +47,21 @@ class Source:
 
         for _ in range(times):
             with contextlib.suppress(CallError, CircuitOpenError):
-                await self.breakers.call("default", ask, Deadline.after(60, clock=self.clock), own=own)
+                await self.breakers.call("default", ask, Deadline.after(60, clock=self.clock), custom=custom)
         return self.breakers.all["default"].state
 
 
 @pytest.mark.parametrize("error", [None, LATE, EXPIRED])
 async def test_slow_queries_of_one_author_do_not_open_the_breaker(error: CallError | None) -> None:
     source = Source()
-    await source.call(0.01, own=False)
+    await source.call(0.01, custom=False)
     assert await source.call(5.0, error, times=20) is State.CLOSED
 
 
 @pytest.mark.parametrize("error", [LATE, EXPIRED])
 async def test_a_source_that_answers_nobody_is_left_alone(error: CallError) -> None:
     source = Source()
-    await source.call(0.01, own=False)
+    await source.call(0.01, custom=False)
     source.clock.now += ANSWERED_SECONDS + 1
     assert await source.call(5.0, error, times=4) is State.OPEN
 
@@ -74,12 +76,14 @@ async def test_a_source_that_fails_at_once_is_left_alone() -> None:
 async def test_a_server_that_fails_over_one_author_s_query_is_not_left_alone(status: int) -> None:
     """What it answers others with is what counts: a query may make a server fail."""
     source = Source()
-    await source.call(0.01, own=False)
+    await source.call(0.01, custom=False)
     assert await source.call(0.01, TryAgain("HTTP", reason="status", status=status), times=20) is State.CLOSED
-    assert await source.call(0.01, TryAgain("HTTP", reason="status", status=status), own=False, times=20) is State.OPEN
+    assert (
+        await source.call(0.01, TryAgain("HTTP", reason="status", status=status), custom=False, times=20) is State.OPEN
+    )
 
 
 async def test_slow_presets_count_whatever_policies_ask_beside_them() -> None:
     source = Source()
-    await source.call(5.0, own=True, times=10)
-    assert await source.call(1.0, own=False, times=6) is State.OPEN
+    await source.call(5.0, custom=True, times=10)
+    assert await source.call(1.0, custom=False, times=6) is State.OPEN

@@ -1,7 +1,7 @@
-"""From answers to observations. Pure: recorded answers in, observations out.
+"""Aggregates the series of an answer into observations. Pure.
 
-Ratios and quotients are divided after their parts are added up; a ratio of ratios, or a mean of quantiles,
-would be a number of nothing.
+Ratios and quotients are divided after their parts are summed. A ratio of ratios, or a mean of quantiles, would be
+meaningless.
 """
 
 from __future__ import annotations
@@ -21,16 +21,14 @@ from resilience_operator.signals.sources.protocol import Series
 
 
 class RevisionKey(NamedTuple):
-    """Under which key a revision's numbers stand in the answers. revision is empty where there is no
-    split.
-    """
+    """The key of a revision's values in the answers. revision: empty if the signal is not split by revision."""
 
     key: Key
     revision: str
 
 
 class SeriesKeys(NamedTuple):
-    """A request, as the answers know it."""
+    """A request with the keys of its series in the answers."""
 
     request: SignalRequest
     parts: tuple[RevisionKey, ...]
@@ -41,14 +39,14 @@ class SeriesKeys(NamedTuple):
         return f"{r.kind} {r.namespace}/{r.name}"
 
     def unknown(self, at: float, reason: str, message: str) -> Observation:
-        """An observation that could not be made of this target."""
+        """An Unknown observation of this target."""
         return Observation(
             at=at, reason=reason, message=f"{self.request.signal.name}: {message}", splittable=self.splittable
         )
 
 
 def series_keys(request: SignalRequest, join: Join) -> SeriesKeys:
-    """How `request` is found in the answers of a family."""
+    """The keys under which a request's series are found in the answers of a family."""
     if join.by == "name":
         key = ("", f"{request.namespace}-{request.name}") if join.combined_label else (request.namespace, request.name)
         return SeriesKeys(request, (RevisionKey(key, ""),), False)
@@ -56,9 +54,9 @@ def series_keys(request: SignalRequest, join: Join) -> SeriesKeys:
     distinct = True
     for owner, revision in request.owners.items():
         label = owner_label(owner)
-        # Pods' names that were cut may not tell one revision from another; a workload that owns its pods
-        # itself (StatefulSet, DaemonSet) has all revisions under one owner. A Deployment owns none, so a
-        # ReplicaSet that has its name is one owner among others.
+        # Truncated pod names may be the same for several revisions. A workload that owns its pods itself
+        # (StatefulSet, DaemonSet) has all revisions under one owner. A Deployment owns no pods, so a
+        # ReplicaSet with the same name is an ordinary owner.
         distinct = distinct and label not in by_label and (owner != request.name or request.kind == "Deployment")
         by_label[label] = revision
     parts = tuple(
@@ -77,7 +75,7 @@ def ratio(t: SeriesKeys, at: float, events: Index, samples: Index) -> Observatio
         if count is None:
             continue
         found = True
-        # Two queries a moment apart may count one request more here than there.
+        # Two queries at slightly different times may count different numbers of requests.
         bad = min(events.get(key, 0.0), count)
         all_events += bad
         all_samples += count
@@ -94,26 +92,26 @@ def ratio(t: SeriesKeys, at: float, events: Index, samples: Index) -> Observatio
 
 
 def quotient(t: SeriesKeys, at: float, preset: Quotient, numerator: Index, denominator: Index) -> Observation:
-    """The sum of one over the sum of the other."""
+    """The sum of the numerators over the sum of the denominators."""
     above = below = 0.0
-    used = wanted = False
+    has_numerator = has_denominator = False
     split: dict[str, Measured] = {}
     for key, revision in t.parts:
         lower = denominator.get(key)
         if lower is None:
             continue
-        wanted = True
+        has_denominator = True
         below += lower
         upper = numerator.get(key)
         if upper is None:
             continue
-        used = True
+        has_numerator = True
         above += upper
         if revision and lower > 0 and math.isfinite(upper):
             split[revision] = Measured(upper / lower)
-    if not wanted:
+    if not has_denominator:
         return t.unknown(at, reasons.NO_DATA, f"{t}: {preset.missing}")
-    if not used:
+    if not has_numerator:
         return t.unknown(at, reasons.NO_DATA, f"no usage of {t} is measured within {_window(t)}")
     value = above / below if below else math.nan
     if not math.isfinite(value):
@@ -124,22 +122,22 @@ def quotient(t: SeriesKeys, at: float, preset: Quotient, numerator: Index, denom
 def quantiles(
     t: SeriesKeys, at: float, preset: Quantile, values: Index, samples: Index, buckets: BucketIndex | None
 ) -> Observation:
-    """A quantile; over several revisions from the sum of their buckets."""
+    """A quantile. For several revisions it is computed from the sum of their buckets."""
     have: list[tuple[Key, float]] = []
     split: dict[str, Measured] = {}
     total = 0.0
-    counted = live = False
+    counted = has_requests = False
     for key, revision in t.parts:
         count = samples.get(key)
         if count is None:
             continue
         counted = True
         if math.isnan(count):
-            # Of buckets that are NaN Prometheus takes the highest bound for the quantile; the count tells them apart.
+            # For NaN buckets Prometheus returns the highest bound as the quantile. The count reveals this.
             return t.unknown(at, reasons.NOT_A_NUMBER, f"the histogram of {t} counts NaN")
         if count <= 0:
             continue
-        live = True
+        has_requests = True
         value = values.get(key)
         if value is None:
             continue
@@ -149,7 +147,7 @@ def quantiles(
             split[revision] = Measured(value * preset.scale, count)
     if not counted:
         return t.unknown(at, reasons.NO_DATA, f"no requests of {t} are counted anywhere")
-    if not live:
+    if not has_requests:
         return t.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
     if not have:
         return t.unknown(at, reasons.NO_DATA, f"requests of {t} are counted, but its histogram has no series")
@@ -166,11 +164,11 @@ def quantiles(
 
 
 def custom(t: SeriesKeys, at: float, values: Sequence[Series], samples: Sequence[Series] | None) -> Observation:
-    """A policy's own query: one series, or one for each of the target's pods.
+    """The observation of a custom query: one series, or one per pod of the target.
 
-    Of several pods the value is the mean, weighted by their samples where those are known for each pod, else
-    equally: what is asked for is a ratio or a level, and a level does not add up. A pod without a value
-    (NaN, as 0/0 is) has no part in it; an infinite one makes the whole unknown. Samples are added up.
+    For several pods the value is the mean, weighted by samples if they are known per pod, otherwise unweighted. The
+    query is expected to return a ratio or a level, and a level must not be summed. A pod without a value (NaN, as for
+    0/0) is ignored. An infinite value makes the result Unknown. Samples are summed.
     """
     if not values:
         return t.unknown(at, reasons.NO_DATA, f"the query answered no series for {t}")
@@ -222,7 +220,7 @@ def _single(t: SeriesKeys, at: float, value: float, samples: Sequence[Series] | 
 
 
 def _by_pod(t: SeriesKeys, series: Iterable[Series]) -> Mapping[str, tuple[str, float]] | None:
-    """Pod → revision and value, of the target's pods; None when that is not what the series are."""
+    """Pod → (revision, value), for the target's pods; None if the series are not one per pod."""
     revisions = {key[1]: revision for key, revision in t.parts}
     found: dict[str, tuple[str, float]] = {}
     seen: set[str] = set()
@@ -242,8 +240,8 @@ def _by_pod(t: SeriesKeys, series: Iterable[Series]) -> Mapping[str, tuple[str, 
 def _mean(
     pods: Sequence[tuple[str, float]], counts: Mapping[str, float], counted: bool, total: float | None
 ) -> Measured | None:
-    """The mean over pods; None when there is no value, or one is infinite. total: samples of all, if known
-    as one.
+    """The mean over pods; None if there is no value, or one is infinite. total: samples of all pods, if known only in
+    total.
     """
     usable = [(pod, value) for pod, value in pods if not math.isnan(value)]
     if not usable or any(math.isinf(value) for _, value in usable):
@@ -257,7 +255,7 @@ def _mean(
 
 
 def _with_events(t: SeriesKeys, measured: Measured) -> Measured:
-    """Of a ratio of counted requests, the number that was bad follows."""
+    """Add the number of bad requests if the value is a ratio of counted requests."""
     if t.request.signal.unit == "ratio" and measured.samples is not None and 0 <= measured.value <= 1:
         return Measured(measured.value, measured.samples, measured.value * measured.samples)
     return measured

@@ -1,7 +1,7 @@
-"""The quantile of a classic histogram, as `histogram_quantile` works it out.
+"""The quantile of a classic histogram, computed as `histogram_quantile` does.
 
-Needed where a target runs several revisions: the quantile over all of them follows from the sum of their
-buckets, and from nothing less.
+Required if a target runs several revisions: the quantile over all of them can only be computed from the sum of their
+buckets.
 https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile
 """
 
@@ -11,11 +11,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 Buckets = Mapping[float, float]
-"""Upper bound → how many were at or below it, per second or in all."""
+"""Upper bound → cumulative count or rate."""
 
 
 def merged(parts: Sequence[Buckets]) -> Buckets:
-    """Sum over histograms. Where a release changed the bounds, only those that all have can be summed."""
+    """The sum of histograms. If a release changed the bounds, only the bounds common to all are kept."""
     if len(parts) == 1:
         return parts[0]
     common = set(parts[0]).intersection(*parts[1:])
@@ -23,7 +23,7 @@ def merged(parts: Sequence[Buckets]) -> Buckets:
 
 
 def quantile(q: float, buckets: Buckets) -> float:
-    """The `q`-quantile (0 < q < 1); NaN when nothing was counted or the `+Inf` bucket is missing."""
+    """The `q`-quantile (0 < q < 1); NaN if nothing was counted or the `+Inf` bucket is missing."""
     bounds = sorted(buckets)
     if len(bounds) < 2 or not math.isinf(bounds[-1]):
         return math.nan
@@ -32,7 +32,7 @@ def quantile(q: float, buckets: Buckets) -> float:
         return math.nan
     below = 0.0
     for i, bound in enumerate(bounds[:-1]):
-        # Rates of buckets that were scraped a moment apart may fall a little.
+        # Rates of buckets that were scraped at slightly different times may decrease.
         count = max(below, buckets[bound])
         if count >= rank:
             start = bounds[i - 1] if i else 0.0

@@ -1,9 +1,8 @@
-"""Families of presets: which queries to ask, and how their series are joined to targets. The data is
-`presets/*.yaml`.
+"""Preset families: the queries to send, and how their series map to targets. The data is in `presets/*.yaml`.
 
-Every query is grouped: it answers one series a target and owner (or one a Service), for all targets of its
-scope. An administrator may bring further families in a folder of the same format; one of the same name
-replaces the one shipped.
+Every query is grouped: it returns one series per target and owner (or one per Service), for all targets in its scope.
+An administrator may add families in a folder with the same format. A family with the name of a built-in one replaces
+it.
 """
 
 from __future__ import annotations
@@ -20,16 +19,16 @@ from resilience_operator.promql.errors import TemplateError
 from resilience_operator.signals.query.template import duration, fill, placeholders
 
 BASE_FAMILY = "pods"
-"""The family whose signals every family has."""
+"""The family whose signals are part of every family."""
 
 PART = "part"
-"""The label that tells of which part of a preset a series is, where all are asked for in one query."""
+"""The label with the part of a preset that a series belongs to, if one query returns all parts."""
 
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 
 
 def _grouped(query: str) -> str:
-    """Check the placeholders of a grouped query."""
+    """Validate the placeholders of a grouped query."""
     used = placeholders(query)
     if unknown := used - {"scope", "fallback", "window"}:
         raise ValueError(f"unknown placeholders: {', '.join(sorted(unknown))}; there are scope, fallback, window")
@@ -46,9 +45,7 @@ class _Data(BaseModel):
 
 
 class Ratio(_Data):
-    """Bad events over all requests, both as `increase()` over the window. 0 events where no series of them
-    exists.
-    """
+    """Bad events over all requests, both as `increase()` over the window. If there is no series of events, it is 0."""
 
     kind: Literal["ratio"]
     unit: Literal["ratio"] = "ratio"
@@ -60,8 +57,8 @@ class Quantile(_Data):
     """A quantile of a histogram.
 
     scale: base units (seconds) per unit of the histogram.
-    buckets: cumulative rates by owner and `le`, asked only for targets of which several owners run, to work
-        out the quantile over all of them; quantiles themselves cannot be added or averaged.
+    buckets: cumulative rates by owner and `le`. Queried only for targets with several owners, to compute the quantile
+        over all of them. Quantiles themselves cannot be summed or averaged.
     """
 
     kind: Literal["quantile"]
@@ -74,9 +71,9 @@ class Quantile(_Data):
 
 
 class Quotient(_Data):
-    """Two sums, divided only after they are added up over the target's owners.
+    """Two sums, divided after they are summed over the target's owners.
 
-    missing: how the message goes on, after the target, when the denominator has no series.
+    missing: the end of the message, after the target, if the denominator has no series.
     """
 
     kind: Literal["quotient"]
@@ -90,12 +87,12 @@ Preset = Annotated[Ratio | Quantile | Quotient, Field(discriminator="kind")]
 
 
 class Join(_Data):
-    """Which labels of the answer name the target.
+    """The labels of a series that identify the target.
 
-    by: `owner` (a pod's name without its last suffix, so that the signal splits by revision), or `name`
-        (the target's own name, or its Service's: cannot be split).
-    namespace, name, pod: the labels (pod: where joined by owner). joined: the label `name` holds
-    `namespace-name` in one, and there is no other.
+    by: `owner` (a pod's name without its last suffix, so that the signal can be split by revision), or `name` (the
+        target's own name, or its Service's; cannot be split).
+    namespace, name, pod: names of the labels (pod: if joined by owner).
+    combined_label: the label `name` contains `namespace-name`, and there is no namespace label.
     """
 
     by: Literal["owner", "name"]
@@ -108,7 +105,7 @@ class Join(_Data):
 class Scope(_Data):
     """The matcher that narrows a query to namespaces: `label=~"(?:a|b)suffix"`.
 
-    fallback: another label for the same matcher, as `{{fallback}}`, where either may hold the namespace.
+    fallback: another label for the same matcher, as `{{fallback}}`, if either label may contain the namespace.
     """
 
     label: Annotated[str, Field(pattern=_LABEL)]
@@ -117,7 +114,7 @@ class Scope(_Data):
 
 
 class Family(_Data):
-    """One way in which targets are measured. needs, sources and notes are for the documentation."""
+    """One way to measure targets. needs, sources and notes are for the documentation."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     title: str
@@ -131,7 +128,7 @@ class Family(_Data):
 
     @property
     def splittable(self) -> bool:
-        """Whether the answer tells one ReplicaSet's pods from another's."""
+        """Whether the series distinguish the pods of different ReplicaSets."""
         return self.join.by == "owner"
 
     @model_validator(mode="after")
@@ -143,7 +140,7 @@ class Family(_Data):
 
 
 class Families:
-    """All families by name. `find` gives a signal together with the family that brings it."""
+    """All families by name. `find` returns a signal together with the family that defines it."""
 
     def __init__(self, families: Mapping[str, Family]) -> None:
         self._families = dict(families)
@@ -159,28 +156,28 @@ class Families:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The families a policy can name."""
+        """The families that a policy can name."""
         return tuple(sorted(name for name in self._families if name != BASE_FAMILY))
 
     def signals(self, family: str) -> tuple[str, ...]:
-        """The signals of a family, those shared by all included."""
+        """The signals of a family, including the shared ones."""
         return tuple(sorted(signal for name, signal in self._found if name == family))
 
     def find(self, family: str, signal: str) -> tuple[Family, Ratio | Quantile | Quotient] | None:
-        """The family that brings `signal`, and how it is asked; None where there is no such."""
+        """The family that defines `signal`, and the preset; None if there is no such signal."""
         return self._found.get((family, signal))
 
     def family(self, name: str) -> Family | None:
-        """The family's own data, the shared one (`pods`) included."""
+        """The family with that name, including the shared one (`pods`); None if there is none."""
         return self._families.get(name)
 
 
 class PresetError(Exception):
-    """A family's data is wrong; the text names the file and the place."""
+    """The data of a family is invalid; the text names the file and the field."""
 
 
 def load_families(extra: Path | None = None) -> Families:
-    """The families shipped, and those in folder `extra`. Raises PresetError."""
+    """The built-in families, and those in folder `extra`. Raises PresetError."""
     found: dict[str, Family] = {}
     shipped = files("resilience_operator.signals").joinpath("presets")
     documents = [p for p in shipped.iterdir() if p.name.endswith(".yaml")]
@@ -202,20 +199,20 @@ def _parse(where: str, text: str) -> Family:
 
 
 def queries(preset: Ratio | Quantile | Quotient) -> dict[str, str]:
-    """The preset's queries by their part: events, samples, value, buckets, numerator, denominator."""
+    """The preset's queries by part: events, samples, value, buckets, numerator, denominator."""
     parts = ("events", "samples", "value", "buckets", "numerator", "denominator")
     return {part: query for part in parts if (query := getattr(preset, part, None))}
 
 
 def union_query(parts: Mapping[str, str]) -> str:
-    """Queries by their part, as one: it costs one question, and all are answered as of the same moment."""
+    """Combine the queries of all parts into one: one request, and all parts are evaluated at the same time."""
     return "\nor\n".join(
         f'label_replace(\n{query},\n"{PART}", "{part}", "{PART}", ".*"\n)' for part, query in parts.items()
     )
 
 
 def render(query: str, scope: str, fallback: str, window_seconds: float) -> str:
-    """Fill a grouped query. `scope` and `fallback` are lists of matchers, or empty."""
+    """Fill in a grouped query. `scope` and `fallback` are lists of matchers, or empty. Raises PresetError."""
     try:
         return fill(query, {"scope": scope, "fallback": fallback, "window": duration(window_seconds)})
     except TemplateError as error:

@@ -1,7 +1,7 @@
-"""One metrics endpoint, as the administrator configures it.
+"""Configuration of one metrics endpoint.
 
-Credentials are files, never values: what is not in the configuration cannot be printed with it, and a
-mounted Secret that is rotated is picked up without a restart.
+Credentials are files, never values. So the configuration can be printed safely, and a mounted Secret that is rotated
+takes effect without a restart.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from resilience_operator.signals.namespaces import EVERYWHERE, Namespaces
 from resilience_operator.signals.prometheus.credentials import check_encrypted
 
 NO_TENANCY = "none"
-"""Turns tenancy off."""
+"""Value of `tenancy` that turns it off."""
 
 
 def _about(text: str) -> object:
@@ -24,11 +24,13 @@ def _about(text: str) -> object:
 
 
 def check_address(value: str) -> str:
-    """The base address of a metric source, without a trailing slash. Raises ValueError, which never repeats it."""
+    """The base address of a metric source, without a trailing slash. Raises ValueError, whose text never contains the
+    address.
+    """
     try:
         parts = urlsplit(value)
         host, _ = parts.hostname, parts.port
-    except ValueError:  # its text holds a part of the address, and so perhaps a password
+    except ValueError:  # its text contains part of the address, and so perhaps a password
         raise ValueError("must be an http:// or https:// address with a valid host and port") from None
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError("must be an http:// or https:// address")
@@ -40,7 +42,7 @@ def check_address(value: str) -> str:
 
 
 class TenancyConfig(BaseModel):
-    """What keeps policies' own queries within the policy's namespace."""
+    """Restricts custom queries to the policy's namespace."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -115,7 +117,7 @@ class SourceConfig(BaseModel):
 
     @property
     def tenant_label(self) -> str:
-        """The label that policies' own queries are limited by; empty where they are not."""
+        """The label by which custom queries are restricted; empty if they are not."""
         return self.tenancy.label if isinstance(self.tenancy, TenancyConfig) else ""
 
     @field_validator("url")

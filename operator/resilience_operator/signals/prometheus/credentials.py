@@ -1,4 +1,4 @@
-"""Credentials from mounted files, read again when the files change. Nothing here can be printed."""
+"""Credentials from mounted files, reloaded when the files change. No object here prints a secret."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from requests.utils import check_header_validity
 from resilience_operator.resilience.errors import GiveUp
 
 SHORTEST_SECRET = 6
-"""Characters. Nothing shorter is taken for a secret, else ordinary words would be struck out of messages."""
+"""Characters. Shorter values are not redacted, since ordinary words would be removed from messages."""
 
-_KEPT = 64
-"""Former secrets that are still struck out."""
+_MAX_FORMER_SECRETS = 64
+"""Number of former secrets that are still redacted."""
 
 Fingerprint = tuple[tuple[int, int, int] | None, ...]
-"""Of each file: inode, size, time of its last change in ns; None where it cannot be read."""
+"""For each file: inode, size, modification time in ns; None if it cannot be read."""
 
 
 class CredentialFiles(Protocol):
-    """Where the credentials for one dependency are; None where there are none of a sort."""
+    """The credential files of one dependency; None for kinds that are not configured."""
 
     @property
     def name(self) -> str: ...
@@ -54,9 +54,9 @@ _CREDENTIAL_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie
 
 
 def check_encrypted(url: str, files: CredentialFiles) -> None:
-    """Raises ValueError where credentials would go over http://, which anybody on the way can read.
+    """Raise ValueError if credentials would be sent over http://, where anyone on the network path can read them.
 
-    Loopback is let through: nothing leaves the host.
+    Loopback is allowed: nothing leaves the host.
     """
     parts = urlsplit(url)
     if parts.scheme != "http" or _is_loopback(parts.hostname or ""):
@@ -78,7 +78,7 @@ def _is_loopback(host: str) -> bool:
 
 
 class Credentials(AuthBase):
-    """Puts the headers of a source on each request. Shared by the threads of the source."""
+    """Adds a source's headers to each request. Thread-safe."""
 
     def __init__(self, config: CredentialFiles) -> None:
         self._config = config
@@ -91,13 +91,15 @@ class Credentials(AuthBase):
         return f"Credentials({self._config.name!r})"
 
     def __call__(self, r: requests.PreparedRequest) -> requests.PreparedRequest:
-        """Called by requests for every request."""
+        """Hook that requests calls for every request."""
         r.headers.update(self.headers())
         return r
 
     def headers(self) -> dict[str, str]:
-        """The headers as the files are now. Raises GiveUp, naming the file, when one cannot be read, and requests'
-        InvalidHeader for what no header can hold.
+        """The headers from the current content of the files.
+
+        Raises GiveUp, with the file's name, if a file cannot be read, and InvalidHeader (requests) for an invalid
+        value.
         """
         c = self._config
         files = [c.bearer_token_file, c.username_file, c.password_file, *c.header_files.values()]
@@ -109,13 +111,13 @@ class Credentials(AuthBase):
             return self._headers
 
     def redact(self, text: str) -> str:
-        """`text` without what was sent as a secret: a server may repeat what it was asked with."""
+        """`text` with every secret replaced by `…`: a server may echo what it received."""
         for secret in self._secrets:
             text = text.replace(secret, "…")
         return text
 
     def tls_fingerprint(self) -> Fingerprint:
-        """Changes when a certificate, key or authority was replaced: connections must then be made anew."""
+        """Changes when a certificate, key or CA file is replaced; connections must then be reopened."""
         c = self._config
         return fingerprint(path for path in (c.ca_file, c.cert_file, c.key_file) if path)
 
@@ -135,18 +137,18 @@ class Credentials(AuthBase):
         for header in found.items():
             check_header_validity(header)
         forms = {form for secret in secrets for form in (secret, json.dumps(secret)[1:-1])}
-        # Those before this reading stay: an answer to a request with them may still come.
-        known = {*self._secrets[:_KEPT], *(form for form in forms if len(form) >= SHORTEST_SECRET)}
+        # Former secrets are kept: a response to a request with them may still arrive.
+        known = {*self._secrets[:_MAX_FORMER_SECRETS], *(form for form in forms if len(form) >= SHORTEST_SECRET)}
         self._secrets = tuple(sorted(known, key=len, reverse=True))
         return found
 
 
 def fingerprint(paths: Iterable[Path]) -> Fingerprint:
-    """Tell files from their former selves. Follows links: a mounted Secret is swapped by a link."""
-    return tuple(_stamp(path) for path in paths)
+    """The versions of files, to detect changes. Follows links: Kubernetes updates a mounted Secret by a link."""
+    return tuple(_file_version(path) for path in paths)
 
 
-def _stamp(path: Path) -> tuple[int, int, int] | None:
+def _file_version(path: Path) -> tuple[int, int, int] | None:
     try:
         stat = path.stat()
     except OSError:
@@ -158,7 +160,7 @@ def _secret(path: Path, source: str) -> str:
     try:
         text = path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        # The exception's own text may quote what was read.
+        # The exception's own text may contain what was read.
         raise GiveUp(f"cannot read {path}: {type(error).__name__}", dependency=source, reason="credentials") from None
     if not text or not text.isprintable():
         raise GiveUp(f"{path} must hold one line of text", dependency=source, reason="credentials")

@@ -1,6 +1,6 @@
-"""Failures of the HTTP client and the server's refusals, as errors that say what to do next.
+"""Maps HTTP client exceptions and error responses to the errors of `resilience.errors`.
 
-Texts of exceptions are repeated only where they cannot hold a header's value.
+Exception texts are included only if they cannot contain a header's value.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from resilience_operator.resilience.errors import (
     from_status,
     parse_retry_after,
 )
-from resilience_operator.signals.prometheus import response as wire
+from resilience_operator.signals.prometheus import response
 
 
 def error_from_response(status: int, headers: Mapping[str, str], body: bytes, dependency: str) -> CallError:
-    """The error that a response other than 200 stands for. `body`: as much of it as was read."""
+    """The error for a response with a status other than 200. body: the part of it that was read."""
     if 300 <= status < 400:
         return GiveUp(
             f"the server redirects (HTTP {status}): configure the address that it redirects to",
@@ -35,7 +35,7 @@ def error_from_response(status: int, headers: Mapping[str, str], body: bytes, de
         )
     kind, text = _parse_error(body)
     if kind in ("execution", "bad_data") and text.endswith("context deadline exceeded"):
-        kind = "timeout"  # Prometheus tells one in its storage as HTTP 422, and one in its queue as HTTP 400
+        kind = "timeout"  # Prometheus reports a time-out in its storage as HTTP 422, in its queue as HTTP 400
     if kind == "timeout":
         return TryAgain(
             f"the query took too long: {text}", dependency=dependency, reason="timeout", status=status, detail=kind
@@ -51,33 +51,33 @@ def error_from_response(status: int, headers: Mapping[str, str], body: bytes, de
     )
 
 
-def too_large(most: int, dependency: str) -> CallError:
-    """An answer of more bytes than are read."""
+def too_large(limit: int, dependency: str) -> CallError:
+    """The error for a response with more than `limit` bytes."""
     return GiveUp(
-        f"the answer is larger than {most} bytes: narrow the query, or raise max_answer_bytes",
+        f"the answer is larger than {limit} bytes: narrow the query, or raise max_answer_bytes",
         dependency=dependency,
         reason="too_large",
     )
 
 
 def _parse_error(body: bytes) -> tuple[str, str]:
-    """`errorType` and `error` of an error document; of any other text, its beginning."""
+    """`errorType` and `error` of an error document; for any other text, its beginning."""
     try:
-        found = wire.decode(body)
+        found = response.decode(body)
     except ValueError:
         text = body[:1000].decode("utf-8", "replace")
-        return "", "" if "<" in text else wire.sanitize(text)
+        return "", "" if "<" in text else response.sanitize(text)
     if not isinstance(found, Mapping):
         return "", ""
-    return wire.sanitize(str(found.get("errorType", "")))[:40], wire.sanitize(str(found.get("error", "")))
+    return response.sanitize(str(found.get("errorType", "")))[:40], response.sanitize(str(found.get("error", "")))
 
 
 def error_from_exception(error: Exception, dependency: str) -> CallError:
-    """The error that an exception of aiohttp, requests, urllib3 or the standard library stands for."""
+    """The error for an exception of aiohttp, requests, urllib3 or the standard library."""
     if isinstance(error, CallError):
         return error
     causes = list(_causes(error))
-    # From the inside out: urllib3 counts a refused connection among its time-outs.
+    # Innermost first: urllib3 classifies a refused connection as a time-out.
     for cause in reversed(causes):
         if (known := _known(cause, dependency)) is not None:
             return known
@@ -90,14 +90,14 @@ def _known(cause: BaseException, dependency: str) -> CallError | None:
     match cause:
         case ssl.SSLCertVerificationError():
             return GiveUp(
-                f"the server's certificate is not trusted: {wire.sanitize(cause.verify_message)}",
+                f"the server's certificate is not trusted: {response.sanitize(cause.verify_message)}",
                 dependency=dependency,
                 reason="tls_verify",
             )
         case a.ClientPayloadError() | r.ChunkedEncodingError() | r.ContentDecodingError():
-            return wire.bad_answer("the answer broke off", dependency)
+            return response.bad_answer("the answer broke off", dependency)
         case u.IncompleteRead() | u.DecodeError():
-            return wire.bad_answer("the answer broke off", dependency)
+            return response.bad_answer("the answer broke off", dependency)
         case u.NameResolutionError():
             return TryAgain("the host's name cannot be resolved", dependency=dependency, reason="dns")
         case r.InvalidHeader() | UnicodeError():
@@ -111,20 +111,18 @@ def _known(cause: BaseException, dependency: str) -> CallError | None:
         case a.ServerDisconnectedError():
             return TryAgain("the server closed the connection", dependency=dependency, reason="reset")
         case a.ClientResponseError():
-            return wire.bad_answer("the answer is not HTTP", dependency)
+            return response.bad_answer("the answer is not HTTP", dependency)
         case r.RequestException() | a.ClientError():
             return None
         case OSError(errno=int(number)) if number > 0 and not isinstance(cause, ssl.SSLError):
-            # Without the address, which asyncio puts into its texts: a status is read by whoever may read policies.
+            # Without the address, which asyncio includes: anyone who may read policies can read the status.
             return from_exception(OSError(number, os.strerror(number)), dependency=dependency)
         case _:
             return from_exception(cause, dependency=dependency)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what lies beneath it: requests and urllib3 wrap in arguments, `reason`, and
-    causes.
-    """
+    """An exception and everything that it wraps. requests and urllib3 wrap in arguments, `reason` and causes."""
     todo: list[BaseException] = [error]
     seen: set[int] = set()
     while todo:
@@ -133,5 +131,5 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.add(id(found))
         yield found
-        beneath = (getattr(found, "reason", None), *found.args, found.__cause__, found.__context__)
-        todo += [b for b in beneath if isinstance(b, BaseException)]
+        causes = (getattr(found, "reason", None), *found.args, found.__cause__, found.__context__)
+        todo += [cause for cause in causes if isinstance(cause, BaseException)]

@@ -1,4 +1,4 @@
-"""How the environment of the process lets an address be reached."""
+"""Proxy and CA settings from the environment of the process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from resilience_operator.resilience.errors import GiveUp
 
 
 class ProxyConfig(NamedTuple):
-    """proxy: an address, with what it is told. authorities: a file or a folder of certificates."""
+    """proxy: its address, or None. proxy_headers: headers for the proxy. authorities: a file or directory of CA
+    certificates.
+    """
 
     proxy: str | None
     proxy_headers: Mapping[str, str]
@@ -26,8 +28,9 @@ class ProxyConfig(NamedTuple):
 
     @classmethod
     def for_url(cls, url: str, authorities: str | None, dependency: str) -> ProxyConfig:
-        """As requests would go, so that the whole operator heeds the same variables. authorities: instead of theirs.
-        Raises GiveUp.
+        """The settings that requests would use, so that the whole operator honours the same variables.
+
+        authorities: overrides the CA certificates of the environment. Raises GiveUp for a proxy that is not HTTP.
         """
         with requests.Session() as session:
             found = session.merge_environment_settings(url, {}, None, authorities or True, None)

@@ -1,6 +1,6 @@
-"""What one source's server sent, read so that nothing in it repeats the secrets which it was asked with.
+"""Parses the responses of one source and redacts the secrets that its requests contained.
 
-Secrets are struck out before a text is cut to the length of a message, which could leave half of one.
+Secrets are redacted before a text is truncated, since truncation could leave half of one.
 """
 
 from __future__ import annotations
@@ -9,36 +9,37 @@ from collections.abc import Mapping
 from typing import Any
 
 from resilience_operator.resilience.errors import CallError
-from resilience_operator.signals.prometheus import errors as failures
-from resilience_operator.signals.prometheus import response as wire
+from resilience_operator.signals.prometheus import errors, response
 from resilience_operator.signals.prometheus.credentials import Credentials
 
 MAX_ERROR_BODY = 64 * 1024
-"""Bytes that are read of an answer that is none."""
+"""Maximum number of bytes read from an error response."""
 
 
 class ResponseReader:
-    """Reads for one source. Raises errors of `resilience.errors`."""
+    """Parses the responses of one source. Raises the errors of `resilience.errors`."""
 
     def __init__(self, dependency: str, credentials: Credentials) -> None:
         self._dependency = dependency
         self._credentials = credentials
 
     def error(self, status: int, headers: Mapping[str, str], body: bytes) -> CallError:
-        """What a response other than 200 stands for. body: as much of it as was read."""
-        told = self._credentials.redact(body.decode("utf-8", "replace"))
-        return failures.error_from_response(status, headers, told.encode(), self._dependency)
+        """The error for a response with a status other than 200. body: the part of it that was read."""
+        redacted = self._credentials.redact(body.decode("utf-8", "replace"))
+        return errors.error_from_response(status, headers, redacted.encode(), self._dependency)
 
     def check_kind(self, headers: Mapping[str, str]) -> None:
-        """Let nothing pass but what calls itself JSON."""
+        """Raise TryAgain("bad_answer") unless the content type is JSON."""
         kind = headers.get("Content-Type", "")
         if "json" not in kind:
-            raise wire.bad_answer(f"the answer is {wire.sanitize(kind) or 'of no type'}, not JSON", self._dependency)
+            raise response.bad_answer(
+                f"the answer is {response.sanitize(kind) or 'of no type'}, not JSON", self._dependency
+            )
 
     def document(self, body: bytes) -> Mapping[str, Any]:
-        """The JSON object of an answer."""
-        found = wire.parse_document(body, self._dependency)
-        if told := found.get("warnings"):
-            told = told if isinstance(told, list) else [told]
-            found = {**found, "warnings": [self._credentials.redact(str(warning)) for warning in told]}
+        """The JSON object of a response. Raises TryAgain("bad_answer")."""
+        found = response.parse_document(body, self._dependency)
+        if reported := found.get("warnings"):
+            reported = reported if isinstance(reported, list) else [reported]
+            found = {**found, "warnings": [self._credentials.redact(str(warning)) for warning in reported]}
         return found

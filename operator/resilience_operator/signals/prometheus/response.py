@@ -1,7 +1,7 @@
-"""Reading what a Prometheus-compatible server sends: bytes → Answer, with every way to be wrong told apart.
+"""Parses responses of a Prometheus-compatible server: bytes → Answer, with a distinct error for each kind of fault.
 
 https://prometheus.io/docs/prometheus/latest/querying/api/#format-overview
-One place parses JSON, so that a faster parser is a change of one line.
+JSON is parsed in one function only, so that the parser can be replaced easily.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ import orjson
 from resilience_operator.resilience.errors import GiveUp, TryAgain
 from resilience_operator.signals.sources.protocol import Answer, Series
 
-_MOST_TEXT = 300
+_MAX_TEXT = 300
 _CREDENTIALS = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+")
 _ANNOTATION = re.compile(r"^PromQL (info|warning):")
-"""What the engine remarks on a query, as against what a querier says about missing data."""
+"""Remarks of the PromQL engine on a query, as opposed to a querier's warnings about missing data."""
 
 
 _series: Callable[[tuple[Any, ...]], Series] = partial(tuple.__new__, Series)
-"""A Series of its three fields, without a call of Python's for each of tens of thousands."""
+"""Builds a Series from its three fields, without a Python-level call for each of tens of thousands."""
 
 
 def decode(body: bytes) -> Any:
-    """JSON → Python. Raises ValueError."""
+    """Parse JSON. Raises ValueError."""
     return orjson.loads(body)
 
 
 def sanitize(text: str) -> str:
-    """A server's text, fit for a message: one line, not long, without what looks like credentials."""
+    """A server's text for use in a message: one line, limited length, without anything that looks like credentials."""
     line = " ".join(_CREDENTIALS.sub(r"\1 …", text).split())
-    return line if len(line) <= _MOST_TEXT else line[: _MOST_TEXT - 1] + "…"
+    return line if len(line) <= _MAX_TEXT else line[: _MAX_TEXT - 1] + "…"
 
 
 def bad_answer(message: str, dependency: str) -> TryAgain:
-    """What came is not an answer; the next one may be."""
+    """The error for a response that is not a valid answer. Retryable: the next one may be valid."""
     return TryAgain(message, dependency=dependency, reason="bad_answer")
 
 
@@ -54,7 +54,7 @@ def parse_document(body: bytes, dependency: str) -> Mapping[str, Any]:
 
 
 def result_series(found: Mapping[str, Any], dependency: str) -> list[Any]:
-    """The series of a successful document, unread. Raises TryAgain("bad_answer"), GiveUp("bad_query")."""
+    """The series of a successful document, not yet parsed. Raises TryAgain("bad_answer"), GiveUp("bad_query")."""
     data = found.get("data")
     if found.get("status") != "success" or not isinstance(data, dict):
         raise bad_answer("the answer has no `data` of a successful query", dependency)
@@ -71,21 +71,25 @@ def result_series(found: Mapping[str, Any], dependency: str) -> list[Any]:
 
 
 def warnings(found: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the server says about data that is missing from the answer.
+    """The server's warnings about data missing from the answer.
 
-    Thanos, Mimir and remote reads put it into `warnings`, cluster VictoriaMetrics sets `isPartial`. The
-    engine's own remarks on a query stand in the same list, or in `infos`, and do not mean that data is
-    missing. Either field in a form that is not known counts as set: to take a part for the whole does harm.
+    Thanos, Mimir and remote reads put them into `warnings`; VictoriaMetrics in cluster mode sets `isPartial`. The
+    engine's own remarks on a query are in the same list or in `infos` and do not mean missing data. A field of an
+    unknown form counts as set: using a partial answer as complete does harm.
     """
-    told = found.get("warnings") or []
-    said = [sanitize(str(w)) for w in (told if isinstance(told, list) else [told]) if not _ANNOTATION.match(str(w))]
+    reported = found.get("warnings") or []
+    messages = [
+        sanitize(str(w))
+        for w in (reported if isinstance(reported, list) else [reported])
+        if not _ANNOTATION.match(str(w))
+    ]
     if found.get("isPartial"):
-        said.append("the server marked the answer as partial")
-    return tuple(said)
+        messages.append("the server marked the answer as partial")
+    return tuple(messages)
 
 
 def series(raw: list[Any], dependency: str) -> list[Series]:
-    """The series of an answer. Raises TryAgain("bad_answer"), GiveUp("bad_query")."""
+    """The parsed series of an answer. Raises TryAgain("bad_answer"), GiveUp("bad_query")."""
     try:
         points = [s["value"] for s in raw]
         labels, values = [s["metric"] for s in raw], [float(point[1]) for point in points]
@@ -103,5 +107,5 @@ def series(raw: list[Any], dependency: str) -> list[Series]:
 
 
 def answer(found: Mapping[str, Any], dependency: str) -> Answer:
-    """A whole document as an Answer."""
+    """Parse a whole document into an Answer. Raises as `series`."""
     return Answer(series(result_series(found, dependency), dependency), warnings(found))

@@ -1,4 +1,4 @@
-"""A Prometheus-compatible endpoint.
+"""The metric source for a Prometheus-compatible endpoint.
 
 https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
 """
@@ -10,8 +10,7 @@ from dataclasses import replace
 
 from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.resilience.errors import DeadlineExceeded, GiveUp, TryAgain
-from resilience_operator.signals.prometheus import errors as failures
-from resilience_operator.signals.prometheus import response as wire
+from resilience_operator.signals.prometheus import errors, response
 from resilience_operator.signals.prometheus.config import SourceConfig
 from resilience_operator.signals.prometheus.credentials import Credentials
 from resilience_operator.signals.prometheus.reader import ResponseReader
@@ -19,11 +18,11 @@ from resilience_operator.signals.prometheus.transport import HttpTransport
 from resilience_operator.signals.sources.protocol import Answer
 
 _LARGE = 1 << 20
-"""Bytes of an answer from which it is read in a thread, so that others may go on meanwhile."""
+"""Size in bytes from which a response is parsed in a thread, so that the event loop is not blocked."""
 
 
 class PrometheusSource:
-    """A MetricSource on one endpoint."""
+    """A MetricSource for one endpoint."""
 
     def __init__(self, config: SourceConfig) -> None:
         self._config = config
@@ -43,26 +42,26 @@ class PrometheusSource:
 
     @property
     def concurrency(self) -> int:
-        """Queries under way at once."""
+        """Maximum number of concurrent queries."""
         return self._config.concurrency
 
     @property
     def query_seconds_per_minute(self) -> float:
-        """Query seconds that the custom queries of one namespace may use in a minute."""
+        """Query seconds per minute for the custom queries of each namespace."""
         return self._config.query_seconds_per_minute
 
     @property
     def max_clock_skew(self) -> float:
-        """Seconds that the endpoint's clock may be off."""
+        """Maximum difference in seconds between the endpoint's clock and ours."""
         return self._config.max_clock_skew_seconds
 
     @property
     def tenant_label(self) -> str:
-        """The label that policies' own queries are held to; empty where they are not."""
+        """The label by which custom queries are restricted; empty if they are not."""
         return self._config.tenant_label
 
     async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
-        """Ask once. Raises TryAgain, LoginAgain, GiveUp, Expired of `resilience.errors`."""
+        """Send one instant query, without retries. Raises TryAgain, Unauthorized, GiveUp, DeadlineExceeded."""
         if self._closed:
             raise GiveUp("the source is closed", dependency=self._dependency, reason="closed")
         left = deadline.remaining()
@@ -71,12 +70,12 @@ class PrometheusSource:
         connect = min(self._config.connect_timeout_seconds, left)
         read = min(self._config.read_timeout_seconds, left)
         most = self._config.connect_timeout_seconds + self._config.read_timeout_seconds
-        # A little less than ours, so that it is the server who says that the query was too long.
+        # Slightly less than our time-out, so that the server reports that the query took too long.
         parameters = {"query": promql, **self._config.parameters, "timeout": f"{max(1, int(read * 900))}ms"}
         if at is not None:
             parameters["time"] = f"{at:.3f}"
         try:
-            # A server that sends a byte now and then never runs into a socket's time-out: the whole is bounded here.
+            # A server that sends single bytes never exceeds the socket's time-out, so the total is limited here.
             async with asyncio.timeout(min(most, left)):
                 return await self._ask(parameters, connect, read)
         except TimeoutError:
@@ -89,7 +88,7 @@ class PrometheusSource:
             ) from None
 
     async def close(self) -> None:
-        """Cut what is under way."""
+        """Close the connections and abort the queries in flight."""
         self._closed = True
         await self._transport.close()
 
@@ -100,12 +99,12 @@ class PrometheusSource:
                 return self._answer(body, seconds)
             return await asyncio.to_thread(self._answer, body, seconds)
         except Exception as error:
-            found = failures.error_from_exception(error, self._dependency)
+            found = errors.error_from_exception(error, self._dependency)
             found.message = self._credentials.redact(found.message)
             found.args = (found.message,)
-            # `from None`: what lies beneath may quote headers in its text.
+            # `from None`: the text of the cause may contain headers.
             raise found from None
 
     def _answer(self, body: bytes, seconds: float) -> Answer:
         found = self._reader.document(body)
-        return replace(wire.answer(found, self._dependency), seconds=seconds)
+        return replace(response.answer(found, self._dependency), seconds=seconds)

@@ -1,4 +1,4 @@
-"""One circuit breaker a source, shared by all policies that use it."""
+"""Circuit breakers for metric sources: one per source, shared by all policies that use it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from resilience_operator.signals.query.errors import CircuitOpenError, summary
 from resilience_operator.signals.sources.protocol import Answer
 
 OnChange = Callable[[str, State, State, str], None]
-"""Told of (source, before, after, why)."""
+"""Called with (source, previous state, new state, reason)."""
 
 
 ANSWERED_SECONDS = 600.0
-"""How long one answer is proof that a source does not hang: the longest interval, so that whoever asks seldom is safe
-from the heavy queries of others."""
+"""Seconds for which one answer proves that a source works. This is the longest interval, so that expensive queries of
+others cannot open the breaker for a policy that queries rarely.
+"""
 
 
 class SourceBreakers:
-    """The breakers by the name of the source. An answer that refuses a query counts as well answered."""
+    """Circuit breakers by source name. An answer that rejects the query counts as a success."""
 
     def __init__(
         self,
@@ -36,7 +37,7 @@ class SourceBreakers:
         self._on_change = on_change
         self._clock = clock
         self._breakers: dict[str, Breaker] = {}
-        self._why: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}
         self._answered: dict[str, float] = {}
 
     @property
@@ -47,36 +48,38 @@ class SourceBreakers:
     async def call(
         self,
         source: str,
-        ask: Callable[[], Awaitable[Answer]],
+        send: Callable[[], Awaitable[Answer]],
         deadline: Deadline,
         *,
-        own: bool = False,
-        again: bool = False,
-        fair: Callable[[], bool] = lambda: True,
+        custom: bool = False,
+        is_retry: bool = False,
+        had_fair_time: Callable[[], bool] = lambda: True,
     ) -> Answer:
-        """Call, unless the source is left alone: then CircuitOpenError.
+        """Call `send` and record the result. Raises CircuitOpenError while the breaker is open.
 
-        own: it is a custom query, which may cost whatever its author likes. While the source answers others, its
-        slowness and the server's errors (5xx, 429) speak of the query and are not counted; else one author's heavy
-        query would take the source from everybody.
-        fair: whether the call had its share of the time, asked when it has timed out. A custom query that waited for a
-        place and was left too little time is not counted.
-        again: it is a retry, which comes so soon after the first call that it proves nothing more: it is not counted.
-        Else one moment's failure would be worth several calls, and few questions would reach `minimum_calls`.
+        custom: a custom query, which may be arbitrarily expensive. While the source answers other queries, its
+            time-outs, slow calls and server errors (5xx, 429) are attributed to the query and not counted. Otherwise
+            one author's expensive query could open the breaker for everyone.
+        had_fair_time: called after a time-out; whether the call had a fair share of the time. A custom query that
+            waited for a slot and had too little time left is not counted.
+        is_retry: a retry follows its first call so closely that it is no further evidence. It is not counted, since one
+            brief failure would otherwise count several times.
         """
         breaker = self._breaker(source)
         if not breaker.acquire():
-            raise CircuitOpenError(self._why.get(source, ""))
+            raise CircuitOpenError(self._reasons.get(source, ""))
         started = self._clock()
 
-        def settle(
-            *, ok: bool, late: bool = False, why: str = "", took: float | None = None, served: bool = False
+        def report(
+            *, ok: bool, timed_out: bool = False, why: str = "", took: float | None = None, http_error: bool = False
         ) -> None:
-            # An answer knows it better: our own work beside it is not the source's slowness.
+            # The answer's own measurement excludes this process's work, which is not the source's latency.
             took = self._clock() - started if took is None else took
             slow = took > breaker.settings.slow_call
-            heavy = own and (slow or late or served) and self.answered(source, started - ANSWERED_SECONDS)
-            if again or heavy or (own and late and not fair()):
+            query_to_blame = (
+                custom and (slow or timed_out or http_error) and self.answered(source, started - ANSWERED_SECONDS)
+            )
+            if is_retry or query_to_blame or (custom and timed_out and not had_fair_time()):
                 breaker.cancel()
             else:
                 breaker.record(took, ok=ok, why=why)
@@ -84,27 +87,27 @@ class SourceBreakers:
                 self._answered[source] = self._clock()
 
         try:
-            answer = await ask()
+            answer = await send()
         except Exception as error:
-            settle(
-                ok=not _is_the_sources(error),
-                late=_is_late(error),
+            report(
+                ok=not _is_source_failure(error),
+                timed_out=_is_timeout(error),
                 why=summary(error),
-                served=isinstance(error, TryAgain) and error.status > 0,
+                http_error=isinstance(error, TryAgain) and error.status > 0,
             )
             raise
         except BaseException:
-            # Called off; but a source that hangs is also called off, when the time is over.
+            # Cancelled. A call to a source that hangs is cancelled too, once the deadline has passed.
             if deadline.expired:
-                settle(ok=False, late=True, why=f"{reasons.SOURCE_TIMED_OUT} (no answer before the deadline)")
+                report(ok=False, timed_out=True, why=f"{reasons.SOURCE_TIMED_OUT} (no answer before the deadline)")
             else:
                 breaker.cancel()
             raise
-        settle(ok=True, took=answer.seconds)
+        report(ok=True, took=answer.seconds)
         return answer
 
     def answered(self, source: str, since: float) -> bool:
-        """Whether the source has answered anybody after `since`, monotonic seconds."""
+        """Whether the source has answered any query after `since` (monotonic seconds)."""
         return self._answered.get(source, -math.inf) > since
 
     def _breaker(self, source: str) -> Breaker:
@@ -112,7 +115,7 @@ class SourceBreakers:
         if found is None:
 
             def changed(before: State, after: State, why: str) -> None:
-                self._why[source] = why
+                self._reasons[source] = why
                 if self._on_change is not None:
                     self._on_change(source, before, after, why)
 
@@ -120,16 +123,16 @@ class SourceBreakers:
         return found
 
 
-def _is_the_sources(error: Exception) -> bool:
-    """Whether a failure speaks against the source, not against what was asked of it.
+def _is_source_failure(error: Exception) -> bool:
+    """Whether a failure counts against the source rather than the query.
 
-    A query that the server itself gave up for its length (`detail` timeout) counts as slow, not as failed: one
-    policy's heavy query must not take the source from the others.
+    A query that the server aborted because it ran too long (`detail` timeout) counts as slow, not as failed. One
+    policy's expensive query must not open the breaker for the others.
     """
     if isinstance(error, TryAgain | DeadlineExceeded):
         return error.detail != "timeout"
     return not isinstance(error, CallError)
 
 
-def _is_late(error: Exception) -> bool:
+def _is_timeout(error: Exception) -> bool:
     return isinstance(error, DeadlineExceeded) or (isinstance(error, TryAgain) and error.reason == "timeout")

@@ -1,11 +1,11 @@
-"""Asking sources: equal questions once, few at a time, within the deadline, and never an exception.
+"""Executes queries: coalesces identical ones, limits concurrency, keeps to the deadline, and never raises.
 
-Policies are evaluated at their own times, spread over the interval; what they ask is often the same. A
-question under way is shared by all who ask it (single flight), an answer by all who accept its age.
+Policies are evaluated at their own phase offsets, and their queries are often identical. Identical queries in flight
+share one request (single flight). A cached result serves every caller that accepts its age.
 
-Custom queries may cost whatever their author likes. So namespaces take turns (`slots`), each has a budget of query
-seconds (`query_seconds`), and a query that times out again and again is sent less often (`heavy`). Only time on the
-wire counts against a query: one that waited for a place is `SourceBusy`, and neither slow nor late.
+A custom query may be arbitrarily expensive. So namespaces share the slots fairly (`slots`), each has a budget of query
+seconds (`query_seconds`), and a query that keeps timing out is sent less often (`backoff`). Only time on the wire
+counts against a query: one that waited for a slot fails with `SourceBusy` and is neither slow nor timed out.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from resilience_operator.resilience.deadline import Clock, Deadline
 from resilience_operator.resilience.errors import DeadlineExceeded, TryAgain
 from resilience_operator.resilience.retry import Retry, RetryPolicy
 from resilience_operator.signals import reasons
-from resilience_operator.signals.query import backoff as heavy
+from resilience_operator.signals.query import backoff
 from resilience_operator.signals.query.breakers import SourceBreakers
-from resilience_operator.signals.query.errors import QueryFailure, SourceNotFoundError, failure_of
+from resilience_operator.signals.query.errors import QueryFailure, SourceNotFoundError, failure_from_exception
 from resilience_operator.signals.query.query_seconds import PER_MINUTE, QuerySeconds
 from resilience_operator.signals.query.rewriter import Rewriter, RewriterUnavailableError
 from resilience_operator.signals.query.slots import FairSlots
@@ -34,55 +34,60 @@ from resilience_operator.signals.sources.protocol import Answer, MetricSource
 from resilience_operator.signals.sources.registry import SourceRegistry
 
 Extractor = Callable[[Answer], Any]
-"""Makes of an answer what is kept of it. Pure; part of the question's identity, so it must be a module's
-function.
+"""Reduces an answer to the part that is kept. Pure. It is part of the query's identity, so it must be a module-level or
+cached function.
 """
 
 _KEEP_SECONDS = 60.0
 _KEEP_FAILURE_SECONDS = 1.0
-"""A failure is shared by those who ask at about the same time, and no longer."""
+"""Maximum age of a failure that is served to another caller."""
 
 _SWEEP_SECONDS = 10.0
 
 COALESCE_WINDOW = 0.25
-"""Seconds that the replies which are there wait for others, so that they can be dealt with together."""
+"""Seconds to wait for further results before yielding those that have arrived."""
 
 
 MAX_SERIES = 10_000
-"""Series of an answer to a custom query: one is asked for, or one per pod."""
+"""Maximum number of series in the answer to a custom query. One is expected, or one per pod."""
 
 OnCustom = Callable[[str, str], None]
-"""Called with (source, result) of a custom query: `sent`, `busy` (no place in time) or `throttled` (budget spent)."""
+"""Called with (source, result) for a custom query: `sent`, `busy` (no free slot in time) or `throttled` (budget spent).
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked of whom.
+    """A query to one metric source. Equal queries share one request.
 
-    own: it is asked on the account of one namespace, `namespace`, and not for many. label: the label by which its
-    selectors are held to that namespace before it is sent; empty where they are not. with_: what must be held to it
-    too for this to be sent, since the answers are of use only together.
+    custom: sent on behalf of one namespace, `namespace`, rather than for many.
+    label: the label by which the query is restricted to that namespace before it is sent; empty if it is not
+        restricted.
+    companions: queries that must also pass the restriction before this one is sent, since only all answers together are
+        useful.
     """
 
     source: str
     promql: str
     extract: Extractor
-    own: bool = False
+    custom: bool = False
     namespace: str = ""
     label: str = ""
-    with_: tuple[str, ...] = ()
+    companions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class QueryResult:
-    """What came of a question.
+    """The result of a query: a value or a failure.
 
-    asked: monotonic seconds. at: seconds since the epoch by the source's clock, None when no series came.
-    value: what the digest made, None after a failure. late: how many times it was too heavy to be answered since it
-    last was. stands: seconds from `asked` for which, after a failure, it is left alone.
+    requested_at: monotonic seconds.
+    at: seconds since the epoch by the source's clock; None if there were no series.
+    value: what the extractor returned; None after a failure.
+    consecutive_timeouts: time-outs of a custom query since its last answer.
+    backoff_until: seconds from `requested_at` for which a failed query is not sent again.
     """
 
-    asked: float
+    requested_at: float
     value: Any = None
     at: float | None = None
     failure: QueryFailure | None = None
@@ -99,9 +104,9 @@ class _ThrottledError(Exception):
 
 
 class _Limits(NamedTuple):
-    """What bounds the queries of one source: `all` of them, and the custom ones.
+    """Limits for the queries of one source: `all` of them, and the custom ones.
 
-    One place is kept from custom queries, and one namespace has at most half of the places.
+    One slot is reserved for presets. One namespace may hold at most half of the slots.
     """
 
     all: asyncio.Semaphore
@@ -110,46 +115,46 @@ class _Limits(NamedTuple):
 
 
 class _Execution:
-    """A question under way: how much of its time it waited, and how much it was on the wire. Seconds."""
+    """A query in flight: the seconds that it waited, and the seconds that it was on the wire."""
 
-    __slots__ = ("_began", "_clock", "_sent", "_was_sent", "_wire", "checking", "task", "waiting")
+    __slots__ = ("_clock", "_sent", "_started", "_was_sent", "_wire_seconds", "checking", "subscribers", "task")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._began = clock()
+        self._started = clock()
         self._sent: float | None = None
-        self._wire = 0.0
+        self._wire_seconds = 0.0
         self._was_sent = False
         self.checking = False
         self.task: asyncio.Task[QueryResult]
-        self.waiting = 0
+        self.subscribers = 0
 
-    def send(self) -> None:
+    def start_attempt(self) -> None:
         self._sent, self._was_sent = self._clock(), True
 
-    def back(self) -> float:
-        """End the time on the wire. Gives what this attempt took."""
+    def end_attempt(self) -> float:
+        """Stop the wire timer and return the seconds of this attempt."""
         assert self._sent is not None
-        took, self._sent = self._clock() - self._sent, None
-        self._wire += took
-        return took
+        elapsed, self._sent = self._clock() - self._sent, None
+        self._wire_seconds += elapsed
+        return elapsed
 
     @property
-    def wire(self) -> float:
-        return self._wire + (self._clock() - self._sent if self._sent is not None else 0.0)
+    def wire_seconds(self) -> float:
+        return self._wire_seconds + (self._clock() - self._sent if self._sent is not None else 0.0)
 
     @property
-    def waited(self) -> float:
-        return self._clock() - self._began - self.wire
+    def waited_seconds(self) -> float:
+        return self._clock() - self._started - self.wire_seconds
 
     @property
-    def had_its_time(self) -> bool:
-        """Whether it was on the wire for at least as long as it waited, so that a time-out is its own."""
-        return self._was_sent and self.wire >= self.waited
+    def had_fair_time(self) -> bool:
+        """Whether it was on the wire for at least as long as it waited: then the query itself caused a time-out."""
+        return self._was_sent and self.wire_seconds >= self.waited_seconds
 
 
 class QueryClient:
-    """Executes queries for the whole process: shares equal ones, keeps answers for a while, limits concurrency."""
+    """Executes queries for the whole process: coalesces identical ones, caches results, limits concurrency."""
 
     def __init__(
         self,
@@ -166,187 +171,195 @@ class QueryClient:
         self._clock = clock
         self._on_custom = on_custom
         self._rewriter = Rewriter()
-        self._replies: dict[Query, QueryResult] = {}
+        self._results: dict[Query, QueryResult] = {}
         self._in_flight: dict[Query, _Execution] = {}
         self._limits: dict[str, _Limits] = {}
-        self._swept = clock()
+        self._swept_at = clock()
 
     async def close(self) -> None:
-        """End what runs beside the event loop."""
+        """Stop the process that checks custom queries."""
         await self._rewriter.close()
 
     async def fetch(
-        self, questions: Iterable[Query], *, deadline: Deadline, max_age: float, shared_age: float = 0.0
+        self, queries: Iterable[Query], *, deadline: Deadline, max_age: float, shared_age: float = 0.0
     ) -> AsyncGenerator[Mapping[Query, QueryResult], None]:
-        """The replies so far, once all are there and now and then until; by the deadline there is one to each question.
+        """Yield the results so far each time more have arrived, and all of them at the end, by the deadline at the
+        latest.
 
-        shared_age will do, if more, where one serves many.
+        max_age: maximum age in seconds of a cached result.
+        shared_age: the same for queries that serve many policies, if it is greater.
         """
-        replies: dict[Query, QueryResult] = {}
-        flights: dict[Query, _Execution] = {}
+        results: dict[Query, QueryResult] = {}
+        executions: dict[Query, _Execution] = {}
         now = self._clock()
         self._sweep(now)
-        for question in questions:
-            if question in replies or question in flights:
+        for query in queries:
+            if query in results or query in executions:
                 continue
-            reply = self._replies.get(question)
-            age = max_age if question.own else max(max_age, shared_age)
-            if reply is not None and now - reply.asked <= _acceptable(reply, age):
-                replies[question] = reply
+            result = self._results.get(query)
+            age = max_age if query.custom else max(max_age, shared_age)
+            if result is not None and now - result.requested_at <= _acceptable(result, age):
+                results[query] = result
             else:
-                flights[question] = self._subscribe(question, deadline)
+                executions[query] = self._subscribe(query, deadline)
         try:
-            while flights and (left := deadline.remaining()) > 0:
-                await asyncio.wait([flight.task for flight in flights.values()], timeout=min(left, COALESCE_WINDOW))
-                landed = [question for question, flight in flights.items() if flight.task.done()]
-                for question in landed:
-                    flight = flights.pop(question)
-                    self._unsubscribe(question, flight)
-                    late = flight.task.cancelled()
-                    replies[question] = _late(question, flight, now) if late else flight.task.result()
-                if landed and flights:
-                    yield replies
+            while executions and (left := deadline.remaining()) > 0:
+                await asyncio.wait(
+                    [execution.task for execution in executions.values()], timeout=min(left, COALESCE_WINDOW)
+                )
+                done = [query for query, execution in executions.items() if execution.task.done()]
+                for query in done:
+                    execution = executions.pop(query)
+                    self._unsubscribe(query, execution)
+                    cancelled = execution.task.cancelled()
+                    results[query] = _timed_out(query, execution, now) if cancelled else execution.task.result()
+                if done and executions:
+                    yield results
         finally:
-            overdue = {question: _late(question, flight, now) for question, flight in flights.items()}
-            for question, flight in flights.items():
-                self._unsubscribe(question, flight)
-        yield replies | overdue
+            unfinished = {query: _timed_out(query, execution, now) for query, execution in executions.items()}
+            for query, execution in executions.items():
+                self._unsubscribe(query, execution)
+        yield results | unfinished
 
-    def _subscribe(self, question: Query, deadline: Deadline) -> _Execution:
-        flight = self._in_flight.get(question)
-        if flight is None or flight.task.done():
-            flight = self._in_flight[question] = _Execution(self._clock)
-            flight.task = asyncio.get_running_loop().create_task(self._execute(question, deadline, flight))
-        flight.waiting += 1
-        return flight
+    def _subscribe(self, query: Query, deadline: Deadline) -> _Execution:
+        execution = self._in_flight.get(query)
+        if execution is None or execution.task.done():
+            execution = self._in_flight[query] = _Execution(self._clock)
+            execution.task = asyncio.get_running_loop().create_task(self._execute(query, deadline, execution))
+        execution.subscribers += 1
+        return execution
 
-    def _unsubscribe(self, question: Query, flight: _Execution) -> None:
-        if self._in_flight.get(question) is not flight:
+    def _unsubscribe(self, query: Query, execution: _Execution) -> None:
+        if self._in_flight.get(query) is not execution:
             return
-        flight.waiting -= 1
-        if flight.task.done() or flight.waiting == 0:
-            # The last who waited is gone: nobody needs the answer.
-            flight.task.cancel()
-            del self._in_flight[question]
+        execution.subscribers -= 1
+        if execution.task.done() or execution.subscribers == 0:
+            # No subscriber is left, so nobody needs the answer.
+            execution.task.cancel()
+            del self._in_flight[query]
 
-    async def _execute(self, question: Query, deadline: Deadline, flight: _Execution) -> QueryResult:
-        asked = self._clock()
+    async def _execute(self, query: Query, deadline: Deadline, execution: _Execution) -> QueryResult:
+        requested_at = self._clock()
         try:
-            answer = await self._answer(question, deadline, flight)
-            if failure := _unusable(question, answer):
-                reply = QueryResult(asked, failure=failure)
+            answer = await self._request(query, deadline, execution)
+            if failure := _reject_answer(query, answer):
+                result = QueryResult(requested_at, failure=failure)
             else:
                 at = answer.series[0].at if answer.series else None
-                reply = QueryResult(asked, question.extract(answer), at)
+                result = QueryResult(requested_at, query.extract(answer), at)
         except asyncio.CancelledError:
-            if question.own and deadline.expired:
-                self._replies[question] = self._failed(question, asked, _overdue(question, flight))
+            if query.custom and deadline.expired:
+                self._results[query] = self._failed(query, requested_at, _timeout_failure(query, execution))
             raise
         except _ThrottledError as error:
-            reply = self._throttled(question, asked, error.seconds)
+            result = self._throttled(query, requested_at, error.seconds)
         except Exception as error:
-            reply = self._failed(question, asked, _failure(question, error, flight))
-        self._replies[question] = reply
-        return reply
+            result = self._failed(query, requested_at, _failure(query, error, execution))
+        self._results[query] = result
+        return result
 
-    def _failed(self, question: Query, asked: float, failure: QueryFailure) -> QueryResult:
-        """The reply after a failure. A custom query that times out again and again is sent less often."""
-        before = self._replies.get(question)
-        late, stands = before.consecutive_timeouts if before is not None else 0, 0.0
+    def _failed(self, query: Query, requested_at: float, failure: QueryFailure) -> QueryResult:
+        """The result of a failed query. A custom query that keeps timing out gets a back-off."""
+        before = self._results.get(query)
+        timeouts, backoff_until = before.consecutive_timeouts if before is not None else 0, 0.0
         if failure.reason == reasons.SOURCE_BUSY:
-            self._on_custom(question.source, "busy")
-        if question.own and failure.reason == reasons.SOURCE_TIMED_OUT and self._answers(question.source):
-            late += 1
-            if rest := heavy.backoff(late):
-                told = f"{failure.message}: {late} times in a row, so it is not asked again for {format_duration(rest)}"
-                failure, stands = QueryFailure(failure.reason, told), self._clock() - asked + rest
-        return QueryResult(asked, failure=failure, consecutive_timeouts=late, backoff_until=stands)
+            self._on_custom(query.source, "busy")
+        if query.custom and failure.reason == reasons.SOURCE_TIMED_OUT and self._source_responds(query.source):
+            timeouts += 1
+            if pause := backoff.backoff(timeouts):
+                message = f"{failure.message}: {timeouts} times in a row, so it is not asked again for "
+                message += format_duration(pause)
+                failure, backoff_until = QueryFailure(failure.reason, message), self._clock() - requested_at + pause
+        return QueryResult(requested_at, failure=failure, consecutive_timeouts=timeouts, backoff_until=backoff_until)
 
-    def _throttled(self, question: Query, asked: float, seconds: float) -> QueryResult:
-        self._on_custom(question.source, "throttled")
-        before = self._replies.get(question)
-        per_minute = self._limits[question.source].seconds.per_minute
+    def _throttled(self, query: Query, requested_at: float, seconds: float) -> QueryResult:
+        self._on_custom(query.source, "throttled")
+        before = self._results.get(query)
+        per_minute = self._limits[query.source].seconds.per_minute
         failure = QueryFailure(
             reasons.QUERY_BUDGET_SPENT,
-            f"the custom queries of namespace {question.namespace} have used their {per_minute:g} query seconds a "
-            f"minute of metric source {question.source!r}: they are sent again in {format_duration(ceil(seconds))}; "
+            f"the custom queries of namespace {query.namespace} have used their {per_minute:g} query seconds a "
+            f"minute of metric source {query.source!r}: they are sent again in {format_duration(ceil(seconds))}; "
             "make them cheaper, or the interval longer",
         )
-        late = before.consecutive_timeouts if before is not None else 0
+        timeouts = before.consecutive_timeouts if before is not None else 0
         return QueryResult(
-            asked, failure=failure, consecutive_timeouts=late, backoff_until=self._clock() - asked + seconds
+            requested_at,
+            failure=failure,
+            consecutive_timeouts=timeouts,
+            backoff_until=self._clock() - requested_at + seconds,
         )
 
-    def _answers(self, source: str) -> bool:
-        """Whether the source has answered somebody of late, so that a time-out speaks of what was asked."""
-        since = self._clock() - heavy.ANSWERED_SECONDS
+    def _source_responds(self, source: str) -> bool:
+        """Whether the source has answered any query recently, so that a time-out is caused by the query."""
+        since = self._clock() - backoff.ANSWERED_SECONDS
         return self._breakers is not None and self._breakers.answered(source, since)
 
-    async def _answer(self, question: Query, deadline: Deadline, flight: _Execution) -> Answer:
-        source = self._sources.find(question.source)
+    async def _request(self, query: Query, deadline: Deadline, execution: _Execution) -> Answer:
+        source = self._sources.find(query.source)
         if source is None:
             raise SourceNotFoundError(
-                f"metric source {question.source!r} is not configured; there are: "
+                f"metric source {query.source!r} is not configured; there are: "
                 f"{', '.join(self._sources.names) or 'none'}"
             )
         limits = self._limits_of(source)
-        promql = question.promql
-        if question.label:
-            flight.checking = True
-            for other in question.with_:
-                await self._rewriter.enforce(other, question.label, question.namespace)
-            promql = await self._rewriter.enforce(promql, question.label, question.namespace)
-            flight.checking = False
+        promql = query.promql
+        if query.label:
+            execution.checking = True
+            for other in query.companions:
+                await self._rewriter.enforce(other, query.label, query.namespace)
+            promql = await self._rewriter.enforce(promql, query.label, query.namespace)
+            execution.checking = False
 
-        async def ask() -> Answer:
-            flight.send()
+        async def send_query() -> Answer:
+            execution.start_attempt()
             try:
                 return await source.query(promql, deadline=deadline)
             finally:
-                took = flight.back()
-                if question.own:
-                    limits.seconds.spend(question.namespace, took)
-                    self._on_custom(question.source, "sent")
+                elapsed = execution.end_attempt()
+                if query.custom:
+                    limits.seconds.spend(query.namespace, elapsed)
+                    self._on_custom(query.source, "sent")
 
         attempts = 0
 
         async def attempt() -> Answer:
             nonlocal attempts
-            async with self._place(question, limits):
+            async with self._slot(query, limits):
                 attempts += 1
                 if self._breakers is None:
-                    return await ask()
+                    return await send_query()
                 try:
                     return await self._breakers.call(
-                        question.source,
-                        ask,
+                        query.source,
+                        send_query,
                         deadline,
-                        own=question.own,
-                        again=attempts > 1,
-                        fair=lambda: flight.had_its_time,
+                        custom=query.custom,
+                        is_retry=attempts > 1,
+                        had_fair_time=lambda: execution.had_fair_time,
                     )
                 except TryAgain as error:
-                    if question.own and error.reason == "timeout" and self._answers(question.source):
-                        # Too heavy: at once again would be as much once more.
+                    if query.custom and error.reason == "timeout" and self._source_responds(query.source):
+                        # The query is too expensive. An immediate retry would cost as much again.
                         raise DeadlineExceeded(
                             error.message, dependency=error.dependency, reason=error.reason
                         ) from None
                     raise
 
-        return await self._retry.call(attempt, deadline=deadline, dependency=f"prometheus/{question.source}")
+        return await self._retry.call(attempt, deadline=deadline, dependency=f"prometheus/{query.source}")
 
     @asynccontextmanager
-    async def _place(self, question: Query, limits: _Limits) -> AsyncIterator[None]:
-        """Wait for a place at the source. Raises _ThrottledError."""
-        if not question.own:
+    async def _slot(self, query: Query, limits: _Limits) -> AsyncIterator[None]:
+        """Hold a slot at the source. Raises _ThrottledError."""
+        if not query.custom:
             async with limits.all:
                 yield
             return
-        namespace, seconds = question.namespace, limits.seconds
+        namespace, seconds = query.namespace, limits.seconds
         if wait := seconds.wait(namespace):
             raise _ThrottledError(wait)
         async with limits.custom.acquire(namespace), limits.all:
-            if wait := seconds.wait(namespace):  # spent by others of the namespace meanwhile
+            if wait := seconds.wait(namespace):  # spent by other queries of the namespace meanwhile
                 raise _ThrottledError(wait)
             yield
 
@@ -362,23 +375,25 @@ class QueryClient:
         return found
 
     def _sweep(self, now: float) -> None:
-        if now - self._swept >= _SWEEP_SECONDS:
-            self._swept = now
-            self._replies = {q: r for q, r in self._replies.items() if now - r.asked < _KEEP_SECONDS + r.backoff_until}
+        if now - self._swept_at >= _SWEEP_SECONDS:
+            self._swept_at = now
+            self._results = {
+                q: r for q, r in self._results.items() if now - r.requested_at < _KEEP_SECONDS + r.backoff_until
+            }
 
 
-def _acceptable(reply: QueryResult, max_age: float) -> float:
-    return max_age if reply.failure is None else max(reply.backoff_until, min(max_age, _KEEP_FAILURE_SECONDS))
+def _acceptable(result: QueryResult, max_age: float) -> float:
+    return max_age if result.failure is None else max(result.backoff_until, min(max_age, _KEEP_FAILURE_SECONDS))
 
 
-def _unusable(question: Query, answer: Answer) -> QueryFailure | None:
-    """Why an answer is not used."""
+def _reject_answer(query: Query, answer: Answer) -> QueryFailure | None:
+    """Why an answer cannot be used; None if it can."""
     if answer.warnings:
         return QueryFailure(
             reasons.PARTIAL_ANSWER,
-            f"metric source {question.source!r} answered only in part: {'; '.join(answer.warnings)}",
+            f"metric source {query.source!r} answered only in part: {'; '.join(answer.warnings)}",
         )
-    if question.own and len(answer.series) > MAX_SERIES:
+    if query.custom and len(answer.series) > MAX_SERIES:
         return QueryFailure(
             reasons.BAD_ANSWER,
             f"the query answers {len(answer.series)} series: write one that answers one series, or one per pod",
@@ -386,31 +401,31 @@ def _unusable(question: Query, answer: Answer) -> QueryFailure | None:
     return None
 
 
-def _failure(question: Query, error: Exception, flight: _Execution) -> QueryFailure:
+def _failure(query: Query, error: Exception, execution: _Execution) -> QueryFailure:
     if isinstance(error, TemplateError):
         return QueryFailure(reasons.BAD_QUERY, str(error))
     if isinstance(error, RewriterUnavailableError):
         return QueryFailure(reasons.INTERNAL_ERROR, f"the query could not be checked and was not sent: {error}")
-    failure = failure_of(error, question.source)
-    if failure.reason == reasons.SOURCE_TIMED_OUT and question.own and not flight.had_its_time:
-        return _overdue(question, flight)
+    failure = failure_from_exception(error, query.source)
+    if failure.reason == reasons.SOURCE_TIMED_OUT and query.custom and not execution.had_fair_time:
+        return _timeout_failure(query, execution)
     return failure
 
 
-def _late(question: Query, flight: _Execution, asked: float) -> QueryResult:
-    return QueryResult(asked, failure=_overdue(question, flight))
+def _timed_out(query: Query, execution: _Execution, requested_at: float) -> QueryResult:
+    return QueryResult(requested_at, failure=_timeout_failure(query, execution))
 
 
-def _overdue(question: Query, flight: _Execution) -> QueryFailure:
-    """Why there was no reply by the deadline."""
-    if not question.own or flight.had_its_time:
-        return QueryFailure(reasons.SOURCE_TIMED_OUT, f"metric source {question.source!r} did not answer in time")
-    if flight.checking:
+def _timeout_failure(query: Query, execution: _Execution) -> QueryFailure:
+    """Why there is no result by the deadline."""
+    if not query.custom or execution.had_fair_time:
+        return QueryFailure(reasons.SOURCE_TIMED_OUT, f"metric source {query.source!r} did not answer in time")
+    if execution.checking:
         return QueryFailure(
             reasons.SOURCE_BUSY, "the query was not sent: it waits to be checked behind others; it is tried again"
         )
     return QueryFailure(
         reasons.SOURCE_BUSY,
-        f"the query waited too long for a place at metric source {question.source!r}, where other custom queries of "
+        f"the query waited too long for a place at metric source {query.source!r}, where other custom queries of "
         "its namespace or of others were under way; it is tried again",
     )

@@ -1,7 +1,7 @@
-"""Into how many crowds policies are divided that share their questions, and which namespace is in which.
+"""Divides policies with shared queries into cohorts, by namespace.
 
-A crowd has one beat and questions of its own. One is the cheapest. Where it is large, some of a part of its size that
-take turns are answered, judged and acted on in a part of the time, each for as many questions more.
+A cohort has its own phase offset and its own queries. One cohort is the cheapest. With many policies, several cohorts
+are evaluated one after the other: each gets its answers, decisions and actions sooner, at the cost of more queries.
 """
 
 from __future__ import annotations
@@ -9,32 +9,32 @@ from __future__ import annotations
 import zlib
 
 COHORTS = 4
-"""Crowds, where there is more than one."""
+"""Number of cohorts if there is more than one."""
 
 LARGE = 1_000
-"""Policies from which a crowd is divided."""
+"""Number of policies from which they are divided."""
 
 SMALL = 800
-"""Policies below which it is one again: further down, so that one more or less does not change it each time."""
+"""Number of policies below which there is one cohort again. The gap to `LARGE` is hysteresis."""
 
 
 MAX_NAMESPACES = 500
-"""More namespaces than these are asked about without a matcher, all in one question."""
+"""With more namespaces than this, a grouped query has no namespace matcher and covers all of them."""
 
 
 class Cohorts:
-    """The division as it is now. count: how many crowds."""
+    """The current division. count: number of cohorts."""
 
     def __init__(self) -> None:
         self.count = 1
 
     def resize(self, policies: int, namespaces: int) -> None:
-        """Divide for so many. Where each question is about all namespaces, there is but one crowd."""
+        """Choose the number of cohorts. If queries cover all namespaces, there is only one."""
         if policies < SMALL or namespaces > MAX_NAMESPACES:
             self.count = 1
         elif policies >= LARGE:
             self.count = COHORTS
 
     def index_of(self, namespace: str) -> int:
-        """The number of its crowd, from 0."""
+        """The index of a namespace's cohort, from 0."""
         return zlib.crc32(namespace.encode()) % self.count if self.count > 1 else 0

@@ -1,4 +1,4 @@
-"""Why a question has no answer: from an exception to a stable reason and a sentence."""
+"""Maps exceptions of a query to a stable reason and a message."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from resilience_operator.signals import reasons
 
 
 class SourceNotFoundError(Exception):
-    """No source of that name is configured."""
+    """No source with that name is configured."""
 
 
 class CircuitOpenError(Exception):
-    """The source is left alone for a while; the text says why."""
+    """The source's circuit breaker is open; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class QueryFailure:
-    """Why there is no answer: a stable reason and a sentence."""
+    """Why a query has no answer: a stable reason and a message."""
 
     reason: str
     message: str
@@ -35,8 +35,8 @@ _BY_REASON = {
 }
 
 
-def failure_of(error: Exception, source: str) -> QueryFailure:
-    """The reason and sentence that an error stands for."""
+def failure_from_exception(error: Exception, source: str) -> QueryFailure:
+    """The reason and message for an exception."""
     match error:
         case SourceNotFoundError():
             return QueryFailure(reasons.SOURCE_NOT_FOUND, str(error))
@@ -45,12 +45,12 @@ def failure_of(error: Exception, source: str) -> QueryFailure:
         case CallError():
             return QueryFailure(reason_of(error), f"metric source {source!r}: {error.message}")
         case _:
-            # A plugin's own exception: its text is not ours to repeat.
+            # A plugin's own exception: its text may hold secrets.
             return QueryFailure(reasons.BAD_ANSWER, f"metric source {source!r} failed with {type(error).__name__}")
 
 
 def reason_of(error: CallError) -> str:
-    """The stable reason that a failed call stands for."""
+    """The stable reason for a failed call."""
     if (reason := _BY_REASON.get(error.reason)) is not None:
         return reason
     match error:
@@ -65,7 +65,7 @@ def reason_of(error: CallError) -> str:
 
 
 def summary(error: Exception) -> str:
-    """Reason and text of a failed call, for a sentence about several of them."""
+    """Reason and text of a failed call, for a message about several calls."""
     match error:
         case CallError():
             return f"{reason_of(error)} ({error.message})"

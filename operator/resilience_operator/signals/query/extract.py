@@ -1,4 +1,4 @@
-"""What is kept of an answer: of 10,000 series of labels, a dictionary from target to number."""
+"""Extractors: reduce an answer, such as 10,000 labelled series, to a dictionary from target to number."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from resilience_operator.signals.presets.models import PART, Join
 from resilience_operator.signals.sources.protocol import Answer, Series
 
 Key = tuple[str, str]
-"""Namespace and owner (or name), as the answer's labels say it."""
+"""Namespace and owner (or name), as in the answer's labels."""
 Index = Mapping[Key, float]
 BucketIndex = Mapping[Key, Buckets]
 
 
 @cache
 def index_by_target(namespace: str, name: str) -> Callable[[Answer], Index]:
-    """A digest of a grouped query by two labels. The same function for the same labels."""
+    """An extractor for a grouped query, keyed by two labels. Cached: equal labels give the same function."""
 
-    def digest(answer: Answer) -> Index:
+    def extract(answer: Answer) -> Index:
         return {(labels.get(namespace, ""), labels.get(name, "")): value for labels, value, _ in answer.series}
 
-    return digest
+    return extract
 
 
 @cache
 def index_by_part(namespace: str, name: str, parts: tuple[str, ...]) -> Callable[[Answer], Mapping[str, Index]]:
-    """A digest of a grouped query of several parts, by two labels. The same function for the same arguments."""
+    """An extractor for a grouped query with several parts, keyed by two labels. Cached, as `index_by_target`."""
 
-    def digest(answer: Answer) -> Mapping[str, Index]:
+    def extract(answer: Answer) -> Mapping[str, Index]:
         found: dict[str, dict[Key, float]] = {part: {} for part in parts}
         for labels, value, _ in answer.series:
             if (index := found.get(labels.get(PART, ""))) is not None:
                 index[labels.get(namespace, ""), labels.get(name, "")] = value
         return found
 
-    return digest
+    return extract
 
 
 @cache
 def buckets_by_target(namespace: str, name: str) -> Callable[[Answer], BucketIndex]:
-    """A digest of a grouped query by two labels and `le`."""
+    """An extractor for a grouped query, keyed by two labels and `le`. Cached, as `index_by_target`."""
 
-    def digest(answer: Answer) -> BucketIndex:
+    def extract(answer: Answer) -> BucketIndex:
         found: dict[Key, dict[float, float]] = {}
         for labels, value, _ in answer.series:
             bound = _bound(labels.get("le", ""))
@@ -52,16 +52,16 @@ def buckets_by_target(namespace: str, name: str) -> Callable[[Answer], BucketInd
                 found.setdefault((labels.get(namespace, ""), labels.get(name, "")), {})[bound] = value
         return found
 
-    return digest
+    return extract
 
 
 def raw_series(answer: Answer) -> tuple[Series, ...]:
-    """A digest that keeps all: for policies' own queries."""
+    """An extractor that keeps all series, for custom queries."""
     return tuple(answer.series)
 
 
 def labels_of(join: Join) -> tuple[str, str]:
-    """The two labels by which a family's answers are kept."""
+    """The two labels that key a family's answers."""
     return ("" if join.combined_label else join.namespace, join.name)
 
 

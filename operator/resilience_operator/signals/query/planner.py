@@ -1,4 +1,4 @@
-"""Which questions answer a request: grouped for presets, filled in for a policy's own query. No I/O."""
+"""Plans the queries for each request: grouped queries for presets, filled templates for custom queries. No I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resilience_operator.promql.errors import TemplateError
 from resilience_operator.promql.scanner import OversizedError, PolicySize
 from resilience_operator.signals import reasons
 from resilience_operator.signals.model import SignalRequest
-from resilience_operator.signals.presets import aggregate as join
+from resilience_operator.signals.presets import aggregate
 from resilience_operator.signals.presets.models import (
     Families,
     Family,
@@ -26,7 +26,7 @@ from resilience_operator.signals.presets.models import (
     render,
     union_query,
 )
-from resilience_operator.signals.query import extract as digest
+from resilience_operator.signals.query import extract
 from resilience_operator.signals.query.client import Extractor, Query
 from resilience_operator.signals.query.cohorts import Cohorts
 from resilience_operator.signals.query.scope import QueryScope
@@ -38,30 +38,30 @@ log = logging.getLogger(__name__)
 _OWNERS_PER_QUERY = 400
 _OWNERS_MEMORY_SECONDS = 120.0
 _BY_POD = Join(by="owner", name="owner")
-"""How the series of a policy's own query are joined: by the owner of the pod in label `pod`."""
+"""How series of a custom query are matched to targets: by the owner of the pod in label `pod`."""
 
-_LONGEST_SHARED = SHARED_WINDOWS[-1]
-"""Seconds. A preset that looks back further is asked for one namespace alone, in the lane of custom queries."""
+_MAX_SHARED_WINDOW = SHARED_WINDOWS[-1]
+"""Seconds. A preset with a longer look-back is queried for one namespace alone and limited like a custom query."""
 
 ALL_PARTS = "all"
-"""The question that answers all parts of a preset but the buckets."""
+"""Key of the query that answers all parts of a preset except the buckets."""
 
 
 @dataclass(slots=True)
 class _PresetQuery:
-    """What all requests of one source, family and signal have in common."""
+    """What all requests with the same source, family and signal have in common."""
 
     family: Family
     preset: Ratio | Quantile | Quotient
     scope: QueryScope[str]
     query: str
-    digest: Extractor
+    extract: Extractor
     buckets: str = ""
 
 
 @dataclass(slots=True)
 class QueryGroup:
-    """Requests that the same questions answer. The last three are set when the replies are there."""
+    """Requests that share the same queries. The last three fields are set when the results have arrived."""
 
     preset: Ratio | Quantile | Quotient | None
     queries: Mapping[str, Query]
@@ -71,30 +71,31 @@ class QueryGroup:
 
 
 class _Resolved(NamedTuple):
-    """What a request comes to, whenever it is asked.
+    """The plan of one request. It is independent of time, so it is kept on the request.
 
-    kind, window: of a preset that is asked for many. questions: what is asked for one namespace alone; preset: the
-    preset of these, None where they are custom queries. fault: why it is not asked, if it is not.
+    preset_query, window: for a preset whose queries serve many namespaces.
+    queries: queries for one namespace alone. preset: their preset; None for custom queries.
+    fault: why the request cannot be queried; empty if it can.
     """
 
-    by: QueryPlanner
-    target: join.SeriesKeys
-    kind: _PresetQuery | None = None
+    planner: QueryPlanner
+    target: aggregate.SeriesKeys
+    preset_query: _PresetQuery | None = None
     window: float = 0.0
-    questions: Mapping[str, Query] | None = None
+    queries: Mapping[str, Query] | None = None
     preset: Ratio | Quantile | Quotient | None = None
     fault: str = ""
 
 
-Plan = tuple[join.SeriesKeys, QueryGroup]
-"""Whom a request is about, and what answers it."""
+Plan = tuple[aggregate.SeriesKeys, QueryGroup]
+"""The keys of a request's series, and the group that answers it."""
 
 Groups = dict[tuple[int, float, int], QueryGroup]
-"""The presets' groups of one batch, by kind, window and chunk."""
+"""The preset groups of one batch, by preset query, window and chunk."""
 
 
 class QueryPlanner:
-    """Plans for a whole process. What it remembers is which namespaces each family serves."""
+    """Plans queries for the whole process. Its state is the set of namespaces that each family serves."""
 
     def __init__(self, sources: SourceRegistry, families: Families, cohorts: Cohorts) -> None:
         self._sources = sources
@@ -102,79 +103,87 @@ class QueryPlanner:
         self._cohorts = cohorts
         self._scopes: dict[tuple[str, str], QueryScope[str]] = {}
         self._owners: dict[tuple[str, str], QueryScope[tuple[str, str]]] = {}
-        # Sources, families and signals are of the configuration, so that there are few.
-        self._kinds: dict[tuple[str, str, str], _PresetQuery] = {}
+        # Bounded: sources, families and signals come from the configuration.
+        self._preset_queries: dict[tuple[str, str, str], _PresetQuery] = {}
 
     def register(self, requests: Sequence[SignalRequest], now: float) -> None:
-        """Widen the scopes for requests that will come. now: monotonic seconds."""
-        wanted: dict[tuple[str, str], tuple[Family, set[str]]] = {}
+        """Add the namespaces of future requests to the scopes. now: monotonic seconds."""
+        requested: dict[tuple[str, str], tuple[Family, set[str]]] = {}
         for request in requests:
             found = self._families.find(request.family, request.signal.preset)
-            if found is not None and request.signal.window_seconds <= _LONGEST_SHARED:
+            if found is not None and request.signal.window_seconds <= _MAX_SHARED_WINDOW:
                 family = found[0]
-                wanted.setdefault((request.source, family.name), (family, set()))[1].add(request.namespace)
-        for (source, _), (family, namespaces) in wanted.items():
+                requested.setdefault((request.source, family.name), (family, set()))[1].add(request.namespace)
+        for (source, _), (family, namespaces) in requested.items():
             self._scope(source, family).add(namespaces, now)
 
     def widen_scopes(self, requests: Sequence[SignalRequest], started: float) -> None:
-        """Widen the scopes before any text is made, so that one batch asks one text. started: monotonic seconds."""
+        """Add all namespaces and owners of a batch to the scopes before any query text is rendered, so that the batch
+        shares its queries.
+
+        started: monotonic seconds.
+        """
         self.register(requests, started)
-        wanted: dict[tuple[str, str], tuple[Family, set[tuple[str, str]]]] = {}
+        requested: dict[tuple[str, str], tuple[Family, set[tuple[str, str]]]] = {}
         for request in requests:
             if len(request.owners) < 2:
                 continue
             found = self._families.find(request.family, request.signal.preset)
             if found is not None and isinstance(found[1], Quantile) and found[1].buckets:
                 family = found[0]
-                owners = wanted.setdefault((request.source, family.name), (family, set()))[1]
+                owners = requested.setdefault((request.source, family.name), (family, set()))[1]
                 owners.update((request.namespace, owner) for owner in request.owners)
-        for (source, _), (family, owners) in wanted.items():
+        for (source, _), (family, owners) in requested.items():
             self._owner_scope(source, family).add(owners, started)
 
     def plan(
         self, request: SignalRequest, now: float, groups: Groups, policy: Sequence[SignalRequest]
     ) -> Plan | Observation:
-        """Which questions answer a request. Whatever is wrong with one is that one's alone.
+        """The queries that answer a request, or an Unknown observation. A fault affects only this request.
 
-        policy: all requests of its policy, whose queries are bounded together.
+        policy: all requests of its policy; the size of their queries is limited in total.
         """
         try:
-            asked: _Resolved | None = request.asked
-            if asked is None or asked.by is not self:
+            resolved: _Resolved | None = request.resolved
+            if resolved is None or resolved.planner is not self:
                 found = self._resolve(request, now, policy)
                 if isinstance(found, Observation):
                     return found
-                asked = found
-                request.keep(asked)
-            target, kind = asked.target, asked.kind
-            if asked.fault:
-                return target.unknown(now, reasons.BAD_QUERY, asked.fault)
-            if kind is None and asked.preset is None:
-                return target, QueryGroup(None, asked.questions or {})
+                resolved = found
+                request.keep_resolved(resolved)
+            target, preset_query = resolved.target, resolved.preset_query
+            if resolved.fault:
+                return target.unknown(now, reasons.BAD_QUERY, resolved.fault)
+            if preset_query is None and resolved.preset is None:
+                return target, QueryGroup(None, resolved.queries or {})
             if not target.parts:
                 return target.unknown(now, reasons.NO_DATA, f"{target} has no pods")
-            if kind is None:
-                return target, QueryGroup(asked.preset, asked.questions or {})
-            return target, self._group(request, kind, asked.window, groups, split=len(target.parts) > 1)
+            if preset_query is None:
+                return target, QueryGroup(resolved.preset, resolved.queries or {})
+            return target, self._group(request, preset_query, resolved.window, groups, split=len(target.parts) > 1)
         except Exception as error:
             return internal_error(request.signal.name, now, error)
 
     def _group(
-        self, request: SignalRequest, kind: _PresetQuery, window: float, groups: Groups, *, split: bool
+        self, request: SignalRequest, preset_query: _PresetQuery, window: float, groups: Groups, *, split: bool
     ) -> QueryGroup:
-        """The requests that a preset's questions answer together. split: by revision too."""
-        chunk = kind.scope.chunk_of(request.namespace)
-        key = (id(kind), window, chunk)
+        """The group of requests that share a preset's queries. split: split by revision too."""
+        chunk = preset_query.scope.chunk_of(request.namespace)
+        key = (id(preset_query), window, chunk)
         group = groups.get(key)
         if group is None:
-            text = kind.scope.text(kind.query, window, chunk)
-            group = groups[key] = QueryGroup(kind.preset, {ALL_PARTS: Query(request.source, text, kind.digest)})
-        if kind.buckets and split:
-            return QueryGroup(kind.preset, {**group.queries, **self._bucket_questions(request, kind, window)})
+            text = preset_query.scope.text(preset_query.query, window, chunk)
+            group = groups[key] = QueryGroup(
+                preset_query.preset, {ALL_PARTS: Query(request.source, text, preset_query.extract)}
+            )
+        if preset_query.buckets and split:
+            return QueryGroup(
+                preset_query.preset, {**group.queries, **self._bucket_queries(request, preset_query, window)}
+            )
         return group
 
     def _resolve(self, request: SignalRequest, now: float, policy: Sequence[SignalRequest]) -> _Resolved | Observation:
-        """Work out what a request comes to, or why it cannot be asked."""
+        """Plan a request, or return an observation with the reason why it cannot be queried."""
         if not self._sources.is_for(request.source, request.namespace):
             known = ", ".join(self._sources.names_for(request.namespace)) or "none"
             return Observation.unknown(
@@ -186,19 +195,22 @@ class QueryPlanner:
         try:
             if request.signal.query:
                 return self._custom(request, policy)
-            kind = self._kind(request)
-            if kind is None:
-                return Observation.unknown(now, reasons.PRESET_NOT_FOUND, self._no_preset(request))
-            target, window = join.series_keys(request, kind.family.join), shared_window(request.signal.window_seconds)
-            if window > _LONGEST_SHARED:
-                questions = self._long_window_queries(request, kind, window, split=len(target.parts) > 1)
-                return _Resolved(self, target, questions=questions, preset=kind.preset)
-            return _Resolved(self, target, kind, window)
+            preset_query = self._preset_query(request)
+            if preset_query is None:
+                return Observation.unknown(now, reasons.PRESET_NOT_FOUND, self._preset_not_found(request))
+            target, window = (
+                aggregate.series_keys(request, preset_query.family.join),
+                shared_window(request.signal.window_seconds),
+            )
+            if window > _MAX_SHARED_WINDOW:
+                queries = self._long_window_queries(request, preset_query, window, split=len(target.parts) > 1)
+                return _Resolved(self, target, queries=queries, preset=preset_query.preset)
+            return _Resolved(self, target, preset_query, window)
         except (TemplateError, PresetError) as error:
             return Observation.unknown(now, reasons.BAD_QUERY, f"{request.signal.name}: {error}")
 
     def _custom(self, request: SignalRequest, policy: Sequence[SignalRequest]) -> _Resolved:
-        """What a custom query comes to. Those of a policy are worked out together: they are bounded together."""
+        """Plan a custom query, together with all others of its policy, since their total size is limited."""
         requests = [one for one in policy if one.signal.query]
         if not any(one is request for one in requests):
             requests.append(request)
@@ -210,7 +222,7 @@ class QueryPlanner:
             try:
                 texts[id(one)] = found = _texts(one)
                 for text in found.values():
-                    # Only what is parsed is scanned; whatever is sent is bounded in its length.
+                    # Only queries that are parsed are scanned. The length is limited for all.
                     size.add(text, parsed=bool(label))
             except OversizedError as error:
                 oversized = str(error)
@@ -218,15 +230,15 @@ class QueryPlanner:
             except TemplateError as error:
                 faults[id(one)] = str(error)
         for one in requests:
-            target, fault = join.series_keys(one, _BY_POD), faults.get(id(one), oversized)
-            # Kept whatever comes of it: a query that is refused costs no more each time than one that is not.
-            one.keep(
+            target, fault = aggregate.series_keys(one, _BY_POD), faults.get(id(one), oversized)
+            # A rejection is kept too, so that a rejected query costs no more per evaluation than a valid one.
+            one.keep_resolved(
                 _Resolved(self, target, fault=fault)
                 if fault
-                else _Resolved(self, target, questions=self._custom_queries(one, texts[id(one)], label))
+                else _Resolved(self, target, queries=self._custom_queries(one, texts[id(one)], label))
             )
-        asked: _Resolved = request.asked
-        return asked
+        resolved: _Resolved = request.resolved
+        return resolved
 
     @staticmethod
     def _custom_queries(request: SignalRequest, texts: Mapping[str, str], label: str) -> Mapping[str, Query]:
@@ -234,38 +246,38 @@ class QueryPlanner:
             part: Query(
                 request.source,
                 text,
-                digest.raw_series,
-                own=True,
+                extract.raw_series,
+                custom=True,
                 namespace=request.namespace,
                 label=label,
-                with_=tuple(other for other in texts.values() if other is not text) if label else (),
+                companions=tuple(other for other in texts.values() if other is not text) if label else (),
             )
             for part, text in texts.items()
         }
 
     def _long_window_queries(
-        self, request: SignalRequest, kind: _PresetQuery, window: float, *, split: bool
+        self, request: SignalRequest, preset_query: _PresetQuery, window: float, *, split: bool
     ) -> Mapping[str, Query]:
-        """A preset's questions about one namespace alone."""
-        namespaces = _narrowed_to_namespaces(kind.family)([request.namespace])
-        made = {ALL_PARTS: (render(kind.query, *namespaces, window), kind.digest)}
-        if kind.buckets and split:
+        """A preset's queries for one namespace alone."""
+        namespaces = _namespace_matchers(preset_query.family)([request.namespace])
+        prepared = {ALL_PARTS: (render(preset_query.query, *namespaces, window), preset_query.extract)}
+        if preset_query.buckets and split:
             owners = [(request.namespace, owner) for owner in request.owners][:_OWNERS_PER_QUERY]
-            text = render(kind.buckets, *_narrowed_to_owners(kind.family)(owners), window)
-            made["buckets/0"] = (text, digest.buckets_by_target(*digest.labels_of(kind.family.join)))
+            text = render(preset_query.buckets, *_owner_matchers(preset_query.family)(owners), window)
+            prepared["buckets/0"] = (text, extract.buckets_by_target(*extract.labels_of(preset_query.family.join)))
         return {
-            part: Query(request.source, text, made_of, own=True, namespace=request.namespace)
-            for part, (text, made_of) in made.items()
+            part: Query(request.source, text, extractor, custom=True, namespace=request.namespace)
+            for part, (text, extractor) in prepared.items()
         }
 
     def _tenant_label(self, source: str) -> str:
-        """What a source's own queries are held to; empty where they are not."""
+        """The label by which custom queries at a source are restricted; empty if they are not."""
         return getattr(self._sources.find(source), "tenant_label", "")
 
-    def _kind(self, request: SignalRequest) -> _PresetQuery | None:
-        """What a preset's request has in common with others; None where there is no such preset."""
+    def _preset_query(self, request: SignalRequest) -> _PresetQuery | None:
+        """The shared part of a preset's requests; None if there is no such preset. Raises PresetError."""
         signal = request.signal
-        known = self._kinds.get((request.source, request.family, signal.preset))
+        known = self._preset_queries.get((request.source, request.family, signal.preset))
         if known is not None:
             return known
         found = self._families.find(request.family, signal.preset)
@@ -280,27 +292,27 @@ class QueryPlanner:
             )
         parts = queries(preset)
         buckets = parts.pop("buckets", "")
-        kind = _PresetQuery(
+        preset_query = _PresetQuery(
             family,
             preset,
             self._scope(request.source, family),
             union_query(parts),
-            digest.index_by_part(*digest.labels_of(family.join), tuple(parts)),
+            extract.index_by_part(*extract.labels_of(family.join), tuple(parts)),
             buckets,
         )
-        self._kinds[request.source, request.family, signal.preset] = kind
-        return kind
+        self._preset_queries[request.source, request.family, signal.preset] = preset_query
+        return preset_query
 
-    def _bucket_questions(self, request: SignalRequest, kind: _PresetQuery, window: float) -> dict[str, Query]:
-        owners = self._owner_scope(request.source, kind.family)
-        made = digest.buckets_by_target(*digest.labels_of(kind.family.join))
+    def _bucket_queries(self, request: SignalRequest, preset_query: _PresetQuery, window: float) -> dict[str, Query]:
+        owners = self._owner_scope(request.source, preset_query.family)
+        extractor = extract.buckets_by_target(*extract.labels_of(preset_query.family.join))
         numbers = {owners.chunk_of((request.namespace, owner)) for owner in request.owners}
         return {
-            f"buckets/{number}": Query(request.source, owners.text(kind.buckets, window, number), made)
+            f"buckets/{number}": Query(request.source, owners.text(preset_query.buckets, window, number), extractor)
             for number in numbers
         }
 
-    def _no_preset(self, request: SignalRequest) -> str:
+    def _preset_not_found(self, request: SignalRequest) -> str:
         if request.family not in self._families.names:
             return f"there is no preset family {request.family!r}; there are: {', '.join(self._families.names)}"
         known = ", ".join(self._families.signals(request.family))
@@ -309,7 +321,7 @@ class QueryPlanner:
     def _scope(self, source: str, family: Family) -> QueryScope[str]:
         scope = self._scopes.get((source, family.name))
         if scope is None:
-            scope = QueryScope(_narrowed_to_namespaces(family), self._cohorts, lambda namespace: namespace)
+            scope = QueryScope(_namespace_matchers(family), self._cohorts, lambda namespace: namespace)
             self._scopes[source, family.name] = scope
         return scope
 
@@ -317,7 +329,7 @@ class QueryPlanner:
         scope = self._owners.get((source, family.name))
         if scope is None:
             scope = QueryScope(
-                _narrowed_to_owners(family),
+                _owner_matchers(family),
                 self._cohorts,
                 lambda owner: owner[0],
                 chunk=_OWNERS_PER_QUERY,
@@ -329,36 +341,36 @@ class QueryPlanner:
 
 
 def _texts(request: SignalRequest) -> dict[str, str]:
-    """A custom query by its parts, placeholders filled in. Raises TemplateError."""
+    """The parts of a custom query with placeholders filled in. Raises TemplateError."""
     texts = {"value": fill_custom(request.signal.query, request)}
     if request.signal.samples_query:
         texts["samples"] = fill_custom(request.signal.samples_query, request)
     return texts
 
 
-def _narrowed_to_namespaces(family: Family) -> Callable[[Sequence[str]], tuple[str, str]]:
-    """Makes the matchers of a family's scope, and of its fallback, for namespaces."""
+def _namespace_matchers(family: Family) -> Callable[[Sequence[str]], tuple[str, str]]:
+    """A function from namespaces to the matchers for a family's scope and its fallback."""
     label, fallback, suffix = family.scope.label, family.scope.fallback, family.scope.suffix
 
-    def narrow(namespaces: Sequence[str]) -> tuple[str, str]:
+    def build(namespaces: Sequence[str]) -> tuple[str, str]:
         other = matchers(fallback, namespaces, suffix) if fallback else ""
         return matchers(label, namespaces, suffix), other
 
-    return narrow
+    return build
 
 
-def _narrowed_to_owners(family: Family) -> Callable[[Sequence[tuple[str, str]]], tuple[str, str]]:
-    """The same for owners of pods, each with its namespace."""
+def _owner_matchers(family: Family) -> Callable[[Sequence[tuple[str, str]]], tuple[str, str]]:
+    """A function from pod owners, each with its namespace, to the matchers for a family's scope."""
     label, pod = family.scope.label, family.join.pod
 
-    def narrow(owners: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    def build(owners: Sequence[tuple[str, str]]) -> tuple[str, str]:
         names = pod_name_regex((owner for _, owner in owners), "")
         return f'{matchers(label, (namespace for namespace, _ in owners))}, {pod}=~"{names}"', ""
 
-    return narrow
+    return build
 
 
 def internal_error(what: str, now: float, error: Exception) -> Observation:
-    """What a fault of ours over one request comes to. To be called where it is caught."""
+    """An Unknown observation for an unexpected exception. Call it in the `except` block: it logs the traceback."""
     log.exception("%s could not be observed", what)
     return Observation.unknown(now, reasons.INTERNAL_ERROR, f"{what}: {error!r}; this is a fault of the operator")

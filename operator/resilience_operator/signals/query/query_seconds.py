@@ -1,7 +1,7 @@
-"""A budget of query seconds per namespace and minute: a token bucket for the custom queries of one metric source.
+"""A token bucket of query seconds per namespace and minute, for the custom queries of one metric source.
 
-A query second is one second in which the source works on one query. Without a budget, queries that are heavy but never
-time out would keep a namespace's places occupied, and the source busy, for ever.
+A query second is one second in which the source works on one query. Without a budget, queries that are expensive but
+never time out would occupy a namespace's slots, and the source, permanently.
 """
 
 from __future__ import annotations
@@ -9,17 +9,18 @@ from __future__ import annotations
 from resilience_operator.resilience.deadline import Clock
 
 PER_MINUTE = 60.0
-"""By default: as much as one place that is never free."""
+"""Default: the equivalent of one query that is always running."""
 
 _RESUME = 0.25
-"""Share of the budget from which a namespace that has spent it is asked for again: pauses are few and long, so that
-its signals do not change between known and Unknown at every evaluation."""
+"""Share of the budget that must be free again before a namespace that spent it resumes. Pauses are few and long, so
+that its signals do not change between known and Unknown at every evaluation.
+"""
 
 _MINUTE = 60.0
 
 
 class QuerySeconds:
-    """The budgets of one source. per_minute: query seconds of each namespace."""
+    """The budgets at one source. per_minute: query seconds of each namespace."""
 
     def __init__(self, per_minute: float, clock: Clock) -> None:
         self._per_minute = per_minute
@@ -29,11 +30,11 @@ class QuerySeconds:
 
     @property
     def per_minute(self) -> float:
-        """Query seconds that each namespace has in a minute."""
+        """Query seconds per minute of each namespace."""
         return self._per_minute
 
     def spend(self, namespace: str, seconds: float) -> None:
-        """Book a query that was under way for so many seconds."""
+        """Charge a query that ran for so many seconds."""
         owed = self._owed(namespace) + seconds
         self._spent[namespace] = owed, self._clock()
         if owed >= self._per_minute:
@@ -42,7 +43,7 @@ class QuerySeconds:
             self._sweep()
 
     def wait(self, namespace: str) -> float:
-        """Seconds until the namespace's custom queries are sent again; 0 when they are now."""
+        """Seconds until the namespace's custom queries resume; 0 if they may be sent now."""
         if namespace not in self._paused:
             return 0.0
         excess = self._owed(namespace) - self._per_minute * (1 - _RESUME)
@@ -56,6 +57,6 @@ class QuerySeconds:
         return max(0.0, owed - (self._clock() - at) / _MINUTE * self._per_minute)
 
     def _sweep(self) -> None:
-        """Forget the namespaces that owe nothing."""
+        """Forget the namespaces with a full budget."""
         self._spent = {n: entry for n, entry in self._spent.items() if self._owed(n) > 0}
         self._paused &= self._spent.keys()

@@ -1,7 +1,7 @@
-"""Holds custom queries to their tenant, in a process of its own, and remembers each outcome.
+"""Restricts custom queries to their tenant in a separate process, and caches each result.
 
-One process at a time, started when there is something to parse and ended when it is idle. Namespaces take turns. A
-query that ends the process, or exceeds its CPU time there, is refused like one that cannot be parsed.
+The process is started on demand and stopped when idle; there is never more than one. Namespaces share it fairly. A
+query that crashes the process, or exceeds its CPU time there, is rejected like one with a syntax error.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ from resilience_operator.signals.query.slots import FairSlots
 log = logging.getLogger(__name__)
 
 ANSWER_SECONDS = 20.0
-"""Wall time for one query, start of the process included. The limit that counts is `process.CPU_SECONDS`."""
+"""Wall-clock time-out for one query, including the start of the process. The effective limit is `process.CPU_SECONDS`.
+"""
 IDLE_SECONDS = 30.0
 MAX_CHARACTERS = 16 << 20
-"""Of all queries and outcomes that are remembered; the ones used least recently are dropped."""
+"""Total size of all cached queries and results. The least recently used ones are dropped."""
 FORGET_SECONDS = 60.0
-"""How long an outcome is remembered that may be the machine's fault and not the query's."""
+"""Seconds for which a failure is cached that the machine may have caused and not the query."""
 _LINE_LIMIT = 1 << 20
 
 Key = tuple[str, str, str]
@@ -37,27 +38,27 @@ Key = tuple[str, str, str]
 
 
 class RewriterUnavailableError(Exception):
-    """The process could not be started or did not answer; the text says which."""
+    """The process did not start or did not answer; the text says which."""
 
 
 class Rewriter:
-    """Gives the text to send for a custom query. One for the process."""
+    """Rewrites custom queries before they are sent. One per operator process."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._outcomes: OrderedDict[Key, str | TemplateError] = OrderedDict()
         self._unavailable: OrderedDict[Key, tuple[float, str]] = OrderedDict()
         self._characters = 0
-        self._turns = FairSlots(1, 1)
+        self._slots = FairSlots(1, 1)
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._process: asyncio.subprocess.Process | None = None
         self._idle: asyncio.TimerHandle | None = None
 
     async def enforce(self, query: str, label: str, value: str) -> str:
-        """`query` with `label="value"` in every selector. value: the namespace, whose turn it is.
+        """`query` with `label="value"` in every selector. value: the namespace, for fair sharing.
 
-        Raises TemplateError for a query that cannot be held to it, RewriterUnavailableError. If the caller is
-        cancelled, the work goes on and its outcome is remembered.
+        Raises TemplateError for a query that cannot be restricted, and RewriterUnavailableError. If the caller is
+        cancelled, the work continues and its result is cached.
         """
         key = (query, label, value)
         if key not in self._outcomes:
@@ -66,7 +67,7 @@ class Rewriter:
                 raise RewriterUnavailableError(why)
             task = self._tasks.get(key)
             if task is None:
-                task = self._tasks[key] = asyncio.get_running_loop().create_task(self._work(key))
+                task = self._tasks[key] = asyncio.get_running_loop().create_task(self._run(key))
                 task.add_done_callback(lambda _: self._tasks.pop(key, None))
             await asyncio.shield(task)
         found = self._outcomes.get(key)
@@ -78,19 +79,19 @@ class Rewriter:
         return found
 
     async def close(self) -> None:
-        """End the process and drop what waits for it."""
+        """Stop the process and cancel the pending work."""
         for task in list(self._tasks.values()):
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         await self._end()
 
-    async def _work(self, key: Key) -> None:
-        async with self._turns.acquire(key[2]):
+    async def _run(self, key: Key) -> None:
+        async with self._slots.acquire(key[2]):
             if self._idle is not None:
                 self._idle.cancel()
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
-                    self._remember(key, await self._asked(key))
+                    self._remember(key, await self._parse(key))
             except (OSError, TimeoutError) as error:
                 await self._end()
                 why = "did not answer" if isinstance(error, TimeoutError) else f"cannot be started: {error}"
@@ -99,13 +100,13 @@ class Rewriter:
                 while len(self._unavailable) > 1000:
                     self._unavailable.popitem(last=False)
             except BaseException:
-                # An answer that nobody waits for would be taken for the next one's.
+                # A pending answer would be read as the answer to the next query.
                 await self._end()
                 raise
             self._idle = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._retire)
 
-    async def _asked(self, key: Key) -> str | TemplateError:
-        running = await self._started()
+    async def _parse(self, key: Key) -> str | TemplateError:
+        running = await self._ensure_started()
         assert running.stdin is not None and running.stdout is not None
         try:
             running.stdin.write(json.dumps(key).encode() + b"\n")
@@ -121,11 +122,11 @@ class Rewriter:
         log.warning("the parser's process ended with %s over a custom query of namespace %s", code, key[2])
         if code == -signal.SIGVTALRM:
             return TemplateError("the query takes too long to parse: make it shorter")
-        if code in (-signal.SIGKILL, -signal.SIGTERM):  # not by us: the node is out of memory, perhaps
+        if code in (-signal.SIGKILL, -signal.SIGTERM):  # an external kill, such as the node's OOM killer
             raise TimeoutError
         return TemplateError("the query cannot be read: the parser failed on it")
 
-    async def _started(self) -> asyncio.subprocess.Process:
+    async def _ensure_started(self) -> asyncio.subprocess.Process:
         if self._process is None or self._process.returncode is not None:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -133,7 +134,7 @@ class Rewriter:
                 process.__name__,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                # A panic prints there, and is answered all the same.
+                # A panic prints to stderr; the process answers all the same.
                 stderr=asyncio.subprocess.DEVNULL,
                 env=_environment(),
                 limit=_LINE_LIMIT,
@@ -148,32 +149,32 @@ class Rewriter:
         running, self._process = self._process, None
         if running is not None:
             if running.returncode is None:
-                # Not `running.kill()`: it polls first, and takes the exit status from asyncio.
+                # Not `running.kill()`: it polls first, and so takes the exit status from asyncio.
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(running.pid, signal.SIGKILL)
             await running.wait()
-            # Its pipes belong to this loop, and are closed before it is.
+            # The pipes belong to this loop and must be closed before it.
             getattr(running, "_transport").close()  # noqa: B009
 
     def _retire(self) -> None:
-        """End the idle process: it reads the end of its input."""
+        """Stop the idle process by closing its input."""
         running, self._process = self._process, None
         if running is not None and running.stdin is not None:
             running.stdin.close()
 
     def _remember(self, key: Key, found: str | TemplateError) -> None:
         self._outcomes[key] = found
-        self._characters += _weight(key, found)
+        self._characters += _size(key, found)
         while self._characters > MAX_CHARACTERS and len(self._outcomes) > 1:
             old, outcome = self._outcomes.popitem(last=False)
-            self._characters -= _weight(old, outcome)
+            self._characters -= _size(old, outcome)
 
 
 def _environment() -> dict[str, str]:
-    """What the process needs to run, and no secret that this one was given."""
+    """Environment variables that the process needs, without any secret of this one."""
     kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR") if name in os.environ}
     return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "RUST_BACKTRACE": "0"}
 
 
-def _weight(key: Key, found: str | TemplateError) -> int:
+def _size(key: Key, found: str | TemplateError) -> int:
     return len(key[0]) + len(str(found)) + 500

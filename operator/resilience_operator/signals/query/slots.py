@@ -1,4 +1,4 @@
-"""Places at one resource, shared fairly between namespaces: round robin, with a limit for each namespace."""
+"""A semaphore shared fairly between namespaces: round robin, with a limit per namespace."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 class FairSlots:
     """A semaphore with one queue per namespace.
 
-    total: how many may be held at once. per_namespace: how many of them by one namespace. A place that is given back
-    goes to the next namespace in turn that has somebody waiting and is below its limit.
+    total: number of slots. per_namespace: maximum number of them that one namespace may hold.
+    A released slot goes to the next namespace in turn that has a waiter and is below its limit.
     """
 
     def __init__(self, total: int, per_namespace: int) -> None:
@@ -23,7 +23,7 @@ class FairSlots:
 
     @asynccontextmanager
     async def acquire(self, namespace: str) -> AsyncIterator[None]:
-        """Wait for a place, and hold it until the block ends."""
+        """Wait for a slot and hold it until the block ends."""
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(namespace, deque()).append(granted)
         self._grant()

@@ -1,9 +1,8 @@
-"""Putting values into PromQL, so that a value is never read as syntax.
+"""Fills PromQL templates, so that a value is never parsed as syntax.
 
-Two kinds of text: presets, whose `{{scope}}` is filled with label matchers made here, and policies' own
-queries, whose placeholders may stand inside any kind of PromQL string, quoted by ", ' or `. No escape is
-right in all three, so
-only values that need none are let in: names as Kubernetes allows them.
+There are two kinds of templates. In presets, `{{scope}}` is filled with label matchers built here. In custom queries, a
+placeholder may be inside any kind of PromQL string, quoted by ", ' or `. No escaping is valid in all three, so only
+values that need none are accepted: names that Kubernetes allows.
 """
 
 from __future__ import annotations
@@ -17,23 +16,22 @@ from resilience_operator.signals.model import SignalRequest
 
 PLACEHOLDER = re.compile(r"\{\{\s*([A-Za-z_]\w*)\s*\}\}")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
-"""DNS-1123 subdomain, the widest that a namespace, workload or ReplicaSet may be called."""
+"""DNS-1123 subdomain: the widest form of the name of a namespace, workload or ReplicaSet."""
 
 _REGEX_SPECIAL = re.compile(r"([.^$*+?()\[\]{}|\\])")
 GENERATED_BASE = 58
-"""Longest base of a generated name: the API server cuts it there and adds five random characters.
-https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/pkg/storage/names/generate.go"""
+"""Maximum length of the base of a generated name. The API server truncates it there and adds five random characters.
+https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/pkg/storage/names/generate.go
+"""
 
 
 def regex_literal(value: str) -> str:
-    """`value` as a regular expression that matches it alone, without backslashes: good in any string
-    literal.
-    """
+    """A regular expression that matches only `value`. Has no backslash, so it is valid in any string literal."""
     return _REGEX_SPECIAL.sub(lambda m: "\\\\" if m[1] == "\\" else "[\\^]" if m[1] == "^" else f"[{m[1]}]", value)
 
 
 def duration(seconds: float) -> str:
-    """A PromQL duration: `120s`, `2500ms`."""
+    """A PromQL duration: `120s`, `2500ms`. Raises TemplateError if it is not positive."""
     millis = round(seconds * 1000)
     if millis <= 0:
         raise TemplateError("the window must be longer than 0 s")
@@ -50,9 +48,7 @@ def matchers(label: str, values: Iterable[str], suffix: str = "") -> str:
 
 
 def pod_name_regex(owners: Iterable[str], name: str) -> str:
-    """A regular expression for the names of the pods of `owners`; where none is known, of workload
-    `name`.
-    """
+    """A regular expression for the pod names of `owners`; of workload `name` if there is no owner."""
     bases = sorted({pod_base(owner) for owner in owners})
     if not bases:
         return f"{regex_literal(name)}-.+"
@@ -61,22 +57,22 @@ def pod_name_regex(owners: Iterable[str], name: str) -> str:
 
 
 def pod_base(owner: str) -> str:
-    """What the names of an owner's pods begin with, up to the last suffix."""
+    """The common prefix of the names of an owner's pods, up to the last suffix."""
     return f"{owner}-"[:GENERATED_BASE]
 
 
 def owner_of_pod(pod: str) -> str:
-    """What a pod's name is without its last `-suffix`, as the presets' label_replace takes it."""
+    """A pod's name without its last `-suffix`, as computed by the presets' label_replace."""
     return pod.rpartition("-")[0]
 
 
 def owner_label(owner: str) -> str:
-    """The owner that queries see: `owner` itself, unless its pods' names had to be cut."""
+    """The owner as queries see it: `owner` itself, unless its pods' names are truncated."""
     return owner if len(owner) < GENERATED_BASE else owner_of_pod(pod_base(owner) + "xxxxx")
 
 
 def fill(template: str, values: Mapping[str, str]) -> str:
-    """Replace every placeholder; one that is not in `values` is the author's mistake."""
+    """Replace every placeholder. Raises TemplateError for one that is not in `values`."""
 
     def value(match: re.Match[str]) -> str:
         try:
@@ -89,7 +85,7 @@ def fill(template: str, values: Mapping[str, str]) -> str:
 
 
 def fill_custom(template: str, request: SignalRequest) -> str:
-    """A policy's own query for its target."""
+    """A custom query with the placeholders of its target filled in. Raises TemplateError."""
     for value in (request.namespace, request.name, *request.owners):
         if not _NAME.fullmatch(value):
             raise TemplateError(f"{value[:80]!r} is not a name that can be put into a query")
@@ -101,7 +97,7 @@ def fill_custom(template: str, request: SignalRequest) -> str:
     }
     length = len(template) + sum(len(values.get(match[1], "")) for match in PLACEHOLDER.finditer(template))
     if length > 2 * MOST_CHARACTERS:
-        # Before it is made: a regular expression of many pods may stand in it hundreds of times.
+        # Check before filling: a long regular expression of pod names may occur hundreds of times.
         raise TemplateError(
             f"the query has some {length} characters with its placeholders filled in: use at most {MOST_CHARACTERS}"
         )
@@ -109,5 +105,5 @@ def fill_custom(template: str, request: SignalRequest) -> str:
 
 
 def placeholders(template: str) -> set[str]:
-    """The placeholders that a template uses."""
+    """The names of the placeholders in a template."""
     return set(PLACEHOLDER.findall(template))

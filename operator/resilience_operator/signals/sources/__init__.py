@@ -1,1 +1,1 @@
-"""What a metric source is, and which ones there are."""
+"""Metric sources: the protocol and the registry."""

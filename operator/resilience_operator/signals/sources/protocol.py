@@ -1,4 +1,4 @@
-"""What a metrics backend must be able to do, and what it answers."""
+"""The protocol of a metrics backend, and the types of its answers."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from resilience_operator.resilience.deadline import Deadline
 
 
 class Series(NamedTuple):
-    """One series of an instant answer. A tuple, since answers of 30,000 of them are ordinary.
+    """One series of an instant query's answer. A tuple, since answers with 30,000 of them are common.
 
-    value: may be NaN or infinite. at: seconds since the epoch by the backend's clock; for an instant query
-    that is the time of evaluation, not the time of the newest sample behind it.
+    value: may be NaN or infinite.
+    at: seconds since the epoch by the backend's clock. For an instant query this is the evaluation time, not the time
+        of the newest sample.
     """
 
     labels: Mapping[str, str]
@@ -23,9 +24,10 @@ class Series(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one instant query. warnings: what the backend said about missing parts; empty is a
-    whole answer. seconds: how long the backend took for it, without what reading it took here; None where
-    nobody measured.
+    """The answer to one instant query.
+
+    warnings: what the backend reported about missing data; empty if the answer is complete.
+    seconds: latency of the backend, without the time to parse the response here; None if not measured.
     """
 
     series: Sequence[Series]
@@ -37,9 +39,9 @@ class Answer:
 class MetricSource(Protocol):
     """A metrics backend, under the name that policies use.
 
-    An implementation bounds its own concurrency, ends by the deadline whatever the backend does, frees what
-    an attempt took, and raises only the errors of `resilience.errors`: TryAgain (with `reason`) for what
-    may pass, GiveUp for what will not.
+    An implementation returns by the deadline whatever the backend does, releases the resources of each attempt, and
+    raises only the errors of `resilience.errors`: TryAgain (with `reason`) for transient failures, GiveUp for permanent
+    ones. The caller limits concurrency, by the attribute `concurrency` if there is one.
     """
 
     @property
@@ -48,9 +50,9 @@ class MetricSource(Protocol):
         ...
 
     async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
-        """Ask once, at time `at` (seconds since the epoch), or now by the backend's clock."""
+        """Send one instant query for time `at` (seconds since the epoch), or for the backend's current time."""
         ...
 
     async def close(self) -> None:
-        """Free the connections. Queries under way end with an error."""
+        """Close the connections. Queries in flight end with an error."""
         ...

@@ -1,4 +1,4 @@
-"""The metric sources of this operator, by name. A policy names one; it can never name an address."""
+"""The registry of metric sources by name. A policy can use a source by its name, never by an address."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from resilience_operator.signals.sources.protocol import MetricSource
 
 
 class SourceRegistry:
-    """Sources by name. Adding further ones (plugins) is the caller's business: give them as `others`.
+    """Metric sources by name.
 
-    namespaces: patterns of the namespaces whose policies may use a source, by its name; others are for all.
+    namespaces: source name → patterns of the namespaces whose policies may use it. Sources without an entry are
+        available to all.
     """
 
     def __init__(
@@ -29,7 +30,7 @@ class SourceRegistry:
         make: Callable[[SourceConfig], MetricSource],
         others: Iterable[MetricSource] = (),
     ) -> SourceRegistry:
-        """Build one source for each configuration. Raises ValueError when a name is taken twice."""
+        """Build one source per configuration and add `others`, such as plugins. Raises ValueError for a duplicate."""
         found: dict[str, MetricSource] = {}
         namespaces: dict[str, tuple[str, ...]] = {}
         for config in configs:
@@ -46,21 +47,21 @@ class SourceRegistry:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All names, for messages."""
+        """All names, sorted, for messages."""
         return tuple(sorted(self._sources))
 
     def find(self, name: str) -> MetricSource | None:
-        """The source of that name, or None."""
+        """The source with that name, or None."""
         return self._sources.get(name)
 
     def names_for(self, namespace: str) -> tuple[str, ...]:
-        """The names of those that policies of a namespace may use."""
+        """The names of the sources that policies in a namespace may use."""
         return tuple(n for n in self.names if allows(self._namespaces.get(n, EVERYWHERE), namespace))
 
     def is_for(self, name: str, namespace: str) -> bool:
-        """Whether there is a source of that name that policies of the namespace may use."""
+        """Whether policies in the namespace may use a source with that name."""
         return name in self._sources and allows(self._namespaces.get(name, EVERYWHERE), namespace)
 
     async def close(self) -> None:
-        """Close them all; one that fails does not keep the others open."""
+        """Close all sources, even if closing one of them fails."""
         await asyncio.gather(*(source.close() for source in self._sources.values()), return_exceptions=True)
