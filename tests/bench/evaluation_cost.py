@@ -192,7 +192,7 @@ async def put_together(policies: int) -> tuple[BatchEvaluator, StatusQueue, Poli
         admission=admission,
         status_queue=status_queue,
         live=LiveExecutor(kube),
-        rehearsal=DryRunExecutor(),
+        dry_run=DryRunExecutor(),
         status_writer=status_writer,
         event_recorder=event_recorder,
         plugin_actions=plugin_actions,
@@ -200,7 +200,7 @@ async def put_together(policies: int) -> tuple[BatchEvaluator, StatusQueue, Poli
         leadership=leadership,
         tracing=tracing,
         clock=time.time,
-        tracks=False,
+        keep_history=False,
     )
     evaluator = BatchEvaluator(
         store=store,
@@ -220,7 +220,7 @@ async def put_together(policies: int) -> tuple[BatchEvaluator, StatusQueue, Poli
         on_missing=lambda: None,
     )
     for entry in store:
-        evaluator.register_demand(entry)
+        evaluator.register_queries(entry)
     return evaluator, status_queue, store, writes, source
 
 

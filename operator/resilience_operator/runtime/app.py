@@ -115,7 +115,7 @@ class App:
         self._cleanup = Cleanup(kube, self._store, self._targets, dry_run=config.dry_run)
         self._notifiers = plugged.notifiers
         self._plugin_actions = PluginActionRunner(plugged.actions, self._on_plugin_result)
-        self._scheduler = Scheduler(PhaseSchedule(cohorts), on_missed=rate_limiter.back_off)
+        self._scheduler = Scheduler(PhaseSchedule(cohorts), on_overrun=rate_limiter.back_off)
         admission = FairSemaphore()
         self._status_queue = status_queue = StatusQueue(admission, rate_limiter)
         reconciler = PolicyReconciler(
@@ -123,7 +123,7 @@ class App:
             admission=admission,
             status_queue=status_queue,
             live=LiveExecutor(kube),
-            rehearsal=DryRunExecutor(),
+            dry_run=DryRunExecutor(),
             status_writer=self._status_writer,
             event_recorder=self._event_recorder,
             plugin_actions=self._plugin_actions,
@@ -131,7 +131,7 @@ class App:
             leadership=leader,
             tracing=tracing,
             clock=time.time,
-            tracks=config.dashboard,
+            keep_history=config.dashboard,
         )
         self._collector = SignalCollector(
             plugged.sources,
@@ -272,8 +272,8 @@ class App:
                 return
             before = self._store.get(meta["uid"])
             target = before.target if before is not None else None
-            entry, anew = self._store.upsert(body)
-            if anew:
+            entry, needs_evaluation = self._store.upsert(body)
+            if needs_evaluation:
                 self._on_policy_changed(entry, target)
         except Exception as error:
             contain(Stage.WATCH, *_name_of(body), error)
@@ -283,8 +283,8 @@ class App:
         try:
             self._policy_contact.delivered(found.uid)
             self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
-            entry, anew = self._store.put_unreadable(found)
-            if entry is not None and anew:
+            entry, needs_evaluation = self._store.put_unreadable(found)
+            if entry is not None and needs_evaluation:
                 self._on_policy_changed(entry, None)
         except Exception as error:
             contain(Stage.WATCH, found.namespace, found.name, error)
@@ -323,7 +323,7 @@ class App:
         self._status_queue.discard(entry)
         self._scheduler.add(entry)
         try:
-            self._evaluator.register_demand(entry)
+            self._evaluator.register_queries(entry)
         except Exception as error:  # costs at most one extra query; the evaluation reports the error
             contain(Stage.COLLECT, *entry.key, error)
         for other in self._store.policies_on(entry.target):
@@ -440,18 +440,18 @@ class App:
         seen.add(uid)
         known = self._store.get(uid)
         before = known.resource_version if known is not None else ""
-        entry, anew = self._store.upsert(body)
+        entry, needs_evaluation = self._store.upsert(body)
         if not entry.deleted and entry.resource_version != before:
             self._policy_contact.expect(uid)
-        if anew:
+        if needs_evaluation:
             changed.append(entry)
 
     def _take_in_unreadable(self, found: Unreadable, seen: set[str], changed: list[PolicyEntry]) -> None:
         """Store one object of a list that cannot be decoded."""
         seen.add(found.uid)
         self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
-        entry, anew = self._store.put_unreadable(found)
-        if entry is not None and anew:
+        entry, needs_evaluation = self._store.put_unreadable(found)
+        if entry is not None and needs_evaluation:
             changed.append(entry)
 
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:

@@ -135,9 +135,9 @@ class Parts:
         event_recorder, plugin_actions = EventRecorder(kube), PluginActionRunner(Actions(), lambda _: None)
         self.reconciler = PolicyReconciler(
             scheduler=self.scheduler, admission=admission, status_queue=self.status_queue, live=LiveExecutor(kube),
-            rehearsal=DryRunExecutor(), status_writer=status_writer, event_recorder=event_recorder,
+            dry_run=DryRunExecutor(), status_writer=status_writer, event_recorder=event_recorder,
             plugin_actions=plugin_actions, notifiers=Notifiers(), leadership=Everywhere(), tracing=Tracing(),
-            clock=clock, tracks=True,
+            clock=clock, keep_history=True,
         )  # fmt: skip
         self.evaluator = BatchEvaluator(
             store=self.store, targets=self.targets, scaled=ScaleTargetReader(kube, self.targets),

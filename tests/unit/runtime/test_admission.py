@@ -9,7 +9,7 @@ from resilience_operator.runtime.scheduling.admission import FairSemaphore, Prio
 
 
 async def test_a_crowded_namespace_leaves_places_to_the_others() -> None:
-    admission, working, go = FairSemaphore(total=4, most=3), Counter[str](), asyncio.Event()
+    admission, working, go = FairSemaphore(total=4, per_namespace=3), Counter[str](), asyncio.Event()
 
     async def work(namespace: str) -> None:
         async with admission.acquire(namespace, Priority.STATUS):
@@ -29,7 +29,7 @@ async def test_a_crowded_namespace_leaves_places_to_the_others() -> None:
 
 
 async def test_who_acts_goes_before_who_records() -> None:
-    admission, order = FairSemaphore(total=1, most=1), list[Priority]()
+    admission, order = FairSemaphore(total=1, per_namespace=1), list[Priority]()
 
     async def work(rank: Priority) -> None:
         async with admission.acquire("a", rank):
@@ -48,7 +48,7 @@ async def work(admission: FairSemaphore) -> str:
 
 
 async def test_who_gives_up_leaves_the_place_to_the_next() -> None:
-    admission = FairSemaphore(total=1, most=1)
+    admission = FairSemaphore(total=1, per_namespace=1)
     async with admission.acquire("a", Priority.STATUS):
         first, second = asyncio.create_task(work(admission)), asyncio.create_task(work(admission))
         await asyncio.sleep(0)
@@ -60,7 +60,7 @@ async def test_who_gives_up_leaves_the_place_to_the_next() -> None:
 
 
 async def test_who_waits_behind_one_that_left_is_not_forgotten() -> None:
-    admission = FairSemaphore(total=2, most=1)
+    admission = FairSemaphore(total=2, per_namespace=1)
     async with admission.acquire("a", Priority.STATUS):
         left, stays = asyncio.create_task(work(admission)), asyncio.create_task(work(admission))
         await asyncio.sleep(0)

@@ -208,7 +208,7 @@ async def test_a_batch_that_fails_as_a_whole_is_scheduled_again(parts: Parts) ->
     assert errors("schedule") >= before + 2
 
 
-async def test_a_scheduler_that_does_not_begin_what_is_due_is_stalled(
+async def test_a_scheduler_that_does_not_start_what_is_due_is_stalled(
     parts: Parts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parts.policy("tenant")
@@ -228,7 +228,7 @@ async def test_a_scheduler_that_does_not_begin_what_is_due_is_stalled(
     assert "none has ended for" in parts.scheduler.stalled()
     parts.policy("other")
     monkeypatch.setattr(scheduling, "_now", lambda: now + 2 * scheduling.HUNG)
-    assert "does not begin them" in parts.scheduler.stalled()
+    assert "does not start them" in parts.scheduler.stalled()
     monkeypatch.undo()
     stop.set()
     await running

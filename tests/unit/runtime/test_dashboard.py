@@ -91,8 +91,8 @@ def test_other_signals_begin_a_new_track_and_new_specs_and_revisions_are_marked(
 def test_a_rehearsal_stands_beside_the_real_replicas() -> None:
     memory = replace(STEADY.memory, scaling=replace(STEADY.memory.scaling, last_replicas=9))
     (point,) = track_of(decision(0.0, policy=policy(mode=Mode.DRY_RUN), memory=memory)).points()
-    assert (point.replicas, point.rehearsed) == (4, 9)
-    assert track_of(decision(0.0, memory=memory)).points()[0].rehearsed is None
+    assert (point.replicas, point.dry_run_replicas) == (4, 9)
+    assert track_of(decision(0.0, memory=memory)).points()[0].dry_run_replicas is None
 
 
 def body(number: int, **status: Any) -> dict[str, Any]:

@@ -82,5 +82,5 @@ def test_a_rollback_is_listed_for_an_hour() -> None:
         "dry": (decided("rollback", 60, dry_run=True),),
         "none": (decided("scaleUp", 60),),
     }
-    found = series(ROLLED_BACK, *(replace(entry(n), journal=DecisionHistory(journal)) for n, journal in cases.items()))
+    found = series(ROLLED_BACK, *(replace(entry(n), history=DecisionHistory(journal)) for n, journal in cases.items()))
     assert found == {("shop", "recent"): NOW.timestamp() - 60}

@@ -100,7 +100,7 @@ async def test_what_is_dropped_is_not_written() -> None:
 
 
 async def test_namespaces_take_turns() -> None:
-    query_client = Desk(FairSemaphore(total=1, most=1))
+    query_client = Desk(FairSemaphore(total=1, per_namespace=1))
     for n in range(3):
         query_client.put(an_entry(f"crowded-{n}", "crowded"))
     query_client.put(an_entry("other", "other"))
@@ -121,7 +121,7 @@ async def test_a_crowded_namespace_leaves_some_at_once_to_the_others() -> None:
 
 
 async def test_who_acts_goes_first_and_a_note_waits_until_its_turn_without_holding_its_policy() -> None:
-    query_client, entry = Desk(FairSemaphore(total=1, most=1)), an_entry("one")
+    query_client, entry = Desk(FairSemaphore(total=1, per_namespace=1)), an_entry("one")
     async with query_client.working():
         async with query_client.admission.acquire("a", Priority.ACT):
             query_client.put(entry)

@@ -50,7 +50,7 @@ async def replay_policy(entry: PolicyEntry, policy: Policy, archive: Archive, *,
         entry.target[2],
         fallback=policy.min_replicas or 1,
         before=max(DAY, 2 * policy.release.bake),
-        journal=RecordedDecisions.of(policy, entry.journal.entries),
+        journal=RecordedDecisions.of(policy, entry.history.entries),
     )
     past = await load(archive, subject)
     if not past.states:

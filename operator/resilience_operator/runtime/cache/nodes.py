@@ -30,8 +30,8 @@ class ZoneMonitor:
     def __init__(self, kube: KubeClient, *, watch: bool, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._nodes: Reflector[Node] | None = None
-        self._known: dict[Placement, Observation] = {}
-        self._told = False
+        self._cache: dict[Placement, Observation] = {}
+        self._notify_pending = False
         self.tasks: tuple[asyncio.Task[Any], ...] = ()
         if watch:
             self._nodes = Reflector(kube, NODES, project_node, on_change=self._changed)
@@ -70,20 +70,20 @@ class ZoneMonitor:
                 now, reasons.NODES_NOT_LISTED, "zone-lost: the nodes are not known: see the operator's log and its role"
             )
         # Cached: many policies ask, and nodes seldom change.
-        found = self._known.get(placement)
+        found = self._cache.get(placement)
         if found is None:
-            found = self._known[placement] = zones.lost_zones_observation(self._nodes.store, placement, now)
+            found = self._cache[placement] = zones.lost_zones_observation(self._nodes.store, placement, now)
         return found._replace(at=now)
 
     def _changed(self, old: Node | None, new: Node | None) -> None:
-        self._known.clear()
+        self._cache.clear()
         if old is not None and new is not None and (old.ready, old.zone) == (new.ready, new.zone):
             return
-        if not self._told:
+        if not self._notify_pending:
             # Nodes change in bursts: the first list, or a lost zone.
-            self._told = True
+            self._notify_pending = True
             asyncio.get_running_loop().call_later(COALESCE_WINDOW, self._notify)
 
     def _notify(self) -> None:
-        self._told = False
+        self._notify_pending = False
         self._on_change()

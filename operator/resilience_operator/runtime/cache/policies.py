@@ -108,11 +108,11 @@ class PolicyCache:
         if found.partial is not None and all(field.startswith("status") for field in found.damaged):
             known = self._by_uid.get(found.uid)
             version = known.resource_version if known is not None else ""
-            entry, anew = self.upsert(found.partial)
+            entry, needs_evaluation = self.upsert(found.partial)
             if entry.resource_version == version:
                 return entry, False
             lose_memory(entry, ValueError(found.reason))
-            return entry, anew or not entry.deleted
+            return entry, needs_evaluation or not entry.deleted
         before = self._by_uid.get(found.uid)
         if before is not None and not is_older(before.resource_version, found.resource_version):
             return before, False
@@ -202,7 +202,7 @@ class PolicyCache:
         except Exception as error:
             _lose_status(entry, error)
             return
-        entry.status, entry.journal = status_summary(status), DecisionHistory(status.history)
+        entry.status, entry.history = status_summary(status), DecisionHistory(status.history)
         entry.status_digest = entry.reported_fingerprint = entry.steady_state = entry.reported_skip = None
         try:
             memory = load_memory(status.memory) if status.memory is not None else Memory()
@@ -288,8 +288,8 @@ class PolicyCache:
 def _lose_status(entry: PolicyEntry, error: Exception) -> None:
     """Discard a status that cannot be read. The policy restarts without memory and reports it."""
     contain(Stage.STATUS, *entry.key, error, known=entry.rewrite)
-    entry.raw_status, entry.status, entry.journal = b"{}", PolicyStatus(), DecisionHistory()
-    _start_anew(entry, f"the status could not be read ({_short(error)})")
+    entry.raw_status, entry.status, entry.history = b"{}", PolicyStatus(), DecisionHistory()
+    _reset_state(entry, f"the status could not be read ({_short(error)})")
 
 
 def lose_memory(entry: PolicyEntry, error: Exception) -> None:
@@ -298,10 +298,10 @@ def lose_memory(entry: PolicyEntry, error: Exception) -> None:
     entry.raw_status = compact_json(
         {key: value for key, value in orjson.loads(entry.raw_status).items() if key != "memory"}
     )
-    _start_anew(entry, f"status.memory could not be used ({_short(error)})")
+    _reset_state(entry, f"status.memory could not be used ({_short(error)})")
 
 
-def _start_anew(entry: PolicyEntry, why: str) -> None:
+def _reset_state(entry: PolicyEntry, why: str) -> None:
     entry.memory = Memory()
     entry.status_digest = entry.reported_fingerprint = entry.steady_state = entry.reported_skip = None
     entry.rewrite = True

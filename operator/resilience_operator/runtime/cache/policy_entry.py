@@ -78,7 +78,7 @@ class PolicyEntry:
     source_problem: ReadyProblem | None = None
     preset_family: str = "http-generic"
     memory: Memory = field(default_factory=Memory)
-    journal: DecisionHistory = field(default_factory=DecisionHistory)
+    history: DecisionHistory = field(default_factory=DecisionHistory)
     status: PolicyStatus = field(default_factory=PolicyStatus)
     raw_status: bytes = b"{}"
     status_digest: bytes | None = None

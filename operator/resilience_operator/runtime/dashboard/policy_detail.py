@@ -44,31 +44,31 @@ class PolicyDetail:
     def document(self, entry: PolicyEntry) -> Document:
         """Return the whole detail document as JSON data."""
         now, acting = self.clock(), self.owns(entry.namespace)
-        known = CachedRow.of(entry, acting)
-        row = known.row
+        cached = CachedRow.of(entry, acting)
+        row = cached.row
         found: Document = {
             **document(row),
             "level": row.state.level.value,
             "now": now,
             "acting": acting,
-            "decisions": [decided(d) for d in (entry.journal.entries if acting else row.status.history)],
+            "decisions": [decided(d) for d in (entry.history.entries if acting else row.status.history)],
             "signals": [],
         }
         if entry.policy is None:
             return found
-        live = self.target(entry.target)
-        facts = ExplainContext(entry.policy, row.status, entry.memory, live, now, entry.target[0], entry.target[2])
+        current = self.target(entry.target)
+        facts = ExplainContext(entry.policy, row.status, entry.memory, current, now, entry.target[0], entry.target[2])
         found["interval"] = entry.policy.interval
         found["explanation"] = explained(explain(facts))
         found["signals"] = _signals(entry.policy, row.status.model_dump(mode="json")["signals"])
         if acting and entry.evaluation_history is not None:
-            found["track"] = _track(entry.evaluation_history, now)
+            found["track"] = _history_columns(entry.evaluation_history, now)
         return found
 
 
 def _signals(policy: Policy, seen: list[Document]) -> list[Document]:
     """List each signal used by a rule: its last reported value, and its thresholds."""
-    told = {s["name"]: s for s in seen}
+    reported = {s["name"]: s for s in seen}
     found = []
     for name, signal in policy.signals.items():
         thresholds = [
@@ -83,7 +83,7 @@ def _signals(policy: Policy, seen: list[Document]) -> list[Document]:
             for c in rule.conditions
             if c.signal == name
         ]
-        last = told.get(name, {})
+        last = reported.get(name, {})
         found.append(
             {
                 "name": name,
@@ -97,25 +97,25 @@ def _signals(policy: Policy, seen: list[Document]) -> list[Document]:
     return found
 
 
-def _track(track: EvaluationHistory, now: float) -> Document:
+def _history_columns(history: EvaluationHistory, now: float) -> Document:
     """Return the points by column. began: start of the recording, if it is within the span."""
-    points = track.points()
+    points = history.points()
     return {
         "span": SPAN,
-        "began": track.began if now - track.began < SPAN else None,
+        "began": history.began if now - history.began < SPAN else None,
         "at": [p.at for p in points],
         "replicas": [p.replicas for p in points],
         "ready": [p.ready for p in points],
-        "rehearsed": [p.rehearsed for p in points],
+        "rehearsed": [p.dry_run_replicas for p in points],
         "phase": [p.phase for p in points],
         "signals": {
             name: {
                 "values": [_rounded(p.values[number]) for p in points],
                 "verdicts": [p.verdicts[number] for p in points],
             }
-            for number, name in enumerate(track.names)
+            for number, name in enumerate(history.names)
         },
-        "marks": [mark._asdict() for mark in track.marks],
+        "marks": [mark._asdict() for mark in history.marks],
     }
 
 

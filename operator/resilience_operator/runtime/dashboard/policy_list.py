@@ -44,7 +44,7 @@ class PolicyList:
     def __init__(self, store: PolicyCache, owns: Owns) -> None:
         self._store = store
         self._owns = owns
-        self._known: dict[str, CachedRow] = {}
+        self._cached: dict[str, CachedRow] = {}
         self._sorted: list[CachedRow] = []
         self._made = -FRESH
         self._making = asyncio.Lock()
@@ -83,22 +83,22 @@ class PolicyList:
         owned: dict[str, bool] = {}
         changed = False
         loop = asyncio.get_running_loop()
-        turn = loop.time()
+        slice_start = loop.time()
         for entry in self._store:
-            if loop.time() - turn > _SLICE:
+            if loop.time() - slice_start > _SLICE:
                 await asyncio.sleep(0)
-                turn = loop.time()
+                slice_start = loop.time()
             if entry.namespace not in owned:
                 owned[entry.namespace] = self._owns(entry.namespace)
             acting = owned[entry.namespace]
-            known = self._known.get(entry.uid)
-            if known is None or not known.is_current(entry, acting):
-                known, changed = CachedRow.of(entry, acting).without_details(), True
-            found[entry.uid] = known
-        if changed or len(found) != len(self._known):
+            cached = self._cached.get(entry.uid)
+            if cached is None or not cached.is_current(entry, acting):
+                cached, changed = CachedRow.of(entry, acting).without_details(), True
+            found[entry.uid] = cached
+        if changed or len(found) != len(self._cached):
             self._sorted = sorted(found.values(), key=lambda k: k.row.place)
-        self._known = found
+        self._cached = found
 
 
-def _line(known: CachedRow) -> dict[str, Any]:
-    return {**document(known.row), "level": known.row.state.level.value, "acting": known.acting}
+def _line(cached: CachedRow) -> dict[str, Any]:
+    return {**document(cached.row), "level": cached.row.state.level.value, "acting": cached.acting}

@@ -46,9 +46,9 @@ class Dashboard:
         target: Callable[[TargetKey], TargetState | None],
         clock: Callable[[], float],
     ) -> None:
-        self._fleet = PolicyList(store, owns)
-        self._looker = PolicyDetail(store, owns, target, clock)
-        self._live = EventStream()
+        self._list = PolicyList(store, owns)
+        self._detail = PolicyDetail(store, owns, target, clock)
+        self._stream = EventStream()
 
     def attach(self, app: web.Application) -> None:
         """Register the routes in an application."""
@@ -59,62 +59,62 @@ class Dashboard:
                 web.static("/static", STATIC),
                 web.get("/api/policies", self._policies),
                 web.get("/api/policy", self._policy),
-                web.get("/events/policies", self._policies_live),
-                web.get("/events/policy", self._policy_live),
+                web.get("/events/policies", self._policies_stream),
+                web.get("/events/policy", self._policy_stream),
             ]
         )
         app.on_response_prepare.append(_secure)
         app.on_shutdown.append(self._end)
 
     async def _end(self, _: web.Application) -> None:
-        self._live.end()
+        self._stream.end()
 
     async def _policies(self, request: web.Request) -> web.Response:
-        return web.json_response(await self._fleet.page(_search(request)), dumps=_dumps)
+        return web.json_response(await self._list.page(_search(request)), dumps=_dumps)
 
-    async def _policies_live(self, request: web.Request) -> web.StreamResponse:
-        search, told = _search(request), ""
+    async def _policies_stream(self, request: web.Request) -> web.StreamResponse:
+        search, sent = _search(request), ""
 
         async def changed() -> str | None:
-            nonlocal told
-            text = _dumps(await self._fleet.page(search))
-            if text == told:
+            nonlocal sent
+            text = _dumps(await self._list.page(search))
+            if text == sent:
                 return None
-            told = text
+            sent = text
             return text
 
-        return await self._live.follow(request, changed)
+        return await self._stream.follow(request, changed)
 
     async def _policy(self, request: web.Request) -> web.Response:
         entry = self._named(request)
         if entry is None:
             return web.json_response(None, status=404)
-        return web.json_response(self._looker.document(entry), dumps=_dumps)
+        return web.json_response(self._detail.document(entry), dumps=_dumps)
 
-    async def _policy_live(self, request: web.Request) -> web.StreamResponse:
-        return await self._live.follow(request, self._watch(request))
+    async def _policy_stream(self, request: web.Request) -> web.StreamResponse:
+        return await self._stream.follow(request, self._watch(request))
 
     def _watch(self, request: web.Request) -> Changed:
         """Return a change detector for one policy. It yields `null` if no policy has that name."""
         loop = asyncio.get_running_loop()
         entry: PolicyEntry | None = None
-        stamp: object = None
+        version: object = None
         due = 0.0
 
         async def changed() -> str | None:
-            nonlocal entry, stamp, due
+            nonlocal entry, version, due
             if entry is None or entry.deleted:
                 entry = self._named(request)
-            now = self._looker.version(entry) if entry is not None else "none"
-            if now == stamp and (entry is None or loop.time() < due):
+            now = self._detail.version(entry) if entry is not None else "none"
+            if now == version and (entry is None or loop.time() < due):
                 return None
-            stamp, due = now, loop.time() + REFRESH
-            return _dumps(None if entry is None else self._looker.document(entry))
+            version, due = now, loop.time() + REFRESH
+            return _dumps(None if entry is None else self._detail.document(entry))
 
         return changed
 
     def _named(self, request: web.Request) -> PolicyEntry | None:
-        return self._looker.find(request.query.get("namespace", ""), request.query.get("name", ""))
+        return self._detail.find(request.query.get("namespace", ""), request.query.get("name", ""))
 
 
 def _search(request: web.Request) -> Search:

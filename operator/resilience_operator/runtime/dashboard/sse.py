@@ -54,14 +54,14 @@ class EventStream:
 
     async def _notify(self, response: web.StreamResponse, changed: Changed) -> None:
         loop = asyncio.get_running_loop()
-        told = -TIMEOUT
+        last_sent = -TIMEOUT
         end = loop.time() + LONGEST
         while not self._ending.is_set() and loop.time() < end:
             text = await changed()
-            if text is not None or loop.time() - told >= TIMEOUT:
+            if text is not None or loop.time() - last_sent >= TIMEOUT:
                 async with asyncio.timeout(TIMEOUT):
                     await response.write(f"data: {text}\n\n".encode() if text is not None else b": here\n\n")
-                told = loop.time()
+                last_sent = loop.time()
             with suppress(TimeoutError):
                 async with asyncio.timeout(TICK):
                     await self._ending.wait()

@@ -42,7 +42,7 @@ _Ready = tuple[PolicyEntry, TargetState, Policy]
 
 _Collected = tuple[PolicyEntry, TargetState, Policy, SignalResults]
 
-_Turns = set[asyncio.Task[StatusWrite | None]]
+_Tasks = set[asyncio.Task[StatusWrite | None]]
 """Reconcile tasks of one batch that are still running."""
 
 COLLECT_TIME = 7.0
@@ -62,7 +62,7 @@ _BATCH = 25
 MAX_SPLITS = 64
 """Maximum number of splits of a batch to isolate the policies for which collecting fails."""
 
-LOG_AGAIN = 600.0
+RELOG_AFTER = 600.0
 """Seconds after which a repeated error of a policy is logged with its traceback again."""
 
 CONSISTENCY_TIMEOUT = 120.0
@@ -123,19 +123,19 @@ class BatchEvaluator:
         with self._tracing.evaluation(len(entries)):
             deadline = Deadline.after(COLLECT_TIME)
             scaled = await self._scaled.read(entries, deadline)
-            reconciler: _Turns = set()
+            tasks: _Tasks = set()
             try:
-                await self._collect_all(self._resolve(entries, scaled, reconciler), deadline, planned, reconciler)
-                while reconciler:
-                    await asyncio.wait(reconciler)
+                await self._collect_all(self._resolve(entries, scaled, tasks), deadline, planned, tasks)
+                while tasks:
+                    await asyncio.wait(tasks)
             finally:
-                for turn in reconciler:
-                    turn.cancel()
-                if reconciler:
-                    await asyncio.gather(*reconciler, return_exceptions=True)
+                for task in tasks:
+                    task.cancel()
+                if tasks:
+                    await asyncio.gather(*tasks, return_exceptions=True)
 
     def _resolve(
-        self, entries: Sequence[PolicyEntry], scaled: Mapping[str, ScaleLookup], reconciler: _Turns
+        self, entries: Sequence[PolicyEntry], scaled: Mapping[str, ScaleLookup], tasks: _Tasks
     ) -> list[_Ready]:
         """Return the policies that can be evaluated. Skip the others, each with its reason."""
         ready: list[_Ready] = []
@@ -145,7 +145,7 @@ class BatchEvaluator:
                 if found is None:
                     self._scheduler.done(entry)
                 elif isinstance(found, SkipReason):
-                    self._start(entry, partial(self._reconciler.skip, entry, found), reconciler)
+                    self._start(entry, partial(self._reconciler.skip, entry, found), tasks)
                 elif entry.policy is not None:
                     if entry.requests_for is not found.revisions:
                         owners = {r.owner: r.name for r in found.revisions if r.replicas > 0}
@@ -155,41 +155,39 @@ class BatchEvaluator:
                 self._report_failure(entry, Stage.RESOLVE, error)
         return ready
 
-    async def _collect_all(
-        self, ready: Sequence[_Ready], deadline: Deadline, planned: bool, reconciler: _Turns
-    ) -> None:
+    async def _collect_all(self, ready: Sequence[_Ready], deadline: Deadline, planned: bool, tasks: _Tasks) -> None:
         """Collect signals for all policies and start reconciling. On an error, split the batch to isolate its cause."""
         batches, splits = [ready], 0
         while batches:
-            left = dict(enumerate(batches.pop()))
-            if not left:
+            remaining = dict(enumerate(batches.pop()))
+            if not remaining:
                 continue
             try:
-                async with aclosing(self._collect(left, deadline, planned)) as collected:
+                async with aclosing(self._collect(remaining, deadline, planned)) as collected:
                     async for portion in collected:
-                        await self._dispatch(portion, reconciler)
+                        await self._dispatch(portion, tasks)
             except Exception as error:
-                rest = tuple(left.values())
-                if len(rest) > 1 and splits < MAX_SPLITS:
+                failed = tuple(remaining.values())
+                if len(failed) > 1 and splits < MAX_SPLITS:
                     splits += 1
-                    batches += [rest[: len(rest) // 2], rest[len(rest) // 2 :]]
+                    batches += [failed[: len(failed) // 2], failed[len(failed) // 2 :]]
                     continue
-                for entry, _, _ in rest:
+                for entry, _, _ in failed:
                     self._report_failure(entry, Stage.COLLECT, error)
 
-    async def _dispatch(self, portion: Iterator[_Collected], reconciler: _Turns) -> None:
+    async def _dispatch(self, portion: Iterator[_Collected], tasks: _Tasks) -> None:
         """Start a reconcile task for each changed policy; then mark the unchanged ones as evaluated."""
         unchanged: list[tuple[PolicyEntry, TargetState, SignalResults, Values]] = []
-        for number, (entry, target, policy, findings) in enumerate(portion, 1):
+        for number, (entry, target, policy, results) in enumerate(portion, 1):
             try:
                 # Changed, deleted or paused while its signals were collected: the results no longer apply.
                 if entry.policy is not policy or entry.deleted or (entry.pause is not None and self._is_paused(entry)):
                     self._retry_soon(entry)
-                elif (values := self._unchanged_values(entry, target, findings)) is not None:
-                    unchanged.append((entry, target, findings, values))
+                elif (values := self._unchanged_values(entry, target, results)) is not None:
+                    unchanged.append((entry, target, results, values))
                 else:
-                    observations = self._observations(entry, findings)
-                    self._start(entry, partial(self._reconciler.reconcile, entry, target, observations), reconciler)
+                    observations = self._observations(entry, results)
+                    self._start(entry, partial(self._reconciler.reconcile, entry, target, observations), tasks)
             except Exception as error:
                 self._report_failure(entry, Stage.COMPARE, error)
             if number % _BATCH == 0:
@@ -198,12 +196,14 @@ class BatchEvaluator:
             _EVALUATED.inc(sum([self._skip_unchanged(*one) for one in unchanged[first : first + _BATCH]]))
             await asyncio.sleep(0)
 
-    async def write_status(self, entry: PolicyEntry, note: StatusWrite) -> None:
+    async def write_status(self, entry: PolicyEntry, status_write: StatusWrite) -> None:
         """Write the status of a policy. Raises only CancelledError."""
-        if self._leadership.owns(entry.namespace) and (failure := await self._isolate_errors(entry, note, Stage.WRITE)):
+        if self._leadership.owns(entry.namespace) and (
+            failure := await self._isolate_errors(entry, status_write, Stage.WRITE)
+        ):
             await failure()
 
-    def _start(self, entry: PolicyEntry, turn: Callable[[], Awaitable[StatusWrite | None]], reconciler: _Turns) -> None:
+    def _start(self, entry: PolicyEntry, work: Callable[[], Awaitable[StatusWrite | None]], tasks: _Tasks) -> None:
         """Start a reconcile task for a policy; retry soon if its status is being written.
 
         The task's done callback releases the lock. It runs on every path, even if the task is cancelled before it
@@ -213,21 +213,21 @@ class BatchEvaluator:
             self._retry_soon(entry)
             return
         entry.locked = True
-        task = asyncio.create_task(self._isolate_errors(entry, turn, Stage.RECONCILE))
-        reconciler.add(task)
-        task.add_done_callback(partial(self._unlock, entry, reconciler))
+        task = asyncio.create_task(self._isolate_errors(entry, work, Stage.RECONCILE))
+        tasks.add(task)
+        task.add_done_callback(partial(self._unlock, entry, tasks))
 
-    def _unlock(self, entry: PolicyEntry, reconciler: _Turns, task: asyncio.Task[StatusWrite | None]) -> None:
+    def _unlock(self, entry: PolicyEntry, tasks: _Tasks, task: asyncio.Task[StatusWrite | None]) -> None:
         """Release the lock of a policy after reconciling, and queue the status write that it returned."""
-        reconciler.discard(task)
+        tasks.discard(task)
         entry.locked = False
         self._scheduler.done(entry)
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
             contain(Stage.RECONCILE, *entry.key, error)
-        elif (note := task.result()) is not None and not entry.deleted:
-            self._status_queue.add(entry, note)
+        elif (status_write := task.result()) is not None and not entry.deleted:
+            self._status_queue.add(entry, status_write)
 
     def _is_paused(self, entry: PolicyEntry) -> bool:
         return entry.pause is not None and not entry.pause.over(self._clock())
@@ -237,7 +237,7 @@ class BatchEvaluator:
         self._scheduler.enqueue(entry)
         self._scheduler.done(entry)
 
-    def _unchanged_values(self, entry: PolicyEntry, target: TargetState, findings: SignalResults) -> Values | None:
+    def _unchanged_values(self, entry: PolicyEntry, target: TargetState, results: SignalResults) -> Values | None:
         """Return the measured values if the steady state still holds and nothing is pending; else None.
 
         With values, `decide` can be skipped.
@@ -253,15 +253,15 @@ class BatchEvaluator:
             return None
         now = self._clock()
         if steady.bounds is not None:
-            numbers = findings.scalars()
+            numbers = results.scalars()
             if numbers is not None and steady.still_valid_for(policy, numbers, target, entry.memory, now):
                 return numbers
-        observations = self._observations(entry, findings)
+        observations = self._observations(entry, results)
         if steady.still_valid(policy, observations, target, entry.memory, now):
             return {name: o.measured for name, o in observations.items() if o.measured is not None}
         return None
 
-    def _skip_unchanged(self, entry: PolicyEntry, target: TargetState, findings: SignalResults, values: Values) -> bool:
+    def _skip_unchanged(self, entry: PolicyEntry, target: TargetState, results: SignalResults, values: Values) -> bool:
         """Record an unchanged policy as evaluated, and queue its status write if due. False if it changed since."""
         if entry.deleted or entry.steady_state is None:
             self._scheduler.done(entry)
@@ -273,14 +273,14 @@ class BatchEvaluator:
             self._scheduler.schedule_next(entry, entry.steady_state.until - now)
             self._scheduler.done(entry)
             if entry.reported_fingerprint is None:
-                observations = self._observations(entry, findings)
+                observations = self._observations(entry, results)
                 self._status_queue.add(entry, partial(self._reconciler.refresh_status, entry, target, observations))
         except Exception as error:
             self._report_failure(entry, Stage.COMPARE, error)
             return False
         return True
 
-    def register_demand(self, entry: PolicyEntry) -> None:
+    def register_queries(self, entry: PolicyEntry) -> None:
         """Register the queries of a policy, so that shared queries cover it from its first evaluation."""
         self._collector.expect(self._requests(entry, {}))
 
@@ -339,10 +339,10 @@ class BatchEvaluator:
         return True
 
     async def _collect(
-        self, left: dict[int, _Ready], deadline: Deadline, planned: bool
+        self, remaining: dict[int, _Ready], deadline: Deadline, planned: bool
     ) -> AsyncGenerator[Iterator[_Collected], None]:
-        """Yield results in portions, as queries complete. Policies with results are removed from `left`."""
-        ready = tuple(left.values())
+        """Yield results in portions, as queries complete. Policies with results are removed from `remaining`."""
+        ready = tuple(remaining.values())
         within = min(entry.interval for entry, _, _ in ready)
         portions = self._collector.collect(
             [entry.requests for entry, _, _ in ready],
@@ -357,11 +357,11 @@ class BatchEvaluator:
             with self._tracing.span("collect"):
                 portion = await anext(portions, None)
             while portion is not None:
-                yield ((*left.pop(number), findings) for number, findings in portion)
+                yield ((*remaining.pop(number), results) for number, results in portion)
                 portion = await anext(portions, None)
 
-    def _observations(self, entry: PolicyEntry, findings: SignalResults) -> dict[str, Observation]:
-        observations = dict(zip((signal.name for signal in entry.signals), findings.observations(), strict=True))
+    def _observations(self, entry: PolicyEntry, results: SignalResults) -> dict[str, Observation]:
+        observations = dict(zip((signal.name for signal in entry.signals), results.observations(), strict=True))
         return observations | self._lost_zones(entry)
 
     def _lost_zones(self, entry: PolicyEntry) -> dict[str, Observation]:
@@ -406,7 +406,7 @@ class BatchEvaluator:
         """Count and log an unexpected error. Returns the status write that reports it."""
         EVALUATIONS.labels("error").inc()
         now, what = self._clock(), f"{stage}/{type(error).__name__}"
-        known = entry.failure == what and now - entry.failure_logged < LOG_AGAIN
+        known = entry.failure == what and now - entry.failure_logged < RELOG_AFTER
         contain(stage, *entry.key, error, known=known)
         if not known:
             entry.failure, entry.failure_logged = what, now
@@ -414,10 +414,10 @@ class BatchEvaluator:
 
     def _report_failure(self, entry: PolicyEntry, stage: Stage, error: Exception) -> None:
         """End an evaluation that failed before reconciling. The next one runs at the usual time."""
-        note = self._record_failure(entry, stage, error)
+        status_write = self._record_failure(entry, stage, error)
         self._scheduler.done(entry)
         if not entry.deleted:
-            self._status_queue.add(entry, note)
+            self._status_queue.add(entry, status_write)
 
 
 def _unreadable(entry: PolicyEntry, error: CallError) -> SkipReason:

@@ -23,9 +23,9 @@ from resilience_operator.runtime.containment import Stage, contain
 class PluginActionRunner:
     """All plugin calls of a process. on_result: called with the policy as soon as an outcome is available."""
 
-    def __init__(self, actions: Actions, arrived: Callable[[PolicyEntry], None]) -> None:
+    def __init__(self, actions: Actions, on_result: Callable[[PolicyEntry], None]) -> None:
         self._actions = actions
-        self._arrived = arrived
+        self._on_result = on_result
         self._under_way: dict[str, asyncio.Task[None]] = {}
         self._outcomes: dict[str, list[Outcome]] = {}
 
@@ -36,9 +36,9 @@ class PluginActionRunner:
     def start(self, entry: PolicyEntry, target: TargetState, command: Command) -> None:
         """Start a call, unless it is running or its outcome is pending."""
         key = str(command.arguments["key"])
-        waits = any(outcome.command.arguments["key"] == key for outcome in self._outcomes.get(entry.uid, ()))
+        pending = any(outcome.command.arguments["key"] == key for outcome in self._outcomes.get(entry.uid, ()))
         problem = self.problem(str(command.arguments["plugin"]), entry.namespace)
-        if waits or key in self._under_way or problem:
+        if pending or key in self._under_way or problem:
             return
         task = asyncio.create_task(self._run(entry, target, command), name=f"plugin {command.arguments['plugin']}")
         self._under_way[key] = task
@@ -66,18 +66,18 @@ class PluginActionRunner:
 
     async def _run(self, entry: PolicyEntry, target: TargetState, command: Command) -> None:
         try:
-            said = await self._actions.run(str(command.arguments["plugin"]), _call(entry, target, command))
+            message = await self._actions.run(str(command.arguments["plugin"]), _call(entry, target, command))
         except (PluginFailed, CallError) as failure:
             outcome = Outcome(command, Result.FAILED, failure.message)
         except Exception as error:  # without an outcome, the call would be repeated forever
             contain(Stage.PLUGIN, *entry.key, error)
             outcome = Outcome(command, Result.FAILED, f"it failed with {type(error).__name__}")
         else:
-            outcome = Outcome(command, Result.DONE, said)
+            outcome = Outcome(command, Result.DONE, message)
         if not entry.deleted:
             self._outcomes.setdefault(entry.uid, []).append(outcome)
             try:
-                self._arrived(entry)
+                self._on_result(entry)
             except Exception as error:  # the next evaluation collects the outcome in any case
                 contain(Stage.PLUGIN, *entry.key, error)
 

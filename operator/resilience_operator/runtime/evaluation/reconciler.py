@@ -39,7 +39,7 @@ from resilience_operator.runtime.containment import Stage, contain
 from resilience_operator.runtime.coordination import Ownership
 from resilience_operator.runtime.evaluation.plugin_actions import PluginActionRunner
 from resilience_operator.runtime.evaluation.skip import SkipReason, was_paused
-from resilience_operator.runtime.reporting import notifications as telling
+from resilience_operator.runtime.reporting import notifications
 from resilience_operator.runtime.reporting.event_recorder import EventRecorder
 from resilience_operator.runtime.reporting.status_queue import StatusQueue, StatusWrite
 from resilience_operator.runtime.reporting.status_writer import StatusWriter
@@ -83,7 +83,7 @@ class PolicyReconciler:
         admission: FairSemaphore,
         status_queue: StatusQueue,
         live: Executor,
-        rehearsal: Executor,
+        dry_run: Executor,
         status_writer: StatusWriter,
         event_recorder: EventRecorder,
         plugin_actions: PluginActionRunner,
@@ -91,11 +91,11 @@ class PolicyReconciler:
         leadership: Ownership,
         tracing: Tracing,
         clock: Callable[[], float],
-        tracks: bool,
+        keep_history: bool,
     ) -> None:
         self._scheduler = scheduler
         self._admission, self._status_queue = admission, status_queue
-        self._live, self._rehearsal = live, rehearsal
+        self._live, self._dry_run = live, dry_run
         self._status_writer = status_writer
         self._event_recorder = event_recorder
         self._plugin_actions = plugin_actions
@@ -103,7 +103,7 @@ class PolicyReconciler:
         self._leadership = leadership
         self._tracing = tracing
         self._clock = clock
-        self._tracks = tracks
+        self._keep_history = keep_history
 
     async def reconcile(
         self, entry: PolicyEntry, target: TargetState, observations: Mapping[str, Observation]
@@ -126,15 +126,15 @@ class PolicyReconciler:
         if policy is None:
             return False
 
-        def works(memory: Memory) -> bool:
+        def succeeds(memory: Memory) -> bool:
             try:
                 decision = decide(policy, observations, target, recover_intent(memory, target)[0], now)
-                render(decision, target, decision.memory, entry.journal, ())
+                render(decision, target, decision.memory, entry.history, ())
             except Exception:
                 return False
             return True
 
-        return works(Memory()) and not works(entry.memory)
+        return succeeds(Memory()) and not succeeds(entry.memory)
 
     async def _reconcile(
         self, entry: PolicyEntry, target: TargetState, observations: Mapping[str, Observation]
@@ -147,8 +147,8 @@ class PolicyReconciler:
         if _shown_long_enough(entry.status_problem, now):
             entry.status_problem = was = None
         before = memory = entry.memory
-        news = was_paused(entry) or memory.intent is not None or self._plugin_actions.has_results(entry.uid)
-        if news:
+        resumed = was_paused(entry) or memory.intent is not None or self._plugin_actions.has_results(entry.uid)
+        if resumed:
             async with self._admission.acquire(entry.namespace, Priority.EVENT):
                 memory = await self._resume(entry, target, now, Deadline.after(ACT_TIME))
             if entry.policy is not policy:
@@ -156,10 +156,10 @@ class PolicyReconciler:
         with self._tracing.span("decide"):
             decision = decide(policy, observations, target, memory, now)
         EVALUATIONS.labels("evaluated").inc()
-        if self._tracks:
+        if self._keep_history:
             entry.evaluation_history = append_to(entry.evaluation_history, decision, target)
         found = report_fingerprint(decision)
-        if news or decision.commands or decision.notices or self._event_recorder.has_pending(entry.uid):
+        if resumed or decision.commands or decision.notices or self._event_recorder.has_pending(entry.uid):
             await self._act_and_record(entry, target, decision)
             return None
         if decision.memory != before:
@@ -209,7 +209,7 @@ class PolicyReconciler:
         now, after = decision.at, decision.memory
         if entry.policy is not decision.policy or (entry.pause is not None and not entry.pause.over(self._clock())):
             raise _changed(entry)
-        executor = self._rehearsal if decision.policy.mode is Mode.DRY_RUN else self._live
+        executor = self._dry_run if decision.policy.mode is Mode.DRY_RUN else self._live
         commands, plugin_actions = decision.commands, tuple[Command, ...]()
         if executor.changes_cluster:
             commands = tuple(c for c in decision.commands if c.verb is not Verb.PLUGIN)
@@ -227,7 +227,7 @@ class PolicyReconciler:
         entry.awaiting_since = asyncio.get_running_loop().time()
         entry.relists = 0
         entry.memory = after = apply_outcomes(after, outcomes, target, now)
-        entry.journal = entry.journal.add([history_entry(o, now, trace_id) for o in outcomes if o.applied])
+        entry.history = entry.history.add([history_entry(o, now, trace_id) for o in outcomes if o.applied])
         for outcome in outcomes:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
             _log_outcome(entry, outcome, trace_id)
@@ -240,14 +240,14 @@ class PolicyReconciler:
         now, outcomes, trace_id = decision.at, done.outcomes, done.trace_id
         entry.memory = done.memory
         await self._event_recorder.record(entry, decision, outcomes, deadline, trace_id)
-        telling.notify_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
-        telling.notify_notices(self._notifiers, entry, decision, trace_id)
+        notifications.notify_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
+        notifications.notify_notices(self._notifiers, entry, decision, trace_id)
         why = "decision" if outcomes else "verdict"
         await self._write(entry, decision, target, done.memory, deadline, why=why, outcomes=outcomes)
         # Started only now: the status must hold the breach that the calls belong to.
         if self._leadership.owns(entry.namespace):
-            for errand in done.plugin_actions:
-                self._plugin_actions.start(entry, target, errand)
+            for command in done.plugin_actions:
+                self._plugin_actions.start(entry, target, command)
         self._schedule_next(entry, decision, outcomes, now)
 
     async def _resume(self, entry: PolicyEntry, target: TargetState, now: float, deadline: Deadline) -> Memory:
@@ -264,9 +264,9 @@ class PolicyReconciler:
         if intent is None:
             return entry.memory
         memory, done = recover_intent(entry.memory, target)
-        entry.journal = entry.journal.add([history_entry(o, intent.at, intent.trace_id) for o in done])
+        entry.history = entry.history.add([history_entry(o, intent.at, intent.trace_id) for o in done])
         await self._event_recorder.record_outcomes(entry, target, done, intent.at, deadline, intent.trace_id)
-        telling.notify_outcomes(self._notifiers, entry, target, done, intent.at, intent.trace_id)
+        notifications.notify_outcomes(self._notifiers, entry, target, done, intent.at, intent.trace_id)
         for outcome in done:
             log.info("%s/%s: %s was completed before the restart", *entry.key, outcome.command.verb)
         entry.memory = memory
@@ -281,12 +281,12 @@ class PolicyReconciler:
             return memory
         trace_id = self._tracing.trace_id()
         entry.memory = memory = apply_outcomes(memory, outcomes, target, now)
-        entry.journal = entry.journal.add([history_entry(o, now, trace_id) for o in outcomes])
+        entry.history = entry.history.add([history_entry(o, now, trace_id) for o in outcomes])
         for outcome in outcomes:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
             _log_outcome(entry, outcome, trace_id)
         await self._event_recorder.record_outcomes(entry, target, outcomes, now, deadline, trace_id)
-        telling.notify_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
+        notifications.notify_outcomes(self._notifiers, entry, target, outcomes, now, trace_id)
         return memory
 
     async def _write(
@@ -304,14 +304,14 @@ class PolicyReconciler:
         if why == "verdict" and not self._status_writer.verdict_due(entry):
             return False
         failures = [o for o in outcomes if o.result is Result.FAILED]
-        if untold := self._event_recorder.undelivered(entry.uid):
+        if undelivered := self._event_recorder.undelivered(entry.uid):
             # If this process stops, the next one reports them.
-            memory = replace(memory, announced=memory.announced - untold)
+            memory = replace(memory, announced=memory.announced - undelivered)
         rendered = render(
             decision,
             target,
             memory,
-            entry.journal,
+            entry.history,
             entry.status.conditions,
             failures=failures,
             problem=_unreadable_status(entry.status_problem) or entry.source_problem or self._plugin_problem(entry),
@@ -334,64 +334,64 @@ class PolicyReconciler:
             self._scheduler.enqueue(entry, 1.0)
         self._scheduler.schedule_next(entry, None if decision.wake is None else decision.wake - now)
 
-    async def skip(self, entry: PolicyEntry, refusal: SkipReason) -> StatusWrite | None:
+    async def skip(self, entry: PolicyEntry, skip: SkipReason) -> StatusWrite | None:
         """Record that the policy is paused, or return a deferred write of the skip reason."""
         EVALUATIONS.labels("refused").inc()
-        if refusal.pause is not None:
+        if skip.pause is not None:
             self._status_queue.discard(entry)
             async with self._admission.acquire(entry.namespace, Priority.EVENT):
-                await self._record_skip(entry, refusal)
-        elif refusal != entry.reported_skip:
-            return partial(self._record_skip, entry, refusal)
+                await self._record_skip(entry, skip)
+        elif skip != entry.reported_skip:
+            return partial(self._record_skip, entry, skip)
         return None
 
-    async def _record_skip(self, entry: PolicyEntry, refusal: SkipReason) -> None:
+    async def _record_skip(self, entry: PolicyEntry, skip: SkipReason) -> None:
         deadline = Deadline.after(ACT_TIME)
-        if refusal.pause is not None and refusal.target is not None:
+        if skip.pause is not None and skip.target is not None:
             now = self._clock()
             entry.memory = freeze_timers(entry.memory, now)
             if not was_paused(entry):
-                await self._event_recorder.record_pause(entry, refusal.target, refusal.pause, now, deadline)
-            if refusal.pause.until is not None:
-                self._scheduler.schedule_next(entry, refusal.pause.until - now)
-        await self._write_ready_condition(entry, refusal, deadline)
+                await self._event_recorder.record_pause(entry, skip.target, skip.pause, now, deadline)
+            if skip.pause.until is not None:
+                self._scheduler.schedule_next(entry, skip.pause.until - now)
+        await self._write_ready_condition(entry, skip, deadline)
 
-    async def _write_ready_condition(self, entry: PolicyEntry, refusal: SkipReason, deadline: Deadline) -> None:
+    async def _write_ready_condition(self, entry: PolicyEntry, skip: SkipReason, deadline: Deadline) -> None:
         entry.reported_fingerprint = entry.steady_state = entry.reported_skip = None
         ready = condition(
             ConditionType.READY,
-            refusal.status,
-            refusal.reason,
-            refusal.message,
+            skip.status,
+            skip.reason,
+            skip.message,
             now=to_datetime(self._clock()),
             generation=entry.generation,
         )
-        memory = entry.memory if refusal.pause is not None else None
-        known = PolicyStatus.model_validate(orjson.loads(entry.raw_status))
-        await self._status_writer.write_status(entry, render_skipped(known, ready, memory), deadline, why="refusal")
-        if refusal.pause is None:
-            entry.reported_skip = refusal
+        memory = entry.memory if skip.pause is not None else None
+        stored = PolicyStatus.model_validate(orjson.loads(entry.raw_status))
+        await self._status_writer.write_status(entry, render_skipped(stored, ready, memory), deadline, why="refusal")
+        if skip.pause is None:
+            entry.reported_skip = skip
 
     async def report_failure(self, entry: PolicyEntry, stage: str, error: Exception) -> None:
         """Report an unexpected error in the policy's status. Raises only CancelledError."""
-        refusal = SkipReason(
+        skip = SkipReason(
             "False",
             "EvaluationFailed",
             f"the evaluation failed ({stage}: {type(error).__name__}). It is tried again at every interval; the log of "
             "the operator holds the details",
         )
-        if refusal == entry.reported_skip:
+        if skip == entry.reported_skip:
             return
         try:
             try:
-                await self._write_ready_condition(entry, refusal, Deadline.after(ACT_TIME))
+                await self._write_ready_condition(entry, skip, Deadline.after(ACT_TIME))
             except CallError:
                 raise
             except Exception as unreadable:
                 # The stored status cannot be written back: keep the memory, replace the rest.
                 contain(Stage.STATUS, *entry.key, unreadable)
                 entry.raw_status, entry.rewrite = compact_json({"memory": dump_memory(entry.memory)}), True
-                await self._write_ready_condition(entry, refusal, Deadline.after(ACT_TIME))
+                await self._write_ready_condition(entry, skip, Deadline.after(ACT_TIME))
         except CallError as failure:
             if not entry.deleted:
                 log.warning("%s/%s: cannot report the failed evaluation in the status: %s", *entry.key, failure)

@@ -24,7 +24,7 @@ ALLOWED_SECONDS = 60.0
 DENIED_SECONDS = 10.0
 """Cache lifetime of a negative result, in seconds."""
 
-MOST_KEPT = 1024
+MAX_CACHED = 1024
 """Maximum number of cached results."""
 
 REVIEWS_AT_ONCE = 4
@@ -49,8 +49,8 @@ class Reviewer:
         self._kube = kube
         self._clock = clock
         self._key = os.urandom(32)
-        self._known: dict[bytes, tuple[Access, float]] = {}
-        self._asking: dict[bytes, asyncio.Task[Access]] = {}
+        self._cache: dict[bytes, tuple[Access, float]] = {}
+        self._in_flight: dict[bytes, asyncio.Task[Access]] = {}
         self._admission = asyncio.Semaphore(REVIEWS_AT_ONCE)
 
     async def check(self, authorization: str, path: str) -> Access:
@@ -60,22 +60,22 @@ class Reviewer:
         if scheme.lower() != "bearer" or not token or not token.isascii() or not token.isprintable():
             return Access.UNAUTHENTICATED
         key = hashlib.blake2b(f"{path}\n{token}".encode(), key=self._key, digest_size=16).digest()
-        known, until = self._known.get(key, (Access.FORBIDDEN, 0.0))
+        cached, until = self._cache.get(key, (Access.FORBIDDEN, 0.0))
         if self._clock() < until:
-            return known
-        task = self._asking.get(key)
+            return cached
+        task = self._in_flight.get(key)
         if task is None:
-            task = self._asking[key] = asyncio.create_task(self._ask(key, token, path))
-            task.add_done_callback(lambda _: self._asking.pop(key, None))
+            task = self._in_flight[key] = asyncio.create_task(self._request(key, token, path))
+            task.add_done_callback(lambda _: self._in_flight.pop(key, None))
         return await asyncio.shield(task)
 
-    async def _ask(self, key: bytes, token: str, path: str) -> Access:
+    async def _request(self, key: bytes, token: str, path: str) -> Access:
         async with self._admission:
             found = await self._review(token, path, Deadline.after(REVIEW_SECONDS))
-        self._known.pop(key, None)
-        self._known[key] = found, self._clock() + (ALLOWED_SECONDS if found is Access.ALLOWED else DENIED_SECONDS)
-        while len(self._known) > MOST_KEPT:
-            del self._known[next(iter(self._known))]
+        self._cache.pop(key, None)
+        self._cache[key] = found, self._clock() + (ALLOWED_SECONDS if found is Access.ALLOWED else DENIED_SECONDS)
+        while len(self._cache) > MAX_CACHED:
+            del self._cache[next(iter(self._cache))]
         return found
 
     async def _review(self, token: str, path: str, deadline: Deadline) -> Access:

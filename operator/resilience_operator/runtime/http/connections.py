@@ -76,12 +76,12 @@ class Connections:
             if not same:
                 del self._of_address[connection.address]
 
-    def waits(self, connection: Connection) -> None:
+    def mark_idle(self, connection: Connection) -> None:
         """Mark a connection as idle."""
         if connection.transport in self._by_transport:
             self._waiting[connection] = None
 
-    def works(self, connection: Connection) -> None:
+    def mark_busy(self, connection: Connection) -> None:
         """Mark a connection as busy with a request."""
         self._waiting.pop(connection, None)
 
@@ -147,12 +147,12 @@ class Connection(asyncio.Protocol):
         """A request is complete and its handler starts."""
         self._cancel()
         self._kept = False
-        self._owner.works(self)
+        self._owner.mark_busy(self)
 
     def end(self) -> None:
         """The handler has finished: the client reads the response, and may send another request."""
         self._kept = True
-        self._owner.waits(self)
+        self._owner.mark_idle(self)
         # Slightly later than aiohttp, which closes an idle connection without a race.
         self._wait(self._owner.limits.idle + 5.0)
 

@@ -30,8 +30,8 @@ class EventLimit:
     __slots__ = ("_changes", "_notices", "suppressed")
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._notices = TokenBucket(1 / NOTICE_SECONDS, clock, saved=NOTICES * NOTICE_SECONDS, full=True)
-        self._changes = TokenBucket(1 / CHANGE_SECONDS, clock, saved=CHANGES * CHANGE_SECONDS, full=True)
+        self._notices = TokenBucket(1 / NOTICE_SECONDS, clock, burst_seconds=NOTICES * NOTICE_SECONDS, full=True)
+        self._changes = TokenBucket(1 / CHANGE_SECONDS, clock, burst_seconds=CHANGES * CHANGE_SECONDS, full=True)
         self.suppressed = 0
 
     def admit(self, *, change: bool) -> bool:

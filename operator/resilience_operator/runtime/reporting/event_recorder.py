@@ -79,29 +79,29 @@ class EventRecorder:
 
     def __init__(self, kube: KubeClient) -> None:
         self._kube = kube
-        self._waiting: dict[str, dict[str, PendingEvent]] = {}
+        self._pending: dict[str, dict[str, PendingEvent]] = {}
         self._limits: dict[str, EventLimit] = {}
         self._breaker = Breaker(_ONE_FAILURE_OPENS)
 
     def forget(self, uid: str) -> None:
         """Drop the state of a deleted policy."""
-        self._waiting.pop(uid, None)
+        self._pending.pop(uid, None)
         self._limits.pop(uid, None)
 
     def has_pending(self, uid: str) -> bool:
         """Return True if Events of a policy are pending."""
-        return uid in self._waiting
+        return uid in self._pending
 
     def undelivered(self, uid: str) -> frozenset[str]:
         """Return the keys of a policy's notices that are not delivered yet."""
-        return frozenset(a.notice for a in self._waiting.get(uid, {}).values() if a.notice)
+        return frozenset(a.notice for a in self._pending.get(uid, {}).values() if a.notice)
 
     async def record(
         self, entry: PolicyEntry, decision: Decision, outcomes: Sequence[Outcome], deadline: Deadline, trace_id: str
     ) -> None:
         """Record Events for outcomes and new notices, and retry pending ones."""
-        news = [*_of_outcomes(outcomes, decision.target, decision.at, trace_id), *_of_notices(decision, trace_id)]
-        await self._enqueue(entry, news, deadline)
+        new_events = [*_of_outcomes(outcomes, decision.target, decision.at, trace_id), *_of_notices(decision, trace_id)]
+        await self._enqueue(entry, new_events, deadline)
 
     async def record_outcomes(
         self,
@@ -120,7 +120,7 @@ class EventRecorder:
     ) -> None:
         """Record the start of a manual pause (`pause` is set) or its end (None)."""
         end = "it was lifted" if entry.pause is None else "it has run out"
-        news = PendingEvent(
+        event = PendingEvent(
             key=f"{'paused' if pause else 'unpaused'}@{at:.0f}",
             type="Normal",
             reason="PolicyPaused" if pause else "PolicyResumed",
@@ -128,55 +128,55 @@ class EventRecorder:
             message=f"policy {entry.name} is {pause}" if pause else f"policy {entry.name} goes on after a pause: {end}",
             target=target,
         )
-        await self._enqueue(entry, [news], deadline)
+        await self._enqueue(entry, [event], deadline)
 
-    async def _enqueue(self, entry: PolicyEntry, news: Iterable[PendingEvent], deadline: Deadline) -> None:
-        waiting = self._waiting.get(entry.uid, {})
-        for announcement in news:
-            if announcement.dedup_key not in waiting and (admitted := self._admit(entry.uid, announcement)):
-                waiting[announcement.dedup_key] = admitted
-        if len(waiting) > MAX_PENDING:
-            notices_first = sorted(waiting, key=lambda identity: waiting[identity].change)
-            for identity in notices_first[: len(waiting) - MAX_PENDING]:
-                del waiting[identity]
-        if not waiting or entry.deleted:
+    async def _enqueue(self, entry: PolicyEntry, new_events: Iterable[PendingEvent], deadline: Deadline) -> None:
+        pending = self._pending.get(entry.uid, {})
+        for event in new_events:
+            if event.dedup_key not in pending and (admitted := self._admit(entry.uid, event)):
+                pending[event.dedup_key] = admitted
+        if len(pending) > MAX_PENDING:
+            notices_first = sorted(pending, key=lambda key: pending[key].change)
+            for key in notices_first[: len(pending) - MAX_PENDING]:
+                del pending[key]
+        if not pending or entry.deleted:
             return
-        self._waiting[entry.uid] = waiting
+        self._pending[entry.uid] = pending
         if deadline.expired or not self._breaker.acquire():
             return
-        began = asyncio.get_running_loop().time()
+        started = asyncio.get_running_loop().time()
         try:
-            away = await self._write(entry, waiting, deadline)
+            unavailable = await self._write(entry, pending, deadline)
         except BaseException:
             self._breaker.cancel()
             raise
-        self._breaker.record(asyncio.get_running_loop().time() - began, ok=not away)
-        if not waiting:
-            self._waiting.pop(entry.uid, None)
+        self._breaker.record(asyncio.get_running_loop().time() - started, ok=not unavailable)
+        if not pending:
+            self._pending.pop(entry.uid, None)
 
-    def _admit(self, uid: str, announcement: PendingEvent) -> PendingEvent | None:
+    def _admit(self, uid: str, event: PendingEvent) -> PendingEvent | None:
         """Return the Event to write; None if the policy exceeded its rate limit."""
         limit = self._limits.setdefault(uid, EventLimit())
-        if not limit.admit(change=announcement.change):
+        if not limit.admit(change=event.change):
             EVENTS_SUPPRESSED.inc()
             return None
         if not limit.suppressed:
-            return announcement
+            return event
         count, limit.suppressed = limit.suppressed, 0
         more = f" ({count} earlier events of this policy were suppressed: too many in a short time)"
-        return replace(announcement, message=cut(announcement.message, events.MAX_NOTE - len(more)) + more)
+        return replace(event, message=cut(event.message, events.MAX_NOTE - len(more)) + more)
 
-    async def _write(self, entry: PolicyEntry, waiting: dict[str, PendingEvent], deadline: Deadline) -> bool:
+    async def _write(self, entry: PolicyEntry, pending: dict[str, PendingEvent], deadline: Deadline) -> bool:
         """Write all Events concurrently, and keep those to retry. Returns True if the API server is unavailable."""
-        found = await asyncio.gather(*(self._record(entry, a, deadline) for a in list(waiting.values())))
-        for identity, errors in zip(list(waiting), found, strict=True):
+        found = await asyncio.gather(*(self._record(entry, a, deadline) for a in list(pending.values())))
+        for key, errors in zip(list(pending), found, strict=True):
             if not any(_may_pass(error) for error in errors):
-                del waiting[identity]
+                del pending[key]
         return any(not isinstance(error, GiveUp) for errors in found for error in errors)
 
-    async def _record(self, entry: PolicyEntry, announcement: PendingEvent, deadline: Deadline) -> list[CallError]:
+    async def _record(self, entry: PolicyEntry, event: PendingEvent, deadline: Deadline) -> list[CallError]:
         """Record the Event on both objects. Returns the errors."""
-        target = announcement.target
+        target = event.target
         policy = events.ObjectRef(API_VERSION, KIND, entry.namespace, entry.name, entry.uid)
         workload = events.ObjectRef(target.api_version, target.kind, target.namespace, target.name, target.uid)
         errors = await asyncio.gather(
@@ -184,13 +184,13 @@ class EventRecorder:
                 events.record(
                     self._kube,
                     subject,
-                    key=f"{entry.uid}/{announcement.key}",
-                    type=announcement.type,
-                    reason=announcement.reason,
-                    action=announcement.action,
-                    message=announcement.message,
+                    key=f"{entry.uid}/{event.key}",
+                    type=event.type,
+                    reason=event.reason,
+                    action=event.action,
+                    message=event.message,
                     related=related,
-                    trace_id=announcement.trace_id,
+                    trace_id=event.trace_id,
                     deadline=deadline,
                 )
                 for subject, related in ((policy, workload), (workload, policy))
@@ -210,14 +210,14 @@ def _of_outcomes(outcomes: Iterable[Outcome], target: TargetState, at: float, tr
         if outcome.retryable:
             continue
         failed = outcome.result is Result.FAILED
-        rehearsed = outcome.result is Result.DRY_RUN
+        dry_run = outcome.result is Result.DRY_RUN
         message = outcome.description
         yield PendingEvent(
             key=_key(outcome, at),
             type="Warning" if failed or command.verb in WARNING_VERBS else "Normal",
             reason="ActionFailed" if failed else _EVENT_REASONS.get(command.verb, "Done"),
             action=f"{command.verb[0].upper()}{command.verb[1:]}",
-            message=f"[dry run] {message}" if rehearsed else message,
+            message=f"[dry run] {message}" if dry_run else message,
             target=target,
             trace_id=trace_id,
             change=command.verb in _CHANGES,

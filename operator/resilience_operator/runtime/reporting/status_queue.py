@@ -37,17 +37,17 @@ class StatusQueue:
         self._admission = admission
         self._rate_limiter = rate_limiter
         self._waiting: dict[str, dict[str, tuple[PolicyEntry, StatusWrite]]] = {}
-        self._placing: Counter[str] = Counter()
-        self._under_way: Counter[str] = Counter()
+        self._acquiring: Counter[str] = Counter()
+        self._running: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def add(self, entry: PolicyEntry, note: StatusWrite) -> None:
+    def add(self, entry: PolicyEntry, status_write: StatusWrite) -> None:
         """Queue a status write, replacing an older one of the same policy."""
-        self._waiting.setdefault(entry.namespace, {})[entry.uid] = entry, note
+        self._waiting.setdefault(entry.namespace, {})[entry.uid] = entry, status_write
         self._changed.set()
 
     def discard(self, entry: PolicyEntry) -> None:
@@ -60,7 +60,7 @@ class StatusQueue:
         try:
             while not stop.is_set():
                 self._changed.clear()
-                self._begin(write)
+                self._start_writes(write)
                 changed = asyncio.create_task(self._changed.wait())
                 await asyncio.wait(
                     (changed, stopped), timeout=self._rate_limiter.delay or None, return_when=asyncio.FIRST_COMPLETED
@@ -72,23 +72,23 @@ class StatusQueue:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _begin(self, write: Write) -> None:
+    def _start_writes(self, write: Write) -> None:
         while len(self._tasks) < AT_ONCE and not self._rate_limiter.delay:
             namespace = next(filter(self._has_work, self._waiting), None)
             if namespace is None:
                 return
             # Move to the end, so that other namespaces are next.
             self._waiting[namespace] = self._waiting.pop(namespace)
-            self._placing[namespace] += 1
-            self._under_way[namespace] += 1
+            self._acquiring[namespace] += 1
+            self._running[namespace] += 1
             task = asyncio.create_task(self._write_one(namespace, write))
             self._tasks.add(task)
             task.add_done_callback(partial(self._ended, namespace))
 
     def _has_work(self, namespace: str) -> bool:
         return (
-            self._under_way[namespace] < PER_NAMESPACE
-            and self._placing[namespace] < len(self._waiting[namespace])
+            self._running[namespace] < PER_NAMESPACE
+            and self._acquiring[namespace] < len(self._waiting[namespace])
             and self._first(namespace) is not None
         )
 
@@ -98,31 +98,31 @@ class StatusQueue:
 
     async def _write_one(self, namespace: str, write: Write) -> None:
         """Wait for admission, then execute the first write in the queue at that time."""
-        async with self._placed(namespace):
+        async with self._slot(namespace):
             entry = self._first(namespace)
-            note = self._pop(entry) if entry is not None else None
-            if entry is None or note is None:
+            status_write = self._pop(entry) if entry is not None else None
+            if entry is None or status_write is None:
                 return
             entry.locked = True
             try:
-                await write(entry, note)
+                await write(entry, status_write)
             except Exception as error:
                 contain(Stage.WRITE, *entry.key, error)
             finally:
                 entry.locked = False
 
     @asynccontextmanager
-    async def _placed(self, namespace: str) -> AsyncIterator[None]:
+    async def _slot(self, namespace: str) -> AsyncIterator[None]:
         """Acquire a slot. Until it is granted or the wait is cancelled, it counts as pending."""
-        placing = True
+        acquiring = True
         try:
             async with self._admission.acquire(namespace, Priority.STATUS):
-                self._placing[namespace] -= 1
-                placing = False
+                self._acquiring[namespace] -= 1
+                acquiring = False
                 yield
         finally:
-            if placing:
-                self._placing[namespace] -= 1
+            if acquiring:
+                self._acquiring[namespace] -= 1
 
     def _pop(self, entry: PolicyEntry) -> StatusWrite | None:
         waiting = self._waiting.get(entry.namespace, {})
@@ -135,7 +135,7 @@ class StatusQueue:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             contain(Stage.WRITE, namespace, "a status", error)
-        self._under_way[namespace] -= 1
-        if not self._under_way[namespace]:
-            del self._under_way[namespace], self._placing[namespace]
+        self._running[namespace] -= 1
+        if not self._running[namespace]:
+            del self._running[namespace], self._acquiring[namespace]
         self._changed.set()

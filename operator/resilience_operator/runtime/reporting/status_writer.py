@@ -75,27 +75,27 @@ class StatusWriter:
         """
         if entry.deleted:
             return True
-        essence = _fingerprint(rendered.significant)
+        digest = _fingerprint(rendered.significant)
         if entry.rewrite:
-            await self._rewrite(entry, rendered, essence, deadline, why)
+            await self._rewrite(entry, rendered, digest, deadline, why)
             return True
-        known: dict[str, Any] = orjson.loads(entry.raw_status)
+        stored: dict[str, Any] = orjson.loads(entry.raw_status)
         now = time.monotonic()
-        if entry.status_digest is None and essence == _fingerprint(significant_of(known)):
+        if entry.status_digest is None and digest == _fingerprint(significant_of(stored)):
             # Unchanged since an earlier process wrote it.
-            self._mark_written(entry, rendered, essence, self._staggered(entry, now))
+            self._mark_written(entry, rendered, digest, self._staggered(entry, now))
             return True
-        if essence == entry.status_digest:
+        if digest == entry.status_digest:
             if not self.refresh_due(entry):
                 return True
-            if rendered.body == known:
+            if rendered.body == stored:
                 self._written[entry.uid] = now
                 return True
             self._budget.take()
             why = "refresh"
         elif why == "verdict" and not self._take_verdict(entry):
             return False
-        patch = merge_patch(known, rendered.body)
+        patch = merge_patch(stored, rendered.body)
         if patch:
             written = await patch_status(
                 self._kube,
@@ -110,20 +110,20 @@ class StatusWriter:
             self._rate_limiter.record()
             entry.resource_version = str(written["metadata"]["resourceVersion"])
             entry.raw_status = compact_json(written.get("status") or {})
-        self._mark_written(entry, rendered, essence, now if why == "refresh" else self._staggered(entry, now))
+        self._mark_written(entry, rendered, digest, now if why == "refresh" else self._staggered(entry, now))
         return True
 
     def _take_verdict(self, entry: PolicyEntry) -> bool:
         budget = self._verdicts.get(entry.uid)
         if budget is None:
-            saved = VERDICT_WRITES * VERDICT_SECONDS
+            burst_seconds = VERDICT_WRITES * VERDICT_SECONDS
             budget = self._verdicts[entry.uid] = TokenBucket(
-                1 / VERDICT_SECONDS, time.monotonic, saved=saved, full=True
+                1 / VERDICT_SECONDS, time.monotonic, burst_seconds=burst_seconds, full=True
             )
         return budget.take()
 
     async def _rewrite(
-        self, entry: PolicyEntry, rendered: Rendered, essence: bytes, deadline: Deadline, why: str
+        self, entry: PolicyEntry, rendered: Rendered, digest: bytes, deadline: Deadline, why: str
     ) -> None:
         """Replace a status that could not be read."""
         written = await replace_status(
@@ -140,11 +140,11 @@ class StatusWriter:
         entry.rewrite = False
         entry.resource_version = str(written["metadata"]["resourceVersion"])
         entry.raw_status = compact_json(written.get("status") or {})
-        self._mark_written(entry, rendered, essence, self._staggered(entry, time.monotonic()))
+        self._mark_written(entry, rendered, digest, self._staggered(entry, time.monotonic()))
 
-    def _mark_written(self, entry: PolicyEntry, rendered: Rendered, essence: bytes, at: float) -> None:
+    def _mark_written(self, entry: PolicyEntry, rendered: Rendered, digest: bytes, at: float) -> None:
         entry.status = status_summary(PolicyStatus.model_validate(rendered.body))
-        entry.status_digest = essence
+        entry.status_digest = digest
         self._written[entry.uid] = at
 
     def _staggered(self, entry: PolicyEntry, now: float) -> float:

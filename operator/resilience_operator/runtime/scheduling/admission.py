@@ -32,7 +32,7 @@ class Priority(IntEnum):
 class _Waiter(NamedTuple):
     """Sorted by priority, then by arrival."""
 
-    rank: Priority
+    priority: Priority
     number: int
     namespace: str
     granted: asyncio.Future[None]
@@ -41,9 +41,9 @@ class _Waiter(NamedTuple):
 class FairSemaphore:
     """total: number of slots. per_namespace: maximum slots of one namespace."""
 
-    def __init__(self, total: int = WORKERS, most: int = WORKERS_PER_NAMESPACE) -> None:
+    def __init__(self, total: int = WORKERS, per_namespace: int = WORKERS_PER_NAMESPACE) -> None:
         self._free = total
-        self._per_namespace = most
+        self._per_namespace = per_namespace
         self._taken: Counter[str] = Counter()
         self._waiting: list[_Waiter] = []
         # Waiters of namespaces at their cap: they wait for a slot of their own namespace.
@@ -51,10 +51,10 @@ class FairSemaphore:
         self._numbers = itertools.count()
 
     @asynccontextmanager
-    async def acquire(self, namespace: str, rank: Priority) -> AsyncIterator[None]:
+    async def acquire(self, namespace: str, priority: Priority) -> AsyncIterator[None]:
         """Wait for a slot, and hold it until the block ends."""
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, _Waiter(rank, next(self._numbers), namespace, granted))
+        heapq.heappush(self._waiting, _Waiter(priority, next(self._numbers), namespace, granted))
         self._grant()
         try:
             await granted
@@ -88,7 +88,7 @@ class FairSemaphore:
         self._grant()
 
     def _uncap(self, namespace: str) -> None:
-        if parked := self._capped.get(namespace):
-            heapq.heappush(self._waiting, heapq.heappop(parked))
-            if not parked:
+        if capped := self._capped.get(namespace):
+            heapq.heappush(self._waiting, heapq.heappop(capped))
+            if not capped:
                 del self._capped[namespace]

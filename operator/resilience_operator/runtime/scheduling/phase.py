@@ -23,8 +23,8 @@ class PhaseSchedule:
         """Return the seconds from the start of an interval at which the policy is evaluated."""
         if not entry.shared_queries_only:
             return math.floor(entry.phase_offset * entry.interval / TICK) * TICK
-        apart = min(entry.interval, SHARED_INTERVAL) / self._cohorts.count
-        return phase_offset_of(entry.source) * SHARED_INTERVAL + self._cohorts.index_of(entry.namespace) * apart
+        spacing = min(entry.interval, SHARED_INTERVAL) / self._cohorts.count
+        return phase_offset_of(entry.source) * SHARED_INTERVAL + self._cohorts.index_of(entry.namespace) * spacing
 
     def batch_key(self, entry: PolicyEntry) -> str:
         """Return the batch key: due policies with the same key are evaluated together."""

@@ -35,7 +35,7 @@ class AdaptiveRateLimiter:
         self._clock = clock
         self._rate = math.inf
         self._next = clock()
-        self._slowed = -math.inf
+        self._decreased_at = -math.inf
         self._written: deque[float] = deque(maxlen=int(UNLIMITED_FROM * COOLDOWN))
 
     @property
@@ -52,11 +52,11 @@ class AdaptiveRateLimiter:
     def back_off(self) -> None:
         """Halve the rate, on the basis of the recently observed one."""
         now = self._clock()
-        if now - self._slowed < COOLDOWN:
+        if now - self._decreased_at < COOLDOWN:
             return
         seen = sum(now - at <= COOLDOWN for at in self._written) / COOLDOWN
-        self._rate, self._slowed = max(MIN_RATE, min(self._rate_at(now), seen) / 2), now
+        self._rate, self._decreased_at = max(MIN_RATE, min(self._rate_at(now), seen) / 2), now
 
     def _rate_at(self, now: float) -> float:
-        rate = self._rate + INCREASE * (now - self._slowed)
+        rate = self._rate + INCREASE * (now - self._decreased_at)
         return rate if rate < UNLIMITED_FROM else math.inf

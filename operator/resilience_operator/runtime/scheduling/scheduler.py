@@ -52,9 +52,9 @@ class Scheduler:
     queries, which may be the cause.
     """
 
-    def __init__(self, phases: PhaseSchedule, on_missed: Callable[[], None]) -> None:
+    def __init__(self, phases: PhaseSchedule, on_overrun: Callable[[], None]) -> None:
         self._phases = phases
-        self._on_overrun = on_missed
+        self._on_overrun = on_overrun
         self._heap: list[tuple[float, int, PolicyEntry]] = []
         self._planned: set[str] = set()
         self._due: dict[str, float] = {}
@@ -65,17 +65,17 @@ class Scheduler:
         self._batches: set[asyncio.Task[None]] = set()
         self._numbers = itertools.count(1)
         self._running = False
-        self._turned = _now()
-        self._ended = _now()
+        self._last_pass = _now()
+        self._last_end = _now()
 
     def stalled(self) -> str:
         """Return why the scheduler counts as stalled; empty while evaluations start and end."""
         now = _now()
         if not self._running:
             return ""
-        if self._heap and (late := now - max(self._heap[0][0], self._turned)) > STALLED:
+        if self._heap and (late := now - max(self._heap[0][0], self._last_pass)) > STALLED:
             return f"evaluations are {late:.0f} s overdue, and the scheduler does not start them"
-        if self._batches and (silent := now - self._ended) > HUNG:
+        if self._batches and (silent := now - self._last_end) > HUNG:
             return f"evaluations are running, and none has ended for {silent:.0f} s"
         return ""
 
@@ -103,10 +103,10 @@ class Scheduler:
         now, interval = _now(), entry.interval
         offset = self._phases.offset(entry)
         # A policy evaluated up to BATCH_WINDOW early has used the slot that is about to begin.
-        beat = (math.floor((now + BATCH_WINDOW - offset) / interval) + 1) * interval + offset
-        at = beat if wake_in is None else min(beat, now + max(wake_in, MIN_SPACING))
-        again = self._dirty_at(entry)
-        self._push(entry, min(at, again), planned=at <= again)
+        regular = (math.floor((now + BATCH_WINDOW - offset) / interval) + 1) * interval + offset
+        at = regular if wake_in is None else min(regular, now + max(wake_in, MIN_SPACING))
+        dirty_at = self._dirty_at(entry)
+        self._push(entry, min(at, dirty_at), planned=at <= dirty_at)
 
     async def run(self, evaluate: Evaluate, stop: asyncio.Event) -> None:
         """Start a task for each due batch until `stop` is set; then cancel the running ones and wait for them."""
@@ -115,10 +115,10 @@ class Scheduler:
         try:
             while not stop.is_set():
                 self._changed.clear()
-                self._turned = _now()
+                self._last_pass = _now()
                 for batch, planned in self._pop_due():
                     if not self._batches:
-                        self._ended = self._turned
+                        self._last_end = self._last_pass
                     task = asyncio.create_task(self._run(evaluate, batch, planned))
                     self._batches.add(task)
                     task.add_done_callback(self._batches.discard)
@@ -156,7 +156,7 @@ class Scheduler:
     def done(self, entry: PolicyEntry) -> None:
         """Mark a policy as evaluated, independently of the rest of its batch."""
         entry.batch_id = 0
-        self._ended = now = _now()
+        self._last_end = now = _now()
         if entry.deleted:
             return
         self._last[entry.uid] = now
@@ -167,8 +167,8 @@ class Scheduler:
         due = self._due.get(entry.uid)
         if due is None:
             self.schedule_next(entry, None)
-        elif (again := self._dirty_at(entry)) < due:
-            self._push(entry, again)
+        elif (dirty_at := self._dirty_at(entry)) < due:
+            self._push(entry, dirty_at)
 
     def _dirty_at(self, entry: PolicyEntry) -> float:
         """Return when a policy is due that was enqueued during its evaluation; infinite if it was not."""

@@ -8,20 +8,22 @@ from collections.abc import Callable
 class TokenBucket:
     """Token bucket. rate: tokens per second, 0 for none. clock: monotonic seconds."""
 
-    __slots__ = ("_clock", "_filled", "_most", "_tokens", "rate")
+    __slots__ = ("_capacity", "_clock", "_filled", "_tokens", "rate")
 
-    def __init__(self, rate: float, clock: Callable[[], float], *, saved: float = 15.0, full: bool = False) -> None:
+    def __init__(
+        self, rate: float, clock: Callable[[], float], *, burst_seconds: float = 15.0, full: bool = False
+    ) -> None:
         """burst_seconds: capacity, in seconds of refill. full: start with a full bucket."""
         self.rate = rate
         self._clock = clock
-        self._most = max(1.0, rate * saved) if rate else 0.0
-        self._tokens = self._most if full else min(1.0, self._most)
+        self._capacity = max(1.0, rate * burst_seconds) if rate else 0.0
+        self._tokens = self._capacity if full else min(1.0, self._capacity)
         self._filled = clock()
 
     def available(self) -> bool:
         """Return True if a token is available."""
         now = self._clock()
-        self._tokens = min(self._most, self._tokens + (now - self._filled) * self.rate)
+        self._tokens = min(self._capacity, self._tokens + (now - self._filled) * self.rate)
         self._filled = now
         return self._tokens >= 1.0
 

@@ -51,14 +51,14 @@ class Marker(NamedTuple):
 class Point(NamedTuple):
     """One evaluation. at: seconds since the epoch. replicas, ready: of the real target.
 
-    rehearsed: replicas if the dry-run decisions had been executed; None outside dry run.
+    dry_run_replicas: replicas if the dry-run decisions had been executed; None outside dry run.
     values: in the signals' base units; None if unknown. verdicts: the verdicts on them.
     """
 
     at: float
     replicas: int
     ready: int
-    rehearsed: int | None
+    dry_run_replicas: int | None
     phase: Phase
     values: tuple[float | None, ...]
     verdicts: tuple[Verdict, ...]
@@ -68,12 +68,12 @@ class EvaluationHistory:
     """Points of the signals `names`, oldest first, in 15 bytes plus 5 per signal each."""
 
     __slots__ = (
-        "_alike",
+        "_equal_points",
         "_form",
         "_generation",
         "_packed",
         "_revision",
-        "_weight",
+        "_state",
         "began",
         "marks",
         "names",
@@ -87,25 +87,30 @@ class EvaluationHistory:
         self.marks: list[Marker] = []
         self._form = _form(len(self.names))
         self._packed = bytearray()
-        self._weight: object = None
-        self._alike = 0
+        self._state: object = None
+        self._equal_points = 0
         self._revision: str | None = None
         self._generation = 0
 
     def add(self, decision: Decision, target: TargetState) -> None:
         """Add an evaluation. target: the real one. The signals of `decision` must match `names`."""
         at, phase = decision.at, decision.phase
-        rehearsed = decision.memory.scaling.last_replicas if decision.policy.mode is Mode.DRY_RUN else None
+        dry_run_replicas = decision.memory.scaling.last_replicas if decision.policy.mode is Mode.DRY_RUN else None
         verdicts = tuple(s.verdict for s in decision.signals)
-        weight = (target.replicas, target.ready, rehearsed, phase, verdicts)
+        state = (target.replicas, target.ready, dry_run_replicas, phase, verdicts)
         values: list[float | int] = []
         for signal in decision.signals:
             values += (_packable(signal.value), _VERDICTS.index(signal.verdict))
         packed = self._form.pack(
-            at, _bounded(target.replicas), _bounded(target.ready), _bounded(rehearsed), _PHASES.index(phase), *values
+            at,
+            _bounded(target.replicas),
+            _bounded(target.ready),
+            _bounded(dry_run_replicas),
+            _PHASES.index(phase),
+            *values,
         )
-        if weight != self._weight:
-            self._weight, self._alike = weight, 0
+        if state != self._state:
+            self._state, self._equal_points = state, 0
         self._push(at, packed)
         self._mark(at, target.revision, decision.policy.generation)
 
@@ -118,19 +123,19 @@ class EvaluationHistory:
             return
         _, *same = self._form.unpack_from(self._packed, len(self._packed) - self._form.size)
         for number, name in enumerate(self.names):
-            place = _FIRST_VALUE + 2 * number
+            index = _FIRST_VALUE + 2 * number
             found = values.get(name)
-            if found is not None and not math.isnan(same[place]):
-                same[place] = _packable(found.value)
+            if found is not None and not math.isnan(same[index]):
+                same[index] = _packable(found.value)
         self._push(at, self._form.pack(at, *same))
 
     def _push(self, at: float, packed: bytes) -> None:
         size = self._form.size
         # The newest point is the current state. The next one replaces it if both of its neighbours are equal.
-        if self._alike >= 2 and at - self._at(-2) < SPACING:
+        if self._equal_points >= 2 and at - self._at(-2) < SPACING:
             del self._packed[-size:]
         else:
-            self._alike += 1
+            self._equal_points += 1
         self._packed += packed
         self.newest = at
         self._trim(at)
@@ -138,16 +143,16 @@ class EvaluationHistory:
     def points(self) -> list[Point]:
         """Return every point, oldest first."""
         found = []
-        for at, replicas, ready, rehearsed, phase, *rest in self._form.iter_unpack(self._packed):
+        for at, replicas, ready, dry_run_replicas, phase, *signals in self._form.iter_unpack(self._packed):
             found.append(
                 Point(
                     at,
                     replicas,
                     ready,
-                    None if rehearsed == _NONE else rehearsed,
+                    None if dry_run_replicas == _NONE else dry_run_replicas,
                     _PHASES[phase],
-                    tuple(None if math.isnan(v) else v for v in rest[::2]),
-                    tuple(_VERDICTS[v] for v in rest[1::2]),
+                    tuple(None if math.isnan(v) else v for v in signals[::2]),
+                    tuple(_VERDICTS[v] for v in signals[1::2]),
                 )
             )
         return found
@@ -178,13 +183,13 @@ class EvaluationHistory:
         return found
 
 
-def append_to(track: EvaluationHistory | None, decision: Decision, target: TargetState) -> EvaluationHistory:
+def append_to(history: EvaluationHistory | None, decision: Decision, target: TargetState) -> EvaluationHistory:
     """Return the history with this evaluation added; a new history if the policy's signals have changed."""
     names = tuple(s.name for s in decision.signals)
-    if track is None or track.names != names:
-        track = EvaluationHistory(names, decision.at)
-    track.add(decision, target)
-    return track
+    if history is None or history.names != names:
+        history = EvaluationHistory(names, decision.at)
+    history.add(decision, target)
+    return history
 
 
 @lru_cache

@@ -102,15 +102,15 @@ class PolicyMetricsCollector(Collector):
 
 def unhealthy_conditions(entry: PolicyEntry) -> Iterator[UnhealthyCondition]:
     """Yield the conditions of a policy that are not True, except for those that describe dry-run actions."""
-    rehearsed = entry.policy is not None and entry.policy.mode is Mode.DRY_RUN
+    dry_run = entry.policy is not None and entry.policy.mode is Mode.DRY_RUN
     for c in entry.status.conditions:
-        if c.status != "True" and not (rehearsed and c.type in _DRY_RUN):
+        if c.status != "True" and not (dry_run and c.type in _DRY_RUN):
             yield UnhealthyCondition(to_epoch(c.last_transition_time), entry.namespace, entry.name, c.type, c.reason)
 
 
 def rolled_back(entry: PolicyEntry) -> float:
     """Return the time of the last rollback in seconds since the epoch; 0 if the history has none."""
-    done = (to_epoch(d.at) for d in entry.journal.entries if d.action == Verb.ROLLBACK and not d.dry_run)
+    done = (to_epoch(d.at) for d in entry.history.entries if d.action == Verb.ROLLBACK and not d.dry_run)
     return next(done, 0.0)
 
 
