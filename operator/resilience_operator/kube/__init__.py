@@ -1,5 +1,5 @@
-"""Kubernetes: the one place that imports its client, and where its errors become `resilience.errors`.
+"""Kubernetes access: the only package that imports the client. Maps its errors to `resilience.errors`.
 
-Objects travel as the JSON that the API server sent (`dict`), never as the client's generated models, which
-cost more time and memory than all the rest of an evaluation. No kopf here, and nothing is decided here.
+Objects are the JSON that the API server sent (`dict`), never the client's generated models. Those cost more time and
+memory than the rest of an evaluation. No kopf and no decisions in this package.
 """

@@ -1,4 +1,4 @@
-"""Kubernetes' quantities: `500m`, `1Gi`."""
+"""Parser for Kubernetes quantities such as `500m` and `1Gi`."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ _parse: Any = quantity.parse_quantity  # has no types
 
 
 def parse_quantity(text: object) -> float:
-    """The number that a quantity stands for. Raises ValueError."""
+    """Parse a quantity to a number. Raises ValueError."""
     return float(_parse(text))

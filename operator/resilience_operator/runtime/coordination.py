@@ -89,13 +89,13 @@ class ReplicaCoordinator:
     def owns(self, namespace: str) -> bool:
         """Return True if this replica acts in a namespace and may start new work there."""
         if self._sharing is not None:
-            return self._sharing.roster.may_start(shard_of(namespace, self._shards))
+            return self._sharing.membership.may_start(shard_of(namespace, self._shards))
         return self._elector is None or self._elector.is_leader()
 
     def may_write(self, namespace: str) -> bool:
         """Return True if work in progress in a namespace may still be written. Used by `KubeClient.with_fence`."""
         if self._sharing is not None:
-            return self._sharing.roster.may_write(shard_of(namespace, self._shards))
+            return self._sharing.membership.may_write(shard_of(namespace, self._shards))
         return self.owns(namespace)
 
     @asynccontextmanager
@@ -124,7 +124,7 @@ class ReplicaCoordinator:
         self._on_gained(lambda _: True)
 
     def _shards_held(self) -> float:
-        return len(self._sharing.roster.held) if self._sharing is not None else float(self.owns(""))
+        return len(self._sharing.membership.held) if self._sharing is not None else float(self.owns(""))
 
     def _within(self, shards: frozenset[int]) -> NamespaceFilter:
         return lambda namespace: shard_of(namespace, self._shards) in shards

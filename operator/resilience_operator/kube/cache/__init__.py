@@ -1,1 +1,1 @@
-"""Objects kept in memory: list and watch, and what is kept of each kind."""
+"""Caches of API objects: list and watch, and the projection of each kind."""

@@ -1,8 +1,8 @@
-"""ControllerRevisions: the kept templates of StatefulSets and DaemonSets, as ReplicaSets are a Deployment's.
+"""ControllerRevisions: the stored templates of StatefulSets and DaemonSets, like the ReplicaSets of a Deployment.
 
-Their data is the template as a patch, stored as it was when the revision was made. After an upgrade of the API server
-that fills in new defaults it may no longer equal a workload's template that means the same, so a match by digest is
-asked first and the controllers' own word second.
+Their data is the template as a patch, in the form it had when the revision was created. A newer API server may fill in
+new defaults, so an equivalent workload template can have another digest. Therefore a revision is matched by digest
+first, and by the controller's status or revision number second.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ _KINDS = ("StatefulSet", "DaemonSet")
 
 
 def project_controller_revision(obj: Obj, old: RevisionRecord | None = None) -> RevisionRecord | None:
-    """What is kept of a ControllerRevision; None when no StatefulSet or DaemonSet controls it, or it is being
-    deleted.
+    """Project a ControllerRevision to a record.
+
+    Returns None if no StatefulSet or DaemonSet controls it, or if it is being deleted.
     """
     meta = obj["metadata"]
     owner = owner_of(meta, _KINDS)
@@ -42,7 +43,7 @@ def project_controller_revision(obj: Obj, old: RevisionRecord | None = None) -> 
 
 
 def template_of(obj: Obj) -> Obj:
-    """The pod template that a ControllerRevision keeps; empty where its data is something else."""
+    """The pod template in a ControllerRevision; empty if its data contains no template."""
     found: object = obj
     for key in ("data", "spec", "template"):
         found = found.get(key) if isinstance(found, dict) else None
@@ -57,9 +58,9 @@ def _is_metadata(found: object) -> bool:
 
 
 def current_of(workload: Workload, owned: list[RevisionRecord]) -> RevisionRecord | None:
-    """The revision of the workload's present template, None until its controller has made one.
+    """The revision of the workload's current template; None until its controller has created one.
 
-    owned: as `owned_by` sorts them.
+    owned: in the order of `owned_by`.
     """
     for record in reversed(owned):
         if record.template == workload.template:
@@ -67,5 +68,5 @@ def current_of(workload: Workload, owned: list[RevisionRecord]) -> RevisionRecor
     if workload.observed < workload.generation or not owned:
         return None
     named = next((r for r in owned if r.name == workload.newest), None)
-    # A DaemonSet's status names no revision: the controller gives the present one the highest number.
+    # A DaemonSet's status names no revision: the controller gives the current one the highest number.
     return named if workload.newest else owned[-1]

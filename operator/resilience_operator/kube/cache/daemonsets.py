@@ -1,6 +1,6 @@
-"""DaemonSets and their ControllerRevisions: trimmed, and combined into the `TargetState` that decisions see.
+"""DaemonSets and their ControllerRevisions: projected to records and combined into the `TargetState` of decisions.
 
-A DaemonSet has no `spec.replicas`: as many pods are asked for as there are nodes that suit it.
+A DaemonSet has no `spec.replicas`: its desired number of pods is the number of eligible nodes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ KIND = "DaemonSet"
 
 
 def project_daemon_set(obj: Obj, old: Workload | None = None) -> Workload:
-    """What is kept of a DaemonSet. old: the record before this event."""
+    """Project a DaemonSet to a record. old: the record before this event."""
     status = obj.get("status") or {}
     return project_workload(
         KIND,
@@ -30,10 +30,10 @@ def project_daemon_set(obj: Obj, old: Workload | None = None) -> Workload:
 
 
 def daemon_set_state(workload: Workload, revisions: Iterable[RevisionRecord]) -> TargetState:
-    """The DaemonSet as decisions see it. revisions: any, those of others are left out (`owned_by`).
+    """The DaemonSet as a `TargetState`. revisions: any; those of other workloads are ignored (`owned_by`).
 
-    The API counts pods of the newest revision only: the rest are put down to the one before it, and taken to be
-    ready first.
+    The API counts only the pods of the newest revision. The other pods are attributed to the revision before it, and
+    ready pods are attributed to that revision first.
     """
     owned = owned_by(workload, revisions)
     current = current_of(workload, owned)

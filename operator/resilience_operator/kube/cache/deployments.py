@@ -1,10 +1,10 @@
-"""Deployments and their ReplicaSets: trimmed, and combined into the `TargetState` that decisions see.
+"""Deployments and their ReplicaSets: projected to records and combined into the `TargetState` of decisions.
 
-The current revision is the ReplicaSet whose template equals the Deployment's, as the deployment controller itself
-finds it (`FindNewReplicaSet` in pkg/controller/deployment/util: equal but for the hash label, the oldest of
-several). Revision numbers would mislead: a template that is changed while the Deployment is paused gets no
-ReplicaSet until it is resumed, yet the last one keeps the highest number, and a rollback reuses an old
-ReplicaSet that gets its new number only later.
+The current revision is the ReplicaSet whose template equals the Deployment's. The deployment controller finds it in the
+same way (`FindNewReplicaSet` in pkg/controller/deployment/util): the hash label is ignored, and the oldest of several
+wins. Revision numbers are not reliable here. A template that is changed during a pause has no ReplicaSet until the
+Deployment is resumed, and the previous one keeps the highest number. A rollback reuses an old ReplicaSet, which gets
+its new number only later.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ KIND = "Deployment"
 
 
 def project_deployment(obj: Obj, old: Workload | None = None) -> Workload:
-    """What is kept of a Deployment. old: the record before this event."""
+    """Project a Deployment to a record. old: the record before this event."""
     spec, status = obj["spec"], obj.get("status") or {}
     return project_workload(
         KIND,
@@ -47,7 +47,7 @@ def project_deployment(obj: Obj, old: Workload | None = None) -> Workload:
 
 
 def project_replica_set(obj: Obj, old: RevisionRecord | None = None) -> RevisionRecord | None:
-    """What is kept of a ReplicaSet; None when no Deployment controls it, or it is being deleted."""
+    """Project a ReplicaSet to a record; None if no Deployment controls it or it is being deleted."""
     meta, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
     owner = owner_of(meta, (KIND,))
     if owner is None:
@@ -79,27 +79,27 @@ def deployment_state(
     replica_sets: Iterable[RevisionRecord],
     hpa: HorizontalPodAutoscaler | None = None,
 ) -> TargetState:
-    """The Deployment as decisions see it. replica_sets: any, those of others are left out (`owned_by`).
+    """The Deployment as a `TargetState`. replica_sets: any; those of other workloads are ignored (`owned_by`).
 
     Its revisions are sorted by number, the latest last.
     """
     owned = owned_by(deployment, replica_sets)
     same = [rs for rs in owned if rs.template == deployment.template]
     current = min(same, key=lambda rs: (rs.created, rs.name), default=None)
-    wanted = deployment.replicas
+    desired = deployment.replicas
     return TargetState(
         kind=KIND,
         namespace=deployment.namespace,
         name=deployment.name,
         uid=deployment.uid,
         resource_version=deployment.resource_version,
-        replicas=wanted,
+        replicas=desired,
         ready=deployment.ready,
         rolled_out=(
             current is not None
             and deployment.observed >= deployment.generation
-            and deployment.updated == deployment.total == wanted
-            and deployment.ready >= wanted
+            and deployment.updated == deployment.total == desired
+            and deployment.ready >= desired
         ),
         revision=revision_name(deployment, current) if current is not None else None,
         revisions=tuple(as_revision(deployment, rs, owner=rs.name, pods=(rs.replicas, rs.ready)) for rs in owned),

@@ -1,4 +1,4 @@
-"""HorizontalPodAutoscalers: trimmed to what living beside one needs."""
+"""HorizontalPodAutoscalers: projected to the fields that the operator needs to work beside one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from resilience_operator.kube.cache.workloads import MOST_REPLICAS, Obj
 log = logging.getLogger(__name__)
 
 ORIGINAL_MIN = "resilience-operator.io/original-min-replicas"
-"""The annotation that keeps `minReplicas` as it was before it was raised."""
+"""The annotation that stores the `minReplicas` from before the operator raised it."""
 
 _NUMBER_OF_PODS = re.compile(r"[0-9]{1,10}")
 
@@ -23,7 +23,7 @@ TargetKey = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Autoscaler:
-    """An HPA and the workload that it scales. bad_mark: its annotation ORIGINAL_MIN is there and of no use."""
+    """An HPA and the workload that it scales. bad_mark: its annotation ORIGINAL_MIN exists and is invalid."""
 
     target: TargetKey
     hpa: HorizontalPodAutoscaler
@@ -31,7 +31,7 @@ class Autoscaler:
 
 
 def project_autoscaler(obj: Obj, old: Autoscaler | None = None) -> Autoscaler | None:
-    """What is kept of an HPA; None when it scales no workload of the `apps` group."""
+    """Project an HPA to a record; None if it does not scale a workload of the `apps` group."""
     meta, spec = obj["metadata"], obj["spec"]
     ref = spec["scaleTargetRef"]
     if not str(ref.get("apiVersion", "apps/v1")).startswith("apps/"):
@@ -66,7 +66,7 @@ def min_replicas(obj: Obj) -> int:
 
 
 def original_min(obj: Obj) -> int | None:
-    """What the annotation keeps; None when there is none, or it is no number of pods: anyone may write it."""
+    """The value of the annotation; None if it is missing or not a valid number of pods, since anyone may write it."""
     text = (obj["metadata"].get("annotations") or {}).get(ORIGINAL_MIN)
     if not isinstance(text, str) or not _NUMBER_OF_PODS.fullmatch(text):
         return None
@@ -75,7 +75,7 @@ def original_min(obj: Obj) -> int | None:
 
 
 def _owner(obj: Obj) -> str:
-    """Who manages the HPA and would write over what another changes in it."""
+    """The controller that manages the HPA and would overwrite changes to it; empty if there is none."""
     meta = obj["metadata"]
     if any(owner.get("kind") == "ScaledObject" for owner in meta.get("ownerReferences") or ()):
         return "KEDA"

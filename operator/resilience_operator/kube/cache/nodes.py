@@ -1,4 +1,4 @@
-"""Nodes, trimmed to what telling lost zones needs, and on which of them a pod template's pods may run."""
+"""Nodes, projected to what zone-loss detection needs, and the nodes on which the pods of a template may run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NAME_FIELD = "metadata.name"
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """What is kept of a Node. zone: empty when it has none. ready: its condition Ready is True."""
+    """The record of a Node. zone: empty if it has none. ready: its condition Ready is True."""
 
     name: str
     zone: str
@@ -34,9 +34,9 @@ class Requirement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a template's pods may run: its nodeSelector, and its required node affinity.
+    """The nodes on which a template's pods may run: its nodeSelector and its required node affinity.
 
-    terms: one of them has to match, where there are any; in a term every requirement. None: there is no affinity.
+    terms: at least one must match, and a term matches if each of its requirements does. None: there is no affinity.
     """
 
     labels: tuple[tuple[str, str], ...] = ()
@@ -47,7 +47,7 @@ ANYWHERE = Placement()
 
 
 def project_node(obj: Mapping[str, Any], old: Node | None = None) -> Node:
-    """What is kept of a Node. An unchanged record is the old one: nodes report every few seconds."""
+    """Project a Node to a record. Returns `old` if nothing changed, since nodes report every few seconds."""
     meta = obj["metadata"]
     labels = meta.get("labels") or {}
     ready = any(
@@ -61,7 +61,7 @@ def project_node(obj: Mapping[str, Any], old: Node | None = None) -> Node:
 
 
 def placement_of(template: Mapping[str, Any]) -> Placement:
-    """Where the pods of a template may run. Taints, preferences and room on the nodes are not looked at."""
+    """The placement of a pod template. Ignores taints, preferences and free resources of the nodes."""
     spec = template.get("spec") or {}
     affinity = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
         "requiredDuringSchedulingIgnoredDuringExecution"

@@ -1,11 +1,11 @@
-"""A reflector: one resource of the API kept in memory, trimmed, by listing once and watching from there.
+"""A reflector: keeps a projection of one API resource in memory, by one list and then watches.
 
     list (pages of 500, at the newest version) ──► watch ──► watch … from the last version seen, bookmarks included
-      ▲ 410 Gone · every `relist_every` · asked for · several failures in a row │
+      ▲ 410 Gone · every `relist_every` · requested · several failures in a row │
       └─────────────────────────────────────────────────────────────────────────┘
-Each list sweeps what it did not meet, so what was deleted while nobody watched is dropped too. No error ends it:
-it backs off with full jitter and goes on, and `last_contact` says how old what it knows may be. An object that cannot
-be read is dropped, since an older record of it may no longer be true, and `unreadable` says why. The protocol:
+Each list drops the records that it does not contain, so deletions during a lost watch are noticed too. No error ends
+the reflector: it backs off with full jitter and continues. `last_contact` gives the possible age of its records. An
+object that cannot be read is dropped, since its previous record may be outdated; `unreadable` has the reason. Protocol:
 https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
 
@@ -31,30 +31,30 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 Transform = Callable[[KubeObject, T | None], T | None]
-"""(object, record before or None) → what to keep of it, None: nothing. The record before spares work twice."""
+"""(object, previous record or None) → record, or None to keep nothing. The previous record saves repeated work."""
 OnUnreadable = Callable[[Key], None]
-"""Called when an object turns out to be unreadable. Must not block; what it raises is logged."""
+"""Called when an object cannot be read. Must not block; its exceptions are logged."""
 OnChange = Callable[[T | None, T | None], None]
-"""(old, new): (None, new) added, (old, None) deleted. Must not block; what it raises is logged."""
+"""(old, new): (None, new) added, (old, None) deleted. Must not block; its exceptions are logged."""
 
 RELIST_EVERY = 600.0
-"""Seconds between two lists of the safety net, give or take a fifth."""
+"""Seconds between two periodic lists, ± 20 %."""
 LIST_TIMEOUT = 120.0
-"""Seconds that a whole list, all its pages, may take."""
+"""Seconds that a list may take, with all its pages."""
 BACKOFF = RetryPolicy(base=0.5, cap=30.0)
-"""Between failures; `attempts` does not matter, it never gives up."""
+"""Delays between failures. `attempts` is ignored: the reflector never gives up."""
 SHORT_WATCH = 1.0
-"""Seconds below which a watch that brought nothing counts as a failure, lest it be opened in a tight loop."""
+"""A watch without events that ends within this many seconds counts as a failure, to avoid a tight loop."""
 MOST_REASON = 300
-"""Characters kept of why an object cannot be read."""
+"""Maximum length in characters of the reason why an object cannot be read."""
 FAILURES_TO_RELIST = 5
-"""Watches that fail in a row before the version itself is doubted (a server restored from a backup)."""
+"""Consecutive failures after which the reflector lists again, in case the version is invalid (a restored backup)."""
 
 
 class Reflector(Generic[T]):
-    """Keeps a `Store` in step with the API server while `run` runs.
+    """Keeps a `Store` up to date with the API server while `run` runs.
 
-    namespaces: those to look at, one list and watch for each; empty: the whole cluster at once.
+    namespaces: the namespaces to watch, with one list and watch for each; empty: the whole cluster.
     params: `labelSelector`, `fieldSelector`.
     """
 
@@ -62,7 +62,7 @@ class Reflector(Generic[T]):
         self,
         kube: KubeClient,
         resource: Resource,
-        trim: Transform[T],
+        transform: Transform[T],
         *,
         namespaces: Sequence[str] = (),
         params: Query | None = None,
@@ -83,7 +83,7 @@ class Reflector(Generic[T]):
         self.unreadable: dict[Key, str] = {}
         self._on_unreadable = on_unreadable
         self._kube = kube
-        self._trim = trim
+        self._transform = transform
         self._params = dict(params or {})
         self._relist_every = relist_every
         self._watch_lifetime = watch_lifetime
@@ -108,24 +108,24 @@ class Reflector(Generic[T]):
 
     @property
     def last_contact(self) -> float | None:
-        """When (on `clock`) the API server last proved that this is up to date; None before the first list.
+        """When (on `clock`) the API server last confirmed the records; None before the first list.
 
-        A quiet watch is confirmed by a bookmark about once a minute, so up to some 75 s is normal.
+        A bookmark confirms a quiet watch about once a minute, so an age of up to about 75 s is normal.
         """
         times = [stream.last_contact for stream in self._streams]
         return None if None in times else min(t for t in times if t is not None)
 
     def relist(self) -> None:
-        """Lists again soon, for a trim that now keeps more than it did."""
+        """Request a new list soon, for a transform that now keeps more than before."""
         for stream in self._streams:
             stream.relist()
 
     def _upsert(self, obj: KubeObject) -> Key | None:
-        """Takes an object in, and returns its key. One that cannot be read is refused: one object, not all."""
+        """Store an object and return its key. An object that cannot be read is refused alone."""
         try:
             meta = obj["metadata"]
             key: Key = (meta.get("namespace", ""), meta["name"])
-            record = self._trim(obj, self.store.get(*key))
+            record = self._transform(obj, self.store.get(*key))
         except Exception as error:
             log.debug("cannot read a %s", self.resource.kind, exc_info=True)
             return self._refuse(identified(obj, f"{type(error).__name__}: {error}"[:MOST_REASON]))
@@ -135,7 +135,7 @@ class Reflector(Generic[T]):
         return key
 
     def _refuse(self, found: Unreadable) -> Key | None:
-        """Drops what is known of an object that cannot be read now, and returns its key, if that can be read."""
+        """Drop the record of an object that cannot be read. Returns its key, if that can be read."""
         self._kube.unreadable.report(self.resource.plural, found)
         if not found.name:
             return None
@@ -147,7 +147,7 @@ class Reflector(Generic[T]):
         return key
 
     def _forget_unreadable(self, met: set[Key], namespace: str | None) -> None:
-        """Drops the unreadable objects that a list no longer has."""
+        """Forget the unreadable objects that the list no longer contains."""
         for key in [k for k in self.unreadable if k not in met and (namespace is None or k[0] == namespace)]:
             del self.unreadable[key]
 
@@ -164,7 +164,7 @@ class Reflector(Generic[T]):
         try:
             listener(*arguments)
         except Exception:
-            log.exception("a listener to %s failed; watching goes on", self.resource.plural)
+            log.exception("a listener for %s failed; the watch continues", self.resource.plural)
 
 
 class _Stream(Generic[T]):
@@ -204,9 +204,9 @@ class _Stream(Generic[T]):
                 log.warning("%s: %s", self._path, error)
                 asked, reason = error.retry_after or 0.0, error.reason
             except Exception:
-                log.exception("%s: unexpected; going on", self._path)
+                log.exception("%s: unexpected error; continuing", self._path)
                 reason = "error"
-            # Whoever was heard since the last failure is alive: the delay starts small again.
+            # Progress since the last failure proves that the server works: restart with a short delay.
             failures = 0 if self._progress != progress else failures + 1
             if failures >= FAILURES_TO_RELIST:
                 self._version = ""
@@ -242,10 +242,10 @@ class _Stream(Generic[T]):
         log.debug("%s: %d listed in %.1f s", self._path, len(met), of._clock() - began)
 
     async def _watch(self) -> None:
-        """Watches until the server ends it, or it is time to list again."""
+        """Watch until the server ends the watch or the next list is due."""
         of = self._of
         left = max(1.0, self._list_at - of._clock())
-        # Spread, so that watches that were opened together do not stay together.
+        # Jitter, so that watches that were opened together do not all end together.
         lifetime = min(left, of._watch_lifetime * (0.8 + 0.4 * of._random()))
         async with of._kube.watch(self._path, self._version, params=of._params, lifetime=lifetime) as events:
             opened, progress = of._clock(), self._progress
@@ -253,7 +253,7 @@ class _Stream(Generic[T]):
             try:
                 async with asyncio.timeout(None) as self._watching:
                     if self._relist:
-                        return  # was asked for while the watch was being opened
+                        return  # requested while the watch was being opened
                     async for event in events:
                         self._apply(event)
             except TimeoutError:
@@ -283,8 +283,8 @@ class _Stream(Generic[T]):
                     key = (found.namespace, found.name)
                     of.unreadable.pop(key, None)
                     of._change(key, None)
-        # Only now: an event whose handling failed is met again. One without a version is met again too, should the
-        # watch end before the next; the next list goes past it.
+        # Set last, so that an event whose handling failed is received again. An event without a version is received
+        # again if the watch ends before the next event; the next list skips it.
         self._version = version or self._version
         self._touch()
 

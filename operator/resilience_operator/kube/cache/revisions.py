@@ -3,7 +3,7 @@
 An owner reference is only a claim. The API server does not check that the owner exists, that it is in the same
 namespace, or that its controller made the object. So a revision must also be in the workload's namespace, match its
 selector and not be under deletion, as the controllers of Kubernetes and Argo Rollouts require. Every reader of
-revisions asks `owned_by`.
+revisions calls `owned_by`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REVISION_HASH = "controller-revision-hash"
 """The label by which a pod names its revision: a ControllerRevision's name (StatefulSet), or hash (DaemonSet)."""
 
 MAX_NAME = 253
-"""Characters of an object's name. Controllers cut the workload's name to fit the hash behind it."""
+"""Characters of an object's name. Controllers cut the workload's name so that the hash fits behind it."""
 
 _HASH_LABELS = (POD_TEMPLATE_HASH, REVISION_HASH, "controller.kubernetes.io/hash")
 _GROUPS = ("apps", "extensions")
@@ -29,13 +29,13 @@ _GROUPS = ("apps", "extensions")
 
 @dataclass(frozen=True, slots=True)
 class RevisionRecord:
-    """What is kept of a ReplicaSet or a ControllerRevision.
+    """The record of a ReplicaSet or a ControllerRevision.
 
     owner_kind, owner_uid: the workload that its controller reference names. labels: as `selectors.label_text`, without
         the labels that hold a revision's hash.
     number: the controller's revision number. created: seconds since the epoch.
-    template: the digest of the pod template that it keeps.
-    replicas, ready: its pods, 0 for a ControllerRevision, which does not count them.
+    template: the digest of its pod template.
+    replicas, ready: its numbers of pods; 0 for a ControllerRevision, which does not count them.
     """
 
     namespace: str
@@ -93,9 +93,9 @@ def owned_by(workload: Workload, records: Iterable[RevisionRecord]) -> list[Revi
 def revision_name(workload: Workload, record: RevisionRecord) -> str:
     """The name of a revision, unique among those of its workload.
 
-    It is the hash at the end of the object's name, not the hash label: a label can be edited, a name cannot. An object
-    whose name is not the workload's name and a hash was not named by the controller; its revision has the full name,
-    with a `/` that no hash has.
+    It is the hash at the end of the object's name, not the hash label: a label can be edited, a name cannot. If the
+    object's name is not the workload's name and a hash, the controller did not name it. Its revision is then the full
+    name with a `/`, which no hash contains.
     """
     if workload.kind == "StatefulSet":
         return record.name
@@ -106,7 +106,7 @@ def revision_name(workload: Workload, record: RevisionRecord) -> str:
 
 
 def as_revision(workload: Workload, record: RevisionRecord, owner: str, pods: tuple[int, int]) -> Revision:
-    """A record as decisions see it. owner: as `Revision.owner`. pods: those that exist, and those that are ready."""
+    """Convert a record to a `Revision`. owner: as `Revision.owner`. pods: the numbers of existing and of ready pods."""
     replicas, ready = pods
     return Revision(
         name=revision_name(workload, record),

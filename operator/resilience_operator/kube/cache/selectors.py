@@ -1,4 +1,4 @@
-"""Label selectors, as `spec.selector` of a workload has them.
+"""Label selectors, as in `spec.selector` of a workload.
 
 https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
 """
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def label_text(labels: Mapping[str, Any], without: Iterable[str] = ()) -> str:
-    """Labels as one interned string, `,key=value,key=value,`, which many objects can share.
+    """Labels as one interned string, `,key=value,key=value,`, that many objects can share.
 
     Neither a label's key nor its value can contain `,` or `=`. without: keys to leave out.
     """
@@ -32,7 +32,7 @@ class Selector:
     expressions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
     def matches(self, labels: str) -> bool:
-        """Whether labels, as `label_text` writes them, meet every requirement. A selector without any matches none."""
+        """Whether labels (in the form of `label_text`) meet each requirement. An empty selector matches nothing."""
         if not (self.equal or self.expressions):
             return False
         if not all(one in labels for one in self.equal):
@@ -45,7 +45,7 @@ NOTHING = Selector()
 
 
 def selector_of(spec: Mapping[str, Any]) -> Selector:
-    """The selector of a workload's `spec`; `NOTHING` where there is none."""
+    """The selector of a workload's `spec`; `NOTHING` if it has none."""
     selector = spec.get("selector")
     if not isinstance(selector, Mapping):
         return NOTHING

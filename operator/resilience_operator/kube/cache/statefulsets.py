@@ -1,4 +1,4 @@
-"""StatefulSets and their ControllerRevisions: trimmed, and combined into the `TargetState` that decisions see."""
+"""StatefulSets and their ControllerRevisions: projected to records, combined into the `TargetState` of decisions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KIND = "StatefulSet"
 
 
 def project_stateful_set(obj: Obj, old: Workload | None = None) -> Workload:
-    """What is kept of a StatefulSet. old: the record before this event."""
+    """Project a StatefulSet to a record. old: the record before this event."""
     spec, status = obj["spec"], obj.get("status") or {}
     return project_workload(
         KIND,
@@ -35,11 +35,11 @@ def stateful_set_state(
     revisions: Iterable[RevisionRecord],
     hpa: HorizontalPodAutoscaler | None = None,
 ) -> TargetState:
-    """The StatefulSet as decisions see it. revisions: any, those of others are left out (`owned_by`).
+    """The StatefulSet as a `TargetState`. revisions: any; those of other workloads are ignored (`owned_by`).
 
-    The API does not split readiness by revision: pods of the old one are taken to be ready first, so the new one is
-    never said to be readier than it is. With `updateStrategy` OnDelete, or a `partition` above 0, a release stays
-    not rolled out until a person ends it.
+    The API does not split readiness by revision. Ready pods are attributed to the old revision first, so the readiness
+    of the new one is never overstated. With `updateStrategy` OnDelete or a `partition` above 0, a release is not
+    rolled out until a person completes it.
     """
     owned = owned_by(workload, revisions)
     current = current_of(workload, owned)

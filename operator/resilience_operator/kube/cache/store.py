@@ -1,6 +1,6 @@
-"""What a reflector keeps: trimmed records by namespace and name, and by indexes of the user's own.
+"""The record store of a reflector: records by namespace and name, with secondary indexes.
 
-Pure: it is told what was listed and what was watched, and tells what changed.
+Pure: the caller puts records, and the store returns what changed.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ T = TypeVar("T")
 Key = tuple[str, str]
 """namespace, name."""
 Index = Callable[[T], Hashable]
-"""The value under which a record is to be found."""
+"""Computes the index value of a record."""
 
 
 class Store(Generic[T]):
-    """Records by key, with secondary indexes. Not for several threads."""
+    """Records by key, with secondary indexes. Not thread-safe."""
 
     def __init__(self, indexes: Mapping[str, Index[T]] | None = None) -> None:
         self._records: dict[Key, T] = {}
         self._indexes = dict(indexes or {})
-        # A key's insertion order is kept so that what an index answers is the same on every run.
+        # Insertion order is kept, so that an index returns its records in the same order on every run.
         self._by: dict[str, dict[Hashable, dict[Key, None]]] = {name: {} for name in self._indexes}
 
     def __len__(self) -> int:
@@ -42,7 +42,7 @@ class Store(Generic[T]):
         return [key for key in self._records if namespace is None or key[0] == namespace]
 
     def put(self, key: Key, record: T | None) -> tuple[T | None, T | None] | None:
-        """Sets a record, or (None) drops it. What changed, as (old, new); None when nothing did."""
+        """Set a record, or drop it (None). Returns the change as (old, new), or None if nothing changed."""
         old = self._records.get(key)
         if old == record:
             return None
@@ -57,7 +57,7 @@ class Store(Generic[T]):
         return old, record
 
     def retain(self, kept: Iterable[Key], namespace: str | None = None) -> list[T]:
-        """Drops every record, of that namespace or of all, whose key is not `kept`. Returns what was dropped."""
+        """Drop each record, in that namespace or in all, whose key is not in `kept`. Returns the dropped records."""
         kept = set(kept)
         dropped = []
         for key in self.keys(namespace):

@@ -1,4 +1,4 @@
-"""Objects that the API server has and that cannot be read: told once for each version of each, and counted."""
+"""Objects on the API server that cannot be read: each version is logged and counted once."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ OnUnreadable = Callable[[str], None]
 """Called with the resource's plural, once for each version of each object that cannot be read."""
 
 REMEMBERED = 10_000
-"""Objects of which the last reported version is kept."""
+"""Number of objects for which the last reported version is kept."""
 
 
 class UnreadableObjects:
-    """Logs and counts each unreadable version once, although lists and several watches meet it again and again."""
+    """Logs and counts each unreadable version once, although lists and several watches receive it repeatedly."""
 
     def __init__(self, on_unreadable: OnUnreadable | None = None) -> None:
         self._on_unreadable = on_unreadable

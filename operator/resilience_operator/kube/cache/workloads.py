@@ -1,7 +1,7 @@
-"""What all workloads share: fingerprints of pod templates, who wrote which field, and the trimmed records.
+"""Shared code of all workload kinds: pod template digests, field managers and the projected records.
 
-An object of the API is some 5 to 20 kB of JSON, of which deciding needs a dozen fields. The records below are
-what is kept of it, for ten thousand targets at once: slots, interned strings, a digest in place of a template.
+An API object is about 5 to 20 kB of JSON, and a decision needs a dozen fields of it. The records here keep only those,
+for up to ten thousand targets: slots, interned strings, and a digest instead of the template.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MOST_REPLICAS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class FieldManagers:
-    """The field manager that last wrote each of these, empty when not known."""
+    """The field manager that last wrote each field; empty if unknown."""
 
     paused: str = ""
     template: str = ""
@@ -39,14 +39,14 @@ NOBODY = FieldManagers()
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is kept of a Deployment, a StatefulSet or a DaemonSet.
+    """The record of a Deployment, a StatefulSet or a DaemonSet.
 
-    generation, observed: the version of `spec`, and the one that the controller's status speaks of.
-    template: the digest of the pod template. selector: which pods and revisions are its own.
-    replicas: what `spec.replicas` asks for. total, updated, ready: pods of any revision, of the newest, and
-        those that are ready, as the controller counts them.
+    generation, observed: the version of `spec`, and the version that the controller's status describes.
+    template: the digest of the pod template. selector: matches its pods and revisions.
+    replicas: the desired number of pods. total, updated, ready: the controller's counts of all pods, of pods of the
+        newest revision, and of ready pods.
     current, newest: a StatefulSet's revisions by name (`status.currentRevision`, `status.updateRevision`).
-    placement: on which nodes its pods may run.
+    placement: the nodes on which its pods may run.
     """
 
     kind: str
@@ -73,9 +73,9 @@ class Workload:
 def template_digest(template: Mapping[str, Any]) -> str:
     """A digest of a pod template: 32 hexadecimal digits, equal for a workload's template and its revision's.
 
-    Leaves out the label that the controller adds to a ReplicaSet's, as the controller does when it compares
-    (`EqualIgnoreHash` in pkg/controller/deployment/util). The API server fills in defaults and canonical
-    forms whenever it answers, so two templates that mean the same read the same.
+    Ignores the hash label that the controller adds to a ReplicaSet's template, as the controller does when it compares
+    (`EqualIgnoreHash` in pkg/controller/deployment/util). The API server fills in defaults and canonical forms in each
+    response, so equivalent templates are identical.
     """
     bare = normalized_template(template)
     text = json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -83,21 +83,21 @@ def template_digest(template: Mapping[str, Any]) -> str:
 
 
 def normalized_template(template: Mapping[str, Any]) -> Obj:
-    """The template as the workload's own would be: without what a controller put into its revision's copy."""
+    """The template without the fields that a controller adds to the copy in its revision."""
     metadata = {key: value for key, value in (template.get("metadata") or {}).items() if value}
     if POD_TEMPLATE_HASH in metadata.get("labels", ()):
         metadata["labels"] = {k: v for k, v in metadata["labels"].items() if k != POD_TEMPLATE_HASH}
-    # A ControllerRevision's data is a patch and says so inside.
+    # A ControllerRevision's data is a patch and contains a `$patch` directive.
     return {**{k: v for k, v in template.items() if k != "$patch"}, "metadata": metadata}
 
 
 def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> FieldManagers:
     """Who last wrote `spec.paused`, `spec.template` and `spec.replicas`, from `metadata.managedFields`.
 
-    Whoever changes a plain field takes it from the others, so for `paused` and `replicas` this is exact. Several
-    managers may own parts of a template: the one whose entry is the youngest counts, of two in one second the
-    one that owns an image. An entry's time is that of its manager's last write to any field, so for a template
-    this is a hint; `_still_by` keeps it from being misled by later writes to other fields.
+    A manager that changes a scalar field becomes its only owner, so `paused` and `replicas` are exact. Several managers
+    may own parts of a template: the latest entry wins, and within one second the one that owns an image. The time of an
+    entry is its manager's last write to any field, so for a template this is a hint. `_keep_template_manager` protects
+    it from later writes to other fields.
     """
     latest: dict[str, tuple[str, bool, str]] = {}
     for entry in managed_fields or ():
@@ -106,7 +106,7 @@ def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> FieldManag
             continue
         rolling = (spec.get("f:updateStrategy") or {}).get("f:rollingUpdate")
         if isinstance(rolling, dict) and "f:partition" in rolling:
-            spec = {**spec, "f:paused": {}}  # what pauses a StatefulSet
+            spec = {**spec, "f:paused": {}}  # the field that pauses a StatefulSet
         time = str(entry.get("time") or "")  # RFC 3339 in UTC: sorts as text
         for field in ("f:paused", "f:template", "f:replicas"):
             if field in spec:
@@ -118,17 +118,17 @@ def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> FieldManag
 
 
 def _keep_template_manager(old: Workload | None, template: str, writers: FieldManagers) -> FieldManagers:
-    """The writers, with the template's taken over from the record before where the template has not changed."""
+    """The field managers, with the template's from the previous record if the template has not changed."""
     if old is not None and old.template == template and old.writers.template:
         return replace(writers, template=old.writers.template)
     return writers
 
 
 def template_and_writers(obj: Obj, old: Workload | None) -> tuple[str, FieldManagers]:
-    """The digest of a workload's template, and who wrote its fields.
+    """The digest of a workload's template, and the managers of its fields.
 
-    old: the record before this event. `metadata.generation` grows with every change of `spec`, so an unchanged
-    one lets both be taken over: most events are of the status alone.
+    old: the record before this event. `metadata.generation` grows with each change of `spec`, so both are reused while
+    it is unchanged. Most events change only the status.
     """
     meta = obj["metadata"]
     if old is not None and old.uid != meta["uid"]:
@@ -139,10 +139,10 @@ def template_and_writers(obj: Obj, old: Workload | None) -> tuple[str, FieldMana
     return template, _keep_template_manager(old, template, writers_of(meta.get("managedFields")))
 
 
-def project_workload(kind: str, obj: Obj, old: Workload | None, **particulars: Any) -> Workload:
-    """What is kept of any workload, with what its kind alone tells (the counts of pods at least) as `particulars`.
+def project_workload(kind: str, obj: Obj, old: Workload | None, **kind_fields: Any) -> Workload:
+    """Build the record of a workload.
 
-    old: the record before this event.
+    old: the record before this event. kind_fields: fields that depend on the kind, at least the pod counts.
     """
     meta = obj["metadata"]
     template, writers = template_and_writers(obj, old)
@@ -158,12 +158,12 @@ def project_workload(kind: str, obj: Obj, old: Workload | None, **particulars: A
         writers=writers,
         placement=placement_in(obj, old),
         selector=_selector_in(obj, old),
-        **particulars,
+        **kind_fields,
     )
 
 
 def placement_in(obj: Obj, old: Workload | None) -> Placement:
-    """On which nodes a workload's pods may run. old: the record before this event."""
+    """The nodes on which a workload's pods may run. old: the record before this event."""
     meta = obj["metadata"]
     if old is not None and old.uid == meta["uid"] and old.generation == number(meta.get("generation")):
         return old.placement
@@ -171,7 +171,7 @@ def placement_in(obj: Obj, old: Workload | None) -> Placement:
 
 
 def _selector_in(obj: Obj, old: Workload | None) -> Selector:
-    """A workload's selector. old: the record before this event; the API server lets no selector change."""
+    """A workload's selector, which is immutable. old: the record before this event."""
     return old.selector if old is not None and old.uid == obj["metadata"]["uid"] else selector_of(obj["spec"])
 
 
@@ -184,7 +184,7 @@ def _owns_image(fields: object) -> bool:
 
 
 def epoch(timestamp: str | None) -> float:
-    """Seconds since the epoch of an RFC 3339 timestamp; 0 when there is none, or none that can be read."""
+    """Seconds since the epoch of an RFC 3339 timestamp; 0 if it is missing or invalid."""
     if not timestamp:
         return 0.0
     try:
@@ -194,7 +194,7 @@ def epoch(timestamp: str | None) -> float:
 
 
 def number(value: object, *, most: int = 2**63 - 1) -> int:
-    """A whole number from a field or an annotation that may be absent, ill-formed or out of bounds: then 0."""
+    """The integer in a field or annotation; 0 if it is missing, malformed or out of bounds."""
     try:
         found = int(value)  # type: ignore[call-overload]
     except (TypeError, ValueError, OverflowError):

@@ -1,7 +1,7 @@
-"""`Kube`: the API server at the level of JSON, every call inside a deadline and under the one retry policy.
+"""`KubeClient`: a JSON client for the API server. Each call has a deadline and uses the shared retry policy.
 
-It stands on `kubernetes.aio`'s ApiClient for addresses, TLS, proxies and credentials, and leaves its
-generated methods and models aside. The client's own retries are off: ours wraps every call, and two would multiply.
+It uses `kubernetes.aio`'s ApiClient for addresses, TLS, proxies and credentials, but not its generated methods and
+models. The client's own retries are off: each call already retries, and nested retries would multiply.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ from resilience_operator.resilience import CallError, Deadline, GiveUp, Gone, Re
 log = logging.getLogger(__name__)
 
 KubeObject = dict[str, Any]
-"""An object as the API server sent it."""
+"""An object in the form that the API server sent."""
 Event = KubeObject | Unreadable
-"""An event of a watch, or the object of one that cannot be read."""
+"""A watch event, or the object of an event that cannot be read."""
 Query = Mapping[str, str | int | bool]
 
 _Left = list[Unreadable]
 
 Fence = Callable[[str], bool]
-"""Whether this process may write in a namespace at this very moment."""
+"""Returns whether this process may write in a namespace now."""
 
 FIELD_MANAGER = MANAGER
 CALL_TIMEOUT = 10.0
-"""Seconds that one attempt may take, where the deadline leaves more."""
+"""Maximum seconds of one attempt, if the deadline leaves more."""
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection."""
 PAGE = 500
-"""Objects in one page of a list, as kubectl and client-go ask for."""
+"""Objects per page of a list, as in kubectl and client-go."""
 WATCH_LIFETIME = 300.0
-"""Seconds after which the server ends a watch, and it is opened again: that spreads watches over servers."""
+"""Seconds after which the server ends a watch. Reopening it spreads the watches over the API servers."""
 WATCH_SILENCE = 90.0
-"""Seconds without a byte after which a watch counts as dead. A bookmark comes about once a minute."""
+"""Seconds without a byte after which a watch counts as dead. Bookmarks arrive about once a minute."""
 
 
 class PatchKind(StrEnum):
-    """How a patch is read: https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply."""
+    """The patch types: https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply."""
 
     MERGE = "application/merge-patch+json"
     JSON = "application/json-patch+json"
@@ -67,9 +67,9 @@ class PatchKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All objects of a list, and the resourceVersion from which a watch goes on.
+    """All objects of a list, and the resourceVersion at which a watch continues.
 
-    unreadable: the objects that are there and are left out of `items`, since they cannot be read.
+    unreadable: existing objects that are not in `items`, because they cannot be read.
     """
 
     items: list[KubeObject]
@@ -78,7 +78,7 @@ class Listing:
 
 
 class KubeClient:
-    """A connection to one API server. Every method raises `resilience.CallError`s alone, and cancellation."""
+    """A connection to one API server. Methods raise only `resilience.CallError`s, and cancellation."""
 
     def __init__(
         self,
@@ -113,12 +113,12 @@ class KubeClient:
         connections: int = 100,
         on_unreadable: OnUnreadable | None = None,
     ) -> AsyncIterator[KubeClient]:
-        """Opens a connection pool: the kubeconfig given, else the pod's service account, else the default.
+        """Open a connection pool for `kubeconfig`, else the pod's service account, else the default kubeconfig.
 
-        context: of the kubeconfig; default its current one.
-        call_timeout: seconds an attempt may take. connections: sockets at most, watches included.
+        context: a context of the kubeconfig; default: its current one.
+        call_timeout: maximum seconds per attempt. connections: maximum number of sockets, watches included.
         on_unreadable: called with the resource's plural, once for each version of an object that cannot be read.
-        Raises NoCluster when nothing is configured; nothing is called yet.
+        Raises NoCluster if no cluster is configured. Sends no request.
         """
         credentials = await Credentials.find(kubeconfig, context)
         api: Any = ApiClient(credentials.configuration)
@@ -140,7 +140,7 @@ class KubeClient:
             await api.close()
 
     def with_fence(self, fence: Fence) -> KubeClient:
-        """The same connection, on which nothing is written in a namespace while `fence` is false for it."""
+        """The same connection, which refuses writes in a namespace while `fence` is false for it."""
         return KubeClient(
             self._api,
             self._credentials,
@@ -157,14 +157,14 @@ class KubeClient:
         return str(self._credentials.configuration.host)
 
     async def get(self, path: str, *, deadline: Deadline, params: Query | None = None) -> KubeObject:
-        """One object (or any other JSON document of the API). Raises GiveUp when it cannot be read.
+        """Get one object, or any other JSON document of the API. Raises GiveUp if it cannot be read.
 
-        Where only `metadata.managedFields` is nested too deep to be read, it is cut there and the rest is as it was.
+        If only `metadata.managedFields` is nested too deeply, that field is truncated and the rest is unchanged.
         """
         return await self._call("GET", path, params, deadline=deadline)
 
     async def list(self, path: str, *, deadline: Deadline, params: Query | None = None, page: int = PAGE) -> Listing:
-        """All objects of a collection; `pages` needs less memory."""
+        """List all objects of a collection. `pages` needs less memory."""
         items: list[KubeObject] = []
         unreadable: tuple[Unreadable, ...] = ()
         version = ""
@@ -177,10 +177,10 @@ class KubeClient:
     async def pages(
         self, path: str, *, deadline: Deadline, params: Query | None = None, page: int = PAGE
     ) -> AsyncIterator[Listing]:
-        """A collection, page by page, all of one and the same resourceVersion.
+        """List a collection page by page, all at the same resourceVersion.
 
-        An object that cannot be read is left out of its page, and stands among the page's `unreadable`.
-        Raises Gone when the server no longer keeps that version: the list is to be begun anew.
+        An object that cannot be read is in the page's `unreadable` instead of its items.
+        Raises Gone if the server no longer keeps that version: the caller must list again from the start.
         """
         token = ""
         while True:
@@ -194,9 +194,9 @@ class KubeClient:
                 return
 
     async def create(self, path: str, body: KubeObject, *, deadline: Deadline) -> KubeObject:
-        """Creates an object in the collection `path`. Raises AlreadyExists.
+        """Create an object in the collection `path`. Raises AlreadyExists.
 
-        A first attempt whose answer was lost may have created it: then, too, AlreadyExists is raised.
+        Also raises AlreadyExists if an earlier attempt created it and its response was lost.
         """
         query = {"fieldManager": self.field_manager}
         return await self._call("POST", path, query, body=body, deadline=deadline)
@@ -210,17 +210,17 @@ class KubeClient:
         deadline: Deadline,
         field_manager: str = "",
     ) -> KubeObject:
-        """Changes an object, or a subresource whose path is given.
+        """Patch an object or a subresource.
 
-        An attempt whose answer was lost may have done it, and is sent again: what must not be done twice
-        needs a precondition in the patch. Raises ReadAgain when a resourceVersion in the patch is no longer the
-        object's, Unprocessable when a JSON patch's `test` fails or the outcome is not valid.
+        An attempt whose response was lost is sent again, although it may have succeeded. A patch that must not be
+        applied twice needs a precondition. Raises Conflict if a resourceVersion in the patch is outdated, and
+        Unprocessable if a `test` of a JSON patch fails or the result is invalid.
         """
         query: dict[str, str | int | bool] = {"fieldManager": field_manager or self.field_manager}
         return await self._call("PATCH", path, query, body=body, content_type=kind.value, deadline=deadline)
 
     async def delete(self, path: str, *, deadline: Deadline, body: KubeObject | None = None) -> KubeObject:
-        """Deletes an object. body: DeleteOptions, with `preconditions` for instance. Raises NotFound."""
+        """Delete an object. body: DeleteOptions, for example with `preconditions`. Raises NotFound."""
         return await self._call("DELETE", path, None, body=body, deadline=deadline)
 
     @asynccontextmanager
@@ -233,12 +233,12 @@ class KubeClient:
         lifetime: float = WATCH_LIFETIME,
         silence: float = WATCH_SILENCE,
     ) -> AsyncIterator[AsyncIterator[Event]]:
-        """Events `{"type": ADDED|MODIFIED|DELETED|BOOKMARK, "object": …}` after that version.
+        """Watch a collection: events `{"type": ADDED|MODIFIED|DELETED|BOOKMARK, "object": …}` after that version.
 
-        For an event whose object cannot be read, what is known of that object.
-        Entering opens the watch, under the retry policy; the iterator ends when the server ends it (after
-        `lifetime` seconds, or sooner). Raises Gone when the version is no longer kept, TryAgain when the
-        connection breaks or is silent for `silence` seconds: it then goes on from the last version seen.
+        If the object of an event cannot be read, the event is an `Unreadable`.
+        Entering opens the watch under the retry policy. The iterator ends when the server ends the watch, after
+        `lifetime` seconds or sooner. Raises Gone if the version is no longer kept. Raises TryAgain if the connection
+        breaks or is silent for `silence` seconds: watch again from the last version seen.
         """
         query = {
             **(params or {}),
@@ -268,11 +268,11 @@ class KubeClient:
         try:
             yield _events(response)
         finally:
-            # Unread events may still be on their way, so the connection cannot serve another call.
+            # Unread events may still be in transit, so the connection cannot be reused.
             response.close()
 
     async def refresh_credentials(self) -> None:
-        """Fetches the credentials afresh."""
+        """Fetch new credentials."""
         try:
             await self._credentials.login()
         except Exception as error:
@@ -289,10 +289,10 @@ class KubeClient:
         content_type: str | None = None,
         unreadable: _Left | None = None,
     ) -> KubeObject:
-        """Calls and decodes. unreadable: given for a list, takes the objects of it that cannot be read."""
+        """Send a request and decode the response. unreadable: for a list, collects the objects that cannot be read."""
 
         async def attempt() -> KubeObject:
-            # Asked before each attempt, not each call: a retry may come long after the first.
+            # Checked before each attempt, not each call: a retry may be sent long after the first attempt.
             if self._fence is not None and method != "GET" and not self._fence(namespace_of(path)):
                 raise GiveUp("this process may not write any more", dependency=DEPENDENCY, reason="fenced")
             timeout = aiohttp.ClientTimeout(
@@ -306,7 +306,7 @@ class KubeClient:
                 try:
                     answer = orjson.loads(data)
                 except orjson.JSONDecodeError:
-                    # In a thread: a page of megabytes takes a good part of a second.
+                    # In a thread: decoding a page of several megabytes takes up to a second.
                     if unreadable is not None:
                         page = await asyncio.to_thread(decode_list, data)
                         unreadable[:] = page.unreadable
@@ -339,7 +339,7 @@ class KubeClient:
             auth_settings=["BearerToken"],
         )
         method, url, headers, _, _ = request
-        # Not by way of `param_serialize`, which walks over every value of a body in search of models.
+        # The body bypasses `param_serialize`, which searches each of its values for models.
         answer = await self._api.call_api(method, url, headers, body, _request_timeout=timeout)
         response: aiohttp.ClientResponse = answer.response
         return response
@@ -352,7 +352,7 @@ def _mapped(error: Exception) -> Exception:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """The whole body; the connection is free again afterwards, on every path."""
+    """Read the whole body. Releases the connection in every case."""
     try:
         return await response.read()
     finally:
@@ -360,7 +360,7 @@ async def _read(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _readable(found: KubeObject | Unreadable, *, written: bool) -> KubeObject:
-    """The object. written: a write succeeded, which is not undone by an answer that cannot be read as a whole."""
+    """The object, or GiveUp. written: a write succeeded, so a partly readable response is accepted."""
     if not isinstance(found, Unreadable):
         return found
     if written:
@@ -380,7 +380,7 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
                 continue
             if event.get("type") == "ERROR":
                 error = from_status_object(event.get("object") or {})
-                if error.detail == "Expired":  # a watch says so with 410, and by this word
+                if error.detail == "Expired":  # a watch reports 410 with this reason
                     raise Gone(error.message, dependency=DEPENDENCY, reason="status_410", status=410)
                 raise error
             yield event
@@ -389,7 +389,7 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[Event]:
 
 
 async def lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """The stream's lines, however long: `readline` has a limit, and an object of 1.5 MB goes beyond it."""
+    """The stream's lines, of any length: an object of 1.5 MB exceeds the limit of `readline`."""
     pending = bytearray()
     async for chunk in stream.iter_any():
         scanned = len(pending)
@@ -409,21 +409,22 @@ def _session(tls: ssl.SSLContext, connections: int) -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=connections, ssl=tls, socket_factory=_keepalive_socket),
         cookie_jar=aiohttp.DummyCookieJar(),
     )
-    # aiohttp sends a GET, PUT or DELETE again by itself when its connection drops. It has no public switch; its own
-    # test client turns it off in this way, too.
+    # aiohttp itself resends a GET, PUT or DELETE when the connection drops. It has no public switch for this; its own
+    # test client turns it off in the same way.
     session._retry_connection = False
     return session
 
 
 def _proxy(host: str) -> str | None:
-    """What the environment names as the proxy for an address. aiohttp would look for it, and for a ~/.netrc in another
-    thread, at every request.
+    """The proxy for an address from the environment; None if there is none.
+
+    aiohttp would search for it, and for a ~/.netrc in another thread, at each request.
     """
     return select_proxy(host, get_environ_proxies(host))
 
 
 def _keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
-    """A socket that notices within 30 s that its peer is gone, where the kernel's default is two hours."""
+    """A socket that detects a lost peer within 30 s; the kernel's default is two hours."""
     family, kind, protocol, _, _ = address
     sock = socket.socket(family, kind, protocol)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

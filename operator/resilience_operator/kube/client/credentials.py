@@ -1,8 +1,8 @@
-"""Where the API server is, who we are, and how that is kept fresh.
+"""API server address and credentials, and how they are kept valid.
 
-A service account's token is a file that the kubelet replaces before it runs out, and a kubeconfig may name
-such a file too (`tokenFile`). The client re-reads only the in-cluster one; here both are read again once a
-minute, as client-go does, and at once after a 401. Plugins that fetch credentials (`exec`) are run again then.
+The kubelet replaces a service account's token file before the token expires. A kubeconfig may name such a file too
+(`tokenFile`), but the client re-reads only the in-cluster one. Here both are read again once a minute, as in client-go,
+and immediately after a 401. Credential plugins (`exec`) run again after a 401.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ kube_config: Any = config  # has no types
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 REREAD = 60.0
-"""Seconds between two looks at a token's file."""
+"""Seconds between two reads of a token file."""
 LOGIN_PAUSE = 1.0
-"""Seconds within which many refused calls share one login."""
+"""Seconds within which rejected calls share one login."""
 
 
 class NoCluster(Exception):  # noqa: N818
@@ -37,7 +37,7 @@ class NoCluster(Exception):  # noqa: N818
 
 
 class Credentials:
-    """A client configuration that keeps its token fresh."""
+    """A client configuration that keeps its token valid."""
 
     def __init__(
         self,
@@ -62,9 +62,9 @@ class Credentials:
 
     @classmethod
     async def find(cls, kubeconfig: str | os.PathLike[str] | None = None, context: str | None = None) -> Credentials:
-        """The kubeconfig given; else the pod's service account; else KUBECONFIG or ~/.kube/config.
+        """Load `kubeconfig`; else the pod's service account; else KUBECONFIG or ~/.kube/config.
 
-        context: of the kubeconfig, which is then read in a pod, too. Default: its current one.
+        context: a context of the kubeconfig, which is then used in a pod too. Default: its current one.
         Raises NoCluster.
         """
         configuration = Configuration()
@@ -81,11 +81,11 @@ class Credentials:
             )
             return cls(configuration, kubeconfig=path, context=context, token_file=_token_file_of(loader, path))
         except (ConfigException, YAMLError, OSError, TypeError, AttributeError, KeyError) as error:
-            # The loader meets a malformed file with whatever its own code stumbles over.
+            # For a malformed file, the loader raises arbitrary exceptions.
             raise NoCluster(f"the cluster's configuration cannot be read: {error!r}") from error
 
     async def login(self) -> None:
-        """Fetches the credentials afresh; calls within `LOGIN_PAUSE` of the last share its result."""
+        """Fetch new credentials. Calls within `LOGIN_PAUSE` of the last one share its result."""
         async with self._lock:
             if self._clock() - self._login_at < LOGIN_PAUSE:
                 return
@@ -105,7 +105,7 @@ class Credentials:
             self._read_token()
 
     def _read_token(self) -> None:
-        # A file that is missing or empty for a moment, while it is being replaced, leaves the token we have.
+        # The file may be missing or empty while it is being replaced: keep the current token.
         assert self._token_file is not None
         self._read_at = self._clock()
         try:
@@ -128,7 +128,7 @@ def _readable(paths: str) -> bool:
 
 def _token_file_of(loader: Any, kubeconfig: str) -> Path | None:
     """The `tokenFile` of the current context's user; a path is relative to its kubeconfig."""
-    user = loader._user  # the loader has no public way to ask
+    user = loader._user  # the loader has no public accessor
     if user is None or "tokenFile" not in user:
         return None
     base = Path(user.path or kubeconfig.split(os.pathsep, maxsplit=1)[0]).expanduser().resolve().parent

@@ -1,9 +1,9 @@
-"""Decodes JSON of the API server so that one object that cannot be read costs only itself.
+"""Decoder for JSON of the API server that isolates objects that cannot be read.
 
-The API server reads and stores JSON that is nested up to 10,000 levels deep; orjson reads 1,024, Python's `json` fewer.
-`metadata.managedFields` of any object may be that deep, since clients may send it along. The functions here are called
-only after orjson refused a page, an object or a watch line as a whole. They find the parts with a scanner that works
-on bytes, in one pass and without recursion, and decode each part alone.
+The API server accepts JSON nested up to 10,000 levels deep; orjson reads 1,024, Python's `json` fewer. Any object's
+`metadata.managedFields` may be that deep, since clients may send it. The functions here are called only after orjson
+refused a whole page, object or watch line. A scanner finds the parts in one pass over the bytes, without recursion, and
+each part is decoded alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import orjson
 Obj = dict[str, Any]
 
 MAX_DEPTH = 100
-"""Levels that are kept of an object that orjson refused. No field that the operator reads is nested half as deep."""
+"""Levels kept of an object that orjson refused. Fields that the operator reads are nested less than half as deep."""
 
 MANAGED_FIELDS = "metadata.managedFields"
 
@@ -29,10 +29,10 @@ _STOP = rb'([{}\[\]"]|\Z)'
 
 
 def _skipping(levels: int) -> re.Pattern[bytes]:
-    """Matches up to the next bracket, and past all that is nested no more than so many levels deep.
+    """A pattern that matches up to the next bracket, and skips values nested at most `levels` deep.
 
-    It always matches: at a bracket, at a quote (of a string without an end) or at the end of the text. All its
-    repetitions are possessive, so each byte is looked at no more than levels + 1 times.
+    It always matches, up to a bracket, to the quote of an unterminated string, or to the end of the text. All
+    repetitions are possessive, so each byte is examined at most levels + 1 times.
     """
     text = _FLAT
     for _ in range(levels):
@@ -43,7 +43,7 @@ def _skipping(levels: int) -> re.Pattern[bytes]:
 _STEP = _skipping(0)
 _DEEP_STEP = _skipping(5)
 _DEEP = 3
-"""The depth from which on single brackets do not matter, but for those that are nested deep."""
+"""The depth below which brackets are skipped, unless they are nested deeply."""
 
 _KEY = re.compile(rb"(" + _STRING + rb")(\s*+:)?", re.DOTALL)
 _TEXT_FIELD = re.compile(rb"(" + _STRING + rb")\s*+:\s*+(" + _STRING + rb")?", re.DOTALL)
@@ -55,12 +55,12 @@ _BEFORE_FIRST, _BETWEEN = re.compile(rb"\s*+\Z"), re.compile(rb"\s*+,\s*+\Z")
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """An object that is there and cannot be decoded.
+    """An object that exists and cannot be decoded.
 
-    reason: why, as a clause. The identity is empty where it could not be found either.
-    deleted: a watch told that the object was deleted.
-    damaged: the fields, two levels deep, that cannot be read; partial: the object without what is in them. Both are
-        empty where nothing could be read.
+    reason: why, as a clause. The identity is empty if it cannot be read either.
+    deleted: a watch reported that the object was deleted.
+    damaged: the fields, two levels deep, that cannot be read; partial: the object without the content of those fields.
+        Both are empty if nothing could be read.
     """
 
     reason: str
@@ -74,7 +74,7 @@ class Unreadable:
 
     @property
     def metadata(self) -> Obj:
-        """As much of its metadata as is known."""
+        """The known part of its metadata."""
         found = {
             "namespace": self.namespace,
             "name": self.name,
@@ -98,7 +98,7 @@ class DecodedList:
 
 
 def identified(obj: object, reason: str) -> Unreadable:
-    """An object that was decoded and is of no use, whatever is missing in it. reason: why, as a clause."""
+    """Describe a decoded but invalid object, in which any field may be missing. reason: why, as a clause."""
     meta = obj.get("metadata") if isinstance(obj, dict) else None
     known = meta if isinstance(meta, dict) else {}
     return Unreadable(
@@ -111,7 +111,7 @@ def identified(obj: object, reason: str) -> Unreadable:
 
 
 def decode_list(data: bytes) -> DecodedList:
-    """A page, item by item. Raises json.JSONDecodeError when it is no list, or is cut off."""
+    """Decode a page item by item. Raises json.JSONDecodeError if it is not a list or is truncated."""
     found = _locate(data, b'"items"', b"[")
     if found is None:
         raise _malformed("no list of items", data)
@@ -129,16 +129,16 @@ def decode_list(data: bytes) -> DecodedList:
 
 
 def decode_object(data: bytes) -> Obj | Unreadable:
-    """One object. Raises json.JSONDecodeError when it is no object, as the page of a proxy is, or is cut off."""
+    """Decode one object. Raises json.JSONDecodeError if it is not an object (a proxy's page) or is truncated."""
     if not data.lstrip().startswith(b"{"):
         raise _malformed("no object", data)
     return _decode(data)
 
 
 def decode_event(line: bytes, *, shallow: bool = False) -> Obj | Unreadable:
-    """An event of a watch. shallow: at most MAX_DEPTH levels of its object, even where orjson reads more.
+    """Decode a watch event. shallow: keep at most MAX_DEPTH levels of its object, even if orjson reads more.
 
-    Raises json.JSONDecodeError when it is no event, or is cut off.
+    Raises json.JSONDecodeError if it is not an event or is truncated.
     """
     found = _locate(line, b'"object"', b"{")
     if found is None:
@@ -151,7 +151,7 @@ def decode_event(line: bytes, *, shallow: bool = False) -> Obj | Unreadable:
     if event.get("type") != "DELETED":
         return decoded
     if decoded.name:
-        return {**event, "object": {"metadata": decoded.metadata}}  # who it was is all that counts
+        return {**event, "object": {"metadata": decoded.metadata}}  # only its identity matters
     return Unreadable(decoded.reason, resource_version=decoded.resource_version, deleted=True)
 
 
@@ -178,7 +178,7 @@ def _decode(data: bytes, *, shallow: bool = False) -> Obj | Unreadable:
 
 
 def _prune(data: bytes) -> tuple[bytes, set[str]]:
-    """The text with `null` for whatever is nested deeper than MAX_DEPTH, and the fields in which that was."""
+    """The text with `null` for each value nested deeper than MAX_DEPTH, and the fields that contained them."""
     depth = kept = begin = 0
     path = ["", ""]
     parts: list[bytes] = []
@@ -200,7 +200,7 @@ def _prune(data: bytes) -> tuple[bytes, set[str]]:
 
 
 def _locate(data: bytes, key: bytes, kind: bytes) -> tuple[int, int, list[tuple[int, int]]] | None:
-    """Where the value of an outermost key stands, if it is of that kind of bracket, and the objects right inside it."""
+    """The span of a top-level key's value, if it begins with that bracket, and the spans of the objects in it."""
     depth = start = begin = 0
     inside, found = False, None
     spans: list[tuple[int, int]] = []
@@ -227,11 +227,11 @@ def _locate(data: bytes, key: bytes, kind: bytes) -> tuple[int, int, list[tuple[
 
 
 def _steps(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Each bracket that matters: itself, where it stands, and where the text before it begins.
+    """Each relevant bracket: the bracket, its position, and the start of the text before it.
 
-    Below _DEEP whatever is nested a few levels only is skipped with the text.
+    Below _DEEP, values that are nested only a few levels are skipped with the text.
 
-    Raises json.JSONDecodeError when a string has no end, or the brackets do not come out even.
+    Raises json.JSONDecodeError if a string is unterminated or the brackets are not balanced.
     """
     depth = position = 0
     while step := (_STEP if depth < _DEEP else _DEEP_STEP).match(data, position):
@@ -250,13 +250,13 @@ def _steps(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _last_key(filler: bytes) -> bytes:
-    """The key, with its quotes, at the end of what stands before a bracket; empty where there is none."""
+    """The key, with its quotes, at the end of the text before a bracket; empty if there is none."""
     last = next(reversed(list(_KEY.finditer(filler))), None)
     return last[1] if last is not None and last[2] is not None else b""
 
 
 def _found_in(data: bytes, reason: str) -> Unreadable:
-    """An object that cannot be decoded, with the plain fields of its metadata that tell which it is."""
+    """An object that cannot be decoded, with the metadata fields that identify it."""
     found: dict[bytes, str] = {}
     depth, inside = 0, False
     for bracket, at, filler in _steps(data):
@@ -280,7 +280,7 @@ def _found_in(data: bytes, reason: str) -> Unreadable:
 
 
 def _repaired(data: bytes) -> bytes:
-    """The text with U+FFFD for what is no character: bytes that are not UTF-8, surrogates that stand alone."""
+    """The text with U+FFFD for invalid characters: bytes that are not UTF-8, and unpaired surrogates."""
     text = data.decode("utf-8", "replace").encode()
     return _ESCAPE.sub(lambda escape: b"\\ufffd" if escape[1] else escape[0], text)
 
@@ -303,5 +303,5 @@ def _mapping(value: object, data: bytes) -> Obj:
 
 
 def _malformed(what: str, data: bytes, position: int = 0) -> json.JSONDecodeError:
-    # The text itself stays out of the error: it may be megabytes.
+    # The error does not contain the text, which may be several megabytes.
     return json.JSONDecodeError(f"{what} ({len(data)} bytes)", "", position)

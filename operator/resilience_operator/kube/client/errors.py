@@ -1,4 +1,4 @@
-"""The one place where the client's and the API server's failures become `resilience.errors`."""
+"""Maps failures of the client and of the API server to `resilience.errors`."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from resilience_operator.resilience import CallError, GiveUp, TryAgain, from_exc
 from resilience_operator.resilience.errors import parse_retry_after
 
 DEPENDENCY = "kubernetes"
-# Characters kept of a message. A refused patch is told with the whole object, and what stands in a pod's
-# environment has no place in a log; a proxy answers with a web page.
+# Characters kept of a message. The error of a refused patch contains the whole object, and a pod's environment must not
+# be logged. A proxy may respond with a web page.
 _MOST_MESSAGE = 300
 
 _EXCEPTIONS: tuple[tuple[type[BaseException], type[CallError], str], ...] = (
-    # Read from the top: a subclass stands before the class it derives from. What stands here derives from
-    # nothing that `from_exception` knows, or from the wrong one of them.
+    # The first match wins, so a subclass precedes its base class. These classes derive from nothing that
+    # `from_exception` maps, or from a class that it maps differently.
     (aiohttp.ClientConnectorCertificateError, GiveUp, "tls_verify"),
     (aiohttp.ClientSSLError, TryAgain, "tls"),
     (aiohttp.ServerTimeoutError, TryAgain, "timeout"),
@@ -38,14 +38,14 @@ _EXCEPTIONS: tuple[tuple[type[BaseException], type[CallError], str], ...] = (
 
 
 def from_client(error: Exception) -> CallError | None:
-    """The error that an exception from below the client stands for; None: a fault of our own, let it pass."""
+    """Map an exception from the client's libraries; None for a fault of our own, which is not handled here."""
     if isinstance(error, ApiException) and error.status:
         return from_status(error.status, dependency=DEPENDENCY, message=str(error.reason))
-    for kind, wanted, reason in _EXCEPTIONS:
+    for kind, expected, reason in _EXCEPTIONS:
         if isinstance(error, kind):
-            return wanted(str(error) or type(error).__name__, dependency=DEPENDENCY, reason=reason)
+            return expected(str(error) or type(error).__name__, dependency=DEPENDENCY, reason=reason)
     if isinstance(error, aiohttp.ClientConnectorError):
-        # "Cannot connect": the system's own error underneath says why.
+        # "Cannot connect": the underlying system error gives the reason.
         cause = from_exception(error.os_error, dependency=DEPENDENCY)
         if cause is not None:
             return cause
@@ -56,9 +56,9 @@ def from_client(error: Exception) -> CallError | None:
 
 
 def from_answer(status: int, headers: Mapping[str, str], body: bytes) -> CallError:
-    """The error that an answer of the API server stands for: a `Status` object, or whatever a proxy says."""
+    """Map an error response: a `Status` object of the API server, or the response of a proxy."""
     try:
-        answer = orjson.loads(body)  # unlike `json`, with one kind of error for all that it cannot read
+        answer = orjson.loads(body)  # unlike `json`, it raises one exception type for all invalid input
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
@@ -68,7 +68,7 @@ def from_answer(status: int, headers: Mapping[str, str], body: bytes) -> CallErr
 
 
 def from_status_object(answer: Mapping[str, Any], status: int = 0, retry_after: float | None = None) -> CallError:
-    """The error that a `Status` object stands for, as an answer carries it, or a watch's ERROR event."""
+    """Map a `Status` object, from a response or from an ERROR event of a watch."""
     code = answer.get("code")
     status = status or (code if isinstance(code, int) else 500)
     details = answer.get("details")

@@ -1,9 +1,9 @@
-"""Events: what happened, for `kubectl describe` and `kubectl get events`.
+"""Kubernetes Events, as shown by `kubectl describe` and `kubectl get events`.
 
-`events.k8s.io/v1` rather than core/v1: the API server checks its fields, it knows who reports (controller and
-instance) and a second object that the event is about, and it is the one under development
-(https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/). Both are one store, so every
-client sees these.
+They use `events.k8s.io/v1` instead of core/v1: it validates its fields, has the reporting controller and instance and a
+second related object, and is the version under development
+(https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/). Both versions share one store, so
+each client sees these events.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from resilience_operator.resilience import AlreadyExists, CallError, Deadline
 log = logging.getLogger(__name__)
 
 MAX_NOTE = 1024
-"""Bytes of an event's message that the API accepts."""
+"""Maximum bytes of an event's message in the API."""
 TRACE_ANNOTATION = "resilience-operator.io/trace-id"
 TIMEOUT = 5.0
-"""Seconds that recording may take."""
+"""Maximum seconds for recording an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +64,14 @@ async def record(
     deadline: Deadline | None = None,
     instance: str = "",
 ) -> CallError | None:
-    """Records an event; None, or why it is not there now. Never raises but for cancellation: an event is not needed.
+    """Record an event. Returns the error, or None on success; raises only cancellation, since events are optional.
 
-    key: makes the event's name, so that the same key on the same subject is one event, however often it is
-        recorded (after a crash between acting and recording, for instance).
+    key: determines the event's name. The same key on the same subject is recorded once, even after a crash between
+        acting and recording.
     reason: why, CamelCase. action: what was done or declined, CamelCase; the API requires it.
-    trace_id: stands in an annotation, where it is given.
-    deadline: bounds it further than `TIMEOUT` seconds.
-    instance: who of several replicas; by default the host's name.
+    trace_id: stored in an annotation, unless it is empty.
+    deadline: a limit below `TIMEOUT` seconds.
+    instance: the reporting replica; default: POD_NAME or the host name.
     """
     deadline = deadline.within(TIMEOUT) if deadline else Deadline.after(TIMEOUT)
     body = event(
@@ -131,7 +131,7 @@ def event(
 
 
 def event_name(subject: ObjectRef, key: str) -> str:
-    """The same name for the same subject and key; a DNS subdomain of 253 characters at most."""
+    """The event's name, a function of subject and key: a DNS subdomain of at most 253 characters."""
     identity = "\0".join((subject.kind, subject.namespace, subject.name, subject.uid, key))
     digest = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
     return f"{subject.name[:230].rstrip('-.')}.{digest}"

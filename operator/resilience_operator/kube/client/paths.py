@@ -1,4 +1,4 @@
-"""The paths of the API: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris."""
+"""URL paths of API resources: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Resource:
 
 
 def namespace_of(path: str) -> str:
-    """The namespace in a path of this module's; empty where it has none."""
+    """The namespace in a path of this module; empty if it has none."""
     return unquote(path.partition("/namespaces/")[2].partition("/")[0])
 
 
 def _segment(text: str) -> str:
-    # An empty segment would turn an object's path into its collection's: a DELETE of all of them.
+    # With an empty segment, an object's path would become its collection's, and a DELETE would delete all objects.
     # "." and ".." are resolved by URL libraries before the request is sent.
     if text in ("", ".", ".."):
         raise ValueError(f"{text!r} names no object")

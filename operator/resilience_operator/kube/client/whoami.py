@@ -1,4 +1,4 @@
-"""Who we are, as the API server knows us (SelfSubjectReview, authentication.k8s.io/v1, from Kubernetes 1.28 on)."""
+"""The user name of this process at the API server (SelfSubjectReview, authentication.k8s.io/v1, Kubernetes 1.28+)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from resilience_operator.resilience import Deadline
 
 
 async def whoami(kube: KubeClient, *, deadline: Deadline) -> str:
-    """The user's name; empty where the API server does not tell. Everybody who is logged in may ask."""
+    """The user's name; empty if the API server does not return it. Each authenticated user may call this."""
     body = {"apiVersion": SELF_REVIEWS.api_version, "kind": SELF_REVIEWS.kind}
     answer = await kube.create(SELF_REVIEWS.collection(), body, deadline=deadline)
     return str(((answer.get("status") or {}).get("userInfo") or {}).get("username") or "")

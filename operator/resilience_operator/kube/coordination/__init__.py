@@ -1,1 +1,1 @@
-"""Which replica does what: leader election and shards on Leases."""
+"""Coordination of replicas: leader election and shards on Leases."""

@@ -1,20 +1,20 @@
-"""Leader election on a Lease: at most one process acts, though any may die or freeze at any moment.
+"""Leader election on a Lease: at most one process acts, even if processes die or freeze at any moment.
 
     t0               renew_deadline (6 s)         lease_duration (10 s)
     ├── the leader acts ──┤── it no longer acts ──┤── others may take the lease
 
-- The Lease's resourceVersion is the lock: of two that write, the API server lets one through.
-- A moment is measured on the measurer's own monotonic clock alone. An observer counts `lease_duration` from when
-  *it* saw the Lease change last; the times inside the Lease are for people. Two machines' clocks are never compared.
-- The leader counts from *before* it sent the renewal that succeeded, and stops acting `renew_deadline` later. An
-  observer saw that renewal after it was sent, so it waits until `lease_duration` after that moment at least. The
-  margin between the two, 4 s, covers a call that was begun just before and clocks that run at different speeds.
-- `is_leader()` looks at the clock when it is asked, so a process that was frozen past its deadline gets a no from
-  the first question on, before any of its timers has run.
+- The Lease's resourceVersion is the lock: of two concurrent writes, the API server accepts one.
+- Each process measures time only on its own monotonic clock. An observer counts `lease_duration` from when *it* last
+  saw the Lease change; the times in the Lease are for people. Clocks of two machines are never compared.
+- The leader counts from *before* it sent its last successful renewal, and stops acting `renew_deadline` later. An
+  observer saw that renewal after it was sent, so it waits at least until `lease_duration` after that moment. The
+  margin of 4 s covers a call that started just before the deadline, and clocks that run at different speeds.
+- `is_leader()` reads the clock on each call. A process that was frozen past its deadline gets False on its first call,
+  before any of its timers has run.
 
-What no lease can promise: a write that left the process before it was frozen may arrive after. Each write of ours
-carries its own precondition, so such a late one fails when the next leader has changed what it was based on.
-The protocol's model: https://pkg.go.dev/k8s.io/client-go/tools/leaderelection (which compares no clocks either).
+A lease cannot prevent this: a write that was sent before the process froze may arrive later. Each write of the operator
+has its own precondition, so a late write fails if the next leader has changed the fields that it was based on.
+The protocol follows https://pkg.go.dev/k8s.io/client-go/tools/leaderelection (which does not compare clocks either).
 """
 
 from __future__ import annotations
@@ -44,8 +44,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ElectionTiming:
-    """Seconds. lease_duration: unchanged for so long, the lease may be taken. renew_deadline: not renewed for so
-    long, the leader stops acting. retry: between two tries to renew; an observer looks twice as often.
+    """Timing of the election, in seconds.
+
+    lease_duration: a lease that is unchanged for this long may be acquired.
+    renew_deadline: the leader stops acting if it has not renewed for this long.
+    retry: time between two renewals; an observer reads the lease twice as often.
     """
 
     lease_duration: float = 10.0
@@ -59,7 +62,7 @@ class ElectionTiming:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """A Lease as last seen. changed_at: when (own monotonic clock) this state of it was first seen."""
+    """A Lease as last observed. changed_at: when (own monotonic clock) this state was first observed."""
 
     holder: str
     version: str
@@ -69,23 +72,23 @@ class Observed:
 
 
 class Election:
-    """The rules, pure: what was observed and written goes in, whether to lead or to try comes out."""
+    """The election rules, pure: takes observed and written Leases, and decides whether to lead or to acquire."""
 
     def __init__(self, identity: str, timing: ElectionTiming, clock: Clock = time.monotonic) -> None:
         self.identity = identity
         self.timing = timing
         self._clock = clock
         self._seen: Observed | None = None
-        self._gone_at: float | None = None
+        self._missing_since: float | None = None
         self._lead_until: float | None = None
 
     def is_leader(self) -> bool:
-        """Whether this process may act at this very moment."""
+        """Whether this process may act now."""
         return self._lead_until is not None and self._clock() < self._lead_until
 
     @property
     def leads(self) -> bool:
-        """Whether it was made leader and has not been told otherwise; its time may have run out unnoticed."""
+        """Whether it became leader and has not observed a loss. Its time may already be over."""
         return self._lead_until is not None
 
     @property
@@ -93,13 +96,13 @@ class Election:
         return self._seen
 
     def observe(self, lease: KubeObject | None) -> None:
-        """Takes in a Lease as it was read, None where there is none."""
+        """Record a Lease as read; None if there is none."""
         if lease is None:
             if self._seen is not None:
-                self._gone_at = self._clock()
+                self._missing_since = self._clock()
             self._seen = None
             return
-        self._gone_at = None
+        self._missing_since = None
         version = str(lease["metadata"]["resourceVersion"])
         if self._seen is not None and self._seen.version == version:
             return
@@ -107,42 +110,42 @@ class Election:
         self._seen = Observed(
             holder=str(spec.get("holderIdentity") or ""),
             version=version,
-            # Another version of this program may hold it for longer than we would.
+            # Another version of this program may use a longer lease duration.
             duration=max(float(spec.get("leaseDurationSeconds") or 0), self.timing.lease_duration),
             transitions=int(spec.get("leaseTransitions") or 0),
             changed_at=self._clock(),
         )
 
     def can_acquire(self) -> bool:
-        """Whether the lease is free: never made, released, our own, or unchanged for its whole duration.
+        """Whether the lease is free: never created, released, our own, or unchanged for its whole duration.
 
-        One that was deleted under its holder is taken only after the holder's time, too.
+        A lease that was deleted under its holder is also acquired only after the holder's time is over.
         """
         seen = self._seen
         if seen is None:
-            waited = self._gone_at is None or self._clock() - self._gone_at > self.timing.lease_duration
+            waited = self._missing_since is None or self._clock() - self._missing_since > self.timing.lease_duration
             return waited or self.is_leader()
         if seen.holder in ("", self.identity):
             return True
         return self._clock() - seen.changed_at > seen.duration
 
     def won(self, lease: KubeObject, sent_at: float) -> None:
-        """A write that makes us the holder succeeded. sent_at: the clock before it was sent."""
+        """Record a successful write that makes us the holder. sent_at: the clock before it was sent."""
         self.observe(lease)
         self._lead_until = sent_at + self.timing.renew_deadline
 
     def lost(self) -> None:
-        """From now on somebody else may lead."""
+        """Record the loss of leadership: another process may lead from now on."""
         self._lead_until = None
 
     def spec(self, now: datetime, *, release: bool = False) -> KubeObject:
-        """The Lease's `spec` that takes, renews or releases it. now: the wall clock, for people alone."""
+        """The Lease's `spec` that acquires, renews or releases it. now: the wall clock, only for people."""
         seen = self._seen
         ours = seen is not None and seen.holder == self.identity
         stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec: KubeObject = {
             "holderIdentity": None if release else self.identity,
-            # At least 1, as the API asks for; the observers' own `lease_duration` is what counts.
+            # At least 1, as the API requires; observers use their own `lease_duration`.
             "leaseDurationSeconds": 1 if release else max(1, round(self.timing.lease_duration)),
             "renewTime": stamp,
             "leaseTransitions": (seen.transitions if seen else 0) + (0 if ours or seen is None else 1),
@@ -162,9 +165,9 @@ async def write_lease(
     deadline: Deadline,
     annotations: Mapping[str, str] | None = None,
 ) -> KubeObject:
-    """Writes a Lease as it was seen; where there was none, creates it.
+    """Update the observed Lease, or create it if there was none.
 
-    Raises ReadAgain or AlreadyExists when it is no longer as it was seen.
+    Raises Conflict or AlreadyExists if it has changed since it was observed.
     """
     metadata: KubeObject = {"annotations": dict(annotations)} if annotations is not None else {}
     if seen is not None:
@@ -182,9 +185,9 @@ async def write_lease(
 class LeaderElector:
     """Takes part in the election while `run` runs.
 
-    on_started: called when this process becomes the leader. on_lost: called when it can no longer be sure to be,
-    which should end the process: what it had begun may not go on. Neither may block.
-    identity: unlike any other process', also of an earlier run under the same name.
+    on_started: called when this process becomes the leader. on_lost: called when leadership is lost or uncertain. It
+    should end the process, because work in progress must not continue. Neither may block.
+    identity: unique for each process, also among earlier runs of a pod with the same name.
     """
 
     def __init__(
@@ -213,15 +216,14 @@ class LeaderElector:
         self._wrote = False
 
     def is_leader(self) -> bool:
-        """Whether this process may act now. Ask right before every write."""
+        """Whether this process may act now. Call directly before each write."""
         return self.election.is_leader()
 
     async def run(self) -> None:
-        """Takes part until it is cancelled, or until leadership is lost; then it returns.
+        """Take part until cancelled or until leadership is lost; then return.
 
-        Cancelled as the leader it releases the lease, so that the next one need not wait it out: whoever cancels
-        it has ended all work that writes before. A leader whose
-        time has run out never goes on by renewing: `on_lost` has been called.
+        A cancelled leader releases the lease, so that the next leader does not wait for its expiry. The caller must
+        end all writing work before it cancels. A leader whose time is over does not renew: `on_lost` has been called.
         """
         try:
             while not await self._try():
@@ -236,10 +238,10 @@ class LeaderElector:
             self.election.lost()
 
     async def _renew(self) -> None:
-        """Returns when leadership is lost."""
+        """Renew the lease; return when leadership is lost."""
         while True:
             await self._sleep(self.election.timing.retry)
-            # Asked before the renewal: whoever slept past its deadline is no leader, though nobody took the lease.
+            # Checked before the renewal: a process that slept past its deadline is not the leader any more.
             if not self.election.is_leader():
                 log.error("the lease was not renewed for %.0f s", self.election.timing.renew_deadline)
                 return
@@ -250,7 +252,7 @@ class LeaderElector:
                     return
 
     async def _try(self) -> bool:
-        """One look and, where the lease is free or ours, one write. Whether we hold it by that write."""
+        """Read the lease and, if it is free or ours, write it once. Returns whether that write succeeded."""
         timing, election = self.election.timing, self.election
         deadline = Deadline.after(timing.retry, self._clock)
         path = LEASES.item(self._namespace, self._name)
@@ -261,19 +263,19 @@ class LeaderElector:
                 election.observe(None)
             if not election.can_acquire():
                 return False
-            # Nobody may have been leader for a while: a leader of an earlier life does not come back to life.
+            # There may have been no leader for a while, so a former leader must not continue as leader.
             if election.leads and not election.is_leader():
                 return False
             sent_at = self._clock()
             election.won(await self._write(deadline), sent_at)
         except (Conflict, AlreadyExists) as error:
-            log.info("another was faster to write the lease: %s", error)
+            log.info("another replica wrote the lease first: %s", error)
             return False
         except CallError as error:
             log.warning("the lease cannot be read or written: %s", error)
             return False
         except Exception:
-            log.exception("the lease cannot be understood")
+            log.exception("the lease is invalid")
             return False
         return True
 
@@ -286,23 +288,23 @@ class LeaderElector:
 
     async def _release(self) -> None:
         election = self.election
-        election.lost()  # first: from here on nothing may act, whatever becomes of the release
+        election.lost()  # first, so that nothing acts from now on, even if the release fails
         if not self._wrote:
             return
         path = LEASES.item(self._namespace, self._name)
         deadline = Deadline.after(election.timing.retry, self._clock)
         try:
-            # Read anew: a renewal that was cancelled on its way may have arrived, also one that made us the holder.
+            # Read again: a cancelled renewal may have succeeded, and may have made us the holder.
             election.observe(await self._kube.get(path, deadline=deadline))
             if election.seen is not None and election.seen.holder == election.identity:
                 await self._write(deadline, release=True)
                 log.info("the lease is released")
         except CallError as error:
-            log.warning("the lease could not be released, it runs out by itself: %s", error)
+            log.warning("the lease could not be released and will expire: %s", error)
 
     def _spread(self) -> float:
-        # Many candidates look at once otherwise, and all but one of their writes fail. Twice as often as it is renewed,
-        # since a lease that is released is to be taken within two seconds.
+        # Jitter: otherwise candidates read at the same time and all writes but one fail. Reads are twice as frequent as
+        # renewals, so that a released lease is acquired within two seconds.
         return self.election.timing.retry / 2 * (0.75 + 0.5 * self._random())
 
     def _call(self, hook: Callable[[], None] | None, what: str) -> None:

@@ -19,17 +19,17 @@ from resilience_operator.resilience.retry import Random, Sleep
 log = logging.getLogger(__name__)
 
 TRIES = 5
-"""Writes of one turn: every replica writes the one Lease, so now and then two do at the same time."""
+"""Attempts per renewal: all replicas write the same Lease, so concurrent writes conflict."""
 SOON = 0.1
-"""Seconds until the next look while something in a shard is to end before it is given away."""
+"""Seconds until the next attempt while work in a shard must end before its release."""
 
 
 class ShardCoordinator:
     """Holds this replica's share of the shards while `run` runs.
 
-    busy: whether something is under way in a shard. on_gained: called with the shards that are held from now on.
-    on_lost: called when this replica can no longer be sure to be a member, which should end the process: what it had
-    begun may not go on. None of them may block.
+    busy: whether work is in progress in a shard. on_gained: called with the newly acquired shards.
+    on_lost: called when membership is lost or uncertain. It should end the process, because work in progress must not
+    continue. None of them may block.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class ShardCoordinator:
         sleep: Sleep = asyncio.sleep,
         random: Random = _random.random,
     ) -> None:
-        self.roster = ShardMembership(identity, shards, timing or ElectionTiming(), clock)
+        self.membership = ShardMembership(identity, shards, timing or ElectionTiming(), clock)
         self._kube = kube
         self._namespace = namespace
         self._name = name
@@ -60,71 +60,71 @@ class ShardCoordinator:
         self._random = random
 
     async def run(self) -> None:
-        """Takes part until it is cancelled, or until membership is lost; then it returns.
+        """Take part until cancelled or until membership is lost; then return.
 
-        Cancelled it leaves, so that the others need not wait its time out: whoever cancels it has ended all work
-        that writes before.
+        On cancellation it leaves, so that the others do not wait for its expiry. The caller must end all writing work
+        before it cancels.
         """
         try:
             while await self._renew():
                 await self._sleep(self._pause())
-            log.error("no longer among those that share the shards: %s", self._state())
+            log.error("this replica lost its shard membership: %s", self._state())
             self._on_lost()
         except asyncio.CancelledError:
             await self._leave()
             raise
         finally:
-            self.roster.leave()
+            self.membership.leave()
 
     async def _renew(self) -> bool:
-        """One look and, where it is time to, one write. False when membership is lost."""
-        roster = self.roster
-        deadline = Deadline.after(roster.timing.retry, self._clock)
+        """Read the lease and, if due, write it. Returns False if membership is lost."""
+        membership = self.membership
+        deadline = Deadline.after(membership.timing.retry, self._clock)
         for _ in range(TRIES):
-            # Asked before the renewal: whoever slept past its deadline is no member, though nobody struck it off.
-            if roster.lost:
+            # Checked before the renewal: a replica that slept past its deadline is not a member, even if still listed.
+            if membership.lost:
                 return False
             try:
-                roster.observe(await self._read(deadline))
-                if roster.lost:
+                membership.observe(await self._read(deadline))
+                if membership.lost:
                     return False
-                members = roster.propose(self._busy)
+                members = membership.propose(self._busy)
                 if members is None:
                     return True
                 sent_at = self._clock()
-                gained = roster.confirm(await self._write(members, deadline), sent_at)
+                gained = membership.confirm(await self._write(members, deadline), sent_at)
             except (Conflict, AlreadyExists):
                 continue
             except CallError as error:
                 log.warning("the lease cannot be read or written: %s", error)
                 return True
             except Exception:
-                log.exception("the lease cannot be understood")
+                log.exception("the lease is invalid")
                 return True
             if gained:
                 log.info("shards gained: %s; %s", sorted(gained), self._state())
                 self._on_gained(gained)
             return True
-        log.info("others were faster to write the lease, %d times", TRIES)
+        log.info("other replicas wrote the lease first, %d times", TRIES)
         return True
 
     async def _leave(self) -> None:
-        roster = self.roster
-        roster.leave()  # first: from here on nothing may be written, whatever becomes of the lease
-        deadline = Deadline.after(roster.timing.retry, self._clock)
+        membership = self.membership
+        membership.leave()  # first, so that nothing is written from now on, even if leaving fails
+        deadline = Deadline.after(membership.timing.retry, self._clock)
         for _ in range(TRIES):
             try:
-                # Read anew: a write that was cancelled on its way may have arrived, also one that made us a member.
-                roster.observe(await self._read(deadline))
-                members = roster.without_self()
+                # Read again: a cancelled write may have succeeded, and may have made us a member.
+                membership.observe(await self._read(deadline))
+                members = membership.without_self()
                 if members is not None:
                     await self._write(members, deadline)
-                    log.info("the shards are given back")
+                    log.info("the shards are released")
                 return
             except Conflict:
                 continue
             except CallError as error:
-                log.warning("the shards could not be given back, their time runs out by itself: %s", error)
+                log.warning("the shards could not be released and will expire: %s", error)
                 return
 
     async def _read(self, deadline: Deadline) -> KubeObject | None:
@@ -138,22 +138,22 @@ class ShardCoordinator:
             self._kube,
             self._namespace,
             self._name,
-            seen=self.roster.seen,
-            spec=self.roster.spec(members, datetime.now(UTC)),
+            seen=self.membership.seen,
+            spec=self.membership.spec(members, datetime.now(UTC)),
             annotations={MEMBERS: annotation(members)},
             deadline=deadline,
         )
 
     def _pause(self) -> float:
-        if self.roster.draining:
+        if self.membership.draining:
             return SOON
-        # Twice as often as it is renewed, so that what a replica gave back is soon taken; and exactly when somebody's
-        # time is over.
-        look = self.roster.timing.retry / 2 * (0.75 + 0.5 * self._random())
-        return max(SOON, min(look, self.roster.next_expiry() + SOON))
+        # Reads are twice as frequent as renewals, so that released shards are soon acquired. The next expiry of a
+        # member also ends the pause.
+        interval = self.membership.timing.retry / 2 * (0.75 + 0.5 * self._random())
+        return max(SOON, min(interval, self.membership.next_expiry() + SOON))
 
     def _state(self) -> str:
-        seen, members = self.roster.seen, self.roster.members
+        seen, members = self.membership.seen, self.membership.members
         if not members:
             return f"the lease is held by {(seen.holder if seen else '') or 'nobody'}"
         return "; ".join(f"{name}: {len(member.shards)}" for name, member in sorted(members.items()))

@@ -1,1 +1,1 @@
-"""Changes to objects, each checked against what the decision saw."""
+"""Writes to objects, each with the decision's input as a precondition."""

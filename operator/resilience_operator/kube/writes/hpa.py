@@ -1,7 +1,7 @@
-"""Living beside a HorizontalPodAutoscaler: its `minReplicas` is raised, and later given back.
+"""Changes `minReplicas` of a HorizontalPodAutoscaler that scales the target, and restores it later.
 
-What it was is kept in an annotation of the same patch, so no crash can come between the two. An HPA has no
-generation to test, and its status is written only every 15 s, so here the resourceVersion is the precondition.
+The same patch stores the original value in an annotation, so a crash cannot separate the two. An HPA has no generation
+to test and its status is written only every 15 s, so the precondition is the resourceVersion.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from resilience_operator.resilience import Conflict, Deadline, GiveUp
 
 
 async def raise_hpa_min(kube: KubeClient, target: TargetState, to: int, *, deadline: Deadline) -> Change | None:
-    """Moves `minReplicas` to `to`: up from its original, or part of the way back; None when it is there already.
+    """Set `minReplicas` to `to`: above the original, or part of the way back. Returns None if it is set already.
 
-    Keeps the first original when it is moved again. Raises ReadAgain when `minReplicas` is not what the
-    decision saw, NotFound when the HPA is gone, Unprocessable when `to` is above its `maxReplicas`.
+    Keeps the first original value. Raises Conflict if `minReplicas` differs from the decision's input, NotFound if the
+    HPA does not exist, and Unprocessable if `to` is above its `maxReplicas`.
     """
     seen = _hpa_of(target)
 
@@ -43,9 +43,9 @@ async def raise_hpa_min(kube: KubeClient, target: TargetState, to: int, *, deadl
 
 
 async def restore_hpa_min(kube: KubeClient, target: TargetState, *, deadline: Deadline) -> Change | None:
-    """Gives `minReplicas` its original value back and takes the annotation off; None when there is none.
+    """Restore the original `minReplicas` and remove the annotation. Returns None if there is no annotation.
 
-    Raises ReadAgain when `minReplicas` is not what the decision saw: then a person has changed it since.
+    Raises Conflict if `minReplicas` differs from the decision's input: then a person has changed it since.
     """
     seen = _hpa_of(target)
 

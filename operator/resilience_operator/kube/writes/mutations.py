@@ -1,12 +1,12 @@
-"""Changes of a workload: each one small patch that holds only while the target is what the decision saw.
+"""Changes to a workload: each is one small patch that applies only while the target matches the decision's input.
 
-Each reads its target, checks the fields that the decision rests on, and sends them along as the `test`s of a JSON
-patch. So a busy rollout, whose status is written many times a second, is no conflict, nor is an annotation (which,
-on a Deployment, moves even `metadata.generation`), while a person's edit of these very fields between the reading
-and the patch is. Then it reads and checks again; when what the decision saw is gone, ReadAgain is raised.
+Each change reads its target, checks the fields that the decision used, and sends them as `test`s of a JSON patch. So a
+busy rollout, whose status changes many times a second, is not a conflict. Neither is a new annotation, which even
+increases `metadata.generation` of a Deployment. An edit of the tested fields between the read and the patch is a
+conflict: the change reads and checks again, and raises Conflict if the fields differ from the decision's input.
 
-All return None when everything already was so. All raise ReadAgain (decide anew), NotFound (the target is gone),
-and the other `CallError`s.
+All return None if the target already has the wanted state. All raise Conflict (decide again), NotFound (the target does
+not exist) and the other `CallError`s.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from resilience_operator.kube.writes.rollout_pause import Ops, can_pause, is_pau
 from resilience_operator.resilience import Conflict, Deadline, GiveUp, NotFound, Unprocessable
 
 TRIES = 5
-"""Times that a target which keeps changing under us is read and patched."""
+"""Maximum number of attempts to read and patch a target that keeps changing."""
 _SCALABLE: dict[str, Resource] = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS}
 _TEMPLATED: dict[str, Resource] = {**_SCALABLE, "DaemonSet": DAEMON_SETS}
 _TRIMS: dict[str, Callable[[KubeObject], Workload]] = {
@@ -49,12 +49,12 @@ _CHANGE_CAUSE = "kubernetes.io/change-cause"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What was changed.
+    """A completed change.
 
     verb: scale, pause, resume, rollback, raise-hpa-min, lower-hpa-min or restore-hpa-min.
     kind, namespace, name: of the object that was written.
     before, after: the field's values: replicas, whether paused, or a revision's name (None: it had none).
-    resource_version: the object's after it.
+    resource_version: the object's version after the change.
     """
 
     verb: str
@@ -67,7 +67,7 @@ class Change:
 
 
 async def scale(kube: KubeClient, target: TargetState, to: int, *, deadline: Deadline) -> Change | None:
-    """Set the replicas to `to` through the `scale` subresource, if they still are what the decision saw.
+    """Set the replicas to `to` through the `scale` subresource, if they still match the decision's input.
 
     A write to the subresource can change nothing else, and admission webhooks for the workload do not see it. So a
     scale never becomes a rollout.
@@ -82,7 +82,7 @@ async def scale(kube: KubeClient, target: TargetState, to: int, *, deadline: Dea
             return None
         if replicas != target.replicas:
             raise _conflict(target, f"has {replicas} replicas, not {target.replicas}")
-        # A Scale has no field `replicas` where the value is 0.
+        # A Scale has no field `replicas` if the value is 0.
         return [_test("/spec/replicas", replicas or None), _set("/spec/replicas", to)]
 
     written = await _write(kube, resource, target, plan, deadline, subresource="scale")
@@ -90,7 +90,7 @@ async def scale(kube: KubeClient, target: TargetState, to: int, *, deadline: Dea
 
 
 async def pause(kube: KubeClient, target: TargetState, *, deadline: Deadline) -> Change | None:
-    """Holds the rollout, if the pod template still is the one that the decision saw."""
+    """Pause the rollout, if the pod template still matches the decision's input."""
 
     async def plan(live: KubeObject) -> Ops | None:
         if is_paused(target.kind, live):
@@ -105,7 +105,7 @@ async def pause(kube: KubeClient, target: TargetState, *, deadline: Deadline) ->
 
 
 async def resume(kube: KubeClient, target: TargetState, *, deadline: Deadline) -> Change | None:
-    """Lifts the pause, if it is the one that the decision saw and the template still is, too."""
+    """Resume the rollout, if the pause and the template still match the decision's input."""
 
     async def plan(live: KubeObject) -> Ops | None:
         if not is_paused(target.kind, live):
@@ -119,13 +119,13 @@ async def resume(kube: KubeClient, target: TargetState, *, deadline: Deadline) -
 
 
 async def rollback(kube: KubeClient, target: TargetState, revision: str, *, deadline: Deadline) -> Change | None:
-    """Restores the pod template of `revision` and lifts a pause, in one patch.
+    """Restore the pod template of `revision` and lift a pause, in one patch.
 
-    Both in one, because between two patches a paused bad release would either go on, or stay for ever if we
-    died there. The template is replaced whole: a merge would keep what the bad release added. Raises NotFound
-    when the revision is no longer kept, and ReadAgain when what is kept under its name is not what the decision saw.
+    With two patches, a paused bad release would continue between them, or stay paused forever after a crash. The whole
+    template is replaced: a merge would keep fields that the bad release added. Raises NotFound if the revision is no
+    longer kept, and Conflict if the revision under that name differs from the decision's input.
 
-    A StatefulSet that replaces its pods in order waits for a pod that never gets ready, even with the old template:
+    A StatefulSet that replaces its pods in order waits for a pod that never becomes ready, even with the old template:
     https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
     """
     resource = _TEMPLATED.get(target.kind)
@@ -167,9 +167,9 @@ async def _write(
     *,
     subresource: str = "",
 ) -> KubeObject | None:
-    """Reads, plans and patches until one patch meets what it was planned on; None: nothing was to be done.
+    """Read, plan and patch until a patch meets its preconditions. Returns None if no change is needed.
 
-    subresource: the patch goes there. What is read and planned on is always the workload itself.
+    subresource: the target of the patch. Reads and plans always use the workload itself.
     """
     path = resource.item(target.namespace, target.name)
     patched = resource.item(target.namespace, target.name, subresource)
@@ -181,10 +181,10 @@ async def _write(
             raise _conflict(target, "was deleted and made anew")
         ops = await plan(live)
         if ops is None:
-            # A patch of ours whose answer was lost meets its own outcome: that was us, and is told as done.
+            # An earlier patch may have succeeded with its response lost: then the change is ours, and counts as done.
             return live if tried else None
         if refused is not None and refused[0] == ops:
-            raise refused[1]  # it was no `test` that failed: nothing has moved, the outcome itself is not valid
+            raise refused[1]  # no `test` failed, since nothing has changed: the result itself is invalid
         tried = True
         try:
             guarded = [_test("/metadata/uid", target.uid), *ops]
@@ -192,20 +192,20 @@ async def _write(
         except Conflict:
             pass
         except Unprocessable as error:
-            # The API server answers alike when a `test` fails and when the outcome is not valid: read and see.
+            # A failed `test` and an invalid result have the same error: read again to find out which.
             refused = (ops, error)
         await kube.retry.pause(attempt, deadline)
     raise _conflict(target, f"changed {TRIES} times while it was being written")
 
 
 def _check_template(live: KubeObject, target: TargetState) -> None:
-    """Raises ReadAgain unless the pod template still is the one that the decision saw."""
+    """Raise Conflict unless the pod template still matches the decision's input."""
     if template_digest(live["spec"]["template"]) != target.template:
         raise _conflict(target, f"no longer runs the template of revision {target.revision or '(none yet)'}")
 
 
 def _check_pause(live: KubeObject, target: TargetState) -> None:
-    """Raises ReadAgain when another than the decision saw has paused it since."""
+    """Raise Conflict if somebody else than in the decision's input has paused it since."""
     if is_paused(target.kind, live):
         by = writers_of(live["metadata"].get("managedFields")).paused
         if by != target.paused_by:
@@ -215,10 +215,10 @@ def _check_pause(live: KubeObject, target: TargetState) -> None:
 async def _revision_object(
     kube: KubeClient, live: KubeObject, target: TargetState, revision: Revision, deadline: Deadline
 ) -> KubeObject:
-    """The ReplicaSet or ControllerRevision that keeps a revision's template. live: the workload.
+    """Read the ReplicaSet or ControllerRevision with a revision's template. live: the workload.
 
-    It is read by name, so it must prove to be what the decision saw: the same object, still a revision of this
-    workload, with the same template. Raises NotFound, ReadAgain.
+    It is read by name, so it is compared with the decision's input: the same object, still a revision of this
+    workload, with the same template. Raises NotFound, Conflict.
     """
     resource = REPLICA_SETS if target.kind == "Deployment" else CONTROLLER_REVISIONS
     kept = await kube.get(resource.item(target.namespace, revision.kept_in), deadline=deadline)
@@ -239,9 +239,9 @@ def _template_in(kept: KubeObject) -> KubeObject:
 
 
 def _change_cause(live: KubeObject, kept: KubeObject) -> Ops:
-    """Gives the revision its own change cause back, as `kubectl rollout undo` does.
+    """The patch that restores the revision's own change cause, as `kubectl rollout undo` does.
 
-    The controller copies the Deployment's onto the ReplicaSet, which would then carry the bad release's.
+    The controller copies the Deployment's change cause to the ReplicaSet, which would then have the bad release's.
     """
     now = live["metadata"].get("annotations") or {}
     then = (kept["metadata"].get("annotations") or {}).get(_CHANGE_CAUSE)
@@ -260,7 +260,7 @@ def _same_template(live: KubeObject) -> dict[str, Any]:
 
 
 def _set(path: str, value: Any) -> dict[str, Any]:
-    return {"op": "add", "path": path, "value": value}  # `add` also replaces what is there
+    return {"op": "add", "path": path, "value": value}  # `add` also replaces an existing value
 
 
 def _change(

@@ -1,4 +1,4 @@
-"""ResiliencePolicy objects: read, list, and their status."""
+"""Reads and writes of ResiliencePolicy objects and their status."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from resilience_operator.resilience import Deadline
 
 
 async def get_policy(kube: KubeClient, namespace: str, name: str, *, deadline: Deadline) -> KubeObject:
-    """One policy. Raises NotFound."""
+    """Get one policy. Raises NotFound."""
     return await kube.get(POLICIES.item(namespace, name), deadline=deadline)
 
 
 async def list_policies(kube: KubeClient, namespace: str | None = None, *, deadline: Deadline) -> Listing:
-    """All policies of a namespace, or (None) of the cluster."""
+    """List all policies of a namespace, or of the cluster (None)."""
     return await kube.list(POLICIES.collection(namespace), deadline=deadline)
 
 
 def policy_pages(kube: KubeClient, namespace: str | None = None, *, deadline: Deadline) -> AsyncIterator[Listing]:
-    """As `list_policies`, page by page: ten thousand at once take hundreds of megabytes."""
+    """List policies page by page: ten thousand at once take hundreds of megabytes."""
     return kube.pages(POLICIES.collection(namespace), deadline=deadline)
 
 
 async def probe_policies(kube: KubeClient, namespace: str | None = None, *, deadline: Deadline) -> None:
-    """List one policy, to find out whether policies can be listed. Raises what listing raises."""
+    """List one policy, to check whether policies can be listed. Raises the errors of a list."""
     async for _ in kube.pages(POLICIES.collection(namespace), deadline=deadline, page=1):
         return
 
@@ -41,11 +41,11 @@ async def patch_status(
     uid: str = "",
     resource_version: str = "",
 ) -> KubeObject:
-    """Merges `status` into the policy's, and returns the policy as it is then.
+    """Merge `status` into the policy's status. Returns the updated policy.
 
-    A merge patch: a key that is not given stays, one that is None is removed, a list replaces the list.
-    uid: raises ReadAgain when the policy was deleted and made anew. resource_version: raises ReadAgain when
-    the policy has changed at all since. Raises NotFound when it is gone, Unprocessable against the schema.
+    A merge patch: missing keys are kept, None removes a key, and a list replaces the list.
+    uid: raises Conflict if the policy was deleted and created again. resource_version: raises Conflict if the policy
+    has changed since. Raises NotFound if it does not exist, and Unprocessable if `status` violates the schema.
     """
     metadata = {key: value for key, value in (("uid", uid), ("resourceVersion", resource_version)) if value}
     body: KubeObject = {"status": dict(status)}
@@ -65,9 +65,9 @@ async def replace_status(
     uid: str,
     resource_version: str,
 ) -> KubeObject:
-    """Puts `status` in the place of the whole status, and returns the policy as it is then. Raises as `patch_status`.
+    """Replace the whole status by `status`. Returns the updated policy. Raises the errors of `patch_status`.
 
-    A merge would keep what the operator cannot read.
+    A merge would keep fields that the operator cannot read.
     """
     body = [
         {"op": "replace", "path": "/metadata/uid", "value": uid},
@@ -80,6 +80,6 @@ async def replace_status(
 async def annotate_policy(
     kube: KubeClient, namespace: str, name: str, annotations: Mapping[str, str | None], *, deadline: Deadline
 ) -> KubeObject:
-    """Sets annotations of a policy, or removes those that are None, and returns it as it is then. Raises NotFound."""
+    """Set annotations of a policy; None removes one. Returns the updated policy. Raises NotFound."""
     body: KubeObject = {"metadata": {"annotations": dict(annotations)}}
     return await kube.patch(POLICIES.item(namespace, name), body, kind=PatchKind.MERGE, deadline=deadline)

@@ -1,9 +1,9 @@
-"""What it is for a workload's rollout to be paused, kind by kind, and the patches that pause and resume it.
+"""Pause of a rollout, by workload kind: whether it is paused, and the patches that pause and resume it.
 
 A Deployment has `spec.paused`. A StatefulSet has `spec.updateStrategy.rollingUpdate.partition`: only pods with an
 ordinal at or above it get the new template
-(https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#partitions), so one above every ordinal holds
-the rollout, also while the set is scaled up. The partition that was there is kept in an annotation of the same patch.
+(https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#partitions). A partition above every ordinal
+pauses the rollout, also during a scale-up. The same patch stores the original partition in an annotation.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ HELD = 1_000_000
 """A partition above every ordinal: replicas are at most 100,000 where this operator scales."""
 
 ORIGINAL_PARTITION = "resilience-operator.io/original-partition"
-"""The annotation that keeps the partition as it was before the pause."""
+"""The annotation that stores the partition from before the pause."""
 
 _ANNOTATIONS = "/metadata/annotations"
 _PARTITION = "/spec/updateStrategy/rollingUpdate/partition"
 
 
 def partition(obj: Obj) -> int:
-    """A StatefulSet's partition; 0 where none is set."""
+    """A StatefulSet's partition; 0 if none is set."""
     strategy = obj["spec"].get("updateStrategy") or {}
     return number((strategy.get("rollingUpdate") or {}).get("partition", 0))
 
 
 def can_pause(kind: str, obj: Obj) -> bool:
-    """Whether there is a rollout that goes on by itself and can be held."""
+    """Whether its rollouts proceed automatically and can be paused."""
     if kind == "StatefulSet":
         return bool((obj["spec"].get("updateStrategy") or {}).get("type", "RollingUpdate") == "RollingUpdate")
     return kind == "Deployment"
@@ -44,9 +44,9 @@ def is_paused(kind: str, obj: Obj) -> bool:
 
 
 def pause_ops(kind: str, obj: Obj) -> Ops:
-    """The patch that pauses it, with a test that it still is not."""
+    """The patch that pauses it, with a test that it is not paused."""
     if kind != "StatefulSet":
-        return [_test("/spec/paused", None), _set("/spec/paused", True)]  # the API keeps no `paused: false`
+        return [_test("/spec/paused", None), _set("/spec/paused", True)]  # the API does not store `paused: false`
     rolling = (obj["spec"].get("updateStrategy") or {}).get("rollingUpdate")
     before = _test("/spec/updateStrategy/rollingUpdate", rolling) if rolling else None
     after = _set("/spec/updateStrategy/rollingUpdate", {**(rolling or {}), "partition": HELD})
@@ -54,7 +54,7 @@ def pause_ops(kind: str, obj: Obj) -> Ops:
 
 
 def resume_ops(kind: str, obj: Obj) -> Ops:
-    """The patch that lifts the pause, with a test that it still is there."""
+    """The patch that lifts the pause, with a test that it is still paused."""
     if kind != "StatefulSet":
         return [_test("/spec/paused", True), _set("/spec/paused", False)]
     kept = (obj["metadata"].get("annotations") or {}).get(ORIGINAL_PARTITION)
@@ -77,4 +77,4 @@ def _test(path: str, value: Any) -> dict[str, Any]:
 
 
 def _set(path: str, value: Any) -> dict[str, Any]:
-    return {"op": "add", "path": path, "value": value}  # `add` also replaces what is there
+    return {"op": "add", "path": path, "value": value}  # `add` also replaces an existing value

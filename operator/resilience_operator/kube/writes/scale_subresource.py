@@ -1,7 +1,7 @@
-"""Targets that are known by their `/scale` subresource alone: any kind, custom ones too, that offers it.
+"""Targets with only a `/scale` subresource: any kind that offers it, custom resources included.
 
-Such a target can be scaled, and no more: it has no pod template that would be known here, so no release. A `/scale`
-cannot be watched, so it is read when its policy is evaluated, and only then.
+Such a target can only be scaled: its pod template is unknown, so it has no releases. A `/scale` cannot be watched, so
+it is read only when its policy is evaluated.
 https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource
 """
 
@@ -18,13 +18,13 @@ from resilience_operator.kube.writes.mutations import Change
 from resilience_operator.resilience import Clock, Conflict, Deadline, GiveUp, NotFound
 
 ONE_REVISION = "unversioned"
-"""Stands for whatever template there is: always the same, and always good."""
+"""The only revision of such a target: always the same, and always good."""
 
 DISCOVERY_SECONDS = 60.0
-"""How long an answer of discovery that knows no such kind is believed: its definition may come later."""
+"""Seconds for which discovery's answer that a kind does not exist is cached: it may be defined later."""
 
 MOST_UNKNOWN = 256
-"""Kinds that the cluster does not have and that are remembered; authors may name as many as they like."""
+"""Maximum number of cached unknown kinds; authors may name any number of them."""
 
 
 _MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
@@ -37,7 +37,7 @@ class _Found:
 
 
 class Scales:
-    """Reads and resolves `/scale`s. Remembers where each kind is."""
+    """Resolves and reads `/scale` subresources. Caches the resource of each kind."""
 
     def __init__(self, kube: KubeClient, clock: Clock = time.monotonic) -> None:
         self._kube = kube
@@ -54,7 +54,7 @@ class Scales:
         deadline: Deadline,
         hpa: HorizontalPodAutoscaler | None = None,
     ) -> TargetState:
-        """The target as it is now. Raises NotFound (no such object), GiveUp (no such kind, no /scale, no right)."""
+        """Read the target. Raises NotFound (no such object) and GiveUp (no such kind, no /scale, no permission)."""
         resource = await self._resource(api_version, kind, deadline)
         path = resource.item(namespace, name, "scale")
         found = await self._kube.get(path, deadline=deadline)
@@ -77,7 +77,7 @@ class Scales:
         return known.resource
 
     def _keep(self, api_version: str, kind: str, found: _Found) -> None:
-        """Remember it; of the kinds that are not there, only the newest."""
+        """Cache a result; of the unknown kinds, only the newest."""
         self._kinds.pop((api_version, kind), None)
         self._kinds[api_version, kind] = found
         unknown = [key for key, known in self._kinds.items() if known.resource is None]
@@ -105,20 +105,20 @@ class Scales:
 def _state(
     api_version: str, kind: str, path: str, scale: KubeObject, hpa: HorizontalPodAutoscaler | None
 ) -> TargetState:
-    """A Scale as decisions see it. Its status counts pods that exist; how many are ready it does not say."""
+    """A Scale as a `TargetState`. Its status counts existing pods, not ready ones."""
     meta = scale["metadata"]
-    wanted, there = _replicas(scale, "spec"), _replicas(scale, "status")
+    desired, existing = _replicas(scale, "spec"), _replicas(scale, "status")
     return TargetState(
         kind=kind,
         namespace=meta["namespace"],
         name=meta["name"],
         uid=meta["uid"],
         resource_version=meta["resourceVersion"],
-        replicas=wanted,
-        ready=there,
+        replicas=desired,
+        ready=existing,
         rolled_out=True,
         revision=ONE_REVISION,
-        revisions=(Revision(ONE_REVISION, meta["name"], 1, 0.0, there, there),),
+        revisions=(Revision(ONE_REVISION, meta["name"], 1, 0.0, existing, existing),),
         hpa=hpa,
         api_version=api_version,
         scale_path=path,
@@ -133,13 +133,13 @@ def _replicas(scale: KubeObject, part: str) -> int:
 
 
 def _unreadable(what: str, error: Exception) -> GiveUp:
-    """Another server than Kubernetes' own may answer for a kind, in a form of its own."""
+    """The error for an invalid response, such as from an aggregated API server."""
     reason = f"{type(error).__name__}: {error}"[:200]
     return GiveUp(f"{what} cannot be read: {reason}", dependency=DEPENDENCY, reason="undecodable")
 
 
 async def scale(kube: KubeClient, target: TargetState, to: int, *, deadline: Deadline) -> Change | None:
-    """Sets a Scale's replicas, if they still are what the decision saw."""
+    """Set a Scale's replicas, if they still match the decision's input."""
     live = await kube.get(target.scale_path, deadline=deadline)
     try:
         now, uid = _replicas(live, "spec"), live["metadata"]["uid"]
