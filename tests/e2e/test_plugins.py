@@ -172,7 +172,7 @@ def test_a_plugin_that_is_not_installed_is_told_and_the_rest_goes_on(world: Worl
     world.until(lambda: world.condition("Ready").get("reason") == "PluginNotFound", "it is told")
     ready = world.condition("Ready")
     assert ready["status"] == "False"
-    told = f"no action plugin named nowhere is installed for namespace {world.namespace}; there are: note, rogue"
+    told = f"no action plugin named nowhere is installed for namespace {world.namespace}; available: note, rogue"
     assert told in ready["message"]
     world.until(lambda: world.replicas() == 3, "it scales all the same")
     world.change_policy(rules=[{**RULE, "then": calls("unloadable")}])

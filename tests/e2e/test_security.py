@@ -134,7 +134,7 @@ class TestTenancy:
             "a source of other namespaces is none",
             "elsewhere",
         )
-        told = f"{world.namespace}; there are: default, held, open; metric source"
+        told = f"{world.namespace}; available: default, held, open; metric source"
         assert told in missing["message"]
 
     def test_the_source_that_a_flag_names_is_limited_too(

@@ -68,7 +68,7 @@ class Actions:
                 for n, (plugin, _) in sorted(self._actions.items())
                 if self._is_for(n, namespace) and not isinstance(plugin, UnavailablePlugin)
             )
-            return f"no action plugin named {name} is installed for namespace {namespace}; there are: {names or 'none'}"
+            return f"no action plugin named {name} is installed for namespace {namespace}; available: {names or 'none'}"
         plugin, _ = found
         return plugin.message if isinstance(plugin, UnavailablePlugin) else ""
 

@@ -63,7 +63,7 @@ async def load(cell: PluginRunner, type_: str, options: Mapping[str, Any], *, se
     entry_point = available.get(type_)
     if entry_point is None:
         names = ", ".join(sorted(available)) or "none"
-        return UnavailablePlugin(f"no {kind} plugin named {type_} is installed; there are: {names}")
+        return UnavailablePlugin(f"no {kind} plugin named {type_} is installed; available: {names}")
 
     def make() -> object:
         factory = entry_point.load()

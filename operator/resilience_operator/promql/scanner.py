@@ -64,7 +64,9 @@ def measure(query: str) -> int:
                 f"the query has more than {MOST_SYMBOLS} operators, brackets and matchers: use at most {MOST_SYMBOLS}"
             )
         if depth > MOST_DEPTH:
-            raise TemplateError(f"the query has more than {MOST_DEPTH} brackets within each other: use at most that")
+            raise TemplateError(
+                f"the query has more than {MOST_DEPTH} levels of nested brackets: use at most {MOST_DEPTH}"
+            )
     return symbols
 
 

@@ -88,13 +88,13 @@ def _below(node: p.Expr) -> list[p.Expr]:
         case p.VectorSelector() | p.NumberLiteral() | p.StringLiteral():
             return []
         case _:
-            raise TemplateError(f"the query has a {type(node).__name__}, which is not understood here")
+            raise TemplateError(f"the query has a {type(node).__name__}, which is not supported")
 
 
 def matchers_of(selector: p.VectorSelector) -> list[str]:
     """The matchers of a selector, including the metric name. Raises TemplateError."""
     if selector.matchers.or_matchers:
-        raise TemplateError("`or` between matchers is not understood here: write `or` between selectors")
+        raise TemplateError("`or` between matchers is not supported: write `or` between selectors")
     found = [f"__name__={quoted(selector.name)}"] if selector.name else []
     return found + [f"{label(m.name)}{_sign(m.op)}{quoted(m.value)}" for m in selector.matchers.matchers]
 
@@ -115,7 +115,7 @@ def text(tree: p.Expr, matchers: Matchers) -> str:
     except (OverflowError, ValueError) as error:
         if isinstance(error, TemplateError):
             raise
-        raise TemplateError("the query has a time that is out of bounds") from None
+        raise TemplateError("the query has a time that is out of range") from None
     except BaseException as error:
         raise _panic(error) from None
 
@@ -148,7 +148,7 @@ def _text(node: p.Expr, matchers: Matchers) -> str:
         case p.Call():
             return f"{node.func.name}({_list(node.args, matchers)})"
         case _:
-            raise TemplateError(f"the query has a {type(node).__name__}, which is not understood here")
+            raise TemplateError(f"the query has a {type(node).__name__}, which is not supported")
 
 
 def _list(nodes: list[Any], matchers: Matchers) -> str:
@@ -191,7 +191,7 @@ def _joining(modifier: p.BinModifier | None) -> str:
     if modifier is None:
         return ""
     if modifier.fill_values.lhs is not None or modifier.fill_values.rhs is not None:
-        raise TemplateError("`fill` is not understood here")
+        raise TemplateError("`fill` is not supported")
     found = " bool" if modifier.return_bool else ""
     if modifier.matching is not None:
         word = "on" if modifier.matching.type == p.LabelModifierType.Include else "ignoring"

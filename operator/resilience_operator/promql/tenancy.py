@@ -28,7 +28,9 @@ def enforce(query: str, label: str, value: str) -> str:
     tree = syntax.parse(query)
     for name in syntax.functions(tree):
         if name in _FORBIDDEN_FUNCTIONS:
-            raise TemplateError(f"{name}() cannot be held to {label}={quoted(value)}: {_FORBIDDEN_FUNCTIONS[name]}")
+            raise TemplateError(
+                f"{name}() cannot be restricted to {label}={quoted(value)}: {_FORBIDDEN_FUNCTIONS[name]}"
+            )
     matcher = f"{syntax.label(label)}={quoted(value)}"
     text = syntax.text(tree, lambda selector: ",".join([*syntax.matchers_of(selector), matcher]))
     _verify(text, label, value)
@@ -41,4 +43,4 @@ def _verify(text: str, label: str, value: str) -> None:
         if selector.matchers.or_matchers or not any(
             m.name == label and m.op == p.MatchOp.Equal and m.value == value for m in selector.matchers.matchers
         ):
-            raise TemplateError(f"the query cannot be held to {label}={quoted(value)}")
+            raise TemplateError(f"the query cannot be restricted to {label}={quoted(value)}")

@@ -59,9 +59,9 @@ class BreakerSettings:
 
     def __post_init__(self) -> None:
         if not (0 <= self.failure_rate <= 1 and 0 <= self.slow_rate <= 1):
-            raise ValueError("failure_rate and slow_rate are shares, from 0 to 1")
+            raise ValueError("failure_rate and slow_rate must be between 0 and 1")
         if self.slow_call <= 0 or self.open_for <= 0 or self.trial_calls < 1 or self.minimum_calls < 1:
-            raise ValueError("slow_call, open_for, trial_calls and minimum_calls are above 0")
+            raise ValueError("slow_call, open_for, trial_calls and minimum_calls must be greater than 0")
         if self.window_calls < self.minimum_calls:
             raise ValueError("a window of fewer than minimum_calls calls never opens")
 
@@ -161,7 +161,7 @@ class Breaker:
         if seen.failed > self.settings.failure_rate * trials or seen.slow > self.settings.slow_rate * trials:
             self._transition(State.OPEN, f"still {self._trip_reason(seen) or 'bad'}")
         elif seen.calls >= trials:
-            self._transition(State.CLOSED, f"{seen.calls} trial calls went well")
+            self._transition(State.CLOSED, f"{seen.calls} trial calls succeeded")
 
     def _trip_reason(self, tally: CallStats) -> str:
         s = self.settings
@@ -195,4 +195,4 @@ class Breaker:
         try:
             self._on_change(before, state, why)
         except Exception:
-            log.exception("a listener to a circuit breaker failed")
+            log.exception("a circuit breaker callback failed")

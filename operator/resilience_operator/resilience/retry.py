@@ -68,7 +68,7 @@ class RetryPolicy:
         if not (0 <= self.base <= self.cap and math.isfinite(self.cap)):
             raise ValueError(f"need 0 <= base <= cap, both finite, got base={self.base} cap={self.cap}")
         if self.attempts < 1:
-            raise ValueError(f"attempts counts the first call too: at least 1, got {self.attempts}")
+            raise ValueError(f"attempts includes the first call and must be at least 1, got {self.attempts}")
 
     def delay(self, retry: int, random: Random) -> float:
         """Seconds to wait before retry number `retry`, counted from 0."""
@@ -125,7 +125,7 @@ class Retry:
         interrupts raises DeadlineExceeded. Any other exception, including cancellation, is raised unchanged.
         """
         if deadline.expired:
-            raise DeadlineExceeded("no time is left to call", dependency=dependency, reason="deadline")
+            raise DeadlineExceeded("no time is left for the call", dependency=dependency, reason="deadline")
         try:
             return await _with_deadline(fn, deadline, dependency)
         except (TryAgain, Unauthorized) as error:
@@ -205,7 +205,7 @@ class Retry:
         """
         delay = self.policy.delay(retry, self._random)
         if deadline.remaining() <= delay:
-            raise DeadlineExceeded("no time is left to try again", reason="deadline")
+            raise DeadlineExceeded("no time is left for a retry", reason="deadline")
         await self._sleep(delay)
 
 

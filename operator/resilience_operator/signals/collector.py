@@ -98,8 +98,7 @@ class SignalCollector:
         side = "behind" if off < 0 else "ahead of"
         return (
             reasons.STALE,
-            f"metric source {query.source!r} answers {abs(off):.0f} s {side} the operator's clock; "
-            "set the clocks right",
+            f"metric source {query.source!r} is {abs(off):.0f} s {side} the operator's clock; synchronize the clocks",
         )
 
     def _fill_group(self, group: QueryGroup, results: Mapping[Query, QueryResult], now: float, started: float) -> None:

@@ -29,7 +29,7 @@ def lost_zones_observation(nodes: Iterable[Node], placement: Placement, now: flo
     """
     zones, lost = lost_zones(nodes, placement)
     if not zones:
-        message = "no node that the pods could run on has the label topology.kubernetes.io/zone"
+        message = "no node on which the pods could run has the label topology.kubernetes.io/zone"
         return Observation.unknown(now, reasons.NO_ZONES, f"zone-lost: {message}")
     if not lost:
         return Observation(now, Measured(0.0))

@@ -240,13 +240,13 @@ async def test_actions_are_found_by_their_own_and_their_configured_names(install
     assert await actions.run("fine", replace(CALL, arguments={"said": "a"})) == "fine: a"
     assert await actions.run("other", replace(CALL, arguments={"fails": 2})) == "other:"
     assert actions.problem("fine", "shop") == ""
-    assert "there are: fine, other, shops" in actions.problem("none", "shop")
+    assert "available: fine, other, shops" in actions.problem("none", "shop")
     assert "cannot be loaded: it raised ImportError" in actions.problem("broken", "shop")
     assert "has no method run" in actions.problem("odd", "shop")
     assert "its options are invalid: no such option" in actions.problem("bad", "shop")
     for name in ("none", "shops"):
         told = actions.problem(name, "team")
-        assert told == f"no action plugin named {name} is installed for namespace team; there are: fine, other"
+        assert told == f"no action plugin named {name} is installed for namespace team; available: fine, other"
     assert actions.problem("shops", "shop") == ""
     with pytest.raises(PluginFailed, match="for namespace team"):
         await actions.run("shops", replace(CALL, namespace="team"))

@@ -25,8 +25,8 @@ SECRET = "hunter2hunter2"
     [
         ("foo", "must be an http:// or https:// address"),
         ("ftp://x", "must be an http:// or https:// address"),
-        (f"http://user:{SECRET}@x:9090", "must not hold credentials: use username_file and password_file"),
-        (f"http://{SECRET}@x:9090", "must not hold credentials: use username_file and password_file"),
+        (f"http://user:{SECRET}@x:9090", "must not contain credentials: use username_file and password_file"),
+        (f"http://{SECRET}@x:9090", "must not contain credentials: use username_file and password_file"),
         (f"http://x:9090/?token={SECRET}", "must not have a query or fragment: use `parameters`"),
         (f"http://user:{SECRET}@[::1", "must be an http:// or https:// address with a valid host and port"),
         (f"http://user:{SECRET}@x℀y", "must be an http:// or https:// address with a valid host and port"),

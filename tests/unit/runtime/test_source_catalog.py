@@ -45,7 +45,7 @@ BOOK = SourceCatalog(
         ("prometheus", "dd", "prometheus/dd", "MetricSourceNotFound", "dd is of type datadog"),
         ("datadog", "main", "datadog/main", "MetricSourceNotFound", "main is of type prometheus"),
         ("unused", None, "unused/default", "MetricSourceNotFound", "of type unused for namespace shop: configure one"),
-        ("unknown", None, "unknown/default", "PluginNotFound", "there are: datadog, files, unused"),
+        ("unknown", None, "unknown/default", "PluginNotFound", "available: datadog, files, unused"),
     ],
 )
 def test_the_source_that_is_meant(type_: str, name: str | None, source: str, reason: str, told: str) -> None:

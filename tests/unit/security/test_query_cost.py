@@ -176,7 +176,7 @@ async def test_a_policy_is_bounded_as_a_whole(collector: SignalCollector) -> Non
         ("up #\r" + "+up " * 1000, "at most 300"),
         ("up #\n" + "+up " * 1000, "at most 300"),
         ("-" * 301 + "up", "at most 300"),
-        ("(" * 151 + "up" + ")" * 151, "150 brackets"),
+        ("(" * 151 + "up" + ")" * 151, "150 levels of nested brackets"),
         ('up{x="\\"}', "not closed"),
         ('up{x="\n"}', "not closed"),
         ("up{x='", "not closed"),
@@ -274,7 +274,7 @@ class TestProcess:
         with monkeypatch.context() as patch:
             patch.setattr(process, "__name__", "tests.support.no_such_module")
             for _ in range(2):
-                with pytest.raises(RewriterUnavailableError, match="cannot be started: it ended with 1"):
+                with pytest.raises(RewriterUnavailableError, match="could not be started: it exited with 1"):
                     await rewriter.enforce("a", "namespace", "x")
         with pytest.raises(RewriterUnavailableError):
             await rewriter.enforce("a", "namespace", "x")

@@ -100,10 +100,10 @@ REFUSED = {
     "up[5m] + ": "cannot be read",
     'up{namespace="a" or namespace="b"}': "`or` between matchers",
     'up{a="1",b="2" or namespace="b"}': "`or` between matchers",
-    "info(up)": r"info\(\) cannot be held",
-    'sum(info(rate(up[5m]), {x="y"}))': r"info\(\) cannot be held",
+    "info(up)": r"info\(\) cannot be restricted",
+    'sum(info(rate(up[5m]), {x="y"}))': r"info\(\) cannot be restricted",
     "up + fill(0) down": "fill",
-    "(" * 2000 + "up" + ")" * 2000: "150 brackets within each other",
+    "(" * 2000 + "up" + ")" * 2000: "150 levels of nested brackets",
     "-" * 4000 + "up": "at most 300",
     " or ".join(["up"] * 500): "at most 300",
     "up{" + 'a="b",' * 400 + "}": "at most 300",
@@ -346,7 +346,7 @@ class TestConfiguration:
         with pytest.raises(ValidationError) as refused:
             SourceConfig.model_validate({"name": "a", "url": "http://a", "tenancy": value})
         if value is None or isinstance(value, str):
-            assert "write {label: NAME}, with the label of the namespace, or none" in str(refused.value)
+            assert "must be {label: NAME}, with the label that holds the namespace, or none" in str(refused.value)
 
     def test_of_the_source_that_is_given_by_its_address(self) -> None:
         url = {"prometheus_url": "http://a"}

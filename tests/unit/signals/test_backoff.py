@@ -18,7 +18,7 @@ from resilience_operator.signals.sources.registry import SourceRegistry
 from tests.unit.signals.test_collector import NOW, Clock, Recorded, ask, collect, shop
 
 INTERVAL = 15.0
-TOO_LONG = TryAgain("no whole answer within 2 s", reason="timeout")
+TOO_LONG = TryAgain("no complete response within 2 s", reason="timeout")
 
 
 def heavy_beside_light(query: str) -> Answer | Exception:
@@ -65,7 +65,7 @@ async def test_it_is_asked_less_and_less() -> None:
     assert {observation.reason for observation in told} == {"SourceTimedOut"}
     # Each at the first look after its rest.
     assert stage.asked == [0, 15, 30, 75, 150, 285, 540, 1035]
-    assert told[2].message.endswith("no whole answer within 2 s: 3 times in a row, so it is not asked again for 30s")
+    assert told[2].message.endswith("no complete response within 2 s: timed out 3 times in a row; next attempt in 30s")
     assert told[3].message == told[2].message, "as long as it rests, nothing new is told"
 
 
@@ -126,7 +126,7 @@ async def test_it_is_tried_again_at_once_only_if_the_source_is_to_blame(others: 
     stage = Stage(heavy_beside_light, attempts=3)
     found = await stage.look(others=others)
     assert found.reason == "SourceTimedOut"
-    assert "no whole answer within 2 s" in found.message
+    assert "no complete response within 2 s" in found.message
     assert stage.source.asked.count("heavy") == asked
 
 

@@ -296,7 +296,7 @@ async def test_a_fault_over_one_request_is_that_requests_alone() -> None:
     object.__setattr__(broken, "signal", Signal("queue", query="queue[{{window}}]", window_seconds=cast(float, "2m")))
     errors, queue, cpu = await collect(collector(source), ask(), broken, ask("cpu"))
     assert errors.measured and cpu.measured and not queue.measured
-    assert queue.reason == "InternalError" and "a fault of the operator" in queue.message
+    assert queue.reason == "InternalError" and "a bug in the operator" in queue.message
 
 
 async def test_a_fault_over_one_answer_is_that_requests_alone(monkeypatch: pytest.MonkeyPatch) -> None:

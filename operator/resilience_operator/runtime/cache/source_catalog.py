@@ -55,7 +55,7 @@ class SourceCatalog:
             return source.name, ReadyProblem("PluginNotFound", source.problem) if source.problem else None
         if type_ != PROMETHEUS and type_ not in self._installed:
             names = ", ".join(sorted(self._installed)) or "none"
-            message = f"no metric_source plugin named {type_} is installed; there are: {names}"
+            message = f"no metric_source plugin named {type_} is installed; available: {names}"
             return f"{type_}/{name or 'default'}", ReadyProblem("PluginNotFound", message)
         if found is None:
             wanted = f" named {name}" if name else ""

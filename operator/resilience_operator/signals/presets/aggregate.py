@@ -82,12 +82,12 @@ def ratio(t: SeriesKeys, at: float, events: Index, samples: Index) -> Observatio
         if revision and count > 0 and math.isfinite(bad):
             split[revision] = Measured(bad / count, count, bad)
     if not found:
-        return t.unknown(at, reasons.NO_DATA, f"no requests of {t} are counted anywhere")
+        return t.unknown(at, reasons.NO_DATA, f"there are no request metrics for {t}")
     if all_samples == 0:
         return t.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
     value = all_events / all_samples
     if not (math.isfinite(value) and math.isfinite(all_samples)):
-        return t.unknown(at, reasons.NOT_A_NUMBER, f"the counts of {t} are not finite")
+        return t.unknown(at, reasons.NOT_A_NUMBER, f"the request counts of {t} are not finite")
     return Observation(at, Measured(value, all_samples, all_events), by_revision=split, splittable=t.splittable)
 
 
@@ -112,10 +112,10 @@ def quotient(t: SeriesKeys, at: float, preset: Quotient, numerator: Index, denom
     if not has_denominator:
         return t.unknown(at, reasons.NO_DATA, f"{t}: {preset.missing}")
     if not has_numerator:
-        return t.unknown(at, reasons.NO_DATA, f"no usage of {t} is measured within {_window(t)}")
+        return t.unknown(at, reasons.NO_DATA, f"there are no usage metrics for {t} within {_window(t)}")
     value = above / below if below else math.nan
     if not math.isfinite(value):
-        return t.unknown(at, reasons.NOT_A_NUMBER, f"{above:g} / {below:g} of {t} is not a number")
+        return t.unknown(at, reasons.NOT_A_NUMBER, f"{above:g} / {below:g} for {t} is not a number")
     return Observation(at, Measured(value), by_revision=split, splittable=t.splittable)
 
 
@@ -134,7 +134,7 @@ def quantiles(
         counted = True
         if math.isnan(count):
             # For NaN buckets Prometheus returns the highest bound as the quantile. The count reveals this.
-            return t.unknown(at, reasons.NOT_A_NUMBER, f"the histogram of {t} counts NaN")
+            return t.unknown(at, reasons.NOT_A_NUMBER, f"the histogram of {t} has NaN as its count")
         if count <= 0:
             continue
         has_requests = True
@@ -146,7 +146,7 @@ def quantiles(
         if revision and math.isfinite(value):
             split[revision] = Measured(value * preset.scale, count)
     if not counted:
-        return t.unknown(at, reasons.NO_DATA, f"no requests of {t} are counted anywhere")
+        return t.unknown(at, reasons.NO_DATA, f"there are no request metrics for {t}")
     if not has_requests:
         return t.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
     if not have:
@@ -156,7 +156,7 @@ def quantiles(
     else:
         histograms = [found for key, _ in have if (found := (buckets or {}).get(key))]
         if len(histograms) < len(have):
-            return t.unknown(at, reasons.NO_DATA, f"the histograms of the revisions of {t} are not all there")
+            return t.unknown(at, reasons.NO_DATA, f"the histogram of at least one revision of {t} is missing")
         value = quantile(preset.quantile, merged(histograms))
     if not math.isfinite(value):
         return t.unknown(at, reasons.NOT_A_NUMBER, f"the quantile of {t} is {value}")
@@ -171,7 +171,7 @@ def custom(t: SeriesKeys, at: float, values: Sequence[Series], samples: Sequence
     0/0) is ignored. An infinite value makes the result Unknown. Samples are summed.
     """
     if not values:
-        return t.unknown(at, reasons.NO_DATA, f"the query answered no series for {t}")
+        return t.unknown(at, reasons.NO_DATA, f"the query returned no series for {t}")
     if len(values) == 1 and not values[0].labels.get("pod"):
         return _single(t, at, values[0].value, samples)
     by_pod = _by_pod(t, values)
@@ -179,10 +179,10 @@ def custom(t: SeriesKeys, at: float, values: Sequence[Series], samples: Sequence
         return t.unknown(
             at,
             reasons.AMBIGUOUS_RESULT,
-            f"the query answered {len(values)} series: it must answer one, or one for each pod (label `pod`)",
+            f"the query returned {len(values)} series: it must return one, or one per pod (label `pod`)",
         )
     if not by_pod:
-        return t.unknown(at, reasons.NO_DATA, f"the query answered pods that are not of {t}")
+        return t.unknown(at, reasons.NO_DATA, f"the query returned only pods that do not belong to {t}")
     per_pod = _by_pod(t, samples) if samples is not None else None
     counts = {pod: count for pod, (_, count) in (per_pod or {}).items()}
     total = sum(s.value for s in samples) if samples is not None and not per_pod else None
@@ -193,7 +193,7 @@ def custom(t: SeriesKeys, at: float, values: Sequence[Series], samples: Sequence
     if measured is None:
         if samples is not None and not _sum(samples) > 0:
             return t.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
-        return t.unknown(at, reasons.NOT_A_NUMBER, f"the query answered no finite value for {t}")
+        return t.unknown(at, reasons.NOT_A_NUMBER, f"the query returned no finite value for {t}")
     split = {
         revision: found
         for revision, pods in by_part.items()
@@ -213,9 +213,9 @@ def _single(t: SeriesKeys, at: float, value: float, samples: Sequence[Series] | 
     if not math.isfinite(value):
         if count == 0:
             return whole.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
-        return whole.unknown(at, reasons.NOT_A_NUMBER, f"the query answered {value}")
+        return whole.unknown(at, reasons.NOT_A_NUMBER, f"the query returned {value}")
     if count is not None and not math.isfinite(count):
-        return whole.unknown(at, reasons.NOT_A_NUMBER, f"samplesQuery answered {count}")
+        return whole.unknown(at, reasons.NOT_A_NUMBER, f"samplesQuery returned {count}")
     return Observation(at, _with_events(t, Measured(value, count)))
 
 

@@ -31,7 +31,7 @@ def _grouped(query: str) -> str:
     """Validate the placeholders of a grouped query."""
     used = placeholders(query)
     if unknown := used - {"scope", "fallback", "window"}:
-        raise ValueError(f"unknown placeholders: {', '.join(sorted(unknown))}; there are scope, fallback, window")
+        raise ValueError(f"unknown placeholders: {', '.join(sorted(unknown))}; available: scope, fallback, window")
     if "scope" not in used:
         raise ValueError("a grouped query must have {{scope}} in every selector")
     return query
@@ -135,7 +135,9 @@ class Family(_Data):
     def _buckets_where_owners(self) -> Self:
         for name, preset in self.signals.items():
             if isinstance(preset, Quantile) and (preset.buckets is None) == self.splittable:
-                raise ValueError(f"{name}: `buckets` belongs to families that are joined by owner, and only there")
+                raise ValueError(
+                    f"{name}: `buckets` is required in families joined by owner, and not allowed in others"
+                )
         return self
 
 

@@ -35,7 +35,7 @@ def check_address(value: str) -> str:
     if parts.scheme not in ("http", "https") or not host:
         raise ValueError("must be an http:// or https:// address")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must not hold credentials: use username_file and password_file")
+        raise ValueError("must not contain credentials: use username_file and password_file")
     if parts.query or parts.fragment:
         raise ValueError("must not have a query or fragment: use `parameters`")
     return value.rstrip("/")
@@ -56,7 +56,9 @@ class TenancyConfig(BaseModel):
     @classmethod
     def _no_name(cls, value: str) -> str:
         if value.startswith("__"):
-            raise ValueError("labels that begin with __ are Prometheus's own: name the one of the namespace")
+            raise ValueError(
+                "labels that begin with __ are reserved by Prometheus: use the label that holds the namespace"
+            )
         return value
 
 
@@ -112,7 +114,9 @@ class SourceConfig(BaseModel):
     @classmethod
     def _tenancy(cls, value: object) -> object:
         if value is None or (isinstance(value, str) and value != NO_TENANCY):
-            raise ValueError("write {label: NAME}, with the label of the namespace, or none to turn tenancy off")
+            raise ValueError(
+                "must be {label: NAME}, with the label that holds the namespace, or none to turn tenancy off"
+            )
         return value
 
     @property
@@ -128,11 +132,11 @@ class SourceConfig(BaseModel):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if (self.username_file is None) != (self.password_file is None):
-            raise ValueError("username_file and password_file belong together")
+            raise ValueError("username_file and password_file must be set together")
         if self.bearer_token_file and self.username_file:
-            raise ValueError("give bearer_token_file, or username_file and password_file, not both")
+            raise ValueError("set bearer_token_file, or username_file and password_file, not both")
         if self.key_file and not self.cert_file:
-            raise ValueError("key_file needs cert_file")
+            raise ValueError("key_file requires cert_file")
         if not self.allow_insecure:
             check_encrypted(self.url, self)
         return self

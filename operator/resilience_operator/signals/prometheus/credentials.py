@@ -64,7 +64,7 @@ def check_encrypted(url: str, files: CredentialFiles) -> None:
     headers = {name.lower() for name in (*files.headers, *files.header_files)}
     if files.bearer_token_file or files.username_file or headers & _CREDENTIAL_HEADERS:
         raise ValueError(
-            "the credentials would be sent unencrypted: use an https:// address, or accept it with allow_insecure: true"
+            "the credentials would be sent unencrypted: use an https:// address, or allow it with allow_insecure: true"
         )
 
 
@@ -163,5 +163,5 @@ def _secret(path: Path, source: str) -> str:
         # The exception's own text may contain what was read.
         raise GiveUp(f"cannot read {path}: {type(error).__name__}", dependency=source, reason="credentials") from None
     if not text or not text.isprintable():
-        raise GiveUp(f"{path} must hold one line of text", dependency=source, reason="credentials")
+        raise GiveUp(f"{path} must contain exactly one line of text", dependency=source, reason="credentials")
     return text

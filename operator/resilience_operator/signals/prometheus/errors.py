@@ -28,7 +28,7 @@ def error_from_response(status: int, headers: Mapping[str, str], body: bytes, de
     """The error for a response with a status other than 200. body: the part of it that was read."""
     if 300 <= status < 400:
         return GiveUp(
-            f"the server redirects (HTTP {status}): configure the address that it redirects to",
+            f"the server redirects (HTTP {status}): configure the target address instead",
             dependency=dependency,
             reason="redirect",
             status=status,
@@ -54,7 +54,7 @@ def error_from_response(status: int, headers: Mapping[str, str], body: bytes, de
 def too_large(limit: int, dependency: str) -> CallError:
     """The error for a response with more than `limit` bytes."""
     return GiveUp(
-        f"the answer is larger than {limit} bytes: narrow the query, or raise max_answer_bytes",
+        f"the response is larger than {limit} bytes: narrow the query, or raise max_answer_bytes",
         dependency=dependency,
         reason="too_large",
     )
@@ -95,23 +95,23 @@ def _known(cause: BaseException, dependency: str) -> CallError | None:
                 reason="tls_verify",
             )
         case a.ClientPayloadError() | r.ChunkedEncodingError() | r.ContentDecodingError():
-            return response.bad_answer("the answer broke off", dependency)
+            return response.bad_answer("the response ended early", dependency)
         case u.IncompleteRead() | u.DecodeError():
-            return response.bad_answer("the answer broke off", dependency)
+            return response.bad_answer("the response ended early", dependency)
         case u.NameResolutionError():
-            return TryAgain("the host's name cannot be resolved", dependency=dependency, reason="dns")
+            return TryAgain("the host name cannot be resolved", dependency=dependency, reason="dns")
         case r.InvalidHeader() | UnicodeError():
             return GiveUp(
-                "a header's value has characters that headers must not have",
+                "a header value contains invalid characters",
                 dependency=dependency,
                 reason="credentials",
             )
         case a.InvalidURL() | r.InvalidURL() | r.MissingSchema() | r.InvalidSchema() | u.LocationParseError():
-            return GiveUp("the address cannot be used", dependency=dependency, reason="address")
+            return GiveUp("the address is invalid", dependency=dependency, reason="address")
         case a.ServerDisconnectedError():
             return TryAgain("the server closed the connection", dependency=dependency, reason="reset")
         case a.ClientResponseError():
-            return response.bad_answer("the answer is not HTTP", dependency)
+            return response.bad_answer("the response is not HTTP", dependency)
         case r.RequestException() | a.ClientError():
             return None
         case OSError(errno=int(number)) if number > 0 and not isinstance(cause, ssl.SSLError):

@@ -41,7 +41,7 @@ class ProxyConfig(NamedTuple):
         proxy = proxy if "://" in proxy else f"http://{proxy}"
         if not proxy.startswith(("http://", "https://")):
             raise GiveUp(
-                "the environment names a proxy that does not speak HTTP: only such can be used",
+                "the proxy in the environment is not an HTTP proxy: only HTTP proxies are supported",
                 dependency=dependency,
                 reason="address",
             )

@@ -33,7 +33,7 @@ class ResponseReader:
         kind = headers.get("Content-Type", "")
         if "json" not in kind:
             raise response.bad_answer(
-                f"the answer is {response.sanitize(kind) or 'of no type'}, not JSON", self._dependency
+                f"the response is {response.sanitize(kind) or 'of no type'}, not JSON", self._dependency
             )
 
     def document(self, body: bytes) -> Mapping[str, Any]:

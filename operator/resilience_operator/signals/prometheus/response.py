@@ -47,9 +47,9 @@ def parse_document(body: bytes, dependency: str) -> Mapping[str, Any]:
     try:
         found = decode(body)
     except (ValueError, RecursionError) as error:
-        raise bad_answer(f"the answer of {len(body)} bytes is not JSON: {sanitize(str(error))}", dependency) from None
+        raise bad_answer(f"the response of {len(body)} bytes is not JSON: {sanitize(str(error))}", dependency) from None
     if not isinstance(found, dict):
-        raise bad_answer(f"the answer is a JSON {type(found).__name__}, not an object", dependency)
+        raise bad_answer(f"the response is a JSON {type(found).__name__}, not an object", dependency)
     return found
 
 
@@ -57,16 +57,16 @@ def result_series(found: Mapping[str, Any], dependency: str) -> list[Any]:
     """The series of a successful document, not yet parsed. Raises TryAgain("bad_answer"), GiveUp("bad_query")."""
     data = found.get("data")
     if found.get("status") != "success" or not isinstance(data, dict):
-        raise bad_answer("the answer has no `data` of a successful query", dependency)
+        raise bad_answer("the response has no `data` of a successful query", dependency)
     kind, series = data.get("resultType"), data.get("result")
     if kind in ("matrix", "string"):
         raise GiveUp(
-            f"the query answers a {kind}: it must answer an instant vector or a scalar",
+            f"the query returns a {kind}: it must return an instant vector or a scalar",
             dependency=dependency,
             reason="bad_query",
         )
     if kind not in ("vector", "scalar") or not isinstance(series, list):
-        raise bad_answer(f"the answer's resultType is {sanitize(repr(kind))}", dependency)
+        raise bad_answer(f"the resultType of the response is {sanitize(repr(kind))}", dependency)
     return [{"metric": {}, "value": series}] if kind == "scalar" else series
 
 
@@ -97,13 +97,13 @@ def series(raw: list[Any], dependency: str) -> list[Series]:
     except KeyError:
         if any(isinstance(s, dict) and "histogram" in s for s in raw):
             raise GiveUp(
-                "the query answers a native histogram: take a quantile or a rate of it",
+                "the query returns a native histogram: return a quantile or a rate of it",
                 dependency=dependency,
                 reason="bad_query",
             ) from None
         raise bad_answer("a series has no value", dependency) from None
     except (TypeError, ValueError, IndexError) as error:
-        raise bad_answer(f"a series cannot be read: {sanitize(str(error))}", dependency) from None
+        raise bad_answer(f"a series cannot be parsed: {sanitize(str(error))}", dependency) from None
 
 
 def answer(found: Mapping[str, Any], dependency: str) -> Answer:

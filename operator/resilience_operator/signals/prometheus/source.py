@@ -66,7 +66,7 @@ class PrometheusSource:
             raise GiveUp("the source is closed", dependency=self._dependency, reason="closed")
         left = deadline.remaining()
         if left <= 0:
-            raise DeadlineExceeded("no time is left to ask", dependency=self._dependency, reason="deadline")
+            raise DeadlineExceeded("no time is left for the query", dependency=self._dependency, reason="deadline")
         connect = min(self._config.connect_timeout_seconds, left)
         read = min(self._config.read_timeout_seconds, left)
         most = self._config.connect_timeout_seconds + self._config.read_timeout_seconds
@@ -84,7 +84,7 @@ class PrometheusSource:
                     "the deadline passed during the query", dependency=self._dependency, reason="deadline"
                 ) from None
             raise TryAgain(
-                f"no whole answer within {most:g} s", dependency=self._dependency, reason="timeout"
+                f"no complete response within {most:g} s", dependency=self._dependency, reason="timeout"
             ) from None
 
     async def close(self) -> None:

@@ -113,7 +113,7 @@ class HttpTransport:
         seen = self._credentials.tls_fingerprint()
         if None in seen:
             raise GiveUp(
-                "a certificate, key or authorities file cannot be read",
+                "a certificate, key or CA file cannot be read",
                 dependency=self._dependency,
                 reason="credentials",
             )

@@ -267,8 +267,8 @@ class QueryClient:
         if query.custom and failure.reason == reasons.SOURCE_TIMED_OUT and self._source_responds(query.source):
             timeouts += 1
             if pause := backoff.backoff(timeouts):
-                message = f"{failure.message}: {timeouts} times in a row, so it is not asked again for "
-                message += format_duration(pause)
+                message = f"{failure.message}: timed out {timeouts} times in a row; "
+                message += f"next attempt in {format_duration(pause)}"
                 failure, backoff_until = QueryFailure(failure.reason, message), self._clock() - requested_at + pause
         return QueryResult(requested_at, failure=failure, consecutive_timeouts=timeouts, backoff_until=backoff_until)
 
@@ -278,9 +278,9 @@ class QueryClient:
         per_minute = self._limits[query.source].seconds.per_minute
         failure = QueryFailure(
             reasons.QUERY_BUDGET_SPENT,
-            f"the custom queries of namespace {query.namespace} have used their {per_minute:g} query seconds a "
-            f"minute of metric source {query.source!r}: they are sent again in {format_duration(ceil(seconds))}; "
-            "make them cheaper, or the interval longer",
+            f"the custom queries of namespace {query.namespace} have used their {per_minute:g} query seconds "
+            f"per minute at metric source {query.source!r} and resume in {format_duration(ceil(seconds))}; "
+            "make the queries cheaper or the interval longer",
         )
         timeouts = before.consecutive_timeouts if before is not None else 0
         return QueryResult(
@@ -299,7 +299,7 @@ class QueryClient:
         source = self._sources.find(query.source)
         if source is None:
             raise SourceNotFoundError(
-                f"metric source {query.source!r} is not configured; there are: "
+                f"metric source {query.source!r} is not configured; available: "
                 f"{', '.join(self._sources.names) or 'none'}"
             )
         limits = self._limits_of(source)
@@ -391,12 +391,12 @@ def _reject_answer(query: Query, answer: Answer) -> QueryFailure | None:
     if answer.warnings:
         return QueryFailure(
             reasons.PARTIAL_ANSWER,
-            f"metric source {query.source!r} answered only in part: {'; '.join(answer.warnings)}",
+            f"metric source {query.source!r} returned a partial answer: {'; '.join(answer.warnings)}",
         )
     if query.custom and len(answer.series) > MAX_SERIES:
         return QueryFailure(
             reasons.BAD_ANSWER,
-            f"the query answers {len(answer.series)} series: write one that answers one series, or one per pod",
+            f"the query returns {len(answer.series)} series: it must return one series, or one per pod",
         )
     return None
 
@@ -422,10 +422,10 @@ def _timeout_failure(query: Query, execution: _Execution) -> QueryFailure:
         return QueryFailure(reasons.SOURCE_TIMED_OUT, f"metric source {query.source!r} did not answer in time")
     if execution.checking:
         return QueryFailure(
-            reasons.SOURCE_BUSY, "the query was not sent: it waits to be checked behind others; it is tried again"
+            reasons.SOURCE_BUSY, "the query was not sent: it is queued behind others to be checked; it will be retried"
         )
     return QueryFailure(
         reasons.SOURCE_BUSY,
-        f"the query waited too long for a place at metric source {query.source!r}, where other custom queries of "
-        "its namespace or of others were under way; it is tried again",
+        f"the query waited too long for a free slot at metric source {query.source!r}, behind other custom queries; "
+        "it will be retried",
     )

@@ -41,7 +41,7 @@ def failure_from_exception(error: Exception, source: str) -> QueryFailure:
         case SourceNotFoundError():
             return QueryFailure(reasons.SOURCE_NOT_FOUND, str(error))
         case CircuitOpenError():
-            return QueryFailure(reasons.CIRCUIT_OPEN, f"metric source {source!r} is left alone: {error}")
+            return QueryFailure(reasons.CIRCUIT_OPEN, f"metric source {source!r}: the circuit breaker is open: {error}")
         case CallError():
             return QueryFailure(reason_of(error), f"metric source {source!r}: {error.message}")
         case _:

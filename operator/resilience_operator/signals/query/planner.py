@@ -190,7 +190,7 @@ class QueryPlanner:
                 now,
                 reasons.SOURCE_NOT_FOUND,
                 f"metric source {request.source!r} is not configured for namespace {request.namespace}; "
-                f"there are: {known}",
+                f"available: {known}",
             )
         try:
             if request.signal.query:
@@ -286,8 +286,8 @@ class QueryPlanner:
         family, preset = found
         if family.join.combined_label and self._tenant_label(request.source):
             raise PresetError(
-                f"the series of family {request.family!r} do not say which namespace they belong to, and metric source "
-                f"{request.source!r} keeps namespaces apart (tenancy): use another family, or a metric source that an "
+                f"the series of family {request.family!r} have no namespace label, and metric source "
+                f"{request.source!r} isolates namespaces (tenancy): use another family, or a metric source that an "
                 "administrator has configured with tenancy: none"
             )
         parts = queries(preset)
@@ -314,9 +314,9 @@ class QueryPlanner:
 
     def _preset_not_found(self, request: SignalRequest) -> str:
         if request.family not in self._families.names:
-            return f"there is no preset family {request.family!r}; there are: {', '.join(self._families.names)}"
+            return f"there is no preset family {request.family!r}; available: {', '.join(self._families.names)}"
         known = ", ".join(self._families.signals(request.family))
-        return f"family {request.family!r} has no preset {request.signal.preset!r}; there are: {known}"
+        return f"family {request.family!r} has no preset {request.signal.preset!r}; available: {known}"
 
     def _scope(self, source: str, family: Family) -> QueryScope[str]:
         scope = self._scopes.get((source, family.name))
@@ -373,4 +373,4 @@ def _owner_matchers(family: Family) -> Callable[[Sequence[tuple[str, str]]], tup
 def internal_error(what: str, now: float, error: Exception) -> Observation:
     """An Unknown observation for an unexpected exception. Call it in the `except` block: it logs the traceback."""
     log.exception("%s could not be observed", what)
-    return Observation.unknown(now, reasons.INTERNAL_ERROR, f"{what}: {error!r}; this is a fault of the operator")
+    return Observation.unknown(now, reasons.INTERNAL_ERROR, f"{what}: {error!r}; this is a bug in the operator")

@@ -72,7 +72,7 @@ class Rewriter:
             await asyncio.shield(task)
         found = self._outcomes.get(key)
         if found is None:
-            raise RewriterUnavailableError(self._unavailable.get(key, (0.0, "it was ended"))[1])
+            raise RewriterUnavailableError(self._unavailable.get(key, (0.0, "it was stopped"))[1])
         self._outcomes.move_to_end(key)
         if isinstance(found, TemplateError):
             raise TemplateError(*found.args)
@@ -94,9 +94,9 @@ class Rewriter:
                     self._remember(key, await self._parse(key))
             except (OSError, TimeoutError) as error:
                 await self._end()
-                why = "did not answer" if isinstance(error, TimeoutError) else f"cannot be started: {error}"
-                log.warning("a custom query of namespace %s was not checked: the parser's process %s", key[2], why)
-                self._unavailable[key] = self._clock(), f"the parser's process {why}"
+                why = "did not answer" if isinstance(error, TimeoutError) else f"could not be started: {error}"
+                log.warning("a custom query of namespace %s was not checked: the parser process %s", key[2], why)
+                self._unavailable[key] = self._clock(), f"the parser process {why}"
                 while len(self._unavailable) > 1000:
                     self._unavailable.popitem(last=False)
             except BaseException:
@@ -119,7 +119,7 @@ class Rewriter:
             return TemplateError(fault) if text is None else str(text)
         code = await running.wait()
         await self._end()
-        log.warning("the parser's process ended with %s over a custom query of namespace %s", code, key[2])
+        log.warning("the parser process exited with %s on a custom query of namespace %s", code, key[2])
         if code == -signal.SIGVTALRM:
             return TemplateError("the query takes too long to parse: make it shorter")
         if code in (-signal.SIGKILL, -signal.SIGTERM):  # an external kill, such as the node's OOM killer
@@ -142,7 +142,7 @@ class Rewriter:
             )
             assert self._process.stdout is not None
             if await self._process.stdout.readline() != process.READY:
-                raise OSError(f"it ended with {await self._process.wait()}")
+                raise OSError(f"it exited with {await self._process.wait()}")
         return self._process
 
     async def _end(self) -> None:

@@ -88,7 +88,7 @@ def fill_custom(template: str, request: SignalRequest) -> str:
     """A custom query with the placeholders of its target filled in. Raises TemplateError."""
     for value in (request.namespace, request.name, *request.owners):
         if not _NAME.fullmatch(value):
-            raise TemplateError(f"{value[:80]!r} is not a name that can be put into a query")
+            raise TemplateError(f"{value[:80]!r} is not a valid name in a query")
     values = {
         "namespace": request.namespace,
         "name": request.name,
@@ -99,7 +99,7 @@ def fill_custom(template: str, request: SignalRequest) -> str:
     if length > 2 * MOST_CHARACTERS:
         # Check before filling: a long regular expression of pod names may occur hundreds of times.
         raise TemplateError(
-            f"the query has some {length} characters with its placeholders filled in: use at most {MOST_CHARACTERS}"
+            f"the query has about {length} characters with its placeholders filled in: use at most {MOST_CHARACTERS}"
         )
     return fill(template, values)
 
