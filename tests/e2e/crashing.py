@@ -143,7 +143,7 @@ class ActPath:
     def _about(self, asked: Asked) -> bool:
         if asked.method == "POST" and asked.path.endswith("/events"):
             return bool(asked.json()["regarding"]["name"] == self.name)
-        last = asked.path.removesuffix("/status").rpartition("/")[2]
+        last = asked.path.removesuffix("/status").removesuffix("/scale").rpartition("/")[2]
         return last == self.name or last.rpartition("-")[0] == self.name
 
     def _intends(self, asked: Asked) -> bool:

@@ -206,7 +206,7 @@ def test_every_value_has_its_place(cluster: Cluster) -> None:
     assert pod["metadata"]["annotations"].items() >= EVERYTHING["podAnnotations"].items()
     assert pod["metadata"]["labels"].items() >= {"team": "sre", **deployment["spec"]["selector"]["matchLabels"]}.items()
     # Roles go into namespaces that are not there on this cluster.
-    text = yaml.safe_dump_all([each for each in objects if each["metadata"]["namespace"] == "default"])
+    text = yaml.safe_dump_all([each for each in objects if each["metadata"].get("namespace", "default") == "default"])
     applied = call(
         "kubectl", "apply", "--dry-run=server", "--validate=strict", "-f", "-",
         kubeconfig=cluster.kubeconfig, given=text,

@@ -90,14 +90,16 @@ def test_an_action_is_called_once_for_each_breach_with_what_the_rule_gives_it(wo
     operator = plugged.operator()
     world.deployment(replicas=2)
     began = time.time()
-    made = policy(world, rules=[{**RULE, "then": [*calls(note="hello", deep={"n": [1, 2]}), *calls(note="again")]}])
+    made = policy(
+        world, rules=[{**RULE, "then": [*calls(note="hello", deep={"n": 1, "on": True}), *calls(note="again")]}]
+    )
     world.until_verdict("load", "Ok")
     assert lines(plugged.calls) == []
 
     plugged.load(25)
     world.until(lambda: len(world.actions()) == 2, "both calls are in the history")
     first, second = sorted(lines(plugged.calls), key=lambda line: str(line["key"]))
-    assert first["arguments"] == {"note": "hello", "deep": {"n": [1, 2]}}
+    assert first["arguments"] == {"note": "hello", "deep": {"n": 1, "on": True}}
     assert second["arguments"] == {"note": "again"}
     assert first["key"].startswith(f"{made['metadata']['uid']}/busy/")
     assert first["key"] != second["key"]

@@ -233,13 +233,14 @@ def request(
     signal: str,
     owners: Mapping[str, str] | None = None,
     name: str = "checkout",
+    kind: str = "Deployment",
     **own: Any,
 ) -> SignalRequest:
     preset = {} if own else {"preset": signal}
     return SignalRequest(
         namespace,
         name,
-        "Deployment",
+        kind,
         OWNERS if owners is None else owners,
         Signal(signal, window_seconds=WINDOW, **preset, **own),
         family=family,
@@ -351,7 +352,7 @@ async def test_only_the_revisions_that_have_pods_count(exporter: Exporter, colle
 
 @in_the_end
 async def test_a_statefulset_is_measured_as_a_whole(exporter: Exporter, collector: SignalCollector) -> None:
-    store = request(exporter.namespace, "http-generic", "error-rate", {"store": "rev-1"}, "store")
+    store = request(exporter.namespace, "http-generic", "error-rate", {"store": "rev-1"}, "store", "StatefulSet")
     [found] = await observe(collector, store)
     assert found.measured
     assert found.measured.value == about(0.5)

@@ -106,7 +106,7 @@ def test_refused(server: Server, case: Refused) -> None:
 
 def test_the_largest_policy_is_affordable(server: Server) -> None:
     """Checking it stays within what the server lets one request cost, and what is one too many is refused."""
-    signals = [{"name": f"signal-{number:02d}", "query": "up" * 1000} for number in range(64)]
+    signals = [{"name": f"signal-{number:02d}", "query": "up" * 500} for number in range(64)]
     rule = {
         "when": {"all": [{"signal": "signal-63", "above": 0.5, "for": "1m"}] * 2},
         "then": [{"alert": {}}, {"scaleUp": {"pods": 1}}],

@@ -93,7 +93,7 @@ class When(SpecModel):
             schema={"anyOf": [*_EITHER_BOUND, {"required": ["all"]}, {"required": ["any"]}]},
         ),
         Check(
-            message="above and below belong next to a signal, or inside the entries of all and any: move them",
+            message="put above and below next to a signal, or inside the entries of all and any",
             holds=lambda when: when.signal is not None or (when.above is None and when.below is None),
             schema={"oneOf": [_NEITHER_BOUND, {"required": ["signal"], **_SOME_BOUND}]},
         ),

@@ -168,12 +168,12 @@ REFUSED: Mapping[str, Refused] = {
         ONE_BOUND,
     ),
     "a condition without a signal": Refused(
-        {f"{WHEN}.signal": GONE}, "spec.rules[0].when", "above and below belong next to a signal"
+        {f"{WHEN}.signal": GONE}, "spec.rules[0].when", "put above and below next to a signal"
     ),
     "above beside all": Refused(
         {WHEN: {"all": [{"signal": "cpu", "above": 1}], "above": 1}},
         "spec.rules[0].when",
-        "above and below belong next to a signal",
+        "put above and below next to a signal",
     ),
     "for beside all": Refused(
         {WHEN: {"all": [{"signal": "cpu", "above": 1}], "for": "1m"}},
