@@ -1,7 +1,7 @@
-"""The arguments of an action plugin: the one part of a spec whose names the schema does not know.
+"""The arguments of an action plugin: the only part of a spec with free names.
 
-Bounded in depth, number and length, by the API server and here alike. Without a bound of depth, one policy could be
-nested so deep that no list of policies could be read.
+The API server and this module bound their depth, number and length. Without a bound on depth, one policy could be
+nested so deeply that no list of policies could be read.
 """
 
 from typing import Annotated, Any
@@ -11,10 +11,10 @@ from pydantic import AfterValidator, WithJsonSchema
 from .checks import JsonSchema, sentence
 
 ARGUMENTS_LIMIT = 64
-"""Arguments of one plugin, and entries of a list or map among them."""
+"""Maximum arguments of one plugin, and maximum entries of a list or map in them."""
 
 TEXT_MAX_LENGTH = 4096
-"""Characters of a text in an argument."""
+"""Maximum characters of a text in an argument."""
 
 PRESERVED = "x-kubernetes-preserve-unknown-fields"
 
@@ -23,7 +23,7 @@ _ONE_LEVEL = "not allowed here: an argument is text, a number, true or false, or
 _SCALAR: JsonSchema = {
     PRESERVED: True,
     "maxLength": TEXT_MAX_LENGTH,
-    # A structural schema names no type where several are allowed. No list and no map satisfies either.
+    # A structural schema has no type if several are allowed. Lists and maps satisfy neither alternative.
     "anyOf": [sentence(_ONE_LEVEL), {"minItems": 1, "maxItems": 0, "minProperties": 1, "maxProperties": 0}],
 }
 
@@ -38,12 +38,12 @@ _ARGUMENT: JsonSchema = {
 
 
 def arguments_schema(schema: JsonSchema) -> None:
-    """Puts what an argument may be into the schema of the mapping of arguments."""
+    """Add the schema of an argument to the schema of the mapping of arguments."""
     schema["additionalProperties"] = _ARGUMENT
 
 
 def _check(value: Any) -> Any:
-    """Look at a value and, if it is a list or map, at what is in it; never deeper."""
+    """Check a value and, in a list or map, its entries; never deeper."""
     if isinstance(value, list | dict):
         if len(value) > ARGUMENTS_LIMIT:
             raise ValueError(f"is too long: at most {ARGUMENTS_LIMIT} entries are allowed")

@@ -1,7 +1,7 @@
-"""What every model of the resource has in common.
+"""Base classes of the resource's models.
 
-Python names are snake_case; in YAML the same names are camelCase. Instances are frozen, so that a policy can
-be shared between workers and compared with the one seen before.
+Names are snake_case in Python and camelCase in YAML. Instances are frozen, so a policy can be shared between workers
+and compared with its previous version.
 """
 
 from datetime import UTC, datetime
@@ -48,11 +48,11 @@ class SpecModel(BaseModel):
     )
 
     checks: ClassVar[tuple[Check, ...]] = ()
-    """What must hold between this model's fields, in the order in which it is told."""
+    """Checks across this model's fields, in the order of their messages."""
 
     @model_validator(mode="after")
     def _checks_hold(self) -> Self:
-        failed = [(check.field, check.tell(self)) for check in self.checks if not check.holds(self)]
+        failed = [(check.field, check.message_for(self)) for check in self.checks if not check.holds(self)]
         if failed:
             raise PydanticCustomError("checks", "checks failed", {"failed": failed})
         return self
@@ -65,15 +65,15 @@ class SpecModel(BaseModel):
 
 EARLIEST = datetime.min.replace(tzinfo=UTC)
 LATEST = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
-"""What RFC 3339 can express, to the millisecond."""
+"""The latest time in RFC 3339, to the millisecond."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_datetime(seconds: float) -> datetime:
-    """Seconds since the epoch as a datetime in UTC. Total: what lies outside of years 1 to 9999 is moved to the bound.
+    """Convert seconds since the epoch to a datetime in UTC. Never raises: the result is clamped to years 1 to 9999.
 
-    NaN, which is no moment at all, becomes the epoch.
+    NaN becomes the epoch.
     """
     if isnan(seconds):
         return _EPOCH
@@ -85,18 +85,18 @@ def to_datetime(seconds: float) -> datetime:
 
 
 def to_epoch(moment: datetime) -> float:
-    """A datetime as seconds since the epoch. Total. One without a zone is taken for UTC."""
+    """Convert a datetime to seconds since the epoch. Never raises. Without a zone it is UTC."""
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def format_timestamp(moment: datetime) -> str:
-    """`moment` as RFC 3339 in UTC, with milliseconds when there are any: `2026-01-31T10:15:00.250Z`.
+    """Format a datetime as RFC 3339 in UTC, with milliseconds if there are any: `2026-01-31T10:15:00.250Z`.
 
-    A datetime without a zone is taken for UTC. Total, as `to_datetime`.
+    A datetime without a zone is UTC. Never raises; see `to_datetime`.
     """
     try:
         utc = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    except OverflowError:  # by its offset from UTC
+    except OverflowError:  # because of its offset from UTC
         utc = to_datetime(to_epoch(moment))
     precision = "milliseconds" if utc.microsecond >= 1000 else "seconds"
     return utc.isoformat(timespec=precision).replace("+00:00", "Z")
@@ -105,4 +105,4 @@ def format_timestamp(moment: datetime) -> str:
 Timestamp = Annotated[
     datetime, PlainSerializer(format_timestamp), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
-"""A moment; RFC 3339 in YAML."""
+"""A time; RFC 3339 in YAML."""

@@ -1,12 +1,11 @@
-"""One rule, told twice: to the API server in its schema, and to Python.
+"""Validation rules in two forms: in the schema for the API server, and in Python.
 
-A policy must be refused on `kubectl apply`, and by every tool that reads a policy without a cluster, for the
-same reasons and in the same words. So a rule is written once, as a `Check` beside the model it is about.
+`kubectl apply` and each tool that reads a policy without a cluster must refuse a policy for the same reasons and with
+the same messages. So a rule is written once, as a `Check` of its model.
 
-CEL sees only fields whose type the schema declares. A threshold may be a number or a string, which no type of
-a structural schema covers, so it has none and CEL is blind to it. What concerns thresholds is therefore said
-in JSON schema, which has no messages of its own, but does list the values it supports: `sentence` puts what
-to change there.
+CEL sees only fields with a type in the schema. A threshold may be a number or a string, for which a structural schema
+has no type, so CEL cannot read it. Thresholds are therefore checked in JSON schema. It has no custom messages but lists
+the supported values: `sentence` puts the message there.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -18,15 +17,15 @@ JsonSchema = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What must hold of one model.
+    """A validation rule of one model.
 
     message: what to change, as a sentence for people.
     holds: the rule in Python, on an instance of the model.
-    cel: the same on the API server, where `self` is the model; None where `schema` says it, or where the
-        type of a list does (unique names).
+    cel: the same for the API server, with the model as `self`; None if `schema` or the type of a list (unique names)
+        expresses it.
     schema: the same as a fragment of JSON schema; no two checks of a model use the same keyword.
-    field: dotted YAML name of the field that is to blame, relative to the model; empty for the model itself.
-    detail: in Python, a message with values in it, in place of `message`.
+    field: dotted YAML name of the invalid field, relative to the model; empty for the model itself.
+    detail: for Python, a message with values, instead of `message`.
     """
 
     message: str
@@ -36,8 +35,8 @@ class Check:
     field: str = ""
     detail: Callable[[Any], str] | None = None
 
-    def tell(self, model: object) -> str:
-        """What to change in `model`, which does not pass."""
+    def message_for(self, model: object) -> str:
+        """The message for a `model` that violates this check."""
         return self.detail(model) if self.detail else self.message
 
 
@@ -57,7 +56,7 @@ def schema_of(checks: Iterable[Check]) -> JsonSchema:
 
 
 def sentence(text: str) -> JsonSchema:
-    """A schema that nothing valid fits, and that answers `supported values: "<text>"`."""
+    """A schema that no valid value matches, with the error `supported values: "<text>"`."""
     return {"enum": [text]}
 
 

@@ -1,6 +1,6 @@
-"""The conditions of a policy: their types, their reasons, and how one is merged into the list.
+"""The conditions of a policy: their types and reasons, and how to merge one into the list.
 
-Reasons are an interface: scripts and alerts depend on them, so they are added to and never renamed.
+Reasons are a stable interface for scripts and alerts: new ones are added, and none is renamed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -104,10 +104,10 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
 
 
 def merge_condition(conditions: Iterable[Condition], new: Condition) -> tuple[Condition, ...]:
-    """`conditions` with `new` in the place of the one of its type, or at the end.
+    """Replace the condition of the same type by `new`, or append it.
 
-    Where the status stays what it was, so does lastTransitionTime: it tells since when the status holds, not when
-    it was last looked at.
+    lastTransitionTime is kept while the status is unchanged: it is the time of the last change, not of the last
+    evaluation.
     """
     merged: list[Condition] = []
     found = False
@@ -128,7 +128,7 @@ def find_condition(conditions: Iterable[Condition], type_: str) -> Condition | N
 
 
 MOST_MESSAGE = 2048
-"""Bytes of a condition's message; a longer one is cut."""
+"""Maximum bytes of a condition's message; a longer one is truncated."""
 
 
 def condition(
@@ -140,7 +140,7 @@ def condition(
     now: datetime,
     generation: int | None = None,
 ) -> Condition:
-    """A condition as of `now`, about the policy's `generation`. Without a message the reason's sentence stands in."""
+    """Create a condition at `now` for the policy's `generation`. The default message is the reason's sentence."""
     return Condition(
         type=type_,
         status=status,

@@ -1,6 +1,6 @@
-"""The kinds of single values in a spec: durations, thresholds, names, references.
+"""Field types of a spec: durations, thresholds, names, references.
 
-Each is checked in Python and carries the schema with which the API server checks it too.
+Each has a check in Python, and the schema for the same check on the API server.
 """
 
 import re
@@ -28,12 +28,12 @@ from .quantities import (
 )
 
 _UNREACHED = 1_000_000
-"""A minimum of items or properties that no object of the API server can have."""
+"""A minimum number of items or properties that no object can have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """Marks a field that `parse` turns into its value and `write` turns back. `parse` raises ValueError."""
+    """Annotates a field: `parse` reads its value and raises ValueError, and `write` is the inverse."""
 
     parse: Callable[[Any], Any]
     write: Callable[[Any], Any]
@@ -49,7 +49,7 @@ class Parsed:
 
 
 def duration_field(at_least: str = "0s", at_most: str = "168h") -> Parsed:
-    """A duration within bounds; its value in Python is seconds, its default is written in seconds too."""
+    """A duration within bounds. Its value and its default in Python are in seconds."""
     low, high = parse_duration(at_least), parse_duration(at_most)
     hint = f"write a duration from {at_least} to {at_most}, like 30s, 2m, 1m30s or 800ms"
 
@@ -75,7 +75,7 @@ def duration_field(at_least: str = "0s", at_most: str = "168h") -> Parsed:
 
 
 Duration = Annotated[float, duration_field()]
-"""Seconds, from none to a week; in YAML like `1m30s`."""
+"""Seconds, from 0 to a week; in YAML like `1m30s`."""
 
 
 def _write_threshold(threshold: Threshold) -> str | float:
@@ -83,7 +83,7 @@ def _write_threshold(threshold: Threshold) -> str | float:
 
 
 def _threshold_schema() -> JsonSchema:
-    """No `type`: `70%` is a string and 0.7 a number. So each kind of value is bounded by its own keywords."""
+    """A schema without `type`, since `70%` is a string and 0.7 a number. Each type is bounded by its own keywords."""
     return {
         "x-kubernetes-preserve-unknown-fields": True,
         "maxLength": THRESHOLD_MAX_LENGTH,
@@ -106,7 +106,7 @@ ThresholdField = Annotated[Threshold, Parsed(parse_threshold, _write_threshold, 
 
 
 def text_field(pattern: str, max_length: int, hint: str) -> Parsed:
-    """A string that matches `pattern` as a whole; `hint` says how to write it."""
+    """A string that fully matches `pattern`; `hint` says how to write it."""
     form = re.compile(pattern)
 
     def parse(written: object) -> str:

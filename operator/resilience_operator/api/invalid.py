@@ -1,4 +1,4 @@
-"""A policy that cannot work, told in words that say what to change."""
+"""Errors of an invalid policy, with messages that say what to change."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Problem:
 
 
 class InvalidPolicy(ValueError):  # noqa: N818 - it says what is so, as the condition InvalidSpec does
-    """The policy cannot work as it is written; trying again does not help, a person must change it."""
+    """The policy is invalid: a retry does not help, a person must change it."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -28,7 +28,7 @@ class InvalidPolicy(ValueError):  # noqa: N818 - it says what is so, as the cond
 
 
 def invalid_policy(error: ValidationError) -> InvalidPolicy:
-    """What pydantic found, in our own words."""
+    """Convert Pydantic's errors to the operator's messages."""
     found = (problem for detail in error.errors(include_url=False) for problem in _problems(detail))
     return InvalidPolicy(tuple(dict.fromkeys(found)))
 
@@ -104,6 +104,6 @@ def _path(location: Sequence[int | str]) -> str:
 def _shown(value: object) -> str:
     try:
         text = repr(value)
-    except (RecursionError, ValueError):  # nested too deep, a number of more digits than Python writes
+    except (RecursionError, ValueError):  # nested too deeply, or a number with more digits than Python prints
         return f"this {type(value).__name__}"
     return text if len(text) <= 60 else text[:59] + "…"

@@ -23,7 +23,7 @@ IN_FORCE = "PausedByHand"
 UNREADABLE = "PauseUnreadable"
 """The same, if the end of the pause cannot be parsed."""
 
-MOST_TOLD = 256
+MOST_SHOWN = 256
 """Maximum characters of a reason or a name in messages; an annotation may hold up to 256 KiB."""
 
 
@@ -84,4 +84,4 @@ def _moment(text: object) -> tuple[float | None, str]:
 
 def _short(text: object) -> str:
     line = " ".join(str(text or "").split())
-    return line if len(line) <= MOST_TOLD else f"{line[: MOST_TOLD - 1]}…"
+    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN - 1]}…"

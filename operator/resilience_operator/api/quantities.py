@@ -1,4 +1,4 @@
-"""Durations and thresholds as people write them, and back.
+"""Parses and formats durations and thresholds.
 
 | written | means | unit |
 |---|---|---|
@@ -16,18 +16,18 @@ from enum import StrEnum
 from math import isfinite
 
 DURATION_MAX_LENGTH = 48
-"""Characters; the pattern allows no more."""
+"""Maximum characters; the pattern allows no more."""
 
 THRESHOLD_MAX_LENGTH = 48
-"""Characters; the pattern allows no more. Shorter than any sentence that stands in the schema."""
+"""Maximum characters; the pattern allows no more. Shorter than any sentence that stands in the schema."""
 
 _AMOUNT = r"[0-9]{1,6}(\.[0-9]{1,3})?"
 DURATION_PATTERN = f"({_AMOUNT}h)?({_AMOUNT}m)?({_AMOUNT}s)?({_AMOUNT}ms)?"
-"""Of a whole duration but the empty one, in the syntax that RE2 and Python share. No anchors."""
+"""The pattern of a nonempty duration, in the common syntax of RE2 and Python. No anchors."""
 
 _NUMBER = r"[0-9]{1,12}(\.[0-9]{1,12})?%?"
 THRESHOLD_PATTERN = f"{_NUMBER}|{DURATION_PATTERN}"
-"""Of a whole threshold written as a string, but the empty one. No anchors."""
+"""The pattern of a nonempty threshold written as a string. No anchors."""
 
 DURATION_HINT = "write a number with a unit, like 30s, 2m, 1m30s or 800ms"
 THRESHOLD_HINT = "write a ratio like 70% or 0.7, or a duration like 800ms or 1s"
@@ -39,11 +39,11 @@ _UNIT_SECONDS = (3600.0, 60.0, 1.0, 0.001)
 
 
 class QuantityError(ValueError):
-    """What was written is no duration or threshold; the text says what to write instead."""
+    """The text is not a valid duration or threshold; the message says what to write."""
 
 
 class Unit(StrEnum):
-    """What a number counts."""
+    """The unit of a number."""
 
     RATIO = "ratio"
     SECONDS = "seconds"
@@ -54,7 +54,7 @@ class Unit(StrEnum):
 class Threshold:
     """A bound in its base unit: 0.7 for `70%`, 0.8 for `800ms`.
 
-    unit tells how it was written: a ratio fits no signal in seconds, nor the reverse.
+    unit: how it was written. A ratio cannot be compared with a signal in seconds, or the reverse.
     """
 
     value: float
@@ -69,7 +69,7 @@ class Threshold:
 
 
 def parse_duration(text: object) -> float:
-    """Seconds in `text`, like `1m30s`. Raises QuantityError."""
+    """Parse a duration such as `1m30s` to seconds. Raises QuantityError."""
     if not isinstance(text, str) or not text or not _DURATION_FORM.fullmatch(text):
         raise QuantityError(f"{_shown(text)} is not a duration: {DURATION_HINT}")
     match = _DURATION.fullmatch(text)
@@ -79,7 +79,7 @@ def parse_duration(text: object) -> float:
 
 
 def parse_threshold(written: object) -> Threshold:
-    """The bound in `written`, a string or a YAML number. Raises QuantityError."""
+    """Parse a threshold, a string or a YAML number. Raises QuantityError."""
     if isinstance(written, int | float) and not isinstance(written, bool):
         if not isfinite(written) or written < 0:
             raise QuantityError(f"{_shown(written)} is not a threshold: {THRESHOLD_HINT}, zero or more")
@@ -95,7 +95,7 @@ def parse_threshold(written: object) -> Threshold:
 
 
 def format_duration(seconds: float) -> str:
-    """`seconds` as a person writes them, to the millisecond: 90.0 → `1m30s`, 0.8 → `800ms`, 0.0 → `0s`."""
+    """Format a duration, to the millisecond: 90.0 → `1m30s`, 0.8 → `800ms`, 0.0 → `0s`."""
     milliseconds = round(seconds * 1000)
     if milliseconds == 0:
         return "0s"
@@ -108,7 +108,7 @@ def format_duration(seconds: float) -> str:
 
 
 def format_threshold(threshold: Threshold) -> str:
-    """`threshold` exactly, in a form that `parse_threshold` reads back."""
+    """Format a threshold exactly, so that `parse_threshold` can read it."""
     if threshold.unit is Unit.RATIO:
         return f"{_plain(threshold.value * 100)}%"
     if threshold.unit is Unit.SECONDS:
@@ -117,14 +117,14 @@ def format_threshold(threshold: Threshold) -> str:
 
 
 def format_value(value: float, unit: str) -> str:
-    """A measured `value` for people, to about three digits: a ratio 0.834 → `83.4%`, 0.045 s → `45ms`.
+    """Format a measured value for people, to about three digits: a ratio 0.834 → `83.4%`, 0.045 s → `45ms`.
 
     unit: `ratio`, `seconds`, or anything else for a plain number. NaN and infinities are shown as such.
     """
     if not isfinite(value):
         return str(value)
     if unit == Unit.RATIO:
-        # Next to 100 % it is the distance that tells: 99.95 % is not 100 %.
+        # Near 100 % the difference from it matters: 99.95 % is not 100 %.
         percent = value * 100
         return f"{_plain(100 - float(_short(100 - percent))) if 99 < percent < 100 else _short(percent)}%"
     if unit == Unit.SECONDS:
@@ -138,14 +138,14 @@ def format_value(value: float, unit: str) -> str:
 
 
 def _short(value: float) -> str:
-    """To three significant digits or all before the point, never with an exponent."""
+    """Format to three significant digits, or all before the point, never with an exponent."""
     if abs(value) >= 100:
         return f"{value:.0f}"
     return _plain(float(f"{value:.3g}"))
 
 
 def _plain(value: float) -> str:
-    """Without exponent and without trailing zeros, rounded to 12 places (which hides binary noise)."""
+    """Format without exponent and trailing zeros, rounded to 12 places (which hides binary noise)."""
     text = f"{value:.12f}".rstrip("0").rstrip(".")
     return "0" if text == "-0" else text
 

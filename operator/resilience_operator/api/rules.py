@@ -1,4 +1,4 @@
-"""Rules: when something holds, then something is done."""
+"""Rules: conditions and the actions to take."""
 
 from functools import cached_property
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,10 +11,10 @@ from .checks import Check, sentence
 from .fields import Duration, Name, ThresholdField
 
 CONDITIONS_LIMIT = 16
-"""Conditions in one `all` or `any`."""
+"""Maximum conditions in one `all` or `any`."""
 
 ACTIONS_LIMIT = 16
-"""Entries of one `then`."""
+"""Maximum entries of one `then`."""
 
 _ONE_BOUND = "a condition needs exactly one of above and below: keep one of them"
 _BOUND_OF_ONE = "not allowed here: keep exactly one of above and below"
@@ -101,7 +101,7 @@ class When(SpecModel):
 
     @cached_property
     def conditions(self) -> tuple[Condition, ...]:
-        """Its conditions, one or several, in the order written."""
+        """Its conditions, one or several, in their order."""
         if self.all is not None or self.any is not None:
             return self.all or self.any or ()
         assert self.signal is not None, "checked above"
@@ -225,7 +225,7 @@ class Action(SpecModel):
 
     @property
     def given(self) -> tuple[SpecModel, ...]:
-        """What is asked for; one, once the action is checked."""
+        """The keys that are set; exactly one in a valid action."""
         choices = (self.scale_up, self.alert, self.pause_rollout, self.rollback, self.plugin)
         return tuple(choice for choice in choices if choice is not None)
 

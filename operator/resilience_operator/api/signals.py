@@ -1,4 +1,4 @@
-"""What is measured of the target, and where the measurements come from."""
+"""Signals of the target, and their metric source."""
 
 import re
 from typing import Annotated, ClassVar
@@ -11,7 +11,7 @@ from .fields import Name, duration_field
 from .quantities import Unit
 
 ZONE_LOST = "zone-lost"
-"""The signal that comes from the API server's nodes, not from a metric source."""
+"""The signal that is computed from Nodes, not from a metric source."""
 
 BUILT_IN_SIGNALS = {
     "cpu": Unit.RATIO,
@@ -19,19 +19,19 @@ BUILT_IN_SIGNALS = {
     "error-rate": Unit.RATIO,
     ZONE_LOST: Unit.NUMBER,
 }
-"""Signals that exist without being declared, and their units."""
+"""Built-in signals, which need no declaration, and their units."""
 
 PLACEHOLDERS = ("{{namespace}}", "{{name}}", "{{pods}}", "{{window}}")
-"""What a query may leave for the operator to fill in."""
+"""The placeholders in a query that the operator fills in."""
 
 QUERY_MAX_LENGTH = 4096
-"""Characters."""
+"""Maximum characters of a query."""
 
 QUERIES_MAX_LENGTH = 65_536
-"""Characters of all queries of one policy together."""
+"""Maximum characters of all queries of a policy together."""
 
 SHARED_WINDOWS = (10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-"""Look-backs of presets, seconds. Each is one query for the whole fleet, so that there must be few."""
+"""Shared look-back windows of presets, seconds. Each is one query for all policies, so there must be few."""
 
 Query = Annotated[str, Field(min_length=1, max_length=QUERY_MAX_LENGTH)]
 
@@ -122,12 +122,12 @@ class Signal(SpecModel):
 
 
 def look_back(signal: Signal) -> float:
-    """Seconds that the signal's query looks back: its window; of a preset, rounded up to one that others share."""
+    """The look-back of the signal's query, seconds: its window, for a preset rounded up to a shared one."""
     return signal.window if signal.preset is None else shared_window(signal.window)
 
 
 def shared_window(seconds: float) -> float:
-    """The look-back for a preset's window. Longer than the longest that is shared, it stays as it is."""
+    """Round a preset's window up to a shared one, seconds. Above the longest shared one it is unchanged."""
     return next((window for window in SHARED_WINDOWS if window >= seconds), seconds)
 
 

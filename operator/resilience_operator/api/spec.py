@@ -1,4 +1,4 @@
-"""The whole spec: what a person writes."""
+"""The spec of a policy."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,25 +16,25 @@ from .signals import BUILT_IN_SIGNALS, QUERIES_MAX_LENGTH, SHARED_WINDOWS, Metri
 from .target import WORKLOADS, Replicas, TargetRef
 
 RULES_LIMIT = 128
-"""Rules of one policy. The API server bounds what checking one policy may cost, and so needs a number."""
+"""Maximum rules of one policy. The API server limits the cost of validation, so the list must be bounded."""
 
 CONDITIONS_IN_ALL = 256
-"""Conditions of all rules of one policy together: what one evaluation of it, and its memory in the status, may cost."""
+"""Maximum conditions of all rules together. It bounds the cost of an evaluation and of the stored memory."""
 
 ACTIONS_IN_ALL = 256
-"""Entries of `then` of all rules of one policy together."""
+"""Maximum entries of `then` of all rules together."""
 
 SIGNALS_LIMIT = 64
-"""Declared signals of one policy."""
+"""Maximum declared signals of one policy."""
 
 SHARED_INTERVAL = 5.0
-"""Seconds between two looks by default, where all that is asked is asked for many policies at once."""
+"""Default interval in seconds, if all queries are shared with other policies."""
 
 OWN_INTERVAL = 15.0
-"""The same where queries are asked on the policy's account alone."""
+"""Default interval in seconds, if the policy has queries of its own."""
 
 SHORTEST_OWN_INTERVAL = "5s"
-"""The least for those."""
+"""The minimum interval of those policies."""
 
 
 class Mode(StrEnum):
@@ -139,7 +139,7 @@ def asks_itself(spec: "PolicySpec") -> bool:
 
 
 def asks_alone(spec: "PolicySpec") -> bool:
-    """Whether anything is asked on this policy's account alone: a query, or a preset with a long window."""
+    """Whether the policy has queries of its own: a custom query, or a preset with a long window."""
     return any(signal.query is not None or look_back(signal) > SHARED_WINDOWS[-1] for signal in spec.signals)
 
 
@@ -181,7 +181,7 @@ def _unknown_signals(spec: "PolicySpec") -> list[str]:
 
 
 _CEL_KNOWN = f"({cel_list(BUILT_IN_SIGNALS)} + (has(self.signals) ? self.signals.map(signal, signal.name) : []))"
-# The list of one list gives the known names a name, so that they are collected once and not once a rule.
+# The list of one list binds the known names to a variable, so that they are computed once and not per rule.
 _CEL_RULE_KNOWN = (
     "(!has(rule.when.signal) || rule.when.signal in known)"
     " && (!has(rule.when.all) || rule.when.all.all(each, each.signal in known))"
@@ -354,7 +354,7 @@ class PolicySpec(SpecModel):
             field="signals",
         ),
         Check(
-            # CEL does not see thresholds, and a schema does not see two fields at once: the operator tells.
+            # CEL cannot read thresholds, and a schema cannot compare two fields: the operator reports this.
             message="a threshold has a different unit than its signal",
             holds=lambda spec: not _misfits(spec),
             detail=lambda spec: "; ".join(_misfits(spec)),

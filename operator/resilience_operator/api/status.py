@@ -1,6 +1,6 @@
-"""What the operator writes into `status`, and reads back after a restart.
+"""The status that the operator writes, and reads after a restart.
 
-Status is read leniently, since an older or newer operator may have written it.
+Reading is lenient, since an older or newer operator may have written it.
 """
 
 from enum import StrEnum
@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue
 from .base import ReadModel, Timestamp
 
 HISTORY_LENGTH = 20
-"""Decisions kept in `status.history`, newest first."""
+"""Maximum decisions in `status.history`, newest first."""
 
 
 class Phase(StrEnum):

@@ -1,4 +1,4 @@
-"""What a policy guards, and within which bounds."""
+"""The target of a policy and its replica bounds."""
 
 from typing import Annotated, ClassVar
 
@@ -9,10 +9,10 @@ from .checks import Check, cel_list
 from .fields import ApiVersion, Kind, ObjectName
 
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
-"""The kinds of apps/v1 that are known by name; any other kind is known by its /scale alone."""
+"""The supported kinds of apps/v1; any other kind is used only through its /scale."""
 
 Count = Annotated[StrictInt, Field(ge=0, le=100_000)]
-"""Of pods."""
+"""A number of pods."""
 
 
 class TargetRef(SpecModel):

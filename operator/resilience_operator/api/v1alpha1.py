@@ -1,4 +1,4 @@
-"""The resource, version v1alpha1."""
+"""The ResiliencePolicy resource, version v1alpha1."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -59,7 +59,7 @@ class ResiliencePolicy(ReadModel):
 
 
 def parse_policy(document: Mapping[str, Any]) -> ResiliencePolicy:
-    """The policy in `document`, as read from YAML or from the API. Raises InvalidPolicy."""
+    """Parse a policy from a YAML or API document. Raises InvalidPolicy."""
     try:
         return ResiliencePolicy.model_validate(dict(document))
     except ValidationError as error:

@@ -1,1 +1,1 @@
-"""What people type: `resilience-operator`, and the `kubectl resilience` plugin."""
+"""The command lines: `resilience-operator`, and the `kubectl resilience` plugin."""

@@ -1,6 +1,6 @@
-"""Completion, as kubectl asks for it: it runs `kubectl_complete-resilience` with what was typed so far.
+"""Shell completion for kubectl, which runs `kubectl_complete-resilience` with the current arguments.
 
-One suggestion a line, then a line with a colon and a number that tells the shell what to do
+The output is one suggestion per line, then a line with a colon and a number, the directive for the shell
 (k8s.io/kubectl/pkg/cmd/plugin_completion.go; the numbers are cobra's ShellCompDirective).
 """
 
@@ -22,17 +22,17 @@ from resilience_operator.kube.writes.policies import list_policies
 from resilience_operator.resilience import Deadline
 
 NO_FILES = 4
-"""Suggest nothing but what was printed."""
+"""Directive: suggest only what was printed."""
 FILES = 0
-"""Suggest files, where nothing was printed."""
+"""Directive: suggest files if nothing was printed."""
 
 
 TIMEOUT = 3.0
-"""Seconds that the names of policies may take: somebody waits with a finger on the key."""
+"""Seconds for reading the names of policies: a person waits for the completion."""
 
 
 def suggestions(words: list[str]) -> tuple[list[str], int]:
-    """What may stand in place of the last word, which may be empty, and the directive."""
+    """The suggestions for the last word, which may be empty, and the directive."""
     commands: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     *before, incomplete = words or [""]
     if not before:
@@ -59,7 +59,7 @@ def _choices(option: Any) -> list[str]:
 
 
 def _policies(before: list[str]) -> list[str]:
-    """Names of the policies there are, in the cluster and namespace that were typed; none where they cannot be read."""
+    """Names of the policies in the given cluster and namespace; none if they cannot be read."""
     given = dict(pairwise(before))
     file = given.get("--kubeconfig")
     access = Access(Path(file) if file else None, given.get("--context"))
@@ -72,12 +72,12 @@ def _policies(before: list[str]) -> list[str]:
 
     try:
         return with_kube(access, read)
-    except Exception:  # whatever is wrong, a command tells it; here it would spoil the line that is being typed
+    except Exception:  # commands report errors; here a message would garble the command line
         return []
 
 
 def main() -> None:
-    """The script's entry."""
+    """The entry point of the script."""
     found, directive = suggestions(sys.argv[1:])
     for suggestion in found:
         print(suggestion)

@@ -1,4 +1,4 @@
-"""`resilience-operator`: run the operator, or show how it would be configured."""
+"""`resilience-operator`: runs the operator, or prints its configuration."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 
 EXIT_CONFIG = 2
-"""The configuration or the call is wrong; trying again does not help."""
+"""The configuration or the arguments are wrong; a retry does not help."""
 
 KubeconfigOption = Annotated[
     Path | None, typer.Option("--kubeconfig", help="Kubeconfig file. Default in a pod: its ServiceAccount.")

@@ -1,7 +1,7 @@
-"""Tests that a plugin's author runs on a plugin, to know that the operator can use it.
+"""Contract tests: a plugin's author runs them to check that the operator can use the plugin.
 
     pip install resilience-operator pytest
     python -m resilience_operator.contract --plugin NAME
 
-`docs/plugins.md` says more. This package is for authors: the operator itself never imports it.
+See `docs/plugins.md`. This package is for authors: the operator never imports it.
 """

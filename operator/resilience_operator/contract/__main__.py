@@ -1,4 +1,4 @@
-"""`python -m resilience_operator.contract --plugin NAME`: the contract tests, with pytest's own options besides."""
+"""`python -m resilience_operator.contract --plugin NAME`: runs the contract tests; accepts pytest's options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options with which an author names the plugin to test."""
+"""Command-line options that select the plugin to test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from resilience_operator.plugins.failures import Kind
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is tested: a plugin of one kind, with what it is given. arguments: an action's `with`."""
+    """The plugin under test, of one kind, with its input. arguments: an action's `with`."""
 
     kind: Kind
     name: str
@@ -25,7 +25,7 @@ class Subject:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add --plugin and what goes with it."""
+    """Add --plugin and its related options."""
     group = parser.getgroup("resilience-operator plugin contract")
     group.addoption("--plugin", help="name of the installed plugin (its entry point)")
     group.addoption("--kind", choices=[k.value for k in Kind], help="only as this; default: whatever has that name")
@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Each test once for each kind in which the plugin is installed, and which the test is about."""
+    """Parametrize each test with the kinds that the plugin provides and the test covers."""
     if "subject" not in metafunc.fixturenames:
         return
     option = metafunc.config.getoption
@@ -57,5 +57,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the mark."""
+    """Register the marker."""
     config.addinivalue_line("markers", "kind(kind): the test is about plugins of that kind alone")

@@ -1,4 +1,4 @@
-"""What every plugin must do, whatever its kind: be found, be made, keep to the protocol and to the deadline."""
+"""Contract tests of all plugins: discovery, creation, protocol and deadline."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TIME = 10.0
 
 
 def with_plugin(subject: Subject, use: Callable[[Any, PluginRunner], Awaitable[T]]) -> T:
-    """Make the plugin as the operator does, and `use` it."""
+    """Create the plugin as the operator does, and run `use` on it."""
 
     async def run() -> T:
         cell = PluginRunner(subject.kind, subject.name)
@@ -45,7 +45,7 @@ def with_plugin(subject: Subject, use: Callable[[Any, PluginRunner], Awaitable[T
 
 
 def call(key: str, subject: Subject, seconds: float = TIME) -> ActionCall:
-    """A call of an action, as one looks."""
+    """An example call of an action."""
     return ActionCall(
         key=key,
         namespace="contract",
@@ -61,7 +61,7 @@ def call(key: str, subject: Subject, seconds: float = TIME) -> ActionCall:
 
 
 def notification(kind: str) -> Notification:
-    """A notification, as one looks."""
+    """An example notification."""
     decision: dict[str, Any] = {
         "action": "scaleUp",
         "result": "Done",
@@ -128,7 +128,7 @@ def test_an_action_answers_with_a_sentence_or_none(subject: Subject) -> None:
 
 @pytest.mark.kind("action")
 def test_an_action_takes_the_same_key_again(subject: Subject) -> None:
-    """After a crash of the operator a call is repeated, under the key of the first."""
+    """After a crash of the operator, a call is repeated with the same key."""
 
     async def act(plugin: Any, cell: PluginRunner) -> None:
         key = f"contract/{time.time()}"
@@ -140,7 +140,7 @@ def test_an_action_takes_the_same_key_again(subject: Subject) -> None:
 
 @pytest.mark.kind("action")
 def test_an_action_ends_when_its_time_is_over(subject: Subject) -> None:
-    """It may fail then; it may not hang."""
+    """It may fail then, but must not hang."""
 
     async def act(plugin: Any, cell: PluginRunner) -> None:
         one = call(f"contract/{time.time()}", subject, seconds=0.0)
@@ -186,7 +186,7 @@ def test_a_source_is_asked_several_things_at_once(subject: Subject) -> None:
 
 @pytest.mark.kind("metric_source")
 def test_a_source_refuses_a_query_by_saying_what_to_do(subject: Subject) -> None:
-    """Nonsense is answered with no series, or with GiveUp or TryAgain, and with no other exception."""
+    """An invalid query returns no series, or raises GiveUp or TryAgain and no other exception."""
 
     async def ask(plugin: Any, cell: PluginRunner) -> None:
         deadline = Deadline.after(TIME)

@@ -88,7 +88,7 @@ class Actions:
             said: str = await cell.call(plugin.run, call, check=sentence, deadline=deadline)
             return said
 
-        # The cell ends at the same time with a better message, so the retry's deadline is slightly later.
+        # The runner ends at the same time with a better message, so the retry's deadline is slightly later.
         return await self._retry.call(
             attempt, deadline=Deadline(deadline.at + 0.5, deadline.clock), dependency=f"{Kind.ACTION}/{name}"
         )

@@ -57,7 +57,7 @@ def installed(kind: Kind) -> Mapping[str, EntryPoint]:
 
 
 async def load(cell: PluginRunner, type_: str, options: Mapping[str, Any], *, seconds: float = LOAD_SECONDS) -> object:
-    """Create the plugin of that type, or return `Missing`. Raises nothing but cancellation."""
+    """Create the plugin of that type, or return `UnavailablePlugin`. Raises nothing but cancellation."""
     kind = cell.kind
     available = installed(kind)
     entry_point = available.get(type_)

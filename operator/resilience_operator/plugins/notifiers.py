@@ -39,7 +39,7 @@ CONTENT_REFUSED = frozenset(
 )
 """Status codes with which a receiver rejects the content of a message."""
 
-DROPS_TOLD_EACH = 60.0
+DROPS_LOGGED_EVERY = 60.0
 """Seconds between two log lines about a full queue. Each drop is counted."""
 
 DRAIN_SECONDS = 2.0
@@ -51,7 +51,7 @@ def nothing(answer: object) -> None:
     del answer
 
 
-class OnTold(Protocol):
+class OnResult(Protocol):
     """Callback for the results of notifications: for metrics."""
 
     def __call__(self, notifier: str, count: int, result: str) -> None:
@@ -60,14 +60,16 @@ class OnTold(Protocol):
 
 
 def count_nothing(notifier: str, count: int, result: str) -> None:
-    """An `OnTold` that does nothing."""
+    """An `OnResult` that does nothing."""
     del notifier, count, result
 
 
 class _NotifierWorker:
     """One notifier with its queue."""
 
-    def __init__(self, plugin: Any, cell: PluginRunner, config: NotifierConfig, retry: Retry, on_told: OnTold) -> None:
+    def __init__(
+        self, plugin: Any, cell: PluginRunner, config: NotifierConfig, retry: Retry, on_result: OnResult
+    ) -> None:
         self.cell = cell
         self.queue: FairQueue = FairQueue()
         self.closing = asyncio.Event()
@@ -75,22 +77,22 @@ class _NotifierWorker:
         self._config = config
         self._groups = callable(getattr(plugin, "notify_group", None))
         self._retry = retry.under(GROUP_RETRY) if self._groups else retry
-        self._on_told = on_told
-        self._told: dict[str, None] = {}
+        self._on_result = on_result
+        self._sent: dict[str, None] = {}
         self._next = 0.0
         self._dropped = 0
-        self._drops_told = -DROPS_TOLD_EACH
+        self._drops_logged_at = -DROPS_LOGGED_EVERY
 
     def put(self, notification: Notification) -> None:
         if self.queue.put(notification) is None:
             return
-        self._on_told(self.cell.name, 1, "dropped")
+        self._on_result(self.cell.name, 1, "dropped")
         self._dropped += 1
         now = asyncio.get_running_loop().time()
-        if now - self._drops_told >= DROPS_TOLD_EACH:
+        if now - self._drops_logged_at >= DROPS_LOGGED_EVERY:
             message = f"its queue is full: {self._dropped} dropped, from the busiest namespaces, notices first"
             self.cell.fail(FailureReason.QUEUE_FULL, message)
-            self._drops_told, self._dropped = now, 0
+            self._drops_logged_at, self._dropped = now, 0
 
     async def work(self) -> None:
         """Send notifications or groups in turn: namespaces round-robin, decisions before notices."""
@@ -99,11 +101,11 @@ class _NotifierWorker:
             try:
                 if self._groups:
                     await self._gather(taken)
-                    await self._tell_group(taken)
+                    await self._send_group(taken)
                 else:
-                    await self._told_of(taken, self._plugin.notify, taken[0], seconds=NOTIFY_SECONDS)
+                    await self._send(taken, self._plugin.notify, taken[0], seconds=NOTIFY_SECONDS)
             except (PluginFailed, CallError):
-                pass  # counted and logged by the cell
+                pass  # counted and logged by the runner
             except Exception:
                 log.exception("notifier %s: a notification was dropped", self.cell.name)
             finally:
@@ -117,35 +119,35 @@ class _NotifierWorker:
                 await self.closing.wait()
         taken.extend(self.queue.take_all())
 
-    async def _tell_group(self, taken: list[Notification]) -> None:
-        group = tuple({n.key: n for n in taken if n.key not in self._told}.values())
+    async def _send_group(self, taken: list[Notification]) -> None:
+        group = tuple({n.key: n for n in taken if n.key not in self._sent}.values())
         if not group:
             return
         self._next = asyncio.get_running_loop().time() + self._config.group_interval_seconds
-        await self._tell_or_split(group)
-        for key in list(self._told)[:-REMEMBERED]:
-            del self._told[key]
+        await self._send_or_split(group)
+        for key in list(self._sent)[:-REMEMBERED]:
+            del self._sent[key]
 
-    async def _tell_or_split(self, group: Sequence[Notification]) -> None:
+    async def _send_or_split(self, group: Sequence[Notification]) -> None:
         """Send a group. If its content is rejected, split it by namespace, so that only one loses its message."""
         try:
-            await self._told_of(group, self._plugin.notify_group, group, seconds=GROUP_SECONDS)
+            await self._send(group, self._plugin.notify_group, group, seconds=GROUP_SECONDS)
         except CallError as error:
             namespaces = list(dict.fromkeys(n.namespace for n in group))
             if error.status not in CONTENT_REFUSED or len(namespaces) < 2:
                 raise
             first = frozenset(namespaces[: len(namespaces) // 2])
             for belongs in (True, False):
-                with suppress(CallError, PluginFailed):  # counted and logged by the cell
-                    await self._tell_or_split([n for n in group if (n.namespace in first) is belongs])
+                with suppress(CallError, PluginFailed):  # counted and logged by the runner
+                    await self._send_or_split([n for n in group if (n.namespace in first) is belongs])
         else:
-            self._told |= dict.fromkeys(n.key for n in group)
+            self._sent |= dict.fromkeys(n.key for n in group)
 
-    async def _told_of(self, group: Sequence[Notification], tell: Any, what: object, *, seconds: float) -> None:
+    async def _send(self, group: Sequence[Notification], send: Any, what: object, *, seconds: float) -> None:
         deadline = Deadline.after(seconds)
 
         async def attempt() -> None:
-            await self.cell.call(tell, what, deadline, check=nothing, deadline=deadline)
+            await self.cell.call(send, what, deadline, check=nothing, deadline=deadline)
 
         result = "failed"
         try:
@@ -154,7 +156,7 @@ class _NotifierWorker:
             )
             result = "sent"
         finally:
-            self._on_told(self.cell.name, len(group), result)
+            self._on_result(self.cell.name, len(group), result)
 
 
 class Notifiers:
@@ -165,11 +167,11 @@ class Notifiers:
         *,
         retry: Retry | None = None,
         on_failure: OnFailure = ignore,
-        on_told: OnTold = count_nothing,
+        on_result: OnResult = count_nothing,
     ) -> None:
         self._retry = retry or Retry(RETRY)
         self._on_failure = on_failure
-        self._on_told = on_told
+        self._on_result = on_result
         self._held: list[_NotifierWorker] = []
         self.tasks: tuple[asyncio.Task[None], ...] = ()
 
@@ -180,12 +182,12 @@ class Notifiers:
             plugin = await load(cell, config.type, config.options)
             if isinstance(plugin, UnavailablePlugin):
                 cell.fail(FailureReason.NOT_LOADED, plugin.message)
-                self._on_told(config.name, 0, "failed")
+                self._on_result(config.name, 0, "failed")
             else:
-                self._on_told(config.name, 0, "sent")
-                self._held.append(_NotifierWorker(plugin, cell, config, self._retry, self._on_told))
+                self._on_result(config.name, 0, "sent")
+                self._held.append(_NotifierWorker(plugin, cell, config, self._retry, self._on_result))
 
-    def tell(self, notification: Notification) -> None:
+    def enqueue(self, notification: Notification) -> None:
         """Queue a notification for every notifier. Never blocks or raises."""
         for held in self._held:
             held.put(notification)

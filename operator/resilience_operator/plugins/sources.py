@@ -101,7 +101,7 @@ class GuardedSource:
 
     async def close(self) -> None:
         """Close the plugin, with a short timeout."""
-        with suppress(Exception):  # counted and logged by the cell
+        with suppress(Exception):  # counted and logged by the runner
             if not self.problem and callable(close := getattr(self._plugin, "close", None)):
                 await self._cell.call(close, check=lambda _: None, deadline=Deadline.after(CLOSE_SECONDS))
         self._cell.close()

@@ -35,7 +35,7 @@ async def load_plugins(config: Config, retry: Retry) -> AsyncIterator[LoadedPlug
     """Load the configured plugins concurrently. A plugin that fails to load is reported and does not block start-up."""
     retry = retry.under(RETRY)
     actions = Actions(retry=retry, on_failure=record_plugin_failure)
-    notifiers = Notifiers(retry=retry, on_failure=record_plugin_failure, on_told=count_notifications)
+    notifiers = Notifiers(retry=retry, on_failure=record_plugin_failure, on_result=count_notifications)
     made, _, _ = await asyncio.gather(
         asyncio.gather(*(make_source(c, record_plugin_failure) for c in config.plugin_sources)),
         actions.load(config.actions),

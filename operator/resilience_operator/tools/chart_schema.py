@@ -1,9 +1,9 @@
-"""The part of the Helm chart's values that is the operator's configuration, as a schema made from its model.
+"""Generates the schema of the operator's configuration in the Helm chart's values from its model.
 
     python -m resilience_operator.tools.chart_schema            writes it into the chart's values.schema.json
-    python -m resilience_operator.tools.chart_schema --check    exits 1 when that is not what would be written
+    python -m resilience_operator.tools.chart_schema --check    exits with 1 if it is outdated
 
-All else in that file is written by hand; here only `$defs` is made.
+The rest of that file is written by hand; only `$defs` is generated.
 """
 
 import json
@@ -33,11 +33,11 @@ SET_BY_THE_CHART = frozenset(
         "lease_name",
     }
 )
-"""What the pods' arguments, ports and rights must agree with; of these the chart has values of its own, or none."""
+"""Settings that must match the pods' arguments, ports and rights: the chart has its own values for them, or none."""
 
 
 def definitions() -> dict[str, Any]:
-    """`$defs` of the values' schema: Config and what it is made of (JSON Schema 2020-12)."""
+    """`$defs` of the values' schema: Config and its parts (JSON Schema 2020-12)."""
     generated = Config.model_json_schema()
     parts: dict[str, Any] = generated.pop("$defs", {})
     properties = {name: schema for name, schema in generated["properties"].items() if name not in SET_BY_THE_CHART}
@@ -45,13 +45,13 @@ def definitions() -> dict[str, Any]:
 
 
 def render(current: str) -> str:
-    """The file's text with `$defs` made anew."""
+    """The file's text with regenerated `$defs`."""
     document = {**json.loads(current), "$defs": definitions()}
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command. Returns its exit code."""
+    """Run the command. Returns its exit code."""
     current = SCHEMA_FILE.read_text(encoding="utf-8")
     return generated.main(SCHEMA_FILE, lambda: render(current), about=str(__doc__), arguments=arguments)
 

@@ -1,10 +1,10 @@
-"""The CustomResourceDefinition, made from the models.
+"""Generates the CustomResourceDefinition from the models.
 
     python -m resilience_operator.tools.crd            writes crds/resilience-operator.io_resiliencepolicies.yaml
-    python -m resilience_operator.tools.crd --check    exits 1 when that file is not what would be written
+    python -m resilience_operator.tools.crd --check    exits with 1 if that file is outdated
 
-The API server takes only structural schemas: every field has one type in one place, no references, no null among
-the types. Pydantic's schema is brought into that form here; what a field means stays with the models.
+The API server accepts only structural schemas: each field has one type in one place, without references and null types.
+This module converts Pydantic's schema; the meaning of the fields is in the models.
 """
 
 import sys
@@ -26,7 +26,7 @@ _HEADER = "# Made from operator/resilience_operator/api by `make generate`. Do n
 _DROPPED = frozenset({"title", "$defs", "$ref"})
 
 _FIRST_KEYS = ("description", "type", "format", "default", "enum", "required", "properties", "items")
-"""The order in which keywords are easiest to read; the others follow as they come."""
+"""The first keywords of a schema, for readability; the others keep their order."""
 
 _LISTS_OF_SCHEMAS = ("allOf", "anyOf", "oneOf")
 
@@ -118,7 +118,7 @@ def render() -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes a value each time in full: YAML anchors are refused by some readers of CRDs."""
+    """A dumper without YAML anchors, which some readers of CRDs refuse."""
 
     def ignore_aliases(self, data: object) -> bool:
         return True
@@ -143,7 +143,7 @@ def _root_schema() -> JsonSchema:
 
 
 def _structural(schema: JsonSchema, definitions: Mapping[str, JsonSchema]) -> JsonSchema:
-    """`schema` as the API server takes it, with references replaced by what they refer to."""
+    """Convert `schema` to a structural schema, with resolved references."""
     schema = _resolved(schema, definitions)
     result: JsonSchema = {}
     for keyword, value in schema.items():
@@ -154,7 +154,7 @@ def _structural(schema: JsonSchema, definitions: Mapping[str, JsonSchema]) -> Js
         elif keyword == "properties":
             result[keyword] = {name: _structural(each, definitions) for name, each in value.items()}
         elif keyword == "additionalProperties":
-            # Only where it says what the values are: which names there are, a structural schema says by `properties`.
+            # Kept only if it describes the values: in a structural schema, `properties` defines the names.
             if isinstance(value, dict) and PRESERVED in value:
                 result[keyword] = _structural(value, definitions)
         elif keyword in ("items", "not"):
@@ -163,7 +163,7 @@ def _structural(schema: JsonSchema, definitions: Mapping[str, JsonSchema]) -> Js
             result[keyword] = [_structural(each, definitions) for each in value]
         elif keyword == "default":
             if value not in (None, []):
-                # An object's own fields have defaults, which the API server fills in once the object is there.
+                # The fields of an object have defaults, which the API server sets once the object exists.
                 result[keyword] = {} if isinstance(value, dict) else value
         else:
             result[keyword] = value
@@ -171,7 +171,7 @@ def _structural(schema: JsonSchema, definitions: Mapping[str, JsonSchema]) -> Js
 
 
 def _resolved(schema: JsonSchema, definitions: Mapping[str, JsonSchema]) -> JsonSchema:
-    """`schema` without its outer reference and without null among its types; its own keywords win."""
+    """Resolve the outer reference of `schema` and remove null from its types; its own keywords win."""
     choices = schema.get("anyOf", [])
     if {"type": "null"} in choices:
         (choice,) = (each for each in choices if each != {"type": "null"})
@@ -193,7 +193,7 @@ def _reading_order(keyword: str) -> int:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command. Returns its exit code."""
+    """Run the command. Returns its exit code."""
     return generated.main(CRD_FILE, render, about=str(__doc__), arguments=arguments)
 
 

@@ -1,4 +1,4 @@
-"""Files that are made from the models: written anew, or compared with what would be written."""
+"""Writes a file that is generated from the models, or checks that it is up to date."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def main(path: Path, render: Callable[[], str], *, about: str, arguments: list[str] | None = None) -> int:
-    """The command of one generated file. Returns its exit code: 1 when --check finds it out of step.
+    """Run the command of one generated file. Returns its exit code: 1 if --check finds it outdated.
 
     `path` is relative to the root of the checkout.
     """

@@ -1,4 +1,4 @@
-"""Writes the page about the preset families: `python -m resilience_operator.tools.preset_docs > docs/presets.md`."""
+"""Generates the page on preset families: `python -m resilience_operator.tools.preset_docs > docs/presets.md`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The reference of a policy's fields, made from the schema that the API server checks them by.
+"""Generates the reference of a policy's fields from the CRD's schema.
 
 python -m resilience_operator.tools.reference            writes docs/reference.md
-python -m resilience_operator.tools.reference --check    exits 1 when that file is not what would be written
+python -m resilience_operator.tools.reference --check    exits with 1 if that file is outdated
 """
 
 import sys
@@ -92,7 +92,7 @@ def _default(schema: JsonSchema) -> str:
 
 
 def _meaning(schema: JsonSchema) -> str:
-    """What a field means and, where it is not an object with a section of its own, what is taken."""
+    """The description of a field and, unless it is an object with its own section, its accepted values."""
     bounds = [
         f"{word} {schema[key]}" for key, word in (("minimum", "At least"), ("maximum", "at most")) if key in schema
     ]
@@ -102,12 +102,12 @@ def _meaning(schema: JsonSchema) -> str:
 
 
 def _escaped(text: str) -> str:
-    """`text` as it stands, also in a cell of a table."""
+    """Escape `text` for Markdown and for table cells."""
     return text.replace("|", "\\|").replace("<", "&lt;")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command. Returns its exit code."""
+    """Run the command. Returns its exit code."""
     return generated.main(REFERENCE_FILE, render, about=str(__doc__), arguments=arguments)
 
 

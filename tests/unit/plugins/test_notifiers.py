@@ -228,7 +228,7 @@ async def test_what_comes_together_is_one_message_and_nothing_is_told_twice(monk
     monkeypatch.setattr(d, "installed", lambda _: {"chat": Entry()})
     results: list[tuple[int, str]] = []
     notifiers = Notifiers(
-        retry=Retry(sleep=immediately), on_told=lambda _, count, result: results.append((count, result))
+        retry=Retry(sleep=immediately), on_result=lambda _, count, result: results.append((count, result))
     )
     config = NotifierConfig(name="chat", type="chat", group_wait_seconds=0.05, group_interval_seconds=3600)
     await notifiers.load([config])
@@ -242,11 +242,11 @@ async def test_what_comes_together_is_one_message_and_nothing_is_told_twice(monk
     async with notifiers.working():
         Chat.made.failures = 2
         for key in "aab":
-            notifiers.tell(replace(DECISION, key=key))
+            notifiers.enqueue(replace(DECISION, key=key))
         await groups(1)
         assert Chat.made.groups == [["a", "b"]]
         for key in "cad":
-            notifiers.tell(replace(DECISION, key=key))
+            notifiers.enqueue(replace(DECISION, key=key))
         await asyncio.sleep(0.2)
         assert len(Chat.made.groups) == 1, "the interval is not over"
     # At the end nobody waits for it.
@@ -258,12 +258,12 @@ async def test_a_group_that_is_given_up_is_counted(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(d, "installed", lambda _: {"chat": Entry()})
     results: list[tuple[int, str]] = []
     notifiers = Notifiers(
-        retry=Retry(sleep=immediately), on_told=lambda _, count, result: results.append((count, result))
+        retry=Retry(sleep=immediately), on_result=lambda _, count, result: results.append((count, result))
     )
     await notifiers.load([NotifierConfig(name="chat", type="chat", group_wait_seconds=0)])
     Chat.made.failures = 100
     async with notifiers.working():
-        notifiers.tell(DECISION)
+        notifiers.enqueue(DECISION)
     assert results[-1] == (1, "failed")
     assert Chat.made.groups == []
 
@@ -272,16 +272,16 @@ async def test_a_flood_of_one_namespace_costs_no_other_its_decision(monkeypatch:
     monkeypatch.setattr(d, "installed", lambda _: {"chat": Entry()})
     results: dict[str, int] = {}
 
-    def on_told(_: str, count: int, result: str) -> None:
+    def on_result(_: str, count: int, result: str) -> None:
         results[result] = results.get(result, 0) + count
 
-    notifiers = Notifiers(retry=Retry(sleep=immediately), on_told=on_told)
+    notifiers = Notifiers(retry=Retry(sleep=immediately), on_result=on_result)
     await notifiers.load([NotifierConfig(name="chat", type="chat", group_wait_seconds=0)])
     for number in range(1100):
-        notifiers.tell(replace(ALERT, key=f"a{number}", namespace="tenant-a"))
-    notifiers.tell(replace(DECISION, key="rolled-back", namespace="tenant-b"))
+        notifiers.enqueue(replace(ALERT, key=f"a{number}", namespace="tenant-a"))
+    notifiers.enqueue(replace(DECISION, key="rolled-back", namespace="tenant-b"))
     for number in range(1100):
-        notifiers.tell(replace(ALERT, key=f"b{number}", namespace="tenant-a"))
+        notifiers.enqueue(replace(ALERT, key=f"b{number}", namespace="tenant-a"))
     async with notifiers.working():
         pass
     keys = [key for group in Chat.made.groups for key in group]
@@ -296,7 +296,7 @@ async def test_a_message_that_is_refused_costs_no_other_namespace_its_own(monkey
     await notifiers.load([NotifierConfig(name="chat", type="chat", group_wait_seconds=0)])
     Chat.made.refuses = "tenant-3"
     for number in range(7):
-        notifiers.tell(replace(ALERT, key=str(number), namespace=f"tenant-{number}"))
+        notifiers.enqueue(replace(ALERT, key=str(number), namespace=f"tenant-{number}"))
     async with notifiers.working():
         pass
     assert sorted(key for group in Chat.made.groups for key in group) == ["0", "1", "2", "4", "5", "6"]

@@ -335,14 +335,14 @@ async def test_notifiers_tell_in_order_and_one_that_hangs_holds_up_no_other(
     assert [told[1] for told in counted.told] == ["none"]
     async with notifiers.working():
         for key in "abc":
-            notifiers.tell(replace(NOTICE, key=key))
+            notifiers.enqueue(replace(NOTICE, key=key))
         for _ in range(500):
             if len(made[0].calls) == 3:
                 break
             await asyncio.sleep(0.01)
         assert made[0].calls == ["a", "b", "c"]
         for _ in range(1100):
-            notifiers.tell(NOTICE)
+            notifiers.enqueue(NOTICE)
         assert any(plugin == "hangs" and "its queue is full" in message for _, plugin, message in counted.told)
         release.set()
 

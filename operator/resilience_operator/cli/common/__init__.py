@@ -1,1 +1,1 @@
-"""What several commands share: the console, options, documents, the connection to a cluster."""
+"""Shared code of the commands: the console, options, documents, the connection to a cluster."""

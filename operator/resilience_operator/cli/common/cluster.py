@@ -1,4 +1,4 @@
-"""The cluster as the commands need it: which one, which namespace, and single reads within a deadline."""
+"""Cluster access of the commands: connection, namespace, and single reads with a deadline."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from resilience_operator.resilience import CallError, Deadline, NotFound, RetryP
 T = TypeVar("T")
 
 FIELD_MANAGER = "kubectl-resilience"
-"""The name under which this program changes objects."""
+"""The field manager of this program's changes."""
 
 TIMEOUT = 15.0
-"""Seconds for one read: somebody is waiting in front of it."""
+"""Seconds for one read: a person is waiting for it."""
 
 
 def deadline() -> Deadline:
-    """The time that one read may take, from now."""
+    """The deadline of one read that starts now."""
     return Deadline.after(TIMEOUT)
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Which cluster: a kubeconfig and a context of it. None: the usual ones, as kubectl takes them."""
+    """The cluster: a kubeconfig and its context. None: the defaults, as in kubectl."""
 
     kubeconfig: Path | None = None
     context: str | None = None
@@ -59,7 +59,7 @@ def with_kube(access: Access, work: Callable[[KubeClient], Awaitable[T]]) -> T:
 
 
 async def read_policy(kube: KubeClient, namespace: str, name: str) -> dict[str, Any]:
-    """One policy. Raises Failed when there is none of that name."""
+    """Read one policy. Raises CommandError if it does not exist."""
     try:
         return await get_policy(kube, namespace, name, deadline=deadline())
     except NotFound as error:
@@ -69,7 +69,7 @@ async def read_policy(kube: KubeClient, namespace: str, name: str) -> dict[str, 
 
 
 async def read_target(kube: KubeClient, namespace: str, name: str) -> TargetState | str:
-    """The Deployment as decisions would see it now; or why it cannot be read."""
+    """Read the target as a `TargetState`; or why it cannot be read."""
     until = deadline()
     try:
         found, sets, scalers = await asyncio.gather(
@@ -88,7 +88,7 @@ async def read_target(kube: KubeClient, namespace: str, name: str) -> TargetStat
 
 
 def default_namespace(access: Access) -> str:
-    """The namespace of the context; `default` where it names none."""
+    """The namespace of the context; `default` if it names none."""
     paths = str(access.kubeconfig or os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
     documents = [d for path in paths.split(os.pathsep) if path and isinstance(d := _read(Path(path)), dict)]
     current = access.context or next((d["current-context"] for d in documents if d.get("current-context")), None)
@@ -103,5 +103,5 @@ def _read(path: Path) -> object:
     try:
         return yaml.safe_load(path.expanduser().read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        # Whoever connects will tell what is wrong with it.
+        # The connection reports the problem.
         return None

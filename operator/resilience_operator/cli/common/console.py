@@ -1,4 +1,4 @@
-"""Where output goes and how the command ends: tables and colour on a terminal, plain columns in a pipe."""
+"""Output and exit codes of commands: tables and colour on a terminal, plain columns in a pipe."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from resilience_operator.resilience import CallError
 from resilience_operator.runtime.config import BadConfig
 
 EXIT_FAILED = 1
-"""It failed, or there is nothing of what was asked for."""
+"""The command failed, or found nothing."""
 EXIT_USAGE = 2
-"""The call, a file or the configuration is wrong; trying again does not help."""
+"""The arguments, a file or the configuration are wrong; a retry does not help."""
 
 PROGRAM = "kubectl resilience"
 
 _WRAPPED = ("SIGNALS", "LAST DECISION", "WHY", "MESSAGE")
-"""Columns that may take several lines, where a terminal is too narrow for all."""
+"""Columns that wrap if the terminal is too narrow."""
 _MIN_WIDTH = 24
-"""Characters to which such a column may shrink."""
+"""Minimum characters of such a column."""
 
 
 class Output(StrEnum):
-    """Forms of an answer."""
+    """Output formats."""
 
     TABLE = "table"
     JSON = "json"
@@ -44,14 +44,14 @@ class Output(StrEnum):
 
 
 class PolicyFormat(StrEnum):
-    """Forms of a policy that is printed."""
+    """Output formats of a printed policy."""
 
     YAML = "yaml"
     JSON = "json"
 
 
 class CommandError(Exception):
-    """The command cannot do what was asked: one line for people, and the exit code."""
+    """The command failed: one line for people, and the exit code."""
 
     def __init__(self, message: str, code: int = EXIT_FAILED) -> None:
         super().__init__(message)
@@ -59,31 +59,31 @@ class CommandError(Exception):
 
 
 class UsageError(CommandError):
-    """What was given cannot be used: a person must change it."""
+    """The input is invalid: a person must change it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, EXIT_USAGE)
 
 
 class Cell(NamedTuple):
-    """A text with the style in which a terminal shows it."""
+    """A text and its style on a terminal."""
 
     text: str
     style: str = ""
 
 
 def out() -> Console:
-    """Standard output, as it is now."""
+    """The current standard output."""
     return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def print_note(message: str) -> None:
-    """One line for people beside the answer, on standard error."""
+    """Print one line for people on standard error."""
     print(f"{PROGRAM}: {message}", file=sys.stderr)
 
 
 def emit(document: Any, output: Output | PolicyFormat) -> None:
-    """A document as JSON or YAML on standard output."""
+    """Print a document as JSON or YAML on standard output."""
     if output.value == Output.JSON:
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
@@ -91,9 +91,9 @@ def emit(document: Any, output: Output | PolicyFormat) -> None:
 
 
 def columns(headers: Sequence[str], rows: Sequence[Sequence[str | Cell]]) -> Table | Text | str:
-    """A table for a terminal; for a pipe the same as aligned text, one line a row, nothing cut.
+    """Print a table on a terminal; in a pipe aligned text, one line per row, not truncated.
 
-    On a narrow terminal long columns stand below their row.
+    On a narrow terminal, long columns are below their row.
     """
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
     if sys.stdout.isatty() and _too_narrow(headers, cells):
@@ -126,7 +126,7 @@ def _too_narrow(headers: Sequence[str], cells: Sequence[Sequence[Cell]]) -> bool
 
 
 def _stacked(headers: Sequence[str], cells: Sequence[Sequence[Cell]]) -> Text:
-    """Short columns in a line, and what is long below it."""
+    """Print the short columns in one line, and the long ones below it."""
     widths = _widths(headers, cells)
     short = [n for n, header in enumerate(headers) if header not in _WRAPPED]
     lines = [Text("  ".join(headers[n].ljust(widths[n]) for n in short).rstrip(), style="bold")]
@@ -142,13 +142,13 @@ def _stacked(headers: Sequence[str], cells: Sequence[Sequence[Cell]]) -> Text:
 
 
 def show(what: Table | Text | str) -> None:
-    """Print it; a string as it is, without markup."""
+    """Print it; a string is printed without markup."""
     out().print(Text(what) if isinstance(what, str) else what)
 
 
 @contextmanager
 def failures() -> Iterator[None]:
-    """Every expected failure becomes one line on standard error and an exit code."""
+    """Print expected failures as one line on standard error, and set the exit code."""
     try:
         yield
     except CommandError as error:
@@ -160,7 +160,7 @@ def failures() -> Iterator[None]:
     except CallError as error:
         _end(_call_failed(error), EXIT_FAILED)
     except BrokenPipeError:
-        # Whoever read has seen enough. Python would complain once more when it flushes.
+        # The reader has closed the pipe. Without this, Python reports another error at the final flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
     except OSError as error:
@@ -179,7 +179,7 @@ def _end(message: str, code: int) -> None:
 
 
 class Command(TyperCommand):
-    """A command whose usage line is written as kubectl writes it: `NAME` for a required argument, not `{NAME}`."""
+    """A command with a usage line as in kubectl: `NAME` for a required argument, not `{NAME}`."""
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The parts of the usage line."""
@@ -188,13 +188,13 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """The commands. An expected failure is one line, never a traceback."""
+    """The command group. An expected failure is one line, never a traceback."""
 
     def main(self, *args: Any, **options: Any) -> Any:
-        """Run under the name that people type, whatever the script is called."""
+        """Run under the documented program name, whatever the script is called."""
         return super().main(*args, **{**options, "prog_name": PROGRAM})
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command that was asked for."""
+        """Run the selected command."""
         with failures():
             return super().invoke(ctx)

@@ -1,4 +1,4 @@
-"""YAML files as people write them: several documents in one, from standard input too, with their line numbers."""
+"""Reader for YAML files with line numbers; several documents per file, and standard input."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One YAML document. file: as it was named; node: the syntax tree it came from, which knows its lines."""
+    """One YAML document. file: the name given; node: its syntax tree, which has the line numbers."""
 
     file: str
     content: Any
     node: yaml.Node
 
     def line_of(self, path: str) -> int:
-        """The line, from 1, on which a path like `spec.rules[0].when` stands; of a missing part, its parent's."""
+        """The line, from 1, of a path such as `spec.rules[0].when`; for a missing part, the line of its parent."""
         node = self.node
         line = node.start_mark.line
         for name, index in _PART.findall(path):
@@ -46,7 +46,7 @@ class Document:
 
 
 def read_text(file: str) -> str:
-    """The text of a file, or of standard input for `-`. Raises Wrong."""
+    """Read a file, or standard input for `-`. Raises UsageError."""
     try:
         return sys.stdin.read() if file == STDIN else Path(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -54,7 +54,7 @@ def read_text(file: str) -> str:
 
 
 def documents(file: str) -> Iterator[Document]:
-    """The documents of a file; empty ones are left out. Raises Wrong where it is no YAML."""
+    """The documents of a file, without empty ones. Raises UsageError if it is not valid YAML."""
     text = read_text(file)
     try:
         for node in yaml.compose_all(text, Loader=yaml.SafeLoader):
@@ -76,7 +76,7 @@ def _first_line(error: yaml.YAMLError) -> str:
 
 
 def only_policy(file: str) -> dict[str, Any]:
-    """The one policy in a file. Raises Wrong when there is none, or more than one."""
+    """The only policy in a file. Raises UsageError if there is none, or more than one."""
     found = [d.content for d in documents(file) if isinstance(d.content, dict) and d.content.get("kind") == KIND]
     if len(found) != 1:
         count = f"{len(found) or 'no'} {KIND}{'s' if len(found) > 1 else ''}"

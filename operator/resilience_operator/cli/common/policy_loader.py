@@ -1,4 +1,4 @@
-"""A policy made ready for a rehearsal by the very code of the live loop: parsed, compiled, its memory taken up."""
+"""Prepares a policy for a replay or simulation with the operator's code: parses, compiles, restores its memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 
 
 def load_policy(body: Mapping[str, Any]) -> tuple[PolicyEntry, Policy]:
-    """The policy in `body`, from the API or from a file, where the API server's own fields are missing.
+    """Load the policy in `body`, from the API or from a file, which lacks the fields that the API server sets.
 
     Raises InvalidPolicy.
     """

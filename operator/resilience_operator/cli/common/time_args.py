@@ -1,4 +1,4 @@
-"""Times as people give them on a command line: `24h`, `7d`, or a moment like 2026-01-31T10:00:00Z."""
+"""Time arguments of commands: durations such as `24h` and `7d`, or times such as 2026-01-31T10:00:00Z."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DAY = 86400.0
 
 
 def parse_span(text: str) -> float:
-    """Seconds in `text`, which may begin with days: `7d`, `1d12h`. Raises Wrong."""
+    """Parse a duration to seconds; it may begin with days: `7d`, `1d12h`. Raises UsageError."""
     days = _DAYS.fullmatch(text)
     try:
         if days is None:
@@ -24,7 +24,7 @@ def parse_span(text: str) -> float:
 
 
 def parse_moment(text: str, now: float) -> float:
-    """Seconds since the epoch: a moment, or a span before `now`. Raises Wrong."""
+    """Parse a time, or a duration before `now`, to seconds since the epoch. Raises UsageError."""
     if "T" not in text and "-" not in text:
         return now - parse_span(text)
     try:
@@ -37,7 +37,7 @@ def parse_moment(text: str, now: float) -> float:
 
 
 def age(seconds: float) -> str:
-    """A time span in one or two parts, as kubectl writes ages: `45s`, `3m20s`, `5h`, `12d`."""
+    """Format a duration in one or two parts, like ages in kubectl: `45s`, `3m20s`, `5h`, `12d`."""
     seconds = max(0.0, seconds)
     if seconds < 600:
         return format_duration(round(seconds))

@@ -1,4 +1,4 @@
-"""`behavior` of an HPA: how fast, and after how much calm. Its defaults are those of autoscaling/v2."""
+"""Converts `behavior` of an HPA: scaling rates and stabilization, with the defaults of autoscaling/v2."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from resilience_operator.cli.convert.builder import Json, PolicyBuilder
 from resilience_operator.cli.convert.reader import TrackingReader
 
 STABILIZATION = 300
-"""Seconds of scaleDown.stabilizationWindowSeconds, unless given."""
+"""Default of scaleDown.stabilizationWindowSeconds."""
 
 
 def convert_behavior(behavior: TrackingReader, draft: PolicyBuilder) -> Json:
-    """spec.scaleDown; and how the rules of the draft scale up."""
+    """Return spec.scaleDown, and set how the draft's rules scale up."""
     up, down = behavior.inside("scaleUp"), behavior.inside("scaleDown")
     draft.hold = int(up.take("stabilizationWindowSeconds", 0))
     for side in (up, down):

@@ -1,4 +1,4 @@
-"""A policy while it is put together: signals and rules under names that do not collide."""
+"""Builds a policy: collects signals and rules under unique names."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from resilience_operator.api.v1alpha1 import API_VERSION, KIND
 Json = dict[str, Any]
 
 PODS = 'count(kube_pod_info{namespace="{{namespace}}", pod=~"{{pods}}"})'
-"""How many pods the target has: what a value a pod is divided by."""
+"""The number of the target's pods, the divisor for a value per pod."""
 
 
 def mine(*more: str) -> str:
-    """Matchers for series of the target's pods."""
+    """Label matchers for the series of the target's pods."""
     return ", ".join(('namespace="{{namespace}}"', 'pod=~"{{pods}}"', *more))
 
 
 @dataclass(slots=True)
 class PolicyBuilder:
-    """hold: `for` of every rule, seconds. cooldown: seconds, None for the default. scales: False where only told."""
+    """hold: `for` of each rule, seconds. cooldown: seconds, None for the default. scales: False for alerts only."""
 
     hold: int = 0
     cooldown: int | None = None
@@ -30,7 +30,7 @@ class PolicyBuilder:
     rules: list[Json] = field(default_factory=list)
 
     def add_rule(self, name: str, above: str | float, *, query: str = "", unit: str = "") -> None:
-        """A rule that asks for as many pods as bring a signal back to its target. query: empty for a built-in one."""
+        """Add a rule that scales to bring a signal back to its target. query: empty for a built-in signal."""
         signal = name if not query else self._free(slug(name))
         if query:
             self.signals.append({"name": signal, "query": query, **({"unit": unit} if unit else {})})
@@ -49,7 +49,7 @@ class PolicyBuilder:
         return next(n for n in (name, *(f"{name}-{i}" for i in range(2, 1000))) if n not in taken)
 
     def policy(self, metadata: Json, spec: Json) -> Json:
-        """The whole of it. spec: what stands before signals and rules."""
+        """The complete policy. spec: the fields before signals and rules."""
         signals = {"signals": self.signals} if self.signals else {}
         return {
             "apiVersion": API_VERSION,
@@ -60,11 +60,11 @@ class PolicyBuilder:
 
 
 def slug(text: str) -> str:
-    """`text` as a signal may be named."""
+    """Convert `text` to a valid signal name."""
     found = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].strip("-")
     return found if found and found[0].isalpha() else f"m-{found}".strip("-")
 
 
 def plain(value: float) -> float | int:
-    """A number as it is written by hand."""
+    """Format a number without trailing zeros."""
     return int(value) if value == int(value) else round(value, 6)

@@ -1,4 +1,4 @@
-"""Documents in, policies and remarks out."""
+"""Converts documents to policies with notes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HARMLESS = ("kubectl.kubernetes.io/last-applied-configuration",)
 
 @dataclass(slots=True)
 class Converted:
-    """What became of one document. source: its kind and name. policy: None where there is none."""
+    """The result for one document. source: its kind and name. policy: None if it was not converted."""
 
     source: str
     policy: Json | None = None
@@ -26,12 +26,12 @@ class Converted:
 
     @property
     def whole(self) -> bool:
-        """Whether something stands in place of everything."""
+        """Whether everything was converted."""
         return self.policy is not None and not any(remark.lost for remark in self.notes)
 
 
 def convert_all(documents: Iterable[Any]) -> list[Converted]:
-    """One for each document; lists as kubectl writes them are taken apart."""
+    """Convert each document; lists from kubectl are split."""
     return [_convert(document) for document in _flat(documents)]
 
 
@@ -84,7 +84,7 @@ def _metadata(metadata: Mapping[str, Any]) -> Json:
 
 
 def _checked(found: Converted, policy: Json, kind: str) -> Converted:
-    """The policy, if it would be accepted."""
+    """The policy, if it is valid."""
     if not policy["spec"]["rules"]:
         found.notes.append(ConversionNote("", f"nothing in it can be converted, so there is no {KIND}", lost=True))
         return found

@@ -1,4 +1,4 @@
-"""A HorizontalPodAutoscaler (autoscaling/v2) as a policy."""
+"""Converts a HorizontalPodAutoscaler (autoscaling/v2) to a policy."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ALWAYS = (
 
 
 def convert_hpa(spec: TrackingReader, metadata: Json) -> Json:
-    """The policy; its rules are empty where no metric could be converted."""
+    """Convert it. The rules are empty if no metric could be converted."""
     draft = PolicyBuilder()
     target = spec.inside("scaleTargetRef")
     reference = {key: target.take(key, "") for key in ("apiVersion", "kind", "name")}

@@ -1,4 +1,4 @@
-"""A ScaledObject of KEDA (keda.sh/v1alpha1) as a policy."""
+"""Converts a KEDA ScaledObject (keda.sh/v1alpha1) to a policy."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ POLLING, MOST = 30, 100
 
 
 def convert_scaled_object(spec: TrackingReader, metadata: Json, annotations: TrackingReader) -> Json:
-    """The policy; its rules are empty where no trigger could be converted."""
+    """Convert it. The rules are empty if no trigger could be converted."""
     draft = PolicyBuilder()
     target = spec.inside("scaleTargetRef")
     reference = {

@@ -1,4 +1,4 @@
-"""The metrics of an HPA, one by one, as signals and rules."""
+"""Converts the metrics of an HPA to signals and rules."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _USAGE = {
     "cpu": "rate(container_cpu_usage_seconds_total{{{0}}}[{{{{window}}}}])",
     "memory": "container_memory_working_set_bytes{{{0}}}",
 }
-"""What cAdvisor tells of containers; the pause container and the sums of cgroups have no name there."""
+"""cAdvisor metrics of containers; series of pause containers and cgroup sums have no container name."""
 
 _ADAPTER = (
     "the metrics adapter's rules define this metric; check that the query, which uses a series of the same name, "
@@ -21,7 +21,7 @@ _ADAPTER = (
 
 
 def convert_metric(metric: TrackingReader, draft: PolicyBuilder) -> None:
-    """One entry of spec.metrics."""
+    """Convert one entry of spec.metrics."""
     kind = str(metric.take("type", ""))
     match kind:
         case "Resource" | "ContainerResource":
@@ -50,14 +50,14 @@ def convert_metric(metric: TrackingReader, draft: PolicyBuilder) -> None:
 
 
 def target_of(target: TrackingReader) -> tuple[str, object]:
-    """The type of a target and what it holds."""
+    """The type and the value of a target."""
     kind = str(target.take("type", ""))
     keys = {"Utilization": "averageUtilization", "AverageValue": "averageValue", "Value": "value"}
     return kind, target.take(keys[kind]) if kind in keys else None
 
 
 def resource(place: TrackingReader, draft: PolicyBuilder, name: str, container: str, kind: str, value: object) -> None:
-    """CPU or memory of the pods, or of one container in each. kind: Utilization or AverageValue."""
+    """Convert CPU or memory of the pods, or of one container in each. kind: Utilization or AverageValue."""
     if name not in _USAGE:
         place.add_note(f"the resource {name or '(none)'} cannot be converted: only cpu and memory", lost=True)
         return
@@ -82,7 +82,7 @@ def resource(place: TrackingReader, draft: PolicyBuilder, name: str, container: 
 
 
 def _metric(inner: TrackingReader) -> tuple[str, list[str]]:
-    """Name and label matchers of a metric identifier."""
+    """The name and label matchers of a metric identifier."""
     metric = inner.inside("metric")
     return str(metric.take("name", "")), list(_matchers(metric.inside("selector")))
 
@@ -107,7 +107,7 @@ def _matchers(selector: TrackingReader) -> Iterator[str]:
 
 
 def _named(inner: TrackingReader, draft: PolicyBuilder, name: str, query: str, *, per_pod: bool = True) -> None:
-    """A metric that some adapter answers. per_pod: its AverageValue is a sum, to be divided by the pods."""
+    """Convert a metric of an adapter. per_pod: its AverageValue is a sum that is divided by the pods."""
     kind, value = target_of(inner.inside("target"))
     number = _number(inner, value)
     if number is None:

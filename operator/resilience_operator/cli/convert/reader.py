@@ -1,4 +1,4 @@
-"""Reading a document so that nothing in it is passed over in silence: what nobody asked for can be told."""
+"""A document reader that tracks the keys that were read, so that ignored keys are reported."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 @dataclass(slots=True)
 class ConversionNote:
-    """Something that is not the same afterwards.
+    """A difference between the document and the policy.
 
-    where: the path in the document. lost: nothing at all stands in its place; else there is something near to it.
+    where: the path in the document. lost: nothing replaces it; otherwise the policy has an approximation.
     """
 
     where: str
@@ -24,7 +24,7 @@ class ConversionNote:
 
 @dataclass(slots=True)
 class TrackingReader:
-    """A mapping of the document, at `path`, that knows which of its keys were asked for. remarks: where to tell."""
+    """A mapping of the document, at `path`, that tracks which keys were read. remarks: collects the notes."""
 
     content: Mapping[str, Any]
     path: str
@@ -33,32 +33,32 @@ class TrackingReader:
     _inner: list[TrackingReader] = field(default_factory=list)
 
     def take(self, key: str, default: Any = None) -> Any:
-        """The value at a key."""
+        """Read the value of a key."""
         self._asked.add(key)
         value = self.content.get(key)
         return default if value is None else value
 
     def inside(self, key: str) -> TrackingReader:
-        """The mapping at a key; an empty one where there is none."""
+        """Read the mapping at a key; empty if there is none."""
         return self._reader(self.take(key, {}), self._at(key))
 
     def each(self, key: str) -> list[TrackingReader]:
-        """The mappings in the list at a key."""
+        """Read the mappings in the list at a key."""
         found = self.take(key, [])
         listed = found if isinstance(found, list) else [found]
         return [self._reader(one, f"{self._at(key)}[{n}]") for n, one in enumerate(listed)]
 
     def drop(self, key: str, text: str, *, lost: bool = False) -> None:
-        """Tell what becomes of a key, if it is there."""
+        """Add a note on a key, if it exists, and mark it as read."""
         if self.take(key) is not None:
             self.add_note(text, key, lost=lost)
 
     def add_note(self, text: str, key: str = "", *, lost: bool = False) -> None:
-        """Tell something about this place."""
+        """Add a note on this path."""
         self.notes.append(ConversionNote(self._at(key) if key else self.path, text, lost))
 
     def note_unread(self) -> None:
-        """Remarks on all keys, here and within, that nobody asked for."""
+        """Notes on all keys, here and below, that were not read."""
         for key in self._unread():
             self.add_note("unknown field, skipped", key, lost=True)
         for reader in self._inner:

@@ -1,4 +1,4 @@
-"""`convert`: files of autoscalers, and the exit code."""
+"""`convert`: reads files with autoscalers and prints policies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from resilience_operator.cli.convert.yaml_output import commented, joined
 
 
 def run(files: Iterable[str], output: PolicyFormat) -> bool:
-    """Print the policies, tell the remarks. Whether something stands in place of everything. Raises Failed, Wrong."""
+    """Print policies and notes. Returns whether everything was converted. Raises CommandError, UsageError."""
     found = convert_all(document.content for file in files for document in documents(file))
     if not found:
         raise CommandError("the input contains no document")

@@ -1,4 +1,4 @@
-"""Policies as YAML with the remarks on them as comments; the same for scripts."""
+"""Formats policies as YAML with notes as comments, or as data for scripts."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ WIDTH = 110
 
 
 class _Plain(yaml.SafeDumper):
-    """Lists indented below their key, as people write them."""
+    """A dumper that indents lists below their key."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
 
 
 def commented(document: dict[str, Any], title: str, remarks: Iterable[str]) -> str:
-    """One document with a title and remarks above it."""
+    """One document below a title and notes."""
     lines = [f"# {title}"]
     for remark in remarks:
         lines += textwrap.wrap(remark, WIDTH, initial_indent="# - ", subsequent_indent="#   ", break_on_hyphens=False)
@@ -28,5 +28,5 @@ def commented(document: dict[str, Any], title: str, remarks: Iterable[str]) -> s
 
 
 def joined(parts: Sequence[str]) -> str:
-    """Several documents in one."""
+    """Several documents in one text."""
     return "---\n".join(parts)

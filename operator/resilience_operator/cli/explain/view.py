@@ -1,4 +1,4 @@
-"""`explain`: a policy as the API server has it, in words, on paper."""
+"""`explain`: formats the explanation of a policy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STYLES = {Verdict.OK: "green", Verdict.PENDING: "yellow", Verdict.BREACH: "bold
 
 
 def explain(body: Mapping[str, Any], target: TargetState | str, now: float) -> Explanation:
-    """Explain the policy in `body`. target: as it is, or why it could not be read. Raises InvalidPolicy."""
+    """Explain the policy in `body`. target: its state, or why it cannot be read. Raises InvalidPolicy."""
     entry, policy = load_policy(body)
     live, unread = (target, "") if isinstance(target, TargetState) else (None, target)
     status = PolicyStatus.model_validate(body.get("status") or {})
@@ -30,7 +30,7 @@ def explain(body: Mapping[str, Any], target: TargetState | str, now: float) -> E
 
 
 def to_document(e: Explanation) -> Text:
-    """For people to read; styles show on a terminal alone."""
+    """Format it for people; styles apply only on a terminal."""
     text = Text()
     text.append(e.name, style="bold")
     text.append(" is ")
@@ -59,5 +59,5 @@ def _section(text: Text, title: str, sentences: tuple[str, ...]) -> None:
 
 
 def _sentence(text: str) -> str:
-    """With a full stop. What begins with a name keeps it as it is written."""
+    """Make a sentence with a full stop. A leading name keeps its case."""
     return text if text.endswith((".", "?")) else f"{text}."

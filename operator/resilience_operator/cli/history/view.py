@@ -1,4 +1,4 @@
-"""`history`: what was decided, with the numbers it rests on."""
+"""`history`: formats decisions with their values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _STYLES = {"rollback": "bold red", "pauseRollout": "bold yellow", "scaleUp": "bo
 
 
 def rows(history: Sequence[DecisionStatus], now: float) -> list[list[Cell]]:
-    """A row for each decision, the newest first. A column that would be empty throughout still stands."""
+    """A row for each decision, newest first. Empty columns are kept."""
     return [_row(decision, now) for decision in history]
 
 

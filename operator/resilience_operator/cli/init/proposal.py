@@ -1,9 +1,8 @@
-"""From what was measured to thresholds. Pure.
+"""Derives thresholds from measurements. Pure.
 
-The rule: what was so for 99 % of the time is no reason to act, and a margin lies above it. For CPU a quarter more, in
-steps of 5 %, from 50 % to 90 %. For latency half as much again, in two digits, from 50 ms on. For errors three times as
-many, in steps of 0.5 %, from 1 % to 50 %. Fewer than 100 measurements prove nothing: then the threshold is
-the usual one.
+The threshold is the 99 % quantile plus a margin. CPU: a quarter more, in steps of 5 %, from 50 % to 90 %. Latency: half
+more, in two digits, from 50 ms. Errors: three times as many, in steps of 0.5 %, from 1 % to 50 %. With fewer than 100
+measurements the default threshold is used.
 """
 
 from __future__ import annotations
@@ -18,12 +17,12 @@ from resilience_operator.api.quantities import Threshold, Unit, format_threshold
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
 
 MIN_SAMPLES = 100
-"""Measurements of a signal from which on its quantiles say something."""
+"""Minimum measurements of a signal for a meaningful quantile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How one signal is turned into a rule. usual: the threshold without a past. margin: in words."""
+    """How to derive a rule from a signal. usual: the threshold without measurements. margin: in words."""
 
     signal: str
     name: str
@@ -66,14 +65,14 @@ RULES = (
         _errors, "0s", ({"pauseRollout": {}}, {"rollback": {"after": "30s"}}),
     ),
 )  # fmt: skip
-"""The founding table, one signal after another."""
+"""The table of these derivations, by signal."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadProfile:
-    """What the survey saw. values: by signal, what was measured; samples: how often it was read.
+    """The result of the survey. values: the measurements by signal; samples: the number of reads.
 
-    family: of presets, empty where only CPU answered. highest: None where no HPA tells it.
+    family: the preset family, empty if only CPU has data. highest: maximum replicas, None without an HPA.
     """
 
     namespace: str
@@ -91,7 +90,7 @@ class WorkloadProfile:
 
 
 def propose(found: WorkloadProfile) -> tuple[dict[str, Any], list[str]]:
-    """The policy, and in words what it stands on."""
+    """The policy, and the reasons for its values in words."""
     lowest = found.lowest if found.lowest is not None else max(found.replicas, 1)
     highest = found.highest if found.highest is not None else max(2 * lowest, lowest + 2)
     told = [

@@ -1,4 +1,4 @@
-"""`init`: look, propose, tell."""
+"""`init`: surveys a workload, proposes a policy and prints it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(
     since: str,
     apply: bool,
 ) -> None:
-    """Print a first policy. apply: create it as well. Raises Failed, Wrong, CallError."""
+    """Print a first policy. apply: also create it. Raises CommandError, UsageError, CallError."""
     kind, name = kind_and_name(workload)
     span = parse_span(since)
     if span < 2 * MIN_SPAN:

@@ -1,4 +1,4 @@
-"""What a workload's Prometheus has recorded of it, family by family, by the operator's own queries and joins."""
+"""Surveys the recorded metrics of a workload by preset family, with the operator's queries and joins."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from resilience_operator.signals.presets.models import Families, load_families
 from resilience_operator.signals.prometheus.config import SourceConfig
 
 SAMPLES = 2000
-"""Times that are looked at, at most."""
+"""Maximum number of sampled times."""
 MIN_SPAN = 60.0
-"""Seconds between two of them, at least."""
+"""Minimum seconds between two of them."""
 DAY = 86400.0
 KINDS = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS}
 SHORT_NAMES = {"deploy": "Deployment", "sts": "StatefulSet"}
@@ -37,7 +37,7 @@ SHORT_NAMES = {"deploy": "Deployment", "sts": "StatefulSet"}
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What is there now. owners: of its pods, with their revisions."""
+    """The current workload. owners: of its pods, with their revisions."""
 
     namespace: str
     kind: str
@@ -53,7 +53,7 @@ class Workload:
 
 
 def kind_and_name(text: str) -> tuple[str, str]:
-    """`checkout`, `sts/checkout`, `StatefulSet/checkout`. Raises Wrong."""
+    """Parse `checkout`, `sts/checkout` or `StatefulSet/checkout`. Raises UsageError."""
     kind, _, name = text.rpartition("/")
     wanted = SHORT_NAMES.get(kind.lower(), kind or "Deployment").lower()
     found = next((k for k in KINDS if wanted in (k.lower(), f"{k.lower()}s")), None)
@@ -63,7 +63,7 @@ def kind_and_name(text: str) -> tuple[str, str]:
 
 
 async def read_workload(kube: KubeClient, namespace: str, kind: str, name: str) -> Workload:
-    """The workload as it is now. Raises Failed when it is not there."""
+    """Read the workload. Raises CommandError if it does not exist."""
     until = deadline()
     try:
         body = await kube.get(KINDS[kind].item(namespace, name), deadline=until)
@@ -92,7 +92,7 @@ async def read_workload(kube: KubeClient, namespace: str, kind: str, name: str) 
 async def survey(
     workload: Workload, config: SourceConfig, span: float, progress: Callable[[str], None]
 ) -> WorkloadProfile:
-    """Ask every family of presets, and take the one that answers best. Raises CallError, Failed."""
+    """Query each preset family and select the one with the most data. Raises CallError, CommandError."""
     now = time.time()
     step = max(MIN_SPAN, -(-span // SAMPLES))
     grid = Grid.covering(now - span, now, step)
@@ -122,7 +122,7 @@ async def survey(
 
 
 def _weight(values: Mapping[str, list[float]]) -> tuple[int, int]:
-    """More signals first, then more measurements."""
+    """Sort key: more signals first, then more measurements."""
     return sum(1 for v in values.values() if v), sum(map(len, values.values()))
 
 
@@ -134,7 +134,7 @@ async def _family(
     owners: Callable[[int], Owners],
     crowded: list[Span],
 ) -> dict[str, list[float]]:
-    """What was measured, by signal."""
+    """The measurements by signal."""
     wanted = [
         Signal(rule.signal, preset=rule.signal, unit=rule.unit, min_samples=DEFAULT_MIN_SAMPLES.get(rule.signal, 0))
         for rule in RULES
@@ -151,7 +151,7 @@ async def _family(
 
 
 def _values(measure: Measure, grid: Grid, owners: Callable[[int], Owners]) -> Iterator[float]:
-    """What was measured, where enough requests stand behind it."""
+    """The measurements that are based on enough requests."""
     for number in range(grid.count):
         measured = measure.observe(number, grid.at(number), owners(number)).measured
         if measured is None:
@@ -161,7 +161,7 @@ def _values(measure: Measure, grid: Grid, owners: Callable[[int], Owners]) -> It
 
 
 async def _owners(workload: Workload, archive: Archive) -> tuple[Callable[[int], Owners], list[Span]]:
-    """Whose the pods were at each moment, and when they were several revisions'."""
+    """The owners of the pods at each time, and the spans with several revisions."""
     constant = tuple(workload.owners.items())
     if workload.kind != "Deployment":
         return (lambda _: constant), []

@@ -1,4 +1,4 @@
-"""`lint`: what is wrong with policies in files, and on which line, before anybody applies them."""
+"""`lint`: finds errors in policy files, with line numbers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from resilience_operator.signals.query.template import PLACEHOLDER
 
 @dataclass(frozen=True, slots=True)
 class LintProblem:
-    """One thing to change. line: 0 where a whole file is meant. path: within the policy."""
+    """One error. line: 0 for the whole file. path: within the policy."""
 
     file: str
     line: int
@@ -30,14 +30,14 @@ class LintProblem:
 
 @dataclass(slots=True)
 class LintResult:
-    """What came of linting: the faults, and how many policies were looked at."""
+    """The lint result: the errors, and the number of checked policies."""
 
     problems: list[LintProblem]
     policies: int = 0
 
 
 def lint(files: Iterable[str]) -> LintResult:
-    """Look through files. Documents of other kinds are none of ours. Raises Failed when there was no policy at all."""
+    """Check files. Documents of other kinds are skipped. Raises CommandError if there is no policy."""
     findings = LintResult([])
     for file in files:
         try:
@@ -69,7 +69,7 @@ def _problems(document: Document) -> Iterator[LintProblem]:
 
 
 def _query_problems(spec: PolicySpec) -> Iterator[tuple[str, str]]:
-    """Custom queries that a metric source with tenancy refuses for their size."""
+    """Errors for custom queries that are too large for a metric source with tenancy."""
     size = PolicySize()
     for number, signal in enumerate(spec.signals):
         for name, query in (("query", signal.query), ("samplesQuery", signal.samples_query)):

@@ -1,4 +1,4 @@
-"""`pause` and `resume`: annotations of the policy, and whether an operator has taken note of them."""
+"""`pause` and `resume`: set annotations and wait until the operator has observed them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from resilience_operator.kube.writes.policies import annotate_policy
 from resilience_operator.resilience import CallError
 
 OBSERVED_WITHIN = 10.0
-"""Seconds that an operator has to take note of a pause or its end, before people are told that none did."""
+"""Seconds for the operator to observe a pause or resume; after that a message says that none did."""
 
 
 def pause(name: str, namespace: str, access: Access, output: Output, *, reason: str, span: str | None) -> None:
-    """`pause`. span: as people write it; None for no end."""
+    """Run `pause`. span: a duration as text; None for no end."""
     if not reason.strip():
         raise UsageError("--reason is empty: state why the policy is paused")
     seconds = None if span is None else parse_span(span)
@@ -52,7 +52,7 @@ def pause(name: str, namespace: str, access: Access, output: Output, *, reason: 
 
 
 def resume(name: str, namespace: str, access: Access, output: Output) -> None:
-    """`resume`. Raises Failed when the policy is not paused."""
+    """Run `resume`. Raises CommandError if the policy is not paused."""
 
     async def work(kube: KubeClient) -> tuple[Pause, bool]:
         body = await read_policy(kube, namespace, name)
@@ -93,7 +93,7 @@ def _retry_hint(name: str, namespace: str) -> str:
 
 
 async def _current_user(kube: KubeClient) -> str:
-    """Who pauses, as the API server knows them; else as this machine does."""
+    """The user name at the API server; otherwise the local user name."""
     try:
         return await whoami(kube, deadline=deadline()) or getpass.getuser()
     except (CallError, OSError, KeyError):
@@ -101,14 +101,14 @@ async def _current_user(kube: KubeClient) -> str:
 
 
 def _paused(body: dict[str, Any]) -> str:
-    """What the operator says of the pause that it keeps to; empty when it keeps to none."""
+    """The operator's message on the pause in force; empty if there is none."""
     status = read_status(body)
     ready = find_condition(status.conditions, ConditionType.READY) if status is not None else None
     return ready.message if ready is not None and ready.reason in (IN_FORCE, UNREADABLE) else ""
 
 
 async def _await_observed(kube: KubeClient, namespace: str, name: str, so: Callable[[dict[str, Any]], bool]) -> bool:
-    """Whether the operator says so within a while. The change itself is made, so what fails here is no failure."""
+    """Wait until the operator reports it. Errors are ignored, since the change itself has been made."""
     ends = time.monotonic() + OBSERVED_WITHIN
     while time.monotonic() < ends:
         with suppress(CallError):

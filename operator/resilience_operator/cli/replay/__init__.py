@@ -1,1 +1,1 @@
-"""`replay`: recorded metrics, asked for in ranges or read from a file, made into what the live loop would have seen."""
+"""`replay`: turns recorded metrics, from range queries or a file, into the input of the live loop."""

@@ -1,4 +1,4 @@
-"""Where a replay gets its answers: from Prometheus, kept as they come, or from a recording alone."""
+"""Query results of a replay: from Prometheus, stored as they arrive, or from a recording."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from resilience_operator.cli.replay.time_grid import Span
 from resilience_operator.resilience import Deadline
 
 TIMEOUT = 900.0
-"""Seconds for all the queries of one replay."""
+"""Maximum seconds for all queries of one replay."""
 
 
 class Archive:
-    """Answers by query. source: None when there is only the recording."""
+    """Query results by query. source: None if there is only a recording."""
 
     def __init__(self, recording: Recording, source: RangeSource | None = None) -> None:
         self.recording = recording
@@ -25,11 +25,11 @@ class Archive:
 
     @property
     def warnings(self) -> list[str]:
-        """What the source said about missing data."""
+        """The source's warnings about missing data."""
         return sorted(self._source.warnings) if self._source is not None else []
 
     async def query(self, queries: Iterable[str], spans: Sequence[Span] | None = None) -> dict[str, Tracks]:
-        """The answer to each query, over the whole grid or only over some `spans` of it. Raises CallError, Wrong."""
+        """The result of each query, over the whole grid or some `spans` of it. Raises CallError, UsageError."""
         wanted = list(dict.fromkeys(queries))
         known = self.recording.answers
         asked = [query for query in wanted if query not in known]

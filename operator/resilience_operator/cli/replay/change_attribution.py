@@ -1,4 +1,4 @@
-"""Whose doing a recorded change was, by the policy's own history."""
+"""Attributes recorded changes to the operator, by the policy's history."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from resilience_operator.decision.model.policy import Mode, Policy
 from resilience_operator.decision.model.target import MANAGER
 
 _LAG = 90.0
-"""Seconds by which a recorded change may follow the decision that made it: scrapes, and the controller."""
+"""Maximum seconds from a decision to its recorded change, due to scrapes and the controller."""
 _LEAD = 15.0
-"""Seconds by which a recorded change may precede it: two clocks."""
+"""Maximum seconds by which a recorded change may precede it, due to clock differences."""
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedDecisions:
-    """Decisions that changed the target, the newest first.
+    """Decisions that changed the target, newest first.
 
-    reaches: seconds since the epoch before which the history is cut off, 0 where it is whole. Changes from before it
-    are taken for the operator's own.
+    reaches: start of the history, seconds since the epoch; 0 if it is complete. Earlier changes are attributed to the
+    operator.
     """
 
     entries: Sequence[DecisionStatus] = ()
@@ -30,13 +30,13 @@ class RecordedDecisions:
 
     @classmethod
     def of(cls, policy: Policy, history: Sequence[DecisionStatus]) -> RecordedDecisions:
-        """The journal of a policy. One that only rehearses changed nothing."""
+        """The decisions in a policy's history. A policy in DryRun has changed nothing."""
         done = [entry for entry in history if not entry.dry_run]
         cut = len(history) >= HISTORY_LENGTH and policy.mode is Mode.ENFORCE and bool(done)
         return cls(done, to_epoch(done[-1].at) if cut else 0.0)
 
     def field_manager(self, at: float, verbs: tuple[Verb, ...], to: str | None = None) -> str:
-        """The operator's name, if the journal tells of such an action right before; empty where nobody knows."""
+        """The operator's field manager if the history has such an action shortly before; otherwise empty."""
         for entry in self.entries:
             fits = entry.action in verbs and (to is None or entry.to == to)
             if fits and -_LEAD <= at - to_epoch(entry.at) <= _LAG:
@@ -45,4 +45,4 @@ class RecordedDecisions:
 
 
 NO_DECISIONS = RecordedDecisions()
-"""Of a policy that nobody ever let act."""
+"""For a policy that has never acted."""

@@ -94,7 +94,7 @@ def replay(
 def _policy_to_replay(
     name: str | None, file: str | None, namespace: str | None, access: Access, kept: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """The policy: from a file, from the cluster, or the one that a recording was made for."""
+    """Load the policy: from a file, from the cluster, or from the recording."""
     from resilience_operator.cli.common.documents import only_policy
 
     if name is not None and file is not None:
@@ -117,7 +117,7 @@ def _policy_to_replay(
 
 
 def _without_status(document: dict[str, Any]) -> dict[str, Any]:
-    """What is kept of a policy in a recording: the history says what was the operator's own doing."""
+    """The part of a policy stored in a recording. Its history identifies the operator's own changes."""
     history = (document.get("status") or {}).get("history", [])
     metadata = {k: v for k, v in document["metadata"].items() if k in ("name", "namespace")}
     return {

@@ -1,4 +1,4 @@
-"""Range queries, through the same client, credentials and failures as the operator's instant ones."""
+"""Range queries with the same credentials and error mapping as the operator's instant queries."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from resilience_operator.signals.prometheus.config import SourceConfig
 from resilience_operator.signals.prometheus.credentials import Credentials
 
 TIMEOUT = 60.0
-"""Seconds that one range query may take: it reads as much as hundreds of instant ones."""
+"""Maximum seconds of one range query, which reads as much as hundreds of instant ones."""
 _CONCURRENCY = 4
 _MIN_POINTS = 100
 _LARGE_ANSWER = "too many samples"
-"""How Prometheus says that a query would read more than it is allowed to (promql/engine.go)."""
+"""Prometheus's error text for a query above the sample limit (promql/engine.go)."""
 
 
 class RangeSource:
-    """One metrics endpoint, asked in ranges. `warnings` are what it said about missing data."""
+    """Range queries on one metrics endpoint. warnings: its warnings about missing data."""
 
     def __init__(self, config: SourceConfig) -> None:
         self._config = config.model_copy(update={"max_answer_bytes": max(config.max_answer_bytes, 512 << 20)})
@@ -40,7 +40,7 @@ class RangeSource:
         self.warnings: set[str] = set()
 
     async def query(self, query: str, grid: Grid, span: Span, deadline: Deadline) -> Tracks:
-        """Every series of `query` within `span`, on the whole grid. Raises CallError."""
+        """The series of `query` within `span`, on the whole grid. Raises CallError."""
         found: dict[tuple[tuple[str, str], ...], Track] = {}
         parts = await asyncio.gather(*(self._piece(query, grid, piece, deadline) for piece in grid.pieces(span)))
         for series in (one for part in parts for one in part):
@@ -73,7 +73,7 @@ class RangeSource:
             return halves[0] + halves[1]
 
     def _send(self, query: str, grid: Grid, span: Span, deadline: Deadline) -> list[Any]:
-        """In a thread: one request."""
+        """Send one request, in a thread."""
         try:
             session, client = self._client()
             left = deadline.timeout(TIMEOUT)

@@ -1,8 +1,8 @@
-"""Recorded metrics: what each query answered at each time. Kept in memory, and as a file.
+"""Recorded metrics: the result of each query at each time, in memory and as a file.
 
-The file is JSON (gzipped where its name ends in `.gz`): the grid, the policy it was recorded for, and for each query
-its series, with one value a time, null where there was none. Queries are the key, so any policy that asks the same
-queries can be replayed over it: other thresholds, other actions, other times.
+The file is JSON (gzipped if its name ends in `.gz`): the grid, the policy that it was recorded for, and the series of
+each query, with one value per time or null. The key is the query, so a recording serves each policy with the same
+queries: thresholds, actions and durations may differ.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Values = list[float | None]
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """One series over the grid; None where it had no sample."""
+    """One series over the grid; None where it has no sample."""
 
     labels: Mapping[str, str]
     values: Values
@@ -37,7 +37,7 @@ Tracks = tuple[Track, ...]
 
 @dataclass(slots=True)
 class Recording:
-    """Answers by query. policy: the document it was recorded for."""
+    """Query results by query. policy: the document that it was recorded for."""
 
     grid: Grid
     policy: dict[str, Any]
@@ -61,7 +61,7 @@ class Recording:
 
     @classmethod
     def load(cls, path: Path) -> Recording:
-        """Read a file that `save` wrote. Raises Wrong."""
+        """Read a file that `save` wrote. Raises UsageError."""
         try:
             raw = path.read_bytes()
             document = json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw)

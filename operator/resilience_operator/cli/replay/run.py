@@ -1,8 +1,8 @@
-"""A replay: look back, measure, decide, in that order, and tell the report.
+"""Runs a replay: loads the target history and the signals, evaluates the policy, and builds the report.
 
-The past does not react to what is only rehearsed. For a signal that pods share (CPU) it is known how it would have:
-the same work, by as many pods as the policy would have had. Without that, one busy hour would be answered with pods
-up to the maximum. What else would have been different (latency, errors) nobody knows, so it stays as it was recorded.
+Recorded metrics do not react to simulated actions. A signal that pods share (CPU) can be converted: the same work, by
+the number of pods that the policy would have had. Otherwise one busy hour would scale up to the maximum. The effect on
+other signals (latency, errors) is unknown, so they stay as recorded.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DAY = 86400.0
 
 
 async def replay_policy(entry: PolicyEntry, policy: Policy, archive: Archive, *, react: bool = True) -> RunReport:
-    """What the policy would have done over the recorded time. Raises CallError, Failed.
+    """Replay the policy over the recorded time. Raises CallError, CommandError.
 
     react: whether signals that pods share are converted to the pods that the policy would have had.
     """
@@ -52,42 +52,44 @@ async def replay_policy(entry: PolicyEntry, policy: Policy, archive: Archive, *,
         before=max(DAY, 2 * policy.release.bake),
         journal=RecordedDecisions.of(policy, entry.history.entries),
     )
-    past = await load(archive, subject)
-    if not past.states:
+    history = await load(archive, subject)
+    if not history.states:
         raise CommandError(
             f"no data recorded for {entry.target[0]} {policy.namespace}/{entry.target[2]} in this time range"
         )
-    notes += past.notes
-    if subject.journal.reaches > grid.at(past.first):
+    notes += history.notes
+    if subject.journal.reaches > grid.at(history.first):
         notes.append("the history does not reach back to the start: earlier changes are attributed to the operator")
-    measures = plan(entry.signals, load_families(), entry.preset_family, past.states[-1], past.all_owners)
+    measures = plan(entry.signals, load_families(), entry.preset_family, history.states[-1], history.all_owners)
     for measure in measures:
-        await measure.query(archive, past.multi_revision_spans())
-    teller = ReportBuilder(policy)
-    seen = without_operator(past, grid.step, policy.interval)
-    numbers = _evaluation_times(past, seen, stride)
-    rehearsed = ReplayedState()
-    steps = _steps(grid, numbers, past, seen, measures, rehearsed if react else None)
-    for number, turn in zip(numbers, replay(policy, steps), strict=True):
-        rehearsed.shadow = turn.memory.overlay
-        teller.add(turn, past.states[number].replicas)
-    if not teller.samples:
+        await measure.query(archive, history.multi_revision_spans())
+    builder = ReportBuilder(policy)
+    seen = without_operator(history, grid.step, policy.interval)
+    numbers = _evaluation_times(history, seen, stride)
+    replayed = ReplayedState()
+    steps = _steps(grid, numbers, history, seen, measures, replayed if react else None)
+    for number, step in zip(numbers, replay(policy, steps), strict=True):
+        replayed.overlay = step.memory.overlay
+        builder.add(step, history.states[number].replicas)
+    if not builder.samples:
         raise CommandError("the time range is shorter than one interval: there are no evaluations")
-    if rehearsed.converted:
+    if replayed.converted:
         notes.append(
-            f"{', '.join(sorted(rehearsed.converted))}: adjusted to the number of pods that the policy would have had"
+            f"{', '.join(sorted(replayed.converted))}: adjusted to the number of pods that the policy would have had"
         )
     title = f"{policy.namespace}/{policy.name}"
-    return teller.report(title, events=_events(past, grid), notes=notes)
+    return builder.report(title, events=_events(history, grid), notes=notes)
 
 
-def _evaluation_times(past: TargetHistory, seen: Counterfactual, stride: int) -> list[int]:
-    """When the policy looks: on its beat, and at once when something of weight changed about its target."""
-    beat = range(past.first + (-past.first) % stride, past.end, stride)
+def _evaluation_times(history: TargetHistory, seen: Counterfactual, stride: int) -> list[int]:
+    """The numbers at which the policy is evaluated: each interval, and immediately after a change of its target."""
+    regular = range(history.first + (-history.first) % stride, history.end, stride)
     changed = (
-        n for n in range(past.first + 1, past.end) if _change_key(seen.states[n]) != _change_key(seen.states[n - 1])
+        n
+        for n in range(history.first + 1, history.end)
+        if _change_key(seen.states[n]) != _change_key(seen.states[n - 1])
     )
-    return sorted({*beat, *changed}) if stride > 1 else list(beat)
+    return sorted({*regular, *changed}) if stride > 1 else list(regular)
 
 
 def _change_key(state: TargetState) -> tuple[object, ...]:
@@ -96,44 +98,44 @@ def _change_key(state: TargetState) -> tuple[object, ...]:
 
 @dataclass(slots=True)
 class ReplayedState:
-    """What was rehearsed up to the last look, and the signals that were converted on its account."""
+    """The overlay after the last evaluation, and the signals that were converted because of it."""
 
-    shadow: DryRunOverlay | None = None
+    overlay: DryRunOverlay | None = None
     converted: set[str] = field(default_factory=set)
 
     def share(self, really: TargetState, seen: TargetState) -> float:
-        """The pods that there were, over those that there would have been."""
-        wanted = seen if self.shadow is None else apply_overlay(seen, prune(self.shadow, seen))
-        return really.replicas / wanted.replicas if wanted.replicas and really.replicas else 1.0
+        """The recorded number of pods, divided by the number that the policy would have had."""
+        desired = seen if self.overlay is None else apply_overlay(seen, prune(self.overlay, seen))
+        return really.replicas / desired.replicas if desired.replicas and really.replicas else 1.0
 
 
 def _steps(
     grid: Grid,
     numbers: Sequence[int],
-    past: TargetHistory,
+    history: TargetHistory,
     seen: Counterfactual,
     measures: list[Measure],
-    rehearsed: ReplayedState | None,
+    replayed: ReplayedState | None,
 ) -> Iterator[Sample]:
     owners: Owners = ()
     of: TargetState | None = None
     for number in numbers:
         at, source, state = grid.at(number), seen.sources[number], seen.states[number]
-        really = past.states[source]
+        really = history.states[source]
         if really is not of:
-            owners, of = past.owners(source), really
+            owners, of = history.owners(source), really
         observations = {m.request.signal.name: m.observe(source, at, owners) for m in measures}
-        if rehearsed is not None and (share := rehearsed.share(really, state)) != 1.0:
+        if replayed is not None and (share := replayed.share(really, state)) != 1.0:
             for measure in measures:
                 if measure.shared_by_pods:
                     name = measure.request.signal.name
                     observations[name] = _shared(observations[name], share)
-                    rehearsed.converted.add(name)
+                    replayed.converted.add(name)
         yield Sample(at, observations, state)
 
 
 def _shared(observation: Observation, share: float) -> Observation:
-    """The same work by other pods."""
+    """Convert the value to the same work by another number of pods."""
     if observation.measured is None:
         return observation
     return observation._replace(
@@ -142,9 +144,9 @@ def _shared(observation: Observation, share: float) -> Observation:
     )
 
 
-def _events(past: TargetHistory, grid: Grid) -> Iterator[TimelineEvent]:
-    """What really happened to the target: other replicas, another revision, a pause."""
-    for number, before, now in past.changes():
+def _events(history: TargetHistory, grid: Grid) -> Iterator[TimelineEvent]:
+    """The recorded changes of the target: replicas, revision, pause."""
+    for number, before, now in history.changes():
         at, by = grid.at(number), " (by the operator)"
         if now.replicas != before.replicas:
             message = f"scaled from {before.replicas} to {now.replicas} pods{by if now.scaled_by else ''}"

@@ -1,4 +1,4 @@
-"""The session that prometheus-api-client sends range queries by: bounded, parsed once, with its warnings kept."""
+"""The session for range queries of prometheus-api-client: bounds responses, parses them once, keeps warnings."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _CHUNK = 1 << 20
 
 
 class Read(NamedTuple):
-    """A response that was read, checked and parsed: as much of one as the client looks at."""
+    """A response that was read, checked and parsed, with the attributes that the client uses."""
 
     document: Any
     status_code: int = 200
 
     def json(self) -> Any:
-        """What was parsed, not parsed again."""
+        """The parsed document."""
         return self.document
 
 
 class Session(requests.Session):
-    """Reads matrices. `warnings` are those of the answer read last."""
+    """Reads range vectors. warnings: those of the last response."""
 
     def __init__(self, config: SourceConfig, dependency: str, credentials: Credentials) -> None:
         super().__init__()
@@ -47,10 +47,11 @@ class Session(requests.Session):
     def request(  # type: ignore[override]
         self, method: str, url: str, *, params: Mapping[str, str], timeout: tuple[float, float], **_: Any
     ) -> Read:
-        """Ask. timeout: seconds to connect, and between two pieces of the answer. Raises errors of
-        `resilience.errors` and of requests; then the connection is closed.
+        """Send the query. timeout: seconds to connect, and between two parts of the response.
+
+        Raises errors of `resilience.errors` and of requests, and then closes the connection.
         """
-        # In the body a query may be as long as it must; addresses are cut or refused by proxies.
+        # Sent in the body, since proxies truncate or refuse long URLs.
         address, form = (None, params) if method == "POST" else (params, None)
         with super().request(
             method, url, params=address, data=form, timeout=timeout, stream=True, allow_redirects=False
@@ -71,7 +72,7 @@ class Session(requests.Session):
 
     @staticmethod
     def _body(response: requests.Response, most: int) -> bytes:
-        """The body, or its beginning where it is longer than `most`."""
+        """The body, or its start if it is longer than `most`."""
         body = bytearray()
         for part in response.iter_content(_CHUNK):
             body += part

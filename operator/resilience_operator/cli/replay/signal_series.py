@@ -1,6 +1,6 @@
-"""From recorded answers to the observations that the collector would have made, joined by its own code.
+"""Converts recorded query results to the collector's observations, with its join code.
 
-Queries are the presets' own, grouped and scoped as the collector does it, here to the one target.
+The queries are those of the presets, grouped like in the collector and scoped to one target.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ _BY_POD = Join(by="owner", name="owner")
 _EMPTY: Mapping[Any, Any] = {}
 
 Column = list[Any]
-"""What a digest makes of one query's answer, for each time."""
+"""The digested result of one query, for each time."""
 Owners = tuple[tuple[str, str], ...]
 """owner, revision."""
 
 
 @dataclass(slots=True)
 class Measure:
-    """One signal over the whole recording. fault: why it cannot be measured at all."""
+    """One signal over the whole recording. fault: why it cannot be measured."""
 
     request: SignalRequest
     family: Family | None = None
@@ -60,11 +60,11 @@ class Measure:
 
     @property
     def shared_by_pods(self) -> bool:
-        """Whether the same work, done by more pods, gives a value that is smaller in proportion: CPU is such."""
+        """Whether the value is inversely proportional to the number of pods for the same work, such as CPU."""
         return isinstance(self.preset, Quotient)
 
     async def query(self, archive: Archive, crowded: Sequence[Span]) -> None:
-        """Get what it needs. crowded: when pods of several revisions served, so that histograms must be added up."""
+        """Run its queries. crowded: the spans with pods of several revisions, whose histograms must be added up."""
         texts = {part: text for part, text in self.texts.items() if part != "buckets"}
         answers = await archive.query(texts.values())
         count = archive.recording.grid.count
@@ -83,7 +83,7 @@ class Measure:
         return make(*digest.labels_of(self._join))
 
     def observe(self, number: int, at: float, owners: Owners) -> Observation:
-        """The observation at one time, of a target whose pods have these owners."""
+        """The observation at one time, for a target with these owners of pods."""
         target = self._targets.get(owners)
         if target is None:
             request = SignalRequest(
@@ -111,7 +111,7 @@ class Measure:
 def plan(
     signals: Sequence[Signal], families: Families, family: str, target: TargetState, owners: Mapping[str, str]
 ) -> list[Measure]:
-    """How each signal of a target is measured. owners: all that it ever had within the recording."""
+    """How each signal of a target is measured. owners: all that it had within the recording."""
     return [_plan(signal, families, family, target, owners) for signal in signals]
 
 
@@ -143,7 +143,7 @@ def _plan(
 
 
 def _scope(family: Family, request: SignalRequest) -> tuple[str, str]:
-    """The matchers for this target alone: its namespace, and its pods where series carry them."""
+    """Label matchers for this target: its namespace, and its pods if the series have a pod label."""
     scope = matchers(family.scope.label, [request.namespace], family.scope.suffix)
     fallback = family.scope.fallback
     other = matchers(fallback, [request.namespace], family.scope.suffix) if fallback else ""
@@ -153,9 +153,9 @@ def _scope(family: Family, request: SignalRequest) -> tuple[str, str]:
 
 
 def _column(tracks: Tracks, count: int, make: Callable[[Answer], Any], *, one_each: bool) -> Column:
-    """The digest of the answer at each time. Times without a series share one empty digest.
+    """The digested result at each time. Times without a series share one empty digest.
 
-    one_each: the digest makes one entry of each series, so each key is worked out once and not once a time.
+    one_each: the digest has one entry per series, so each key is computed once instead of once per time.
     """
     if one_each:
         indexes: list[dict[Any, float] | None] = [None] * count

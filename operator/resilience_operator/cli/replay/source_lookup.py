@@ -1,4 +1,4 @@
-"""Which metrics endpoint a replay asks: found as the operator itself finds it."""
+"""Finds the metrics endpoint of a replay in the same way as the operator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resilience_operator.signals.prometheus.config import SourceConfig
 
 
 def find_source(name: str, url: str | None, config: Path | None) -> SourceConfig:
-    """The source that a policy names. An address given by hand stands in for whatever it names. Raises Wrong."""
+    """The source that a policy names; a given address overrides it. Raises UsageError."""
     if url is not None:
         try:
             return SourceConfig(name=name, url=url)

@@ -1,8 +1,8 @@
-"""The target as it really was over time, from what kube-state-metrics recorded of it.
+"""The recorded state of a target over time, from kube-state-metrics.
 
-What the API server would have told, as near as the samples come: counts lag by a scrape, and nobody recorded who
-changed what, save for what the journal says was the operator's doing. Gaps are bridged: the API server did not go
-away with the metrics.
+It approximates the state on the API server: counts lag by one scrape, and the author of a change is known only for the
+operator's own changes, from the policy's history. Gaps are bridged, since the target exists while its metrics are
+missing.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from resilience_operator.decision.model.commands import Verb
 from resilience_operator.decision.model.target import HorizontalPodAutoscaler, Revision, TargetState
 
 _HASH = re.compile(r"[bcdfghjklmnpqrstvwxz2456789]{6,10}")
-"""A `pod-template-hash`: k8s.io/apimachinery/pkg/util/rand.SafeEncodeString uses these letters alone."""
+"""A `pod-template-hash`: k8s.io/apimachinery/pkg/util/rand.SafeEncodeString uses only these characters."""
 
 LOOKBACK = 300.0
-"""Seconds for which Prometheus repeats a last sample (`--query.lookback-delta`)."""
+"""Seconds for which Prometheus repeats the last sample (`--query.lookback-delta`)."""
 
 
 @dataclass(slots=True)
 class TargetHistory:
-    """The target at each time, from `first` until before `end`; `states` is empty where it never was there.
+    """The target at each time, from `first` to before `end`; `states` is empty if it never existed.
 
-    notes: what had to be assumed.
+    notes: the assumptions that were made.
     """
 
     first: int
@@ -45,17 +45,17 @@ class TargetHistory:
 
     @property
     def all_owners(self) -> dict[str, str]:
-        """All that there ever were."""
+        """All owners in the recording."""
         return {r.owner: r.name for state in {id(s): s for s in self.states}.values() for r in state.revisions}
 
     def changes(self) -> Iterator[tuple[int, TargetState, TargetState]]:
-        """Where something changed: the number, the state before, and the state then."""
+        """The changes: the number, the state before, and the state after."""
         for number in range(self.first + 1, self.end):
             if (now := self.states[number]) is not (before := self.states[number - 1]):
                 yield number, before, now
 
     def multi_revision_spans(self) -> list[Span]:
-        """Spans in which pods of several revisions were there."""
+        """Spans with pods of several revisions."""
         spans: list[Span] = []
         for number in range(self.first, self.end):
             if len(self.owners(number)) < 2:
@@ -69,7 +69,7 @@ class TargetHistory:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """Whose past it is. fallback: replicas where none were recorded. before: how old what was there first counts as."""
+    """The target. fallback: replicas if none are recorded. before: the assumed age, seconds, of the first objects."""
 
     namespace: str
     name: str
@@ -79,14 +79,14 @@ class Subject:
 
 
 async def load(archive: Archive, subject: Subject) -> TargetHistory:
-    """Ask about the target, and put its past together."""
+    """Query the target and build its history."""
     texts = target_queries(subject.namespace, subject.name)
     answers = await archive.query(texts.values())
     return reconstruct({what: answers[text] for what, text in texts.items()}, archive.recording.grid, subject)
 
 
 def reconstruct(recorded: Mapping[str, Tracks], grid: Grid, subject: Subject) -> TargetHistory:
-    """The past from the tracks of `target_queries`."""
+    """Build the history from the results of `target_queries`."""
     notes: list[str] = []
     replicas = _only(recorded["replicas"])
     if not any(v is not None for v in replicas or ()):
@@ -102,7 +102,7 @@ def reconstruct(recorded: Mapping[str, Tracks], grid: Grid, subject: Subject) ->
 
 
 class _Track:
-    """Walks along the recording."""
+    """Builds the states, from the start to the end of the recording."""
 
     def __init__(
         self,
@@ -124,7 +124,7 @@ class _Track:
         self._number = {owner: number for number, owner in enumerate(by_age, 1)}
 
     def _birth(self, owner: str, told: Values | None) -> float:
-        """When a revision was made; of one that was there from the beginning, long ago."""
+        """When a revision was created; for one that exists at the start, long ago."""
         if told is not None and (value := next((v for v in told if v), None)) is not None:
             return value
         seen = [n for values in (self._sets.get(owner), self._pods.get(owner)) if values for n in [_start_of(values)]]
@@ -133,11 +133,11 @@ class _Track:
             (n for values in (*self._sets.values(), *self._pods.values()) if (n := _start_of(values)) is not None),
             default=0,
         )
-        # What was there at the recording's first time may be of any age; what came later is as old as it looks.
+        # Objects at the start of the recording may have any age; later ones were created when they appear.
         return self._grid.start - self._subject.before if first == began == 0 else self._grid.at(first)
 
     def states(self, replicas: Values | None, first: int, end: int) -> list[TargetState]:
-        """The state at each time; those before `first` are as that one."""
+        """The state at each time; before `first`, the state at `first`."""
         found: list[TargetState] = []
         raw: tuple[object, ...] | None = None
         counts: dict[str, int] = {}
@@ -240,7 +240,7 @@ class _Track:
         )
 
     def _current(self, before: str | None, earlier: Mapping[str, int], now: Mapping[str, int]) -> str | None:
-        """The owner of the template in force: the one that came last, or that grows while the other shrinks."""
+        """The owner of the current template: the newest one, or the one that grows while the other shrinks."""
         if len(now) <= 1:
             return next(iter(now), before)
         new = [owner for owner in now if not earlier.get(owner)]
@@ -275,9 +275,9 @@ def _is_owned(owner: str, sets: Mapping[str, Values], name: str) -> bool:
 
 
 def _lifetime(recorded: Sequence[Values], grid: Grid) -> Span:
-    """From when until when the target was there; all of the time where that was not recorded.
+    """The span in which the target existed; the whole time if that was not recorded.
 
-    What is missing at the end for longer than a lookback was deleted, or is not known any more.
+    If it is missing at the end for longer than the lookback, it was deleted, or is unknown.
     """
     if not recorded:
         return grid.whole

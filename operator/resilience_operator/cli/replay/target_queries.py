@@ -1,4 +1,4 @@
-"""What is asked of kube-state-metrics about a target: names as its documentation has them.
+"""Queries of kube-state-metrics for a target, with the documented metric names.
 
 https://github.com/kubernetes/kube-state-metrics/tree/main/docs/metrics/workload
 """
@@ -10,7 +10,7 @@ from resilience_operator.signals.query.template import regex_literal
 
 
 def target_queries(namespace: str, name: str) -> dict[str, str]:
-    """What is asked about a Deployment. Several replicas of kube-state-metrics count once."""
+    """The queries for a target. Several replicas of kube-state-metrics count once."""
     deployment = f"namespace={quoted(namespace)}, deployment={quoted(name)}"
     pod = f'namespace={quoted(namespace)}, pod=~"{regex_literal(name)}-.+"'
     owned = (

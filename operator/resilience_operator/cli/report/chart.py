@@ -1,4 +1,4 @@
-"""A report as a picture: signals against their thresholds with verdict bands, pods, and decisions, on one time axis.
+"""The chart of a report: signals against their thresholds with verdict bands, pods, and decisions, on one time axis.
 
 matplotlib is imported only here and only when a picture is asked for: it is an extra (`resilience-operator[pictures]`).
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which people who do not see all colours can tell apart (jfly.uni-koeln.de/color).
+# The palette of Okabe and Ito, which is safe for colour-blind readers (jfly.uni-koeln.de/color).
 _INK, _BLUE, _ORANGE, _RED, _GREEN, _PURPLE, _GREY = (
     "#222222", "#0072b2", "#e69f00", "#d55e00", "#009e73", "#cc79a7", "#8a8a8a",
 )  # fmt: skip
@@ -38,15 +38,15 @@ _ACTIONS = {
     "rollback": ("X", _RED),
 }  # fmt: skip
 _MOST_POINTS = 3000
-"""Of one line: more than a picture has pixels across."""
+"""Maximum points of one line: more than the picture's width in pixels."""
 _MOST_LINES = 24
-"""Decisions that get a line through all panels; more would hide what they mark. Those on releases come first."""
+"""Maximum decisions with a line through all panels, those on releases first. More would hide the data."""
 
 FORMATS = (".html", ".png", ".svg")
 
 
 def draw(report: RunReport, path: Path) -> None:
-    """Write the picture; the ending of the name says of which kind. Raises Wrong, OSError."""
+    """Write the picture in the format of the file name's extension. Raises UsageError, OSError."""
     if path.suffix not in FORMATS:
         raise UsageError(f"{path}: the file name must end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
     figure = _figure(report)
@@ -89,7 +89,7 @@ def _figure(report: RunReport) -> Figure:
 
 
 def _dates() -> Any:
-    """Matplotlib's dates, which have no types."""
+    """Convert to matplotlib's dates, which have no type hints."""
     from matplotlib import dates
 
     return dates
@@ -167,7 +167,7 @@ def _phase(ax: Axes, report: RunReport) -> None:
 
 
 def _lane(ax: Axes, report: RunReport) -> None:
-    """Marks for what happened: decisions on the upper line, notices and the world's doings below."""
+    """Draw the timeline: decisions on the upper line, notices and external events below."""
     lines = ((Kind.DECISION, 2.0), (Kind.NOTICE, 1.0), (Kind.EVENT, 0.0))
     for kind, height in lines:
         for action, group in groupby(
@@ -211,14 +211,14 @@ def _time_axis(ax: Axes, report: RunReport) -> None:
 
 
 def _round_times(seconds: float) -> list[float]:
-    """Six to twelve distances from the start that people would choose."""
+    """Six to twelve round tick positions, as seconds from the start."""
     steps = (5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
     step = next((s for s in steps if seconds / s <= 12), 86400)
     return [float(t) for t in range(0, int(seconds) + 1, step)]
 
 
 def _spans(report: RunReport, of: Callable[[Any], Any]) -> Iterator[tuple[Any, list[tuple[float, float]]]]:
-    """By state: the spans (from, to) in which it held."""
+    """The spans (from, to) of each state."""
     found: dict[Any, list[tuple[float, float]]] = {}
     looks = report.samples
     begun = 0
@@ -231,7 +231,7 @@ def _spans(report: RunReport, of: Callable[[Any], Any]) -> Iterator[tuple[Any, l
 
 
 def _bars(ax: Axes, report: RunReport, spans: Sequence[tuple[float, float]], colour: str, alpha: float) -> None:
-    """Bands over the whole height of a panel, one collection for all."""
+    """Draw bands over the whole height of a panel, as one collection."""
     dates = _dates()
     wide = [
         (b - a if report.relative else (b - a) / 86400, a - report.start if report.relative else a) for a, b in spans
@@ -241,7 +241,7 @@ def _bars(ax: Axes, report: RunReport, spans: Sequence[tuple[float, float]], col
 
 
 def _thinned(at: Sequence[float], values: Sequence[float | None]) -> tuple[list[float], list[float]]:
-    """A line with as many points as a picture can show: of each piece its least and its most, in their order."""
+    """Downsample a line: the minimum and the maximum of each part, in order."""
     numbers = [math.nan if v is None else v for v in values]
     if len(at) <= _MOST_POINTS:
         return list(at), numbers
@@ -253,13 +253,13 @@ def _thinned(at: Sequence[float], values: Sequence[float | None]) -> tuple[list[
         if finite:
             kept += sorted({min(finite, key=numbers.__getitem__), max(finite, key=numbers.__getitem__)})
         if len(finite) < len(piece):
-            # A gap stays a gap.
+            # Keep gaps.
             kept.append(next(i for i in piece if not math.isfinite(numbers[i])))
     kept.sort()
     return [at[i] for i in kept], [numbers[i] for i in kept]
 
 
 def _changes(at: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """Of a line of steps: the points at which it changes, and the last."""
+    """The points at which a step line changes, and the last point."""
     kept = [i for i in range(len(at)) if i in (0, len(at) - 1) or values[i] != values[i - 1]]
     return [at[i] for i in kept], [values[i] for i in kept]

@@ -1,4 +1,4 @@
-"""A report as one HTML file: the picture and the table, without scripts and without anything from elsewhere."""
+"""A report as one HTML file: the picture and the table, without scripts or external resources."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ tr.event { opacity: .75; }
 
 
 def page(report: RunReport, svg: str) -> str:
-    """The whole page. svg: the picture, an element."""
+    """The whole page. svg: the picture as an element."""
     told = escape(summary(report))
     head = "".join(f'<th scope="col">{escape(header.capitalize())}</th>' for header in HEADERS)
     body = "\n".join(

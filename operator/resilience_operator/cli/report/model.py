@@ -1,4 +1,4 @@
-"""A report: what was looked at, what was judged, what was done, in order of time."""
+"""The report of a run: evaluations, verdicts and events in order of time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from resilience_operator.simulation.engine import EvaluationStep
 
 
 class Kind(StrEnum):
-    """What kind of thing happened: the policy decided, the policy told people, or the world changed by itself."""
+    """The kind of an event: a decision of the policy, a notice of the policy, or an external change."""
 
     DECISION = "decision"
     NOTICE = "notice"
@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TimelineEvent:
-    """Something that happened. action: the verb, the notice's reason, or the event's kind."""
+    """An event in the report. action: the verb, the notice's reason, or the event's kind."""
 
     at: float
     kind: Kind
@@ -37,9 +37,9 @@ class TimelineEvent:
 
 
 class EvaluationSample(NamedTuple):
-    """One evaluation. values and verdicts are in the order of the report's signals; a value is None when unknown.
+    """One evaluation. values and verdicts are in the order of the report's signals; an unknown value is None.
 
-    replicas: as they really were. wanted: as they would be, had the policy's commands been carried out.
+    replicas: the actual number. wanted: the number if the policy's commands had been executed.
     """
 
     at: float
@@ -54,11 +54,11 @@ class EvaluationSample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """A whole run. relative: times are told as distances from the start, since the clock means nothing in it."""
+    """A whole run. relative: times are shown as offsets from the start, because the absolute time has no meaning."""
 
     title: str
     policy: Policy
-    # A week of looks has no place in a repr, which asyncio makes of a task's result behind one's back.
+    # Not in the repr, which asyncio creates of task results: a week of evaluations is large.
     samples: Sequence[EvaluationSample] = field(repr=False)
     events: Sequence[TimelineEvent] = field(repr=False)
     relative: bool = False
@@ -66,7 +66,7 @@ class RunReport:
 
     @property
     def signals(self) -> tuple[str, ...]:
-        """The signals' names."""
+        """The names of the signals."""
         return tuple(self.policy.signals)
 
     @property
@@ -81,28 +81,28 @@ class RunReport:
 
     @property
     def decisions(self) -> tuple[TimelineEvent, ...]:
-        """What was done, or would have been."""
+        """The decisions, executed or simulated."""
         return tuple(h for h in self.events if h.kind is Kind.DECISION)
 
 
 @dataclass(slots=True)
 class ReportBuilder:
-    """Listens to a run, turn by turn, and makes the report of it."""
+    """Builds the report of a run from its evaluations."""
 
     policy: Policy
     samples: list[EvaluationSample] = field(default_factory=list)
     events: list[TimelineEvent] = field(default_factory=list)
 
-    def add(self, turn: EvaluationStep, replicas: int) -> None:
-        """One more evaluation. replicas: as they really are."""
-        decision = turn.decision
+    def add(self, step: EvaluationStep, replicas: int) -> None:
+        """Add one evaluation. replicas: the actual number."""
+        decision = step.decision
         reports = {report.name: report for report in decision.signals}
         found = [reports.get(name) for name in self.policy.signals]
-        release = turn.memory.release
+        release = step.memory.release
         assert release is not None
         self.samples.append(
             EvaluationSample(
-                turn.at,
+                step.at,
                 tuple(None if r is None else r.value for r in found),
                 tuple(Verdict.UNKNOWN if r is None else r.verdict for r in found),
                 replicas,
@@ -112,17 +112,17 @@ class ReportBuilder:
                 release.revision,
             )
         )
-        if not turn.quiet:
-            self.events += (_from_outcome(turn.at, outcome) for outcome in turn.outcomes)
-            self.events += (_from_notice(turn.at, notice) for notice in decision.notices)
+        if not step.quiet:
+            self.events += (_from_outcome(step.at, outcome) for outcome in step.outcomes)
+            self.events += (_from_notice(step.at, notice) for notice in decision.notices)
 
     def report(
         self, title: str, *, events: Iterable[TimelineEvent] = (), relative: bool = False, notes: Iterable[str] = ()
     ) -> RunReport:
-        """The whole, with what happened to the target besides."""
-        # Stable: what the world did stands before what the policy made of it.
-        happenings = sorted((*events, *self.events), key=lambda h: h.at)
-        return RunReport(title, self.policy, self.samples, happenings, relative, tuple(notes))
+        """The complete report, with the external events of the target."""
+        # A stable sort, so that external events precede the policy's reaction to them.
+        events_in_order = sorted((*events, *self.events), key=lambda h: h.at)
+        return RunReport(title, self.policy, self.samples, events_in_order, relative, tuple(notes))
 
 
 def _from_outcome(at: float, outcome: Outcome) -> TimelineEvent:

@@ -17,14 +17,14 @@ _STYLES = {Kind.DECISION: "bold", Kind.NOTICE: "", Kind.EVENT: "cyan"}
 
 
 def when(report: RunReport, at: float) -> str:
-    """A time of the report for people: `+20m15s` from a start that means nothing, else the date and time in UTC."""
+    """A time of the report for people: the offset `+20m15s` if times are relative, else date and time in UTC."""
     if report.relative:
         return f"+{format_duration(round(at - report.start))}"
     return format_timestamp(datetime.fromtimestamp(round(at), UTC)).replace("T", " ")
 
 
 def rows(report: RunReport) -> list[list[Cell]]:
-    """One row for each thing that happened."""
+    """One row for each event."""
     return [_row(report, happening) for happening in report.events]
 
 
@@ -38,7 +38,7 @@ def _row(report: RunReport, h: TimelineEvent) -> list[Cell]:
 
 
 def summary(report: RunReport) -> str:
-    """The whole in one line."""
+    """The summary of the report in one line."""
     counts = Counter(h.action for h in report.decisions)
     done = ", ".join(f"{count} {action}" for action, count in counts.items()) or "no actions"
     unknown = sum(Verdict.UNKNOWN in sample.verdicts for sample in report.samples)

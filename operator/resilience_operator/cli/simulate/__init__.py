@@ -1,1 +1,1 @@
-"""`kubectl resilience simulate`: a policy against a simulated service. No I/O but files."""
+"""`kubectl resilience simulate`: runs a policy on a simulated service. The only I/O is files."""

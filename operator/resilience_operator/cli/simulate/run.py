@@ -1,4 +1,4 @@
-"""A scenario played through: the service, the events, and the policy that answers."""
+"""Runs a scenario: the service, the events, and the policy."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from resilience_operator.simulation.engine import simulate
 from resilience_operator.simulation.workload import Workload, steady_workload
 
 START = 1_767_225_600.0
-"""A scenario's clock begins here (2026-01-01, UTC). It means nothing, and is the same every time."""
+"""The start time of each scenario (2026-01-01, UTC); arbitrary and fixed."""
 
 DAY = 86400.0
 
 
 class SimulatedEnvironment:
-    """What happens at each look: events first, then the load of the time since the last look, then the measuring."""
+    """The environment of each evaluation: applies events, then the load since the last evaluation, then measures."""
 
     def __init__(self, scenario: Scenario, signals: tuple[Signal, ...]) -> None:
         self._scenario = scenario
         self._signals = signals
-        self._rng = random.Random(scenario.seed)  # noqa: S311 - a scenario is to be repeatable, not secret
+        self._rng = random.Random(scenario.seed)  # noqa: S311 - a scenario must be reproducible, not secret
         service = scenario.workload
         self._first = Behaviour(service.errors.value, service.latency.value)
         self._fleet = SimulatedService(
@@ -42,17 +42,17 @@ class SimulatedEnvironment:
             max((s.window_seconds for s in signals), default=0.0),
         )
         self._ahead = sorted(scenario.events, key=lambda event: event.at)
-        self._gone: list[tuple[float, MetricsOutage]] = []
+        self._outages: list[tuple[float, MetricsOutage]] = []
         self._looked = START
         self.events: list[TimelineEvent] = []
 
     def warm_up(self, workload: Workload, window: float, interval: float) -> None:
-        """Fill the look-back, as if the load had been what it is at the start for long."""
+        """Fill the look-back window with the load at the start."""
         for number in range(round(window / interval), -1, -1):
             self._serve(workload, START - number * interval, interval)
 
     def __call__(self, now: float, workload: Workload) -> tuple[Workload, Mapping[str, Observation]]:
-        """The scene at `now`."""
+        """The workload and its observations at `now`."""
         while self._ahead and self._ahead[0].at <= now - START:
             event = self._ahead.pop(0)
             workload, message = self._apply(event, workload, now)
@@ -68,8 +68,8 @@ class SimulatedEnvironment:
         self._fleet.serve(workload, max(0.0, rate * self._rng.gauss(1.0, noise)) if noise else rate, now, seconds)
 
     def _observe(self, signal: Signal, workload: Workload, now: float) -> Observation:
-        for until, gone in self._gone:
-            if now < until and (not gone.signals or signal.name in gone.signals):
+        for until, outage in self._outages:
+            if now < until and (not outage.signals or signal.name in outage.signals):
                 return Observation.unknown(now, reasons.SOURCE_UNREACHABLE, f"{signal.name}: metrics unavailable")
         course = self._scenario.signals.get(signal.name)
         if course is None:
@@ -83,7 +83,7 @@ class SimulatedEnvironment:
         return Observation(now, Measured(value, samples, value * samples if signal.unit == "ratio" else None))
 
     def _apply(self, event: Event, workload: Workload, now: float) -> tuple[Workload, str]:
-        """The workload after an event, and the event in words."""
+        """Apply an event. Returns the new workload and a description."""
         if (release := event.release) is not None:
             self._fleet.behaviours[release.revision] = self._behaviour(release)
             broken = workload.broken - {release.revision} if release.ready else workload.broken | {release.revision}
@@ -100,10 +100,10 @@ class SimulatedEnvironment:
         if event.resume is not None:
             return workload.resume(now), "someone resumes the rollout"
         assert event.metrics_gone is not None, "an event is one of these"
-        gone = event.metrics_gone
-        self._gone.append((now + gone.for_, gone))
-        what = ", ".join(gone.signals) if gone.signals else "all metrics"
-        return workload, f"{what} unavailable for {format_duration(gone.for_)}"
+        outage = event.metrics_gone
+        self._outages.append((now + outage.for_, outage))
+        what = ", ".join(outage.signals) if outage.signals else "all metrics"
+        return workload, f"{what} unavailable for {format_duration(outage.for_)}"
 
     def _behaviour(self, release: ReleaseEvent) -> Behaviour:
         known = self._fleet.behaviours.get(release.revision, self._first)
@@ -115,7 +115,7 @@ class SimulatedEnvironment:
 
 
 def run(scenario: Scenario, document: Mapping[str, object], title: str) -> RunReport:
-    """The whole report. Raises InvalidPolicy."""
+    """Run the scenario. Returns the report. Raises InvalidPolicy."""
     entry, policy = load_policy(document)
     service = scenario.workload
     workload = replace(
@@ -128,14 +128,14 @@ def run(scenario: Scenario, document: Mapping[str, object], title: str) -> RunRe
     )
     stage = SimulatedEnvironment(scenario, entry.signals)
     stage.warm_up(workload, policy.window, policy.interval)
-    teller = ReportBuilder(policy)
-    for judged, turn in simulate(policy, workload, stage, START, START + scenario.duration):
-        teller.add(turn, judged.replicas)
-    return teller.report(title, events=stage.events, relative=True)
+    builder = ReportBuilder(policy)
+    for judged, step in simulate(policy, workload, stage, START, START + scenario.duration):
+        builder.add(step, judged.replicas)
+    return builder.report(title, events=stage.events, relative=True)
 
 
 def failed_expectations(report: RunReport, expected: tuple[Expectation, ...]) -> list[str]:
-    """What was expected and did not come, as sentences."""
+    """The expectations that were not met, as sentences."""
     found = []
     for one in expected:
         until = report.end if one.until is None else report.start + one.until
@@ -147,11 +147,11 @@ def failed_expectations(report: RunReport, expected: tuple[Expectation, ...]) ->
             if h.kind is not Kind.EVENT
         )
         if count != one.times if one.times is not None else count == 0:
-            wanted = "at least once" if one.times is None else "never" if one.times == 0 else f"{one.times} times"
+            frequency = "at least once" if one.times is None else "never" if one.times == 0 else f"{one.times} times"
             rule = f" by {one.rule}" if one.rule else ""
             span = f"between {format_duration(one.from_)} and {format_duration(round(until - report.start))}"
             times = "once" if count == 1 else f"{count} times" if count else "0 times"
-            found.append(f"expected {one.action}{rule} {wanted} {span}, but it happened {times}")
+            found.append(f"expected {one.action}{rule} {frequency} {span}, but it happened {times}")
     return found
 
 

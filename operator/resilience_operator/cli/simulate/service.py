@@ -1,9 +1,9 @@
-"""A service in numbers: what a load does to its pods, and what would be measured of them.
+"""A model of a service: the effect of a load on its pods, and the resulting measurements.
 
-The load is shared evenly by the pods that are ready. A pod at `capacity` requests/s uses all the CPU it requests;
-beyond `limit` of it requests fail. The 99th percentile grows as in a queue of one server, `idle / (1 − utilisation)`
-(L. Kleinrock, Queueing Systems 1, 1975, 3.2), up to a time-out. Counts are drawn at random, so that evidence is as
-thin as it would be. Everything is looked at over the signal's window, as `increase()` and `rate()` do.
+Ready pods share the load evenly. A pod at `capacity` requests/s uses all the CPU that it requests; beyond `limit` of
+that, requests fail. The 99th percentile grows as in a queue with one server, `idle / (1 − utilisation)` (L. Kleinrock,
+Queueing Systems 1, 1975, 3.2), up to a time-out. Counts are random, so that the sample sizes are realistic. Each value
+is measured over the signal's window, like `increase()` and `rate()`.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from resilience_operator.signals import reasons
 from resilience_operator.simulation.workload import Workload
 
 TIMEOUT = 10.0
-"""Seconds after which callers give up; no response takes longer."""
+"""The time-out of callers in seconds; no response takes longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How the pods of one revision behave. cpu: cost of a request next to what `capacity` is about."""
+    """The behaviour of one revision's pods. cpu: the CPU cost of a request, relative to that of `capacity`."""
 
     errors: float
     latency: float
@@ -33,7 +33,7 @@ class Behaviour:
 
 @dataclass(slots=True)
 class _Slot:
-    """What the pods of one revision did between two looks. busy: pods' worth of CPU, as a mean."""
+    """The work of one revision's pods between two evaluations. busy: mean CPU use, in pods."""
 
     requests: float
     errors: float
@@ -43,7 +43,7 @@ class _Slot:
 
 @dataclass(slots=True)
 class SimulatedService:
-    """The service's pods, and what they did lately."""
+    """The service's pods and their recent work."""
 
     capacity: float
     limit: float
@@ -53,7 +53,7 @@ class SimulatedService:
     _slots: deque[tuple[float, float, dict[str, _Slot]]] = field(default_factory=deque)
 
     def serve(self, workload: Workload, rate: float, now: float, seconds: float) -> None:
-        """The load of the `seconds` before `now`, at `rate` requests/s."""
+        """Serve the load of the `seconds` before `now`, at `rate` requests/s."""
         ready = _count(workload, now)
         total = sum(ready.values())
         slot = {name: self._one(name, count, rate / total, seconds) for name, count in ready.items()} if total else {}
@@ -75,7 +75,7 @@ class SimulatedService:
         )
 
     def measure(self, preset: str, workload: Workload, window: float, now: float) -> Observation:
-        """A built-in signal, split by revision. Revisions without pods do not count."""
+        """Measure a built-in signal, split by revision. Revisions without pods are ignored."""
         pods = {name: sum(p.revision == name for p in workload.pods) for name in {p.revision for p in workload.pods}}
         seen = {name: list(self._within(name, window, now)) for name in pods}
         match preset:
@@ -90,7 +90,7 @@ class SimulatedService:
                 return Observation.unknown(now, reasons.NO_DATA, message)
 
     def requests(self, window: float, now: float) -> float:
-        """Within the window."""
+        """The requests within the window."""
         return sum(slot.requests for at, _, slots in self._slots if at > now - window for slot in slots.values())
 
     def _within(self, revision: str, window: float, now: float) -> Iterator[tuple[float, _Slot]]:
@@ -106,7 +106,7 @@ class SimulatedService:
                 used[name] = sum(seconds * slot.busy for seconds, slot in slots) / time
         if not used:
             return Observation(now, reason=reasons.NO_DATA, message="cpu: no pod is ready", splittable=True)
-        # A pod that has just started counts with its request before it counts with its use: capacity on its way.
+        # A starting pod counts with its CPU request before it has any use.
         whole = Measured(sum(used.values()) / sum(pods.values()))
         split = {name: Measured(value / pods[name]) for name, value in used.items()}
         return Observation(now, whole, by_revision=split, splittable=True)
@@ -128,7 +128,7 @@ class SimulatedService:
         total = sum(m.samples or 0.0 for m in split.values())
         if total <= 0:
             return Observation(now, reason=reasons.NO_TRAFFIC, message="latency-p99: no requests", splittable=True)
-        # Whoever serves more than a hundredth of the requests decides where the slowest hundredth begins.
+        # A revision that serves more than 1 % of the requests determines the 99th percentile.
         whole = max(m.value for m in split.values() if (m.samples or 0.0) > 0.01 * total)
         return Observation(now, Measured(whole, total), by_revision=split, splittable=True)
 
@@ -146,7 +146,7 @@ def _counts(slots: list[tuple[float, _Slot]]) -> tuple[float, float]:
 
 
 def _poisson(rng: random.Random, mean: float) -> float:
-    """A count of independent events (Knuth's method; the normal approximation from 30 on)."""
+    """A Poisson-distributed count (Knuth's method; from 30 the normal approximation)."""
     if mean > 30:
         return float(max(0, round(rng.gauss(mean, mean**0.5))))
     limit, count, product = exp(-mean), 0, rng.random()

@@ -26,7 +26,7 @@ WATCH_INTERVAL = 2.0
 
 
 def show_status(*, name: str | None, namespace: str | None, access: Access, output: Output, watch: bool) -> None:
-    """`status`. namespace: None for all of them."""
+    """Run `status`. namespace: None for all namespaces."""
 
     async def once(kube: KubeClient) -> list[Row]:
         return await _rows(kube, namespace, name)
@@ -52,7 +52,7 @@ async def _rows(kube: KubeClient, namespace: str | None, name: str | None) -> li
 
 
 async def _watch(kube: KubeClient, namespace: str | None, name: str | None, output: Output) -> None:
-    """On a terminal the table stands still and changes; else it is printed again whenever it changed."""
+    """Watch: on a terminal, update the table in place; otherwise print it again after each change."""
     if output is Output.TABLE and sys.stdout.isatty():
         with Live(console=out(), auto_refresh=False) as live:
             while True:

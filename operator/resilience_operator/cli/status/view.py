@@ -1,4 +1,4 @@
-"""`status`: all policies at a glance, the worst first."""
+"""`status`: formats the table of policies, worst first."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from resilience_operator.explain.overview import Row, worst_first
 HEADERS = ("NAME", "STATE", "TARGET", "PODS", "RELEASE", "SIGNALS", "LAST DECISION", "WHY")
 
 STYLES = {Level.BAD: "bold red", Level.WARNING: "yellow", Level.NOTE: "cyan", Level.GOOD: "green"}
-"""How a terminal shows a state."""
+"""The terminal style of each level."""
 
 _SHORT = {"Deployment": "deploy", "StatefulSet": "sts", "DaemonSet": "ds"}
 
 
 def overview(bodies: Iterable[Mapping[str, Any]]) -> list[Row]:
-    """A row for each policy, the worst first."""
+    """A row for each policy, worst first."""
     return worst_first(map(_row, bodies))
 
 
 def read_status(body: Mapping[str, Any]) -> PolicyStatus | None:
-    """The status in a policy's body; None when it cannot be read."""
+    """Parse the status in a policy's body; None if it is invalid."""
     try:
         return PolicyStatus.model_validate(body.get("status") or {})
     except ValidationError:
@@ -55,7 +55,7 @@ def _row(body: Mapping[str, Any]) -> Row:
 
 
 def cells(row: Row, now: float) -> list[Cell]:
-    """The row of a table."""
+    """The table row of a policy."""
     status, target = row.status, row.status.target
     word = row.state.word if row.mode == "Enforce" else f"{row.state.word} ({row.mode})"
     return [
@@ -71,7 +71,7 @@ def cells(row: Row, now: float) -> list[Cell]:
 
 
 def _short(target: str) -> str:
-    """`deploy/checkout`: kinds by the short names that kubectl knows."""
+    """`deploy/checkout`: the target with the kind's short name in kubectl."""
     kind, _, name = target.partition("/")
     return f"{_SHORT.get(kind, kind.lower())}/{name}"
 

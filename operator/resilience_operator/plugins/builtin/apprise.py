@@ -33,7 +33,7 @@ class Apprise:
 
     def notify_group(self, group: Group, deadline: Deadline) -> None:
         """Send several notifications in one message."""
-        del deadline  # Apprise services have their own timeouts, and the cell enforces the deadline
+        del deadline  # Apprise services have their own timeouts, and the runner enforces the deadline
         where = self._apprise.Apprise()
         if not where.add(self._options.address()):
             raise GiveUp("Apprise does not support the address: use a service URL (scheme://…)", reason="credentials")

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from resilience_operator.api.pause import MOST_TOLD, read_pause
+from resilience_operator.api.pause import MOST_SHOWN, read_pause
 from resilience_operator.api.spec import asks_alone
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.api.v1alpha1 import InvalidPolicy, Problem, parse_policy
@@ -313,7 +313,7 @@ def _reset_state(entry: PolicyEntry, why: str) -> None:
 
 def _short(error: Exception) -> str:
     text = " ".join(f"{type(error).__name__}: {error}".split())
-    return text if len(text) <= MOST_TOLD else f"{text[: MOST_TOLD - 1]}…"
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…"
 
 
 def is_older(version: str, known: str) -> bool:

@@ -20,13 +20,13 @@ def notify_outcomes(
     """Send done, failed and dry-run outcomes. A repeated failure keeps its key for an hour."""
     for outcome in outcomes:
         if not outcome.retryable:
-            notifiers.tell(_decision(entry, target, outcome, at, trace_id))
+            notifiers.enqueue(_decision(entry, target, outcome, at, trace_id))
 
 
 def notify_notices(notifiers: Notifiers, entry: PolicyEntry, decision: Decision, trace_id: str) -> None:
     """Send the notices of a decision: alerts and announcements."""
     for notice in decision.notices:
-        notifiers.tell(_notice(entry, decision, notice, trace_id))
+        notifiers.enqueue(_notice(entry, decision, notice, trace_id))
 
 
 def _decision(entry: PolicyEntry, target: TargetState, outcome: Outcome, at: float, trace_id: str) -> Notification:
