@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2] / "operator" / "resilience_operator"
-PACKAGES = ("actions", "decision", "explain", "simulation", "status")
+PACKAGES = (
+    "actions",
+    "api",
+    "cli",
+    "contract",
+    "decision",
+    "explain",
+    "kube",
+    "plugins",
+    "simulation",
+    "status",
+    "tools",
+)
 """Packages in which every name is a word of the glossary. Add a package when its names are done."""
 
 RETIRED = {
@@ -40,12 +52,15 @@ RETIRED = {
     "rehearsed": "dry_run",
     "relief": "hysteresis",
     "resting": "suspension",
+    "roster": "members",
     "shadow": "overlay",
     "surroundings": "blockers",
     "tally": "RequestCounts",
     "tell": "describe, notify",
     "told": "announced",
     "trial": "canary",
+    "trim": "transform, project",
+    "trimmed": "projected",
     "turn": "evaluation",
     "turned": "regressed",
 }

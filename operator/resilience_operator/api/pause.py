@@ -71,14 +71,14 @@ def _moment(text: object) -> tuple[float | None, str]:
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        told = f"{_short(text)!r} in {UNTIL} is not a time with a time zone: use one like 2026-01-31T12:00:00Z"
-        return None, told
+        problem = f"{_short(text)!r} in {UNTIL} is not a time with a time zone: use one like 2026-01-31T12:00:00Z"
+        return None, problem
     seconds = to_epoch(moment)
     if not EARLIEST.timestamp() <= round(seconds) <= LATEST.timestamp():
-        told = (
+        problem = (
             f"{_short(text)!r} in {UNTIL} is not within the years 1 to 9999 in UTC: to pause without an end, remove it"
         )
-        return None, told
+        return None, problem
     return seconds, ""
 
 

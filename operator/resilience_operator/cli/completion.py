@@ -49,7 +49,7 @@ def suggestions(words: list[str]) -> tuple[list[str], int]:
             return [name for name in _policies(before) if name.startswith(incomplete)], NO_FILES
         else:
             found = {}
-    plain = [f"{name}\t{told}".rstrip() for name, told in found.items() if str(name).startswith(incomplete)]
+    plain = [f"{name}\t{help_text}".rstrip() for name, help_text in found.items() if str(name).startswith(incomplete)]
     return plain, NO_FILES if found else FILES
 
 

@@ -210,11 +210,11 @@ def test_a_source_closes(subject: Subject) -> None:
 @pytest.mark.kind("notifier")
 @pytest.mark.parametrize("kind", ["decision", "notice"])
 def test_a_notifier_tells(subject: Subject, kind: str) -> None:
-    async def tell(plugin: Any, cell: PluginRunner) -> None:
+    async def send(plugin: Any, cell: PluginRunner) -> None:
         deadline = Deadline.after(TIME)
         await cell.call(plugin.notify, notification(kind), deadline, check=nothing, deadline=deadline)
 
-    with_plugin(subject, tell)
+    with_plugin(subject, send)
 
 
 def _query(plugin: Any, deadline: Deadline, at: float | None = None) -> Callable[..., Any]:

@@ -118,10 +118,10 @@ async def make_source(config: NamespacedPluginConfig, on_failure: OnFailure) -> 
     places = MAX_CONCURRENCY
     with suppress(PluginFailed, CallError):
 
-        def look() -> object:
+        def read_concurrency() -> object:
             return getattr(plugin, "concurrency", MAX_CONCURRENCY)
 
-        places = await cell.call(look, check=_count, deadline=Deadline.after(CLOSE_SECONDS))
+        places = await cell.call(read_concurrency, check=_count, deadline=Deadline.after(CLOSE_SECONDS))
     cell.close()
     cell = PluginRunner(Kind.SOURCE, config.name, places=places, on_failure=on_failure)
     return GuardedSource(config, plugin, cell, concurrency=places)

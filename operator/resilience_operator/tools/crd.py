@@ -167,7 +167,7 @@ def _structural(schema: JsonSchema, definitions: Mapping[str, JsonSchema]) -> Js
                 result[keyword] = {} if isinstance(value, dict) else value
         else:
             result[keyword] = value
-    return {key: result[key] for key in sorted(result, key=_reading_order)}
+    return {key: result[key] for key in sorted(result, key=_ordered)}
 
 
 def _resolved(schema: JsonSchema, definitions: Mapping[str, JsonSchema]) -> JsonSchema:
@@ -188,7 +188,7 @@ def _without_default(schema: JsonSchema) -> JsonSchema:
     return {keyword: value for keyword, value in schema.items() if keyword != "default"}
 
 
-def _reading_order(keyword: str) -> int:
+def _ordered(keyword: str) -> int:
     return _FIRST_KEYS.index(keyword) if keyword in _FIRST_KEYS else len(_FIRST_KEYS)
 
 

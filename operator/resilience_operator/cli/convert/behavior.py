@@ -21,9 +21,9 @@ def convert_behavior(behavior: TrackingReader, draft: PolicyBuilder) -> Json:
         up.add_note("scaling up is disabled, so the rules only alert", "selectPolicy")
     elif policies:
         draft.cooldown = min(seconds for _, _, seconds in policies)
-        told = ", ".join(f"{value} {kind.lower()} in {seconds}s" for kind, value, seconds in policies)
+        limits = ", ".join(f"{value} {kind.lower()} in {seconds}s" for kind, value, seconds in policies)
         up.add_note(
-            f"toTarget does not limit a step ({told} here) except by replicas.max, and is repeated after "
+            f"toTarget does not limit a step ({limits} here) except by replicas.max, and is repeated after "
             f"{draft.cooldown}s. For small steps use scaleUp: {{pods: N}} or {{percent: N}}",
             "policies",
         )

@@ -93,7 +93,7 @@ def propose(found: WorkloadProfile) -> tuple[dict[str, Any], list[str]]:
     """The policy, and the reasons for its values in words."""
     lowest = found.lowest if found.lowest is not None else max(found.replicas, 1)
     highest = found.highest if found.highest is not None else max(2 * lowest, lowest + 2)
-    told = [
+    reasons = [
         f"replicas: HorizontalPodAutoscaler {found.hpa} scales it between {lowest} and {highest}; the operator "
         "changes only its minReplicas"
         if found.hpa
@@ -103,10 +103,10 @@ def propose(found: WorkloadProfile) -> tuple[dict[str, Any], list[str]]:
     for rule in RULES:
         values = found.values.get(rule.signal, ())
         if not values:
-            told.append(f"{rule.signal}: no data recorded, so there is no rule")
+            reasons.append(f"{rule.signal}: no data recorded, so there is no rule")
             continue
         threshold, why = _threshold(rule, values, found)
-        told.append(why)
+        reasons.append(why)
         when = {"signal": rule.signal, "above": threshold, **({"for": rule.hold} if rule.hold != "0s" else {})}
         rules.append({"name": rule.name, "when": when, "then": list(rule.then)})
     source = {
@@ -121,8 +121,8 @@ def propose(found: WorkloadProfile) -> tuple[dict[str, Any], list[str]]:
         "rules": rules,
     }
     metadata = {"name": found.name, "namespace": found.namespace}
-    told.append("mode: DryRun changes nothing. Check `kubectl resilience explain` for some days, then set Enforce")
-    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}, told
+    reasons.append("mode: DryRun changes nothing. Check `kubectl resilience explain` for some days, then set Enforce")
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}, reasons
 
 
 def _threshold(rule: Rule, values: Sequence[float], found: WorkloadProfile) -> tuple[str, str]:

@@ -40,14 +40,14 @@ def run(
         return await survey(await read_workload(kube, namespace, kind, name), metrics, span, print_note)
 
     found = with_kube(access, work)
-    policy, told = propose(found)
+    policy, reasons = propose(found)
     parse_policy(policy)
     if output is PolicyFormat.JSON:
-        emit({"policy": policy, "found": told}, output)
+        emit({"policy": policy, "found": reasons}, output)
     else:
         family = f", preset family {found.family}" if found.family else ""
         title = f"First policy for {kind} {namespace}/{name}, from metric source {metrics.name}{family}."
-        print(commented(policy, title, told), end="")
+        print(commented(policy, title, reasons), end="")
     if not apply:
         return
 

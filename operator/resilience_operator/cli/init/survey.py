@@ -99,8 +99,8 @@ async def survey(
     archive = Archive(Recording(grid, {}), RangeSource(config))
     owners, crowded = await _owners(workload, archive)
     families = load_families()
-    told = format_duration(span)
-    progress(f"querying {grid.count} samples of the last {told} for {workload}")
+    span_text = format_duration(span)
+    progress(f"querying {grid.count} samples of the last {span_text} for {workload}")
     best, values = "", dict[str, list[float]]()
     for family in sorted(families.names, key=lambda name: (name != "http-generic", name)):
         found = await _family(family, families, workload, archive, owners, crowded)
@@ -110,14 +110,14 @@ async def survey(
             best, values = family, found
     if not any(values.values()):
         raise CommandError(
-            f"metric source {config.name} has no data for {workload} in the last {told}: neither CPU (cAdvisor "
+            f"metric source {config.name} has no data for {workload} in the last {span_text}: neither CPU (cAdvisor "
             f"and kube-state-metrics) nor requests of any preset family ({', '.join(families.names)}). "
             "docs/presets.md lists what each needs; a custom query can replace a preset"
         )
     served = any(values.get(name) for name in ("latency-p99", "error-rate"))
     return WorkloadProfile(
         workload.namespace, workload.kind, workload.name, workload.replicas, best if served else "",
-        values, grid.count, told, workload.lowest, workload.highest, workload.hpa, config.name,
+        values, grid.count, span_text, workload.lowest, workload.highest, workload.hpa, config.name,
     )  # fmt: skip
 
 

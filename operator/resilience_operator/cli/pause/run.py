@@ -61,8 +61,8 @@ def resume(name: str, namespace: str, access: Access, output: Output) -> None:
             mode = (body.get("spec") or {}).get("mode")
             why = "; its mode is Suspended: change spec.mode to resume it" if mode == "Suspended" else ""
             raise CommandError(f"policy {name} is not paused{why}")
-        gone = dict.fromkeys((REASON, UNTIL, BY))
-        await annotate_policy(kube, namespace, name, gone, deadline=deadline())
+        removed = dict.fromkeys((REASON, UNTIL, BY))
+        await annotate_policy(kube, namespace, name, removed, deadline=deadline())
         return found, await _await_observed(kube, namespace, name, lambda body: not _paused(body))
 
     found, noted = with_kube(access, work)
@@ -76,7 +76,7 @@ def _report(sentence: str, namespace: str, name: str, pause: Pause | None, noted
     if output is Output.TABLE:
         show(sentence)
         return
-    told = {
+    document = {
         "namespace": namespace,
         "name": name,
         "paused": pause is not None,
@@ -85,7 +85,7 @@ def _report(sentence: str, namespace: str, name: str, pause: Pause | None, noted
         "by": pause.by if pause else None,
         "noted": noted,
     }
-    emit(without_none(told), output)
+    emit(without_none(document), output)
 
 
 def _retry_hint(name: str, namespace: str) -> str:

@@ -50,7 +50,7 @@ async def replay_policy(entry: PolicyEntry, policy: Policy, archive: Archive, *,
         entry.target[2],
         fallback=policy.min_replicas or 1,
         before=max(DAY, 2 * policy.release.bake),
-        journal=RecordedDecisions.of(policy, entry.history.entries),
+        decisions=RecordedDecisions.of(policy, entry.history.entries),
     )
     history = await load(archive, subject)
     if not history.states:
@@ -58,7 +58,7 @@ async def replay_policy(entry: PolicyEntry, policy: Policy, archive: Archive, *,
             f"no data recorded for {entry.target[0]} {policy.namespace}/{entry.target[2]} in this time range"
         )
     notes += history.notes
-    if subject.journal.reaches > grid.at(history.first):
+    if subject.decisions.reaches > grid.at(history.first):
         notes.append("the history does not reach back to the start: earlier changes are attributed to the operator")
     measures = plan(entry.signals, load_families(), entry.preset_family, history.states[-1], history.all_owners)
     for measure in measures:

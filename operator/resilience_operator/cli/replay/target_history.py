@@ -75,7 +75,7 @@ class Subject:
     name: str
     fallback: int
     before: float
-    journal: RecordedDecisions = NO_DECISIONS
+    decisions: RecordedDecisions = NO_DECISIONS
 
 
 async def load(archive: Archive, subject: Subject) -> TargetHistory:
@@ -118,14 +118,14 @@ class _Track:
         self._ready, self._paused = _only(recorded["ready"]), _only(recorded["paused"])
         self._hpa_min = _by_label(recorded["hpa min"], "horizontalpodautoscaler")
         self._hpa_max = _by_label(recorded["hpa max"], "horizontalpodautoscaler")
-        told = _by_label(recorded["created"], "replicaset")
-        self._created = {owner: self._birth(owner, told.get(owner)) for owner in {*sets, *pods}}
+        created = _by_label(recorded["created"], "replicaset")
+        self._created = {owner: self._birth(owner, created.get(owner)) for owner in {*sets, *pods}}
         by_age = sorted(self._created, key=lambda owner: (self._created[owner], owner))
         self._number = {owner: number for number, owner in enumerate(by_age, 1)}
 
-    def _birth(self, owner: str, told: Values | None) -> float:
+    def _birth(self, owner: str, created: Values | None) -> float:
         """When a revision was created; for one that exists at the start, long ago."""
-        if told is not None and (value := next((v for v in told if v), None)) is not None:
+        if created is not None and (value := next((v for v in created if v), None)) is not None:
             return value
         seen = [n for values in (self._sets.get(owner), self._pods.get(owner)) if values for n in [_start_of(values)]]
         first = min((n for n in seen if n is not None), default=0)
@@ -146,7 +146,7 @@ class _Track:
         current: str | None = None
         state: TargetState | None = None
         by = {"scaled": "", "paused": "", "template": ""}
-        journal = self._subject.journal
+        decisions = self._subject.decisions
         seen: set[str] = set()
         size = self._subject.fallback
         for number in range(first, end):
@@ -155,17 +155,17 @@ class _Track:
                 now = {o: int(n) for o, v in self._pods.items() if (n := v[number])}
                 before, current = current, self._current(current, counts, now)
                 if current != before and before is not None:
-                    by["template"] = journal.field_manager(at, (Verb.ROLLBACK,), self._hash(current))
+                    by["template"] = decisions.field_manager(at, (Verb.ROLLBACK,), self._hash(current))
                 counts = now
             seen.update(counts)
             seen.update(o for o, v in self._sets.items() if v[number] is not None)
-            if replicas is not None and (told := replicas[number]) is not None:
-                if state is not None and int(told) != size:
-                    by["scaled"] = journal.field_manager(at, (Verb.SCALE_UP, Verb.SCALE_DOWN), str(int(told)))
-                size = int(told)
+            if replicas is not None and (recorded := replicas[number]) is not None:
+                if state is not None and int(recorded) != size:
+                    by["scaled"] = decisions.field_manager(at, (Verb.SCALE_UP, Verb.SCALE_DOWN), str(int(recorded)))
+                size = int(recorded)
             paused = self._hold(self._paused, number, state.paused if state is not None else False)
             if paused and not (state is not None and state.paused):
-                by["paused"] = journal.field_manager(at, (Verb.PAUSE,))
+                by["paused"] = decisions.field_manager(at, (Verb.PAUSE,))
             if any(v[number] is not None for v in self._ready_pods.values()):
                 ready_pods = {o: int(v[number] or 0) for o in counts if (v := self._ready_pods.get(o)) is not None}
             if self._ready is not None and self._ready[number] is not None:
@@ -285,8 +285,8 @@ def _lifetime(recorded: Sequence[Values], grid: Grid) -> Span:
     if not starts:
         return grid.count, grid.count
     last = max(n for n in range(grid.count) if any(values[n] is not None for values in recorded))
-    gone = (grid.count - 1 - last) * grid.step > LOOKBACK
-    return min(starts), last + 1 if gone else grid.count
+    ended = (grid.count - 1 - last) * grid.step > LOOKBACK
+    return min(starts), last + 1 if ended else grid.count
 
 
 def _start_of(values: Values) -> int | None:

@@ -25,7 +25,7 @@ tr.event { opacity: .75; }
 
 def page(report: RunReport, svg: str) -> str:
     """The whole page. svg: the picture as an element."""
-    told = escape(summary(report))
+    headline = escape(summary(report))
     head = "".join(f'<th scope="col">{escape(header.capitalize())}</th>' for header in HEADERS)
     body = "\n".join(
         f'<tr class="{h.kind.value}">' + "".join(f"<td>{escape(cell.text)}</td>" for cell in row) + "</tr>"
@@ -42,9 +42,9 @@ def page(report: RunReport, svg: str) -> str:
 <style>{_STYLE}</style>
 </head>
 <body>
-<h1>{told}</h1>
+<h1>{headline}</h1>
 {notes}
-<figure role="img" aria-label="{told}">
+<figure role="img" aria-label="{headline}">
 {svg}
 </figure>
 <table>

@@ -99,8 +99,8 @@ class SimulatedEnvironment:
             return workload.pause(pause.by), f"{display_name(pause.by)} pauses the rollout"
         if event.resume is not None:
             return workload.resume(now), "someone resumes the rollout"
-        assert event.metrics_gone is not None, "an event is one of these"
-        outage = event.metrics_gone
+        assert event.metrics_outage is not None, "an event is one of these"
+        outage = event.metrics_outage
         self._outages.append((now + outage.for_, outage))
         what = ", ".join(outage.signals) if outage.signals else "all metrics"
         return workload, f"{what} unavailable for {format_duration(outage.for_)}"

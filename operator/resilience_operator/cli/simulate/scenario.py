@@ -126,13 +126,13 @@ class Event(SpecModel):
     scale: ScaleEvent | None = None
     pause: PauseEvent | None = None
     resume: ResumeEvent | None = None
-    metrics_gone: MetricsOutage | None = None
+    metrics_outage: MetricsOutage | None = Field(default=None, alias="metricsGone")
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(
             message="an event needs exactly one of release, scale, pause, resume and metricsGone, in addition to at",
             holds=lambda event: (
-                [event.release, event.scale, event.pause, event.resume, event.metrics_gone].count(None) == 4
+                [event.release, event.scale, event.pause, event.resume, event.metrics_outage].count(None) == 4
             ),
         ),
     )

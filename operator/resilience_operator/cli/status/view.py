@@ -84,5 +84,5 @@ def _signal(signal: SignalStatus) -> str:
 def _last(decision: DecisionStatus | None, now: float) -> str:
     if decision is None:
         return ""
-    rehearsed = " (dry run)" if decision.dry_run else ""
-    return f"{decision.action}{rehearsed} {age(now - to_epoch(decision.at))} ago"
+    mode = " (dry run)" if decision.dry_run else ""
+    return f"{decision.action}{mode} {age(now - to_epoch(decision.at))} ago"

@@ -23,10 +23,10 @@ def headline(group: Group) -> str:
     """Return `shop/checkout: RuleBreached`, or `7 messages about 3 policies: RuleBreached 5, Alert 2`."""
     policies = {(n.namespace, n.policy) for n in group}
     reasons = Counter(n.reason for n in group)
-    told = ", ".join(reason if count == 1 else f"{reason} {count}" for reason, count in reasons.most_common())
+    counts = ", ".join(reason if count == 1 else f"{reason} {count}" for reason, count in reasons.most_common())
     if len(policies) == 1:
-        return f"{subject(group[0])}: {told}"
-    return f"{len(group)} messages about {len(policies)} policies: {told}"
+        return f"{subject(group[0])}: {counts}"
+    return f"{len(group)} messages about {len(policies)} policies: {counts}"
 
 
 def subject(notification: Notification) -> str:
@@ -55,7 +55,7 @@ def shown(group: Group) -> list[Notification]:
     for n in group:
         namespaces.setdefault(n.namespace, []).append(n)
     ordered = sorted((_by_weight(each) for each in namespaces.values()), key=lambda each: _weight(each[0]))
-    return list(_in_turn(ordered))[:MOST_LINES]
+    return list(_round_robin(ordered))[:MOST_LINES]
 
 
 def rest(group: Group) -> str:
@@ -75,10 +75,10 @@ def _weight(n: Notification) -> tuple[bool, bool]:
 def _by_weight(group: Group) -> list[Notification]:
     ordered = sorted(group, key=_weight)
     kinds = [[n for n in ordered if n.kind == ordered[0].kind], [n for n in ordered if n.kind != ordered[0].kind]]
-    return list(_in_turn(kinds))
+    return list(_round_robin(kinds))
 
 
-def _in_turn(rows: Sequence[Group]) -> Iterator[Notification]:
+def _round_robin(rows: Sequence[Group]) -> Iterator[Notification]:
     return (n for n in chain.from_iterable(zip_longest(*rows)) if n is not None)
 
 

@@ -34,10 +34,10 @@ def message(group: Group, options: HttpOptions) -> dict[str, Any]:
 
 
 def _line(n: Notification, options: HttpOptions) -> str:
-    link, about, told = options.link_to(n), escape(subject(n)), escape(sentence(n))
+    link, about, text = options.link_to(n), escape(subject(n)), escape(sentence(n))
     mark = ":warning:" if n.warning else "•"
-    line = f"{mark} <{link}|{about}> {told}" if link else f"{mark} {about} {told}"
-    return line if len(line) <= MOST_BLOCK else f"{mark} {about} {told}"
+    line = f"{mark} <{link}|{about}> {text}" if link else f"{mark} {about} {text}"
+    return line if len(line) <= MOST_BLOCK else f"{mark} {about} {text}"
 
 
 def escape(text: str) -> str:
