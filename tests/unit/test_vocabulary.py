@@ -19,6 +19,10 @@ PACKAGES = (
     "explain",
     "kube",
     "plugins",
+    "promql",
+    "resilience",
+    "runtime",
+    "signals",
     "simulation",
     "status",
     "tools",
@@ -67,6 +71,10 @@ RETIRED = {
 """Each retired word, and what to say in its place."""
 
 
+STANDARD = {"Gone"}
+"""Names of the field that contain a retired word: HTTP 410 is Gone."""
+
+
 def identifiers(tree: ast.AST) -> Iterator[tuple[int, str]]:
     """Every name that the module defines: of functions, classes, fields, variables, arguments and imports."""
     for node in ast.walk(tree):
@@ -101,6 +109,7 @@ def test_no_retired_word_is_a_name(package: str) -> None:
         found += [
             f"{place}:{line}: {name}: say {RETIRED[word]}"
             for line, name in names
+            if name not in STANDARD
             for word in words(name)
             if word in RETIRED
         ]

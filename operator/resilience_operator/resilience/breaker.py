@@ -45,7 +45,7 @@ class BreakerSettings:
         it; two do.
     window_calls: number of last calls in the sliding window.
     open_for: seconds without any call before trials begin.
-    trial_calls: calls allowed while half-open, judged by the same rates. A trial without an outcome after `open_for`
+    half_open_calls: calls allowed while half-open, judged by the same rates. One without an outcome after `open_for`
         seconds is discarded, so that a lost one cannot block the breaker.
     """
 
@@ -55,13 +55,13 @@ class BreakerSettings:
     minimum_calls: int = 20
     window_calls: int = 100
     open_for: float = 15.0
-    trial_calls: int = 3
+    half_open_calls: int = 3
 
     def __post_init__(self) -> None:
         if not (0 <= self.failure_rate <= 1 and 0 <= self.slow_rate <= 1):
             raise ValueError("failure_rate and slow_rate must be between 0 and 1")
-        if self.slow_call <= 0 or self.open_for <= 0 or self.trial_calls < 1 or self.minimum_calls < 1:
-            raise ValueError("slow_call, open_for, trial_calls and minimum_calls must be greater than 0")
+        if self.slow_call <= 0 or self.open_for <= 0 or self.half_open_calls < 1 or self.minimum_calls < 1:
+            raise ValueError("slow_call, open_for, half_open_calls and minimum_calls must be greater than 0")
         if self.window_calls < self.minimum_calls:
             raise ValueError("a window of fewer than minimum_calls calls never opens")
 
@@ -91,7 +91,7 @@ class Breaker:
         self._state = State.CLOSED
         self._since = clock()
         self._trials = 0
-        self._trial_stats = CallStats()
+        self._half_open_stats = CallStats()
         self._failure = ""
 
     @property
@@ -107,9 +107,9 @@ class Breaker:
         return self._since
 
     @property
-    def tally(self) -> CallStats:
+    def stats(self) -> CallStats:
         """The calls in the window."""
-        return self._window.tally()
+        return self._window.stats()
 
     def acquire(self) -> bool:
         """Whether a call may be made now. In half-open, True uses up one of the trials."""
@@ -119,7 +119,7 @@ class Breaker:
             case State.OPEN:
                 return False
             case State.HALF_OPEN:
-                if self._trials >= self.settings.trial_calls:
+                if self._trials >= self.settings.half_open_calls:
                     return False
                 self._trials += 1
                 return True
@@ -136,19 +136,19 @@ class Breaker:
             self._failure = why
         call = CallStats(1, int(not ok), int(duration > self.settings.slow_call))
         if self._state is State.HALF_OPEN:
-            self._trial_stats += call
+            self._half_open_stats += call
             self._judge_trials()
             return
         self._window.add(call)
-        tally = self._window.tally()
-        if tally.calls >= self.settings.minimum_calls:
-            why = self._trip_reason(tally)
+        stats = self._window.stats()
+        if stats.calls >= self.settings.minimum_calls:
+            why = self._trip_reason(stats)
             if why:
                 self._transition(State.OPEN, why)
 
     def cancel(self) -> None:
         """Undo `acquire()`: the call was cancelled and has no outcome."""
-        if self.state is State.HALF_OPEN and self._trials > self._trial_stats.calls:
+        if self.state is State.HALF_OPEN and self._trials > self._half_open_stats.calls:
             self._trials -= 1
 
     def _earliest_start(self) -> float:
@@ -157,20 +157,20 @@ class Breaker:
 
     def _judge_trials(self) -> None:
         # Decide as soon as the outcome is certain: one bad call of three exceeds any rate below a third.
-        trials, seen = self.settings.trial_calls, self._trial_stats
+        trials, seen = self.settings.half_open_calls, self._half_open_stats
         if seen.failed > self.settings.failure_rate * trials or seen.slow > self.settings.slow_rate * trials:
             self._transition(State.OPEN, f"still {self._trip_reason(seen) or 'bad'}")
         elif seen.calls >= trials:
             self._transition(State.CLOSED, f"{seen.calls} trial calls succeeded")
 
-    def _trip_reason(self, tally: CallStats) -> str:
+    def _trip_reason(self, stats: CallStats) -> str:
         s = self.settings
-        if tally.failure_rate > s.failure_rate:
+        if stats.failure_rate > s.failure_rate:
             last = f", the last with {self._failure}" if self._failure else ""
-            return f"{tally.failed} of {tally.calls} calls failed (more than {s.failure_rate:.0%}){last}"
-        if tally.slow_rate > s.slow_rate:
+            return f"{stats.failed} of {stats.calls} calls failed (more than {s.failure_rate:.0%}){last}"
+        if stats.slow_rate > s.slow_rate:
             return (
-                f"{tally.slow} of {tally.calls} calls took over {s.slow_call * 1000:.0f} ms "
+                f"{stats.slow} of {stats.calls} calls took over {s.slow_call * 1000:.0f} ms "
                 f"(more than {s.slow_rate:.0%})"
             )
         return ""
@@ -182,12 +182,12 @@ class Breaker:
             self._transition(State.HALF_OPEN, f"open for {self.settings.open_for:g} s")
         elif self._trials:
             # Trials without an outcome: discard them and allow new ones.
-            self._since, self._trials, self._trial_stats = self._clock(), 0, CallStats()
+            self._since, self._trials, self._half_open_stats = self._clock(), 0, CallStats()
 
     def _transition(self, state: State, why: str) -> None:
         before, self._state = self._state, state
         self._since = self._clock()
-        self._trials, self._trial_stats = 0, CallStats()
+        self._trials, self._half_open_stats = 0, CallStats()
         self._window.clear()
         self._failure = ""
         if self._on_change is None:

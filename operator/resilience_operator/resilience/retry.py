@@ -194,7 +194,7 @@ class Retry:
         """A copy with another policy."""
         return Retry(policy, on_retry=self._on_retry, sleep=self._sleep, random=self._random)
 
-    def tell(self, *, dependency: str, reason: str, attempt: int, delay: float) -> None:
+    def notify(self, *, dependency: str, reason: str, attempt: int, delay: float) -> None:
         """Call the hook for a retry that the caller makes itself, such as reopening a watch."""
         _notify(self._on_retry, dependency, reason, attempt, delay)
 

@@ -44,7 +44,7 @@ class CountWindow:
         self._calls.append(call)
         self._sum += call
 
-    def tally(self) -> CallStats:
+    def stats(self) -> CallStats:
         return self._sum
 
     def clear(self) -> None:

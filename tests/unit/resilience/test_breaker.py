@@ -9,7 +9,7 @@ import pytest
 from resilience_operator.resilience import Breaker, BreakerSettings, State
 from resilience_operator.resilience.window import CallStats, CountWindow
 
-SMALL = BreakerSettings(minimum_calls=4, window_calls=10, failure_rate=0.25, open_for=15, trial_calls=3)
+SMALL = BreakerSettings(minimum_calls=4, window_calls=10, failure_rate=0.25, open_for=15, half_open_calls=3)
 FAST, SLOW = 0.1, 0.9
 
 
@@ -92,7 +92,7 @@ def test_exactly_800_ms_is_not_slower_than_800_ms() -> None:
         assert bench.breaker.acquire()
         bench.now += 1
         bench.breaker.record(0.8, True)
-    assert bench.breaker.tally == CallStats(40, 0, 0)
+    assert bench.breaker.stats == CallStats(40, 0, 0)
 
 
 def test_half_open_lets_through_only_its_trials_at_once() -> None:
@@ -129,7 +129,7 @@ def test_a_call_from_before_says_nothing_about_now() -> None:
     bench.play("...")
     assert bench.breaker.state is State.CLOSED
     bench.breaker.record(20.0, False)
-    assert bench.breaker.tally == CallStats()
+    assert bench.breaker.stats == CallStats()
 
 
 def test_a_late_outcome_while_open_changes_nothing() -> None:
@@ -137,7 +137,7 @@ def test_a_late_outcome_while_open_changes_nothing() -> None:
     bench.play("xxxx")
     bench.breaker.record(0.1, True)
     assert bench.breaker.state is State.OPEN
-    assert bench.breaker.tally == CallStats()
+    assert bench.breaker.stats == CallStats()
 
 
 def test_the_listener_is_told_each_change_and_why() -> None:
@@ -169,7 +169,7 @@ def test_a_listener_that_fails_harms_nothing() -> None:
         {"slow_rate": -0.1},
         {"slow_call": 0},
         {"open_for": 0},
-        {"trial_calls": 0},
+        {"half_open_calls": 0},
         {"minimum_calls": 0},
         {"minimum_calls": 200},
     ],
@@ -183,4 +183,4 @@ def test_a_window_of_calls() -> None:
     window = CountWindow(3)
     for failed in (1, 0, 0, 1):
         window.add(CallStats(1, failed, 0))
-    assert window.tally() == CallStats(3, 1, 0)
+    assert window.stats() == CallStats(3, 1, 0)

@@ -174,7 +174,7 @@ async def test_a_query_that_was_never_sent_is_not_punished(stage: Callable[..., 
         await asyncio.wait([attacking])
         while found.server.under_way:
             await asyncio.sleep(0.01)
-    assert found.breakers.all["default"].tally.failed == 0
+    assert found.breakers.all["default"].stats.failed == 0
     [own] = await found.look(light)
     assert own.measured, own.message
 

@@ -445,7 +445,7 @@ async def test_one_who_leaves_does_not_take_the_answer_from_others() -> None:
 
 class TestBreakers:
     def guarded(self, source: Recorded, clock: Clock, attempts: int = 1) -> tuple[SignalCollector, SourceBreakers]:
-        settings = BreakerSettings(minimum_calls=4, open_for=10, trial_calls=1)
+        settings = BreakerSettings(minimum_calls=4, open_for=10, half_open_calls=1)
         breakers = SourceBreakers(settings, clock=clock)
         retry = Retry(RetryPolicy(attempts=attempts, base=0))
         return SignalCollector(
@@ -476,7 +476,7 @@ class TestBreakers:
         found, breakers = self.guarded(source, Clock(), attempts=3)
         for i in range(3):
             await collect(found, ask("own", query=f"x{i}"))
-        assert (len(source.asked), breakers.all["default"].tally.calls) == (9, 3)
+        assert (len(source.asked), breakers.all["default"].stats.calls) == (9, 3)
         [opening] = await collect(found, ask("own", query="x3"))
         assert (opening.reason, len(source.asked)) == ("CircuitOpen", 10), "once it is open nothing is tried again"
 
@@ -506,7 +506,7 @@ class TestBreakers:
         task.cancel()
         await asyncio.wait([task])
         await asyncio.sleep(0.01)
-        assert breakers.all["default"].tally.calls == 0
+        assert breakers.all["default"].stats.calls == 0
 
 
 async def test_own_queries_leave_a_place_for_presets() -> None:

@@ -212,7 +212,7 @@ class _Stream(Generic[T]):
                 self._version = ""
             of = self._of
             delay = asked + of._backoff.delay(failures, of._random)
-            of._kube.retry.tell(dependency=DEPENDENCY, reason=reason, attempt=failures + 1, delay=delay)
+            of._kube.retry.notify(dependency=DEPENDENCY, reason=reason, attempt=failures + 1, delay=delay)
             await of._sleep(delay)
 
     def _must_list(self) -> bool:

@@ -44,7 +44,7 @@ class _Kind:
     """How to read one kind of workload. revisions: the resource that stores its revisions."""
 
     resource: Resource
-    trim: Transform[Workload]
+    transform: Transform[Workload]
     state: State
     revisions: Resource
 
@@ -77,7 +77,7 @@ class TargetCache:
             kind: Reflector(
                 kube,
                 how.resource,
-                how.trim,
+                how.transform,
                 namespaces=namespaces,
                 indexes={
                     _UID: lambda w: (w.namespace, w.uid),
@@ -92,12 +92,12 @@ class TargetCache:
             resource: Reflector(
                 kube,
                 resource,
-                trim,
+                transform,
                 namespaces=namespaces,
                 indexes={_OWNER: lambda r: (r.namespace, r.owner_uid)},
                 on_change=self._revision_changed,
             )
-            for resource, trim in _REVISIONS.items()
+            for resource, transform in _REVISIONS.items()
         }
         self._autoscalers: Reflector[Autoscaler] = Reflector(
             kube,

@@ -32,7 +32,7 @@ MAX_PENDING = 20
 """Maximum pending Events of one policy. Beyond it the oldest is dropped, notices before changes."""
 
 _ONE_FAILURE_OPENS = BreakerSettings(
-    failure_rate=0, minimum_calls=1, window_calls=1, slow_call=events.TIMEOUT, open_for=5.0, trial_calls=1
+    failure_rate=0, minimum_calls=1, window_calls=1, slow_call=events.TIMEOUT, open_for=5.0, half_open_calls=1
 )
 """Each Event was already retried several times when it counts as failed."""
 

@@ -138,7 +138,7 @@ class EvaluationHistory:
             self._equal_points += 1
         self._packed += packed
         self.newest = at
-        self._trim(at)
+        self._drop_old(at)
 
     def points(self) -> list[Point]:
         """Return every point, oldest first."""
@@ -168,7 +168,7 @@ class EvaluationHistory:
             self._generation = generation
         del self.marks[:-MAX_MARKERS]
 
-    def _trim(self, now: float) -> None:
+    def _drop_old(self, now: float) -> None:
         size = self._form.size
         count = max(0, len(self._packed) // size - MAX_POINTS)
         while (count + 1) * size < len(self._packed) and self._at(count) < now - SPAN:

@@ -76,10 +76,10 @@ class SourceBreakers:
             # The answer's own measurement excludes this process's work, which is not the source's latency.
             took = self._clock() - started if took is None else took
             slow = took > breaker.settings.slow_call
-            query_to_blame = (
+            query_at_fault = (
                 custom and (slow or timed_out or http_error) and self.answered(source, started - ANSWERED_SECONDS)
             )
-            if is_retry or query_to_blame or (custom and timed_out and not had_fair_time()):
+            if is_retry or query_at_fault or (custom and timed_out and not had_fair_time()):
                 breaker.cancel()
             else:
                 breaker.record(took, ok=ok, why=why)
