@@ -312,10 +312,10 @@ class TestSamples:
         assert path.read_text().startswith("# "), "says what it is for"
 
     def test_all_are_applied(self) -> None:
+        """All but the quota: in one apply with it, policies are refused until its controller has counted."""
         named = yaml.safe_load((SAMPLES / "kustomization.yaml").read_text())["resources"]
-        assert sorted(named) == sorted(
-            path.name for path in SAMPLES.glob("*.yaml") if path.name != "kustomization.yaml"
-        )
+        apart = {"kustomization.yaml", "resourcequota.yaml"}
+        assert sorted(named) == sorted(path.name for path in SAMPLES.glob("*.yaml") if path.name not in apart)
 
     def test_checkout_has_its_target(self) -> None:
         (policy,) = documents(SAMPLES / "checkout.yaml")
