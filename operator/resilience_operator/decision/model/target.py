@@ -7,6 +7,9 @@ from dataclasses import dataclass
 MANAGER = "resilience-operator"
 """The field manager of this operator: in `managedFields` it marks the operator's own changes."""
 
+DEFAULT_PROGRESS_DEADLINE = 600.0
+"""Seconds. The default of a Deployment's `progressDeadlineSeconds`; used for the kinds that have none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Revision:
@@ -32,6 +35,37 @@ class Revision:
     kept_in: str = ""
     uid: str = ""
     template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod of the target, as last listed. Times are seconds since the epoch.
+
+    revision: the name of its revision (`Revision.name`); empty if unknown.
+    ready_at: when it last became ready; None if it is not ready.
+    started_serving: when it was first seen ready; None if it never was. A pod that is not ready and has this time
+        served before.
+    waiting, message: why a container does not run (`CrashLoopBackOff`, `ImagePullBackOff`), and the kubelet's words.
+    restarts: of the container that restarted most.
+    last_terminated, last_terminated_at: why and when a container last ended (`OOMKilled`, `Error`).
+    unschedulable: the scheduler's words if it found no node; else empty.
+    node: where it runs; empty if it is not scheduled.
+    """
+
+    name: str
+    revision: str
+    created: float
+    ready: bool
+    ready_at: float | None = None
+    started_serving: float | None = None
+    waiting: str = ""
+    message: str = ""
+    restarts: int = 0
+    last_terminated: str = ""
+    last_terminated_at: float | None = None
+    unschedulable: str = ""
+    terminating: bool = False
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +99,10 @@ class TargetState:
     scaled_by: the field manager that last wrote `spec.replicas`.
     scale_path: the path of `/scale`, for a kind known only by its scale subresource; else empty.
     template: the digest of the pod template; empty for such a kind.
+    pods: None while they are not listed. They are listed only while a release is watched or pods are missing.
+    create_failure: why the controller cannot create pods, in the API server's words (quota, admission); else empty.
+    progress_deadline: seconds within which a rollout must make progress.
+    min_ready_seconds: seconds for which a pod must be ready to count as available.
     """
 
     kind: str
@@ -86,6 +124,10 @@ class TargetState:
     api_version: str = "apps/v1"
     scale_path: str = ""
     template: str = ""
+    pods: tuple[Pod, ...] | None = None
+    create_failure: str = ""
+    progress_deadline: float = DEFAULT_PROGRESS_DEADLINE
+    min_ready_seconds: float = 0.0
 
     def find(self, revision: str | None) -> Revision | None:
         """Return the revision with that name, if it still exists."""
