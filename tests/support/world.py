@@ -237,9 +237,9 @@ class World:
 
         return eventually(look, what, last=last, **options)
 
-    def until_phase(self, phase: str, name: str = "checkout") -> None:
+    def until_phase(self, phase: str, name: str = "checkout", **options: Any) -> None:
         """Wait for a phase."""
-        self.until(lambda: self.phase(name) == phase, f"phase {phase}", name)
+        self.until(lambda: self.phase(name) == phase, f"phase {phase}", name, **options)
 
     def until_verdict(self, signal: str, verdict: str, name: str = "checkout") -> None:
         """Wait for a signal's verdict."""

@@ -248,6 +248,15 @@ async def test_watches_that_fail_again_and_again_cast_doubt_on_the_version(tmp_p
         await watched.until(lambda: len(api.lists) >= 2)
 
 
+async def test_after_a_silent_watch_it_lists_again(tmp_path: Path, api: Api) -> None:
+    """Something between the two may swallow the events of every watch: the list does not depend on it."""
+    async with watching(tmp_path, api, watch_silence=0.3) as watched:
+        await watched.until(lambda: len(api.watches) == 1)
+        api.items = [thing("a", 5)]
+        await watched.until(lambda: watched.content == ["a=v"])
+        assert len(api.lists) == 2
+
+
 async def test_it_lists_again_when_asked(tmp_path: Path, api: Api) -> None:
     api.items = [thing("a", 1)]
     async with watching(tmp_path, api) as watched:

@@ -1,8 +1,8 @@
 """A reflector: keeps a projection of one API resource in memory, by one list and then watches.
 
     list (pages of 500, at the newest version) ──► watch ──► watch … from the last version seen, bookmarks included
-      ▲ 410 Gone · every `relist_every` · requested · several failures in a row │
-      └─────────────────────────────────────────────────────────────────────────┘
+      ▲ 410 Gone · every `relist_every` · requested · silence · several failures │
+      └──────────────────────────────────────────────────────────────────────────┘
 Each list drops the records that it does not contain, so deletions during a lost watch are noticed too. No error ends
 the reflector: it backs off with full jitter and continues. `last_contact` gives the possible age of its records. An
 object that cannot be read is dropped, since its previous record may be outdated; `unreadable` has the reason. Protocol:
@@ -19,7 +19,15 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from resilience_operator.kube.cache.store import Index, Key, Store
-from resilience_operator.kube.client.client import PAGE, WATCH_LIFETIME, Event, KubeClient, KubeObject, Query
+from resilience_operator.kube.client.client import (
+    PAGE,
+    WATCH_LIFETIME,
+    WATCH_SILENCE,
+    Event,
+    KubeClient,
+    KubeObject,
+    Query,
+)
 from resilience_operator.kube.client.decoding import Unreadable, identified
 from resilience_operator.kube.client.errors import DEPENDENCY
 from resilience_operator.kube.client.paths import Resource
@@ -71,6 +79,7 @@ class Reflector(Generic[T]):
         on_unreadable: OnUnreadable | None = None,
         relist_every: float = RELIST_EVERY,
         watch_lifetime: float = WATCH_LIFETIME,
+        watch_silence: float = WATCH_SILENCE,
         backoff: RetryPolicy = BACKOFF,
         clock: Clock = time.monotonic,
         sleep: Sleep = asyncio.sleep,
@@ -87,6 +96,7 @@ class Reflector(Generic[T]):
         self._params = dict(params or {})
         self._relist_every = relist_every
         self._watch_lifetime = watch_lifetime
+        self._watch_silence = watch_silence
         self._backoff = backoff
         self._clock = clock
         self._sleep = sleep
@@ -247,7 +257,9 @@ class _Stream(Generic[T]):
         left = max(1.0, self._list_at - of._clock())
         # Jitter, so that watches that were opened together do not all end together.
         lifetime = min(left, of._watch_lifetime * (0.8 + 0.4 * of._random()))
-        async with of._kube.watch(self._path, self._version, params=of._params, lifetime=lifetime) as events:
+        async with of._kube.watch(
+            self._path, self._version, params=of._params, lifetime=lifetime, silence=of._watch_silence
+        ) as events:
             opened, progress = of._clock(), self._progress
             self.last_contact = opened
             try:
@@ -259,6 +271,10 @@ class _Stream(Generic[T]):
             except TimeoutError:
                 if not self._relist:
                     raise
+            except CallError:
+                if of._clock() - self.last_contact >= of._watch_silence:
+                    self._version = ""  # whatever swallowed its events may swallow those of the next watch
+                raise
             finally:
                 self._watching = None
                 if of._clock() - opened >= SHORT_WATCH:
