@@ -101,6 +101,29 @@ def _threshold_schema() -> JsonSchema:
     }
 
 
+def _parse_percent(written: object) -> float:
+    if isinstance(written, str) and len(written) <= _PERCENT_LENGTH and re.fullmatch(_PERCENT, written):
+        percent = float(written[:-1])
+        if 1 <= percent <= 1000:
+            return percent / 100
+    raise QuantityError(f"{_shown(written)} is not allowed here: {_PERCENT_HINT}")
+
+
+def _percent_schema() -> JsonSchema:
+    within = "double(self.replace('%', '')) >= 1.0 && double(self.replace('%', '')) <= 1000.0"
+    rule = {"rule": f"self.matches({cel_string(f'^({_PERCENT})$')}) && {within}", "message": _PERCENT_HINT}
+    return {"type": "string", "maxLength": _PERCENT_LENGTH, "x-kubernetes-validations": [rule]}
+
+
+_PERCENT = r"[0-9]{1,4}(\.[0-9]{1,3})?%"
+_PERCENT_LENGTH = 9
+_PERCENT_HINT = "write a percentage from 1% to 1000%, like 20%"
+
+PercentField = Annotated[
+    float, Parsed(_parse_percent, lambda ratio: format_threshold(Threshold(ratio, Unit.RATIO)), _percent_schema)
+]
+"""A percentage, with its sign: `20%` is 0.2. A number without a sign is refused, since 20 could be meant as 20%."""
+
 ThresholdField = Annotated[Threshold, Parsed(parse_threshold, _write_threshold, _threshold_schema)]
 """A bound: `70%`, `0.7`, `800ms`, or a YAML number."""
 

@@ -8,7 +8,7 @@ from pydantic import Field, StrictBool, StrictInt
 from .arguments import ARGUMENTS_LIMIT, Argument, arguments_schema
 from .base import SpecModel
 from .checks import Check, sentence
-from .fields import Duration, Name, ThresholdField
+from .fields import Duration, Name, PercentField, ThresholdField
 
 CONDITIONS_LIMIT = 16
 """Maximum conditions in one `all` or `any`."""
@@ -16,43 +16,71 @@ CONDITIONS_LIMIT = 16
 ACTIONS_LIMIT = 16
 """Maximum entries of one `then`."""
 
-_ONE_BOUND = "a condition needs exactly one of above and below: keep one of them"
-_BOUND_OF_ONE = "not allowed here: keep exactly one of above and below"
-_BOUND_OF_MANY = "not allowed here: put above and below next to a signal, or inside the entries of all and any"
+DEFAULT_WORSE_BY = 0.2
+"""By how much a new revision must be worse than its baseline, as a ratio."""
 
-_EITHER_BOUND = (
-    {"required": ["above"], "properties": {"below": sentence(_BOUND_OF_ONE)}},
-    {"required": ["below"], "properties": {"above": sentence(_BOUND_OF_ONE)}},
+_BOUNDS = ("above", "below", "worseThan")
+_ONE_BOUND = "a condition needs exactly one of above, below and worseThan: keep one of them"
+_BOUND_OF_ONE = "not allowed here: keep exactly one of above, below and worseThan"
+_BOUND_OF_MANY = (
+    "not allowed here: put above, below and worseThan next to a signal, or inside the entries of all and any"
 )
-_NEITHER_BOUND = {"properties": {"above": sentence(_BOUND_OF_MANY), "below": sentence(_BOUND_OF_MANY)}}
-_SOME_BOUND = {"anyOf": [{"required": ["above"]}, {"required": ["below"]}]}
+
+_EITHER_BOUND = tuple(
+    {"required": [one], "properties": {other: sentence(_BOUND_OF_ONE) for other in _BOUNDS if other != one}}
+    for one in _BOUNDS
+)
+_NEITHER_BOUND = {"properties": {bound: sentence(_BOUND_OF_MANY) for bound in _BOUNDS}}
+_SOME_BOUND = {"anyOf": [{"required": [bound]} for bound in _BOUNDS]}
 
 _SIGNAL = "Name of the signal: cpu, latency-p99, error-rate or zone-lost, which are built in, or one of spec.signals."
 _ABOVE = (
     "True while the signal is above this: a ratio like 70% or 0.7, or a duration like 800ms or 1s. Set exactly "
-    "one of above and below."
+    "one of above, below and worseThan."
 )
 _BELOW = (
     "True while the signal is below this: a ratio like 99% or 0.99, or a duration like 800ms or 1s. Set exactly "
-    "one of above and below."
+    "one of above, below and worseThan."
 )
+_WORSE_THAN = (
+    "baseline: true if a release makes the signal worse than its baseline, the old pods beside it or the last good "
+    "state, by more than by. For latency, the error rate and CPU per request. Set exactly one of above, below and "
+    "worseThan."
+)
+_BY = "By how much the new revision must be worse than its baseline, like 20% (default). Only with worseThan."
 _FOR = "How long the condition must be true without interruption before it is a breach, like 2m. Default 0s: at once."
 
 
+def _given_bounds(condition: Any) -> int:
+    """How many of above, below and worseThan are set."""
+    return sum(bound is not None for bound in (condition.above, condition.below, condition.worse_than))
+
+
+_BY_NEEDS_WORSE_THAN = Check(
+    message="by belongs to worseThan: add worseThan: baseline, or remove by",
+    holds=lambda condition: condition.by is None or condition.worse_than is not None,
+    cel="!has(self.by) || has(self.worseThan)",
+    field="by",
+)
+
+
 class Condition(SpecModel):
-    """A signal compared with a threshold."""
+    """A signal compared with a threshold, or with the baseline of a release."""
 
     signal: Name = Field(description=_SIGNAL)
     above: ThresholdField | None = Field(default=None, description=_ABOVE)
     below: ThresholdField | None = Field(default=None, description=_BELOW)
+    worse_than: Literal["baseline"] | None = Field(default=None, description=_WORSE_THAN)
+    by: PercentField | None = Field(default=None, description=_BY)
     for_: Duration = Field(default=0.0, validation_alias="for", serialization_alias="for", description=_FOR)
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(
             message=_ONE_BOUND,
-            holds=lambda condition: (condition.above is None) != (condition.below is None),
+            holds=lambda condition: _given_bounds(condition) == 1,
             schema={"anyOf": [*_EITHER_BOUND]},
         ),
+        _BY_NEEDS_WORSE_THAN,
     )
 
 
@@ -62,6 +90,8 @@ class When(SpecModel):
     signal: Name | None = Field(default=None, description=_SIGNAL)
     above: ThresholdField | None = Field(default=None, description=_ABOVE)
     below: ThresholdField | None = Field(default=None, description=_BELOW)
+    worse_than: Literal["baseline"] | None = Field(default=None, description=_WORSE_THAN)
+    by: PercentField | None = Field(default=None, description=_BY)
     for_: Duration | None = Field(default=None, validation_alias="for", serialization_alias="for", description=_FOR)
     all: Annotated[tuple[Condition, ...], Field(max_length=CONDITIONS_LIMIT)] | None = Field(
         default=None, description="Conditions that must all be true, each for its own time. Instead of signal."
@@ -89,14 +119,15 @@ class When(SpecModel):
         ),
         Check(
             message=_ONE_BOUND,
-            holds=lambda when: when.signal is None or (when.above is None) != (when.below is None),
+            holds=lambda when: when.signal is None or _given_bounds(when) == 1,
             schema={"anyOf": [*_EITHER_BOUND, {"required": ["all"]}, {"required": ["any"]}]},
         ),
         Check(
-            message="put above and below next to a signal, or inside the entries of all and any",
-            holds=lambda when: when.signal is not None or (when.above is None and when.below is None),
+            message="put above, below and worseThan next to a signal, or inside the entries of all and any",
+            holds=lambda when: when.signal is not None or _given_bounds(when) == 0,
             schema={"oneOf": [_NEITHER_BOUND, {"required": ["signal"], **_SOME_BOUND}]},
         ),
+        _BY_NEEDS_WORSE_THAN,
     )
 
     @cached_property
@@ -106,7 +137,14 @@ class When(SpecModel):
             return self.all or self.any or ()
         assert self.signal is not None, "checked above"
         return (
-            Condition.model_construct(signal=self.signal, above=self.above, below=self.below, for_=self.for_ or 0.0),
+            Condition.model_construct(
+                signal=self.signal,
+                above=self.above,
+                below=self.below,
+                worse_than=self.worse_than,
+                by=self.by,
+                for_=self.for_ or 0.0,
+            ),
         )
 
 
@@ -235,6 +273,18 @@ def _target_has_threshold(rule: Any) -> bool:
     return not wants or (rule.when.signal is not None and rule.when.above is not None)
 
 
+def _compares(rule: Any) -> bool:
+    return any(condition.worse_than is not None for condition in rule.when.conditions)
+
+
+def _used(rule: Any, field: str) -> bool:
+    return any(getattr(action, field) is not None for action in rule.then)
+
+
+_CEL_COMPARES = (
+    "(has(self.when.worseThan) || (has(self.when.all) && self.when.all.exists(each, has(each.worseThan)))"
+    " || (has(self.when.any) && self.when.any.exists(each, has(each.worseThan))))"
+)
 _NO_TO_TARGET = {
     "properties": {
         "then": {
@@ -273,6 +323,19 @@ class Rule(SpecModel):
             message="then is empty: add an action, like {scaleUp: {pods: 2}} or {alert: {}}",
             holds=lambda rule: len(rule.then) > 0,
             cel="self.then.size() > 0",
+            field="then",
+        ),
+        Check(
+            message="worseThan compares a release with its baseline: add pauseRollout or rollback to then",
+            holds=lambda rule: not _compares(rule) or _used(rule, "pause_rollout") or _used(rule, "rollback"),
+            cel=f"!{_CEL_COMPARES} || self.then.exists(action, has(action.pauseRollout) || has(action.rollback))",
+            field="then",
+        ),
+        Check(
+            message="worseThan compares a release with its baseline, and more pods do not mend it: remove scaleUp, or "
+            "move it to another rule",
+            holds=lambda rule: not _compares(rule) or not _used(rule, "scale_up"),
+            cel=f"!{_CEL_COMPARES} || !self.then.exists(action, has(action.scaleUp))",
             field="then",
         ),
         Check(

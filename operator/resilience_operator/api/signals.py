@@ -21,6 +21,9 @@ BUILT_IN_SIGNALS = {
 }
 """Built-in signals, which need no declaration, and their units."""
 
+COMPARABLE_PRESETS = re.compile(r"error-rate|cpu-per-request|latency(-[-a-z0-9]+)?")
+"""Presets that can be compared with the baseline of a release, because requests are counted."""
+
 PLACEHOLDERS = ("{{namespace}}", "{{name}}", "{{pods}}", "{{window}}")
 """The placeholders in a query that the operator fills in."""
 
@@ -119,6 +122,13 @@ class Signal(SpecModel):
         _placeholders_known("query", "query"),
         _placeholders_known("samples_query", "samplesQuery"),
     )
+
+
+def is_comparable(signal: Signal) -> bool:
+    """Whether a new revision can be compared with its baseline by this signal."""
+    if signal.preset is not None:
+        return COMPARABLE_PRESETS.fullmatch(signal.preset) is not None
+    return signal.unit is Unit.RATIO and signal.samples_query is not None
 
 
 def look_back(signal: Signal) -> float:

@@ -8,11 +8,20 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, StrictBool, StrictInt
 
 from .base import SpecModel
-from .checks import Check, cel_list
+from .checks import Check, cel_list, cel_string
 from .fields import Duration, duration_field
 from .quantities import parse_duration
 from .rules import Condition, Rule
-from .signals import BUILT_IN_SIGNALS, QUERIES_MAX_LENGTH, SHARED_WINDOWS, MetricSource, Signal, look_back
+from .signals import (
+    BUILT_IN_SIGNALS,
+    COMPARABLE_PRESETS,
+    QUERIES_MAX_LENGTH,
+    SHARED_WINDOWS,
+    MetricSource,
+    Signal,
+    is_comparable,
+    look_back,
+)
 from .target import WORKLOADS, Replicas, TargetRef
 
 RULES_LIMIT = 128
@@ -203,6 +212,32 @@ def _misfits(spec: "PolicySpec") -> list[str]:
     return found
 
 
+def _incomparable(spec: "PolicySpec") -> list[str]:
+    """Signals that a rule compares with their baseline, and that cannot be compared."""
+    known = {name: Signal.model_construct(name=name, preset=name) for name in BUILT_IN_SIGNALS}
+    known |= {signal.name: signal for signal in spec.signals}
+    compared = {c.signal for _, c in _located_conditions(spec) if c.worse_than is not None}
+    return sorted(name for name in compared & known.keys() if not is_comparable(known[name]))
+
+
+_CEL_COMPARABLE = (
+    f"({cel_list(n for n in BUILT_IN_SIGNALS if COMPARABLE_PRESETS.fullmatch(n))}"
+    ".filter(name, !has(self.signals) || !self.signals.exists(signal, signal.name == name))"
+    " + (has(self.signals) ? self.signals.filter(signal, has(signal.preset)"
+    f" ? signal.preset.matches({cel_string(f'^({COMPARABLE_PRESETS.pattern})$')})"
+    " : has(signal.unit) && signal.unit == 'ratio' && has(signal.samplesQuery)).map(signal, signal.name) : []))"
+)
+_CEL_RULE_COMPARABLE = (
+    "(!has(rule.when.worseThan) || !has(rule.when.signal) || rule.when.signal in comparable)"
+    " && (!has(rule.when.all) || rule.when.all.all(each, !has(each.worseThan) || each.signal in comparable))"
+    " && (!has(rule.when.any) || rule.when.any.all(each, !has(each.worseThan) || each.signal in comparable))"
+)
+_COMPARABLE = (
+    "worseThan needs counted requests: use the error rate, a latency, cpu-per-request, or a custom ratio with "
+    "samplesQuery"
+)
+
+
 def _conditions(spec: "PolicySpec") -> int:
     return sum(1 for _ in _located_conditions(spec))
 
@@ -334,6 +369,13 @@ class PolicySpec(SpecModel):
             holds=lambda spec: not _unknown_signals(spec),
             cel=_CEL_SIGNALS_KNOWN,
             detail=lambda spec: f"unknown signal {', '.join(_unknown_signals(spec))}: {_DECLARE_SIGNAL}",
+            field="rules",
+        ),
+        Check(
+            message=f"a signal cannot be compared with its baseline: {_COMPARABLE}",
+            holds=lambda spec: not _incomparable(spec),
+            cel=f"[{_CEL_COMPARABLE}].all(comparable, self.rules.all(rule, {_CEL_RULE_COMPARABLE}))",
+            detail=lambda spec: f"{', '.join(_incomparable(spec))} cannot be compared with its baseline: {_COMPARABLE}",
             field="rules",
         ),
         Check(

@@ -67,6 +67,8 @@ def _describe_one(result: ConditionResult) -> str:
 @lru_cache(maxsize=4096)
 def format_bound(condition: Condition, unit: str) -> str:
     """Format the threshold: `above 70%`."""
+    if condition.worse_by is not None:
+        return f"worse than its baseline by {format_value(condition.worse_by, 'ratio')}"
     return f"{'above' if condition.above else 'below'} {format_value(condition.threshold, unit)}"
 
 

@@ -106,6 +106,26 @@ ACCEPTED: Mapping[str, Changes] = {
     "at once": {f"{WHEN}.for": "0s"},
     "an action plugin": {f"{THEN}.0": {"plugin": {"name": "page", "with": {"team": "shop", "n": [1]}}}},
     "a source of a plugin's type": {"metricSource": {"type": "datadog", "name": "main"}},
+    "a comparison with the baseline": {"rules.2.when": {"signal": "error-rate", "worseThan": "baseline"}},
+    "a comparison with the baseline and its margin": {
+        "rules.2.when": {"signal": "latency-p99", "worseThan": "baseline", "by": "20%", "for": "30s"}
+    },
+    "a comparison with the baseline in all": {
+        "rules.2.when": {
+            "all": [
+                {"signal": "latency-p99", "worseThan": "baseline", "by": "12.5%"},
+                {"signal": "latency-p99", "above": "300ms"},
+            ]
+        }
+    },
+    "a comparison of a counted ratio of one's own": {
+        "signals": [{"name": "bad", "query": "a", "samplesQuery": "b", "unit": "ratio"}],
+        "rules.2.when": {"signal": "bad", "worseThan": "baseline"},
+    },
+    "a comparison of a preset under another name": {
+        "signals": [{"name": "failures", "preset": "error-rate", "window": "30s"}],
+        "rules.2.when": {"any": [{"signal": "failures", "worseThan": "baseline", "by": "1000%"}]},
+    },
     "lost zones": {WHEN: {"signal": "zone-lost", "above": 0}, THEN: [{"scaleUp": {"toTarget": True}}]},
 }
 
@@ -124,7 +144,7 @@ class Refused:
 
 
 RATIO_OR_DURATION = "a ratio like 70% or 0.7, or a duration like 800ms or 1s"
-ONE_BOUND = "keep exactly one of above and below"
+ONE_BOUND = "keep exactly one of above, below and worseThan"
 
 REFUSED: Mapping[str, Refused] = {
     # thresholds
@@ -146,34 +166,34 @@ REFUSED: Mapping[str, Refused] = {
     "above and below": Refused(
         {f"{WHEN}.below": 0.1},
         "spec.rules[0].when",
-        "needs exactly one of above and below: keep one of them",
+        "needs exactly one of above, below and worseThan: keep one of them",
         ONE_BOUND,
     ),
     "neither above nor below": Refused(
         {f"{WHEN}.above": GONE},
         "spec.rules[0].when",
-        "needs exactly one of above and below",
+        "needs exactly one of above, below and worseThan",
         "spec.rules[0].when.above: Required value",
     ),
     "no threshold at all": Refused(
         {f"{WHEN}.above": None},
         "spec.rules[0].when",
-        "needs exactly one of above and below",
+        "needs exactly one of above, below and worseThan",
         "spec.rules[0].when.above: Required value",
     ),
     "above and below in any": Refused(
         {WHEN: {"any": [{"signal": "cpu", "above": 1, "below": 2}]}},
         "spec.rules[0].when.any[0]",
-        "needs exactly one of above and below",
+        "needs exactly one of above, below and worseThan",
         ONE_BOUND,
     ),
     "a condition without a signal": Refused(
-        {f"{WHEN}.signal": GONE}, "spec.rules[0].when", "put above and below next to a signal"
+        {f"{WHEN}.signal": GONE}, "spec.rules[0].when", "put above, below and worseThan next to a signal"
     ),
     "above beside all": Refused(
         {WHEN: {"all": [{"signal": "cpu", "above": 1}], "above": 1}},
         "spec.rules[0].when",
-        "put above and below next to a signal",
+        "put above, below and worseThan next to a signal",
     ),
     "for beside all": Refused(
         {WHEN: {"all": [{"signal": "cpu", "above": 1}], "for": "1m"}},
@@ -191,6 +211,69 @@ REFUSED: Mapping[str, Refused] = {
         "spec.rules[0].when.any[0].all",
         "unknown field: remove it",
         'unknown field "spec.rules[0].when.any[0].all"',
+    ),
+    # comparisons with the baseline
+    "above and worseThan": Refused(
+        {"rules.2.when.worseThan": "baseline"},
+        "spec.rules[2].when",
+        "needs exactly one of above, below and worseThan",
+        ONE_BOUND,
+    ),
+    "worseThan something else": Refused(
+        {"rules.2.when": {"signal": "error-rate", "worseThan": "yesterday"}},
+        "spec.rules[2].when.worseThan",
+        "baseline",
+    ),
+    "by without worseThan": Refused(
+        {"rules.2.when.by": "20%"}, "spec.rules[2].when.by", "add worseThan: baseline, or remove by"
+    ),
+    "by as a number": Refused(
+        {"rules.2.when": {"signal": "error-rate", "worseThan": "baseline", "by": 20}},
+        "spec.rules[2].when.by",
+        "write a percentage from 1% to 1000%, like 20%",
+        "must be of type string",
+    ),
+    "by without its sign": Refused(
+        {"rules.2.when": {"signal": "error-rate", "worseThan": "baseline", "by": "0.2"}},
+        "spec.rules[2].when.by",
+        "write a percentage from 1% to 1000%, like 20%",
+    ),
+    "by nothing": Refused(
+        {"rules.2.when": {"signal": "error-rate", "worseThan": "baseline", "by": "0%"}},
+        "spec.rules[2].when.by",
+        "write a percentage from 1% to 1000%, like 20%",
+    ),
+    "worseThan for a signal without counts": Refused(
+        {"rules.2.when": {"signal": "cpu", "worseThan": "baseline"}}, "spec.rules", "worseThan needs counted requests"
+    ),
+    "worseThan for a query without counts": Refused(
+        {
+            "signals": [{"name": "queue", "query": "a"}],
+            "rules.2.when": {"any": [{"signal": "queue", "worseThan": "baseline"}]},
+        },
+        "spec.rules",
+        "worseThan needs counted requests",
+    ),
+    "worseThan for a built-in name that is declared otherwise": Refused(
+        {
+            "signals": [{"name": "error-rate", "query": "a"}],
+            "rules.2.when": {"signal": "error-rate", "worseThan": "baseline"},
+        },
+        "spec.rules",
+        "worseThan needs counted requests",
+    ),
+    "worseThan that only alerts": Refused(
+        {"rules.2.when": {"signal": "error-rate", "worseThan": "baseline"}, "rules.2.then": [{"alert": {}}]},
+        "spec.rules[2].then",
+        "add pauseRollout or rollback to then",
+    ),
+    "worseThan that scales": Refused(
+        {
+            "rules.2.when": {"signal": "error-rate", "worseThan": "baseline"},
+            "rules.2.then": [{"rollback": {}}, {"scaleUp": {"pods": 1}}],
+        },
+        "spec.rules[2].then",
+        "more pods do not mend it",
     ),
     "an unknown signal": Refused({f"{WHEN}.signal": "cpux"}, "spec.rules", "declare it in spec.signals"),
     "an unknown signal in any": Refused(

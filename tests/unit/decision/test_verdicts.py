@@ -2,12 +2,15 @@
 
 import pytest
 
-from resilience_operator.decision.analysis.evidence import Judgement
+from resilience_operator.api.v1alpha1 import parse_policy
+from resilience_operator.decision.analysis.evidence import Judgement, judge
 from resilience_operator.decision.analysis.verdicts import advance_timer, combine, last_known
 from resilience_operator.decision.decide import decide
+from resilience_operator.decision.model.compile import compile_policy
 from resilience_operator.decision.model.memory import Timer, Verdict
 from resilience_operator.decision.model.observation import Measured
-from resilience_operator.decision.model.policy import Condition, Rule, ScaleUp
+from resilience_operator.decision.model.policy import Condition, Policy, Rule, ScaleUp, Signal
+from resilience_operator.decision.report import format_condition
 from tests.unit.decision.builders import CPU, Run, policy, seen, unknown, verdict, whole
 
 OK, PENDING, BREACH, UNKNOWN = Verdict.OK, Verdict.PENDING, Verdict.BREACH, Verdict.UNKNOWN
@@ -149,3 +152,29 @@ def test_wakes_when_a_for_is_over() -> None:
     begun = run.look(seen(cpu=whole(Measured(0.9))))
     assert begun.wake == begun.at + 120
     assert run.look(seen(cpu=unknown())).wake is None
+
+
+def test_a_comparison_with_the_baseline_is_compiled_and_never_crossed_by_a_value() -> None:
+    [rule] = compiled({"signal": "latency-p99", "worseThan": "baseline", "by": "15%", "for": "30s"}).rules
+    [condition] = rule.conditions
+    assert (condition.worse_by, condition.hold, rule.signature) == (0.15, 30.0, "latency-p99>baseline+0.15")
+    assert judge(condition, Signal("latency-p99", unit="seconds"), Measured(1e9)).crossed is False
+    assert format_condition(condition, "seconds") == "worse than its baseline by 15% for 30s"
+
+
+def test_a_comparison_with_the_baseline_has_a_margin_by_default() -> None:
+    assert compiled({"signal": "error-rate", "worseThan": "baseline"}).rules[0].conditions[0].worse_by == 0.2
+
+
+def compiled(when: dict[str, str]) -> Policy:
+    spec = {
+        "targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"},
+        "rules": [{"name": "worse", "when": when, "then": [{"pauseRollout": {}}]}],
+    }
+    document = {
+        "apiVersion": "resilience-operator.io/v1alpha1",
+        "kind": "ResiliencePolicy",
+        "metadata": {"name": "web"},
+    }
+    parsed = parse_policy({**document, "spec": spec})
+    return compile_policy(parsed.spec, uid="u", namespace="shop", name="web", generation=1)

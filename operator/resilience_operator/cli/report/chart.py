@@ -104,7 +104,8 @@ def _signal(ax: Axes, report: RunReport, number: int, name: str) -> None:
     values = [math.nan if look.values[number] is None else look.values[number] for look in looks]
     at, shown = _thinned([look.at for look in looks], values)
     ax.plot([_x(report, a) for a in at], shown, color=_INK, linewidth=0.9)
-    bounds = sorted({(c.threshold, c.above) for r in report.policy.rules for c in r.conditions if c.signal == name})
+    conditions = [c for r in report.policy.rules for c in r.conditions if c.signal == name and c.worse_by is None]
+    bounds = sorted({(c.threshold, c.above) for c in conditions})
     for bound, above in bounds:
         ax.axhline(bound, color=_RED, linewidth=0.9, linestyle=(0, (5, 3)))
         label = f" {'above' if above else 'below'} {format_value(bound, unit)}"

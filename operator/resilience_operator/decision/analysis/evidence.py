@@ -148,6 +148,8 @@ def judge_release(
     """
     if observation.measured is None:
         return Judgement(None, observation.reason, observation.message)
+    if condition.worse_by is not None:
+        return Judgement(None, "NotCompared", f"{signal.name} is not compared with its baseline yet")
     if not observation.splittable:
         return _compare_with_baseline(condition, signal, observation.measured, canary, ok_before=ok_before)
     if canary.revision is None or (new := observation.by_revision.get(canary.revision)) is None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from resilience_operator.api.quantities import Unit
-from resilience_operator.api.rules import Action
+from resilience_operator.api.rules import DEFAULT_WORSE_BY, Action
 from resilience_operator.api.rules import Condition as ConditionSpec
 from resilience_operator.api.rules import Rule as RuleSpec
 from resilience_operator.api.signals import BUILT_IN_SIGNALS, ZONE_LOST, look_back
@@ -92,6 +94,9 @@ def _rule(rule: RuleSpec) -> Rule:
 
 
 def _condition(condition: ConditionSpec) -> Condition:
+    if condition.worse_than is not None:
+        by = DEFAULT_WORSE_BY if condition.by is None else condition.by
+        return Condition(condition.signal, inf, True, condition.for_, by)
     threshold = condition.above if condition.above is not None else condition.below
     assert threshold is not None, "checked when the policy was parsed"
     return Condition(condition.signal, threshold.value, condition.above is not None, condition.for_)

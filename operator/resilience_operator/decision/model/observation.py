@@ -13,17 +13,43 @@ from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.model.policy import Policy, Signal
 
 
+class Histogram(NamedTuple):
+    """Counts of requests by latency.
+
+    bounds: ascending upper bounds in seconds; the last one is infinite. counts: cumulative, one per bound.
+    """
+
+    bounds: tuple[float, ...]
+    counts: tuple[float, ...]
+
+
+class Increment(NamedTuple):
+    """What one pod counted between two evaluations.
+
+    samples: requests. events: how many of them were bad, for a ratio of requests. histogram: the same requests by
+    latency, for a quantile.
+    """
+
+    pod: str
+    revision: str
+    samples: float
+    events: float | None = None
+    histogram: Histogram | None = None
+
+
 class Measured(NamedTuple):
     """A signal's value over some pods. A tuple, like `Observation`, because each round creates tens of thousands.
 
     value: in the signal's base unit: a ratio (0.7 = 70 %), seconds, or a plain number.
     samples: number of requests within the window; None if unknown (CPU, custom queries without `samplesQuery`).
     events: for a ratio of requests, how many of `samples` were bad; None for other signals.
+    histogram: for a quantile, the requests within the window by latency; None if they were not queried.
     """
 
     value: float
     samples: float | None = None
     events: float | None = None
+    histogram: Histogram | None = None
 
 
 class Observation(NamedTuple):
@@ -35,6 +61,10 @@ class Observation(NamedTuple):
     splittable: the series have a pod label. If `by_revision` of a splittable signal is empty, no revision had data.
     replica_factor: factor of replicas needed, for a signal that provides one (lost zones); `message` then explains the
         value.
+    increments: what each pod counted since the previous evaluation, from `since` to `at`. Only while a release is
+        analysed and the series have a pod label.
+    since: start of the increments, seconds since the epoch; None if there are none, as at the first evaluation after a
+        start of the operator. None is a gap in observation; an empty `increments` with `since` is not.
     """
 
     at: float
@@ -44,6 +74,8 @@ class Observation(NamedTuple):
     by_revision: Mapping[str, Measured] = MappingProxyType({})
     splittable: bool = False
     replica_factor: float | None = None
+    increments: tuple[Increment, ...] = ()
+    since: float | None = None
 
     @classmethod
     def unknown(cls, at: float, reason: str, message: str) -> Observation:

@@ -51,12 +51,24 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`signal` has been above (or below) `threshold` for `hold` seconds."""
+    """`signal` has been above (or below) `threshold` for `hold` seconds.
+
+    worse_by: compare the new revision with its baseline instead: it is worse by more than this ratio (0.2 = 20 %). The
+        threshold is then infinite, so that no value crosses it.
+    """
 
     signal: str
     threshold: float
     above: bool = True
     hold: float = 0.0
+    worse_by: float | None = None
+
+    @property
+    def sign(self) -> str:
+        """The comparison, as part of a rule's signature: `>0.7`, `<10` or `>baseline+0.2`."""
+        if self.worse_by is not None:
+            return f">baseline+{self.worse_by:g}"
+        return f"{'>' if self.above else '<'}{self.threshold:g}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +115,7 @@ class Rule:
     signature: str = field(init=False, repr=False, compare=False, default="")
 
     def __post_init__(self) -> None:
-        parts = (f"{c.signal}{'>' if c.above else '<'}{c.threshold:g}" for c in self.conditions)
+        parts = (f"{c.signal}{c.sign}" for c in self.conditions)
         object.__setattr__(self, "signature", ("|" if self.any_of else "&").join(parts))
 
     @property

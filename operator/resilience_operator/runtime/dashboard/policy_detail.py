@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.report import format_condition
 from resilience_operator.explain.context import ExplainContext
 from resilience_operator.explain.explain import document as explained
 from resilience_operator.explain.explain import explain
@@ -75,9 +75,9 @@ def _signals(policy: Policy, seen: list[Document]) -> list[Document]:
             {
                 "rule": rule.name,
                 "above": c.above,
-                "value": c.threshold,
-                "text": f"{'above' if c.above else 'below'} {format_value(c.threshold, signal.unit)}"
-                + (f" for {format_duration(c.hold)}" if c.hold else ""),
+                # A comparison with the baseline has no fixed threshold to draw.
+                "value": c.threshold if c.worse_by is None else None,
+                "text": format_condition(c, signal.unit),
             }
             for rule in policy.rules
             for c in rule.conditions

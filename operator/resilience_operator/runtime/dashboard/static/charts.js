@@ -155,13 +155,13 @@ export class Charts {
       data: () => [track().values],
       label: (v) => format.value(v, unit),
       range: (low, high) => {
-        const limits = signal().thresholds.map((t) => t.value);
+        const limits = signal().thresholds.filter((t) => t.value !== null).map((t) => t.value);
         const top = Math.max(high ?? 0, ...limits);
         const bottom = Math.min(0, low ?? 0, ...limits);
         return [bottom, top + (top - bottom || 1) * 0.25];
       },
       bands: () => track().verdicts.map((v) => [bands[v], ""]),
-      lines: () => signal().thresholds,
+      lines: () => signal().thresholds.filter((t) => t.value !== null),
       caption: (element) => {
         const s = signal();
         const values = track().values;
