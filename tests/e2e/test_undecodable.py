@@ -18,6 +18,8 @@ from tests.e2e.test_bad_input import document_of, ready, rule
 from tests.support.fresh import fresh_cluster
 from tests.support.install import documents, install, operator_kubeconfig
 from tests.support.operator import Operator
+from tests.support.proxy import faults
+from tests.support.proxy.front import api_proxy, kubeconfig_through
 from tests.support.waiting import eventually
 from tests.support.world import GROUP, PLURAL, VERSION, World
 
@@ -126,6 +128,31 @@ def test_a_deployment_with_deep_managed_fields_blinds_nobody(
     world.until(lambda: ready(world, "poison") == ("True", "Accepted"), "what is usable of it is used", "poison")
     assert operator.process is not None
     assert operator.process.poll() is None
+
+
+def test_a_target_that_the_operator_cannot_read_is_told_and_left_alone(
+    cluster: Cluster, world: World, new_operator: Callable[..., Operator], operator_identity: Path, tmp_path: Path
+) -> None:
+    """No API server stores a Deployment of the wrong types. What stands in front of one may answer with it."""
+    world.deployment("poison", replicas=7)
+    world.load.workload(world.namespace, "poison", cpu_utilisation=0.9)
+    world.policy("poison", targetRef={"name": "poison"}, replicas={"min": 1, "max": 9}, rules=[BUSY])
+    with api_proxy(cluster, tmp_path) as proxy:
+        proxy.add(
+            faults.rewrite(lambda body: body.replace(b'"replicas":7', b'"replicas":"seven"')),
+            path="/deployments$",
+            where=lambda asked: not asked.watch,
+        )
+        operator = new_operator(kubeconfig=kubeconfig_through(proxy, operator_identity, tmp_path)).start()
+        guarded(world, "victim")
+        acted_on(world, "victim")
+        world.until(lambda: ready(world, "poison") == ("False", "TargetUnreadable"), "it is reported", "poison")
+        assert "Deployment poison cannot be read" in world.condition("Ready", "poison")["message"]
+        assert operator.get("/readyz")[0] == 200
+        assert world.replicas("poison") == 7
+        # The next event shows it as it is.
+        world.apps.patch_namespaced_deployment("poison", world.namespace, {"metadata": {"labels": {"seen": "again"}}})
+        acted_on(world, "poison")
 
 
 def policy_of(world: World, name: str, **metadata: Any) -> dict[str, Any]:

@@ -10,7 +10,14 @@ import pytest
 from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
 from resilience_operator.kube.cache.deployments import deployment_state, project_deployment, project_replica_set
 from resilience_operator.kube.cache.hpa import ORIGINAL_MIN, project_autoscaler
-from resilience_operator.kube.cache.workloads import epoch, normalized_template, number, template_digest, writers_of
+from resilience_operator.kube.cache.workloads import (
+    count,
+    epoch,
+    normalized_template,
+    number,
+    template_digest,
+    writers_of,
+)
 
 Obj = dict[str, Any]
 UID = "11111111-2222-3333-4444-555555555555"
@@ -262,6 +269,17 @@ def test_the_same_name_made_anew_takes_nothing_over() -> None:
 )
 def test_a_number_that_may_be_none(value: object, found: int) -> None:
     assert number(value) == found
+
+
+@pytest.mark.parametrize("value", ["7", "seven", 7.0, True, -1, 2**31, [], {}])
+def test_what_is_not_a_count_is_not_zero(value: object) -> None:
+    """A target whose number of pods is taken for zero counts as switched off."""
+    with pytest.raises(ValueError, match="not a number of pods"):
+        count(value)
+
+
+def test_counts() -> None:
+    assert [count(None), count(None, 1), count(0), count(7)] == [0, 1, 0, 7]
 
 
 def autoscaler(**changes: Any) -> Obj:

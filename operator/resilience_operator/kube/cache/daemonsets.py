@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.cache.controller_revisions import current_of
 from resilience_operator.kube.cache.revisions import RevisionRecord, as_revision, owned_by, revision_name
-from resilience_operator.kube.cache.workloads import Obj, Workload, number, project_workload
+from resilience_operator.kube.cache.workloads import Obj, Workload, count, project_workload
 
 KIND = "DaemonSet"
 
@@ -22,10 +22,10 @@ def project_daemon_set(obj: Obj, old: Workload | None = None) -> Workload:
         KIND,
         obj,
         old,
-        replicas=number(status.get("desiredNumberScheduled")),
-        total=number(status.get("currentNumberScheduled")),
-        updated=number(status.get("updatedNumberScheduled")),
-        ready=number(status.get("numberReady")),
+        replicas=count(status.get("desiredNumberScheduled")),
+        total=count(status.get("currentNumberScheduled")),
+        updated=count(status.get("updatedNumberScheduled")),
+        ready=count(status.get("numberReady")),
     )
 
 

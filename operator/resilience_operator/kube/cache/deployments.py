@@ -21,7 +21,15 @@ from resilience_operator.kube.cache.revisions import (
     owner_of,
     revision_name,
 )
-from resilience_operator.kube.cache.workloads import Obj, Workload, epoch, number, project_workload, template_digest
+from resilience_operator.kube.cache.workloads import (
+    Obj,
+    Workload,
+    count,
+    epoch,
+    number,
+    project_workload,
+    template_digest,
+)
 
 REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
 KIND = "Deployment"
@@ -34,10 +42,10 @@ def project_deployment(obj: Obj, old: Workload | None = None) -> Workload:
         KIND,
         obj,
         old,
-        replicas=number(spec.get("replicas", 1)),
-        total=number(status.get("replicas")),
-        updated=number(status.get("updatedReplicas")),
-        ready=number(status.get("readyReplicas")),
+        replicas=count(spec.get("replicas"), 1),
+        total=count(status.get("replicas")),
+        updated=count(status.get("updatedReplicas")),
+        ready=count(status.get("readyReplicas")),
         paused=bool(spec.get("paused")),
         progress_deadline_exceeded=any(
             c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
@@ -69,8 +77,8 @@ def project_replica_set(obj: Obj, old: RevisionRecord | None = None) -> Revision
         number=number((meta.get("annotations") or {}).get(REVISION_ANNOTATION)),
         created=epoch(meta.get("creationTimestamp")),
         template=template,
-        replicas=number(status.get("replicas")),
-        ready=number(status.get("readyReplicas")),
+        replicas=count(status.get("replicas")),
+        ready=count(status.get("readyReplicas")),
     )
 
 

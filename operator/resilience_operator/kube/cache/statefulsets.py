@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
 from resilience_operator.kube.cache.controller_revisions import current_of
 from resilience_operator.kube.cache.revisions import RevisionRecord, as_revision, owned_by, revision_name
-from resilience_operator.kube.cache.workloads import Obj, Workload, number, project_workload
+from resilience_operator.kube.cache.workloads import Obj, Workload, count, project_workload
 from resilience_operator.kube.writes.rollout_pause import is_paused
 
 KIND = "StatefulSet"
@@ -20,10 +20,10 @@ def project_stateful_set(obj: Obj, old: Workload | None = None) -> Workload:
         KIND,
         obj,
         old,
-        replicas=number(spec.get("replicas", 1)),
-        total=number(status.get("replicas")),
-        updated=number(status.get("updatedReplicas")),
-        ready=number(status.get("readyReplicas")),
+        replicas=count(spec.get("replicas"), 1),
+        total=count(status.get("replicas")),
+        updated=count(status.get("updatedReplicas")),
+        ready=count(status.get("readyReplicas")),
         paused=is_paused(KIND, obj),
         current=str(status.get("currentRevision") or ""),
         newest=str(status.get("updateRevision") or ""),

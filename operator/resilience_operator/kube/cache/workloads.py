@@ -183,6 +183,10 @@ def _owns_image(fields: object) -> bool:
     return any("f:image" in one for some in lists if some for one in some.values() if isinstance(one, dict))
 
 
+MOST_PODS = 2**31 - 1
+"""The largest number of pods that an `int32` field of the API holds."""
+
+
 def epoch(timestamp: str | None) -> float:
     """Seconds since the epoch of an RFC 3339 timestamp; 0 if it is missing or invalid."""
     if not timestamp:
@@ -191,6 +195,15 @@ def epoch(timestamp: str | None) -> float:
         return datetime.fromisoformat(timestamp).timestamp()
     except (TypeError, ValueError, OverflowError):
         return 0.0
+
+
+def count(value: object, missing: int = 0) -> int:
+    """The number of pods in a typed field, or `missing`. Raises ValueError: what is not a count is not zero."""
+    if value is None:
+        return missing
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_PODS:
+        raise ValueError(f"{value!r} is not a number of pods")
+    return value
 
 
 def number(value: object, *, most: int = 2**63 - 1) -> int:
