@@ -48,7 +48,8 @@ ANYWHERE: dict[str, set[str]] = {
     "daemonsets.apps": READ | {"patch"},
     "controllerrevisions.apps": READ,
     "horizontalpodautoscalers.autoscaling": READ | {"patch"},
-    "events.events.k8s.io": {"create"},
+    "events.events.k8s.io": {"create", "list"},
+    "pods": {"list"},
     "nodes": READ,
 }
 """What the account of the base may do in any namespace."""

@@ -40,7 +40,8 @@ RIGHTS: dict[tuple[str, str], set[str]] = {
     ("apps", "daemonsets"): READ | {"patch"},
     ("apps", "controllerrevisions"): READ,
     ("autoscaling", "horizontalpodautoscalers"): READ | {"patch"},
-    ("events.k8s.io", "events"): {"create"},
+    ("events.k8s.io", "events"): {"create", "list"},
+    ("", "pods"): {"list"},
     ("", "nodes"): READ,
     ("coordination.k8s.io", "leases"): {"get", "create", "patch"},
 }

@@ -47,6 +47,7 @@ class Pod:
         served before.
     waiting, message: why a container does not run (`CrashLoopBackOff`, `ImagePullBackOff`), and the kubelet's words.
     restarts: of the container that restarted most.
+    unready_count: how often it was seen to lose readiness, by this process.
     last_terminated, last_terminated_at: why and when a container last ended (`OOMKilled`, `Error`).
     unschedulable: the scheduler's words if it found no node; else empty.
     node: where it runs; empty if it is not scheduled.
@@ -66,6 +67,7 @@ class Pod:
     unschedulable: str = ""
     terminating: bool = False
     node: str = ""
+    unready_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

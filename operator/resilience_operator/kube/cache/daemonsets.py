@@ -62,4 +62,5 @@ def daemon_set_state(workload: Workload, revisions: Iterable[RevisionRecord]) ->
         revisions=tuple(as_revision(workload, r, owner=workload.name, pods=pods.get(r.name, (0, 0))) for r in owned),
         template_by=workload.writers.template,
         template=workload.template,
+        min_ready_seconds=workload.min_ready_seconds,
     )

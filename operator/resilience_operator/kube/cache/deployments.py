@@ -12,7 +12,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 
-from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
+from resilience_operator.api.text import cut, one_line
+from resilience_operator.decision.model.target import (
+    DEFAULT_PROGRESS_DEADLINE,
+    HorizontalPodAutoscaler,
+    TargetState,
+)
 from resilience_operator.kube.cache.revisions import (
     RevisionRecord,
     as_revision,
@@ -34,6 +39,9 @@ from resilience_operator.kube.cache.workloads import (
 REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
 KIND = "Deployment"
 
+MAX_CREATE_FAILURE = 300
+"""Bytes kept of the reason why no pods can be created."""
+
 
 def project_deployment(obj: Obj, old: Workload | None = None) -> Workload:
     """Project a Deployment to a record. old: the record before this event."""
@@ -51,7 +59,17 @@ def project_deployment(obj: Obj, old: Workload | None = None) -> Workload:
             c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
             for c in status.get("conditions") or ()
         ),
+        progress_deadline=float(number(spec.get("progressDeadlineSeconds"))) or DEFAULT_PROGRESS_DEADLINE,
+        create_failure=_create_failure(status),
     )
+
+
+def _create_failure(status: Obj) -> str:
+    """Why the controller cannot create pods: its condition ReplicaFailure, in the API server's words."""
+    for found in status.get("conditions") or ():
+        if found.get("type") == "ReplicaFailure" and found.get("status") == "True":
+            return cut(one_line(str(found.get("message") or found.get("reason") or "")), MAX_CREATE_FAILURE)
+    return ""
 
 
 def project_replica_set(obj: Obj, old: RevisionRecord | None = None) -> RevisionRecord | None:
@@ -118,4 +136,7 @@ def deployment_state(
         progress_deadline_exceeded=deployment.progress_deadline_exceeded,
         hpa=hpa,
         template=deployment.template,
+        create_failure=deployment.create_failure,
+        progress_deadline=deployment.progress_deadline,
+        min_ready_seconds=deployment.min_ready_seconds,
     )

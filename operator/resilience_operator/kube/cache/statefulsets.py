@@ -66,6 +66,7 @@ def stateful_set_state(
         paused_by=workload.writers.paused if workload.paused else "",
         template_by=workload.writers.template,
         template=workload.template,
+        min_ready_seconds=workload.min_ready_seconds,
         scaled_by=workload.writers.replicas,
         hpa=hpa,
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from resilience_operator.decision.model.target import DEFAULT_PROGRESS_DEADLINE
 from resilience_operator.kube.cache.nodes import ANYWHERE, Placement, placement_of
 from resilience_operator.kube.cache.selectors import NOTHING, Selector, selector_of
 
@@ -47,6 +48,7 @@ class Workload:
         newest revision, and of ready pods.
     current, newest: a StatefulSet's revisions by name (`status.currentRevision`, `status.updateRevision`).
     placement: the nodes on which its pods may run.
+    create_failure, progress_deadline, min_ready_seconds: as in `TargetState`.
     """
 
     kind: str
@@ -68,6 +70,9 @@ class Workload:
     writers: FieldManagers = NOBODY
     placement: Placement = ANYWHERE
     selector: Selector = NOTHING
+    create_failure: str = ""
+    progress_deadline: float = DEFAULT_PROGRESS_DEADLINE
+    min_ready_seconds: float = 0.0
 
 
 def template_digest(template: Mapping[str, Any]) -> str:
@@ -158,6 +163,7 @@ def project_workload(kind: str, obj: Obj, old: Workload | None, **kind_fields: A
         writers=writers,
         placement=placement_in(obj, old),
         selector=_selector_in(obj, old),
+        min_ready_seconds=float(number(obj["spec"].get("minReadySeconds"))),
         **kind_fields,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from resilience_operator.kube.cache.hpa import Autoscaler, project_autoscaler
 from resilience_operator.kube.cache.nodes import ANYWHERE, Placement
 from resilience_operator.kube.cache.reflector import Reflector, Transform
 from resilience_operator.kube.cache.revisions import RevisionRecord
+from resilience_operator.kube.cache.selectors import NOTHING, Selector
 from resilience_operator.kube.cache.statefulsets import project_stateful_set, stateful_set_state
 from resilience_operator.kube.cache.workloads import Workload
 from resilience_operator.kube.client.client import KubeClient
@@ -28,6 +30,7 @@ from resilience_operator.kube.client.paths import (
     STATEFUL_SETS,
     Resource,
 )
+from resilience_operator.runtime.cache.pods import PodReader
 from resilience_operator.runtime.cache.policy_entry import TargetKey
 from resilience_operator.runtime.containment import start
 
@@ -113,6 +116,8 @@ class TargetCache:
             self._autoscalers,
         )
         self.tasks: tuple[asyncio.Task[Any], ...] = ()
+        self.pods = PodReader(kube, self.selector, time.time)
+        """Lists the pods of targets that need a look."""
 
     @property
     def reflectors(self) -> Sequence[Reflector[Any]]:
@@ -185,6 +190,11 @@ class TargetCache:
         workload = self._workload(key)
         return workload.placement if workload is not None else ANYWHERE
 
+    def selector(self, key: TargetKey) -> Selector:
+        """Return the selector of the target's pods."""
+        workload = self._workload(key)
+        return workload.selector if workload is not None else NOTHING
+
     def is_current(self, kind: str, namespace: str, name: str, version: int) -> bool:
         """Return True if the cached object is at least as new as `version`, or does not exist."""
         if kind in _KINDS:
@@ -215,7 +225,7 @@ class TargetCache:
         assert one is not None
         key = (kind, one.namespace, one.name)
         self._states.pop(key, None)
-        if old is None or new is None or _change_key(old) != _change_key(new):
+        if old is None or new is None or new.ready < old.ready or _change_key(old) != _change_key(new):
             self._on_change(key)
 
     def _revision_changed(self, old: RevisionRecord | None, new: RevisionRecord | None) -> None:
@@ -240,6 +250,10 @@ class TargetCache:
 
 
 def _change_key(w: Workload) -> tuple[object, ...]:
-    """Return the fields whose change triggers an evaluation: user changes, and whether the rollout is complete."""
+    """Return the fields whose change triggers an evaluation, like a drop of `ready` does.
+
+    They are: user changes, whether the rollout is complete, and why it fails.
+    """
     complete = w.observed >= w.generation and w.updated == w.total == w.replicas == w.ready
-    return w.uid, w.generation, w.template, w.paused, w.replicas, complete, w.progress_deadline_exceeded
+    failing = w.progress_deadline_exceeded, w.create_failure
+    return w.uid, w.generation, w.template, w.paused, w.replicas, complete, failing

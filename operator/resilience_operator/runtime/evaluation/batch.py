@@ -187,7 +187,7 @@ class BatchEvaluator:
                     unchanged.append((entry, target, results, values))
                 else:
                     observations = self._observations(entry, results)
-                    self._start(entry, partial(self._reconciler.reconcile, entry, target, observations), tasks)
+                    self._start(entry, partial(self._reconcile, entry, target, observations), tasks)
             except Exception as error:
                 self._report_failure(entry, Stage.COMPARE, error)
             if number % _BATCH == 0:
@@ -195,6 +195,16 @@ class BatchEvaluator:
         for first in range(0, len(unchanged), _BATCH):
             _EVALUATED.inc(sum([self._skip_unchanged(*one) for one in unchanged[first : first + _BATCH]]))
             await asyncio.sleep(0)
+
+    async def _reconcile(
+        self, entry: PolicyEntry, target: TargetState, observations: Mapping[str, Observation]
+    ) -> StatusWrite | None:
+        """Read the target's pods if they need a look, and reconcile."""
+        policy = entry.policy
+        target = await self._targets.pods.read(target, entry.memory.release)
+        if entry.policy is not policy or entry.deleted:
+            raise Conflict(f"policy {entry.name} was changed while its pods were listed", reason="superseded")
+        return await self._reconciler.reconcile(entry, target, observations)
 
     async def write_status(self, entry: PolicyEntry, status_write: StatusWrite) -> None:
         """Write the status of a policy. Raises only CancelledError."""
