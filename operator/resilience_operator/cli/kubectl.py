@@ -15,6 +15,7 @@ from resilience_operator.cli.pause.command import pause, resume
 from resilience_operator.cli.replay.command import replay
 from resilience_operator.cli.simulate.command import simulate
 from resilience_operator.cli.status.command import status
+from resilience_operator.cli.test.command import run_tests
 
 app = typer.Typer(
     name=PROGRAM,
@@ -30,6 +31,7 @@ app = typer.Typer(
 
 for command in (status, explain, history, pause, resume, init, convert, lint, simulate, replay):
     app.command(cls=Command)(command)
+app.command(name="test", cls=Command)(run_tests)
 
 
 @app.command()

@@ -32,8 +32,12 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationStep:
-    """One evaluation: the decision, what became of its commands, and what is remembered after them."""
+    """One evaluation: the decision, what became of its commands, and what is remembered after them.
 
+    target: the real one, without a dry-run overlay.
+    """
+
+    target: TargetState
     decision: Decision
     outcomes: tuple[Outcome, ...]
     memory: Memory
@@ -95,4 +99,4 @@ def _evaluate(
 ) -> EvaluationStep:
     decision = decide(policy, observations, target, memory, now)
     outcomes = tuple(Outcome(command, result) for command in decision.commands)
-    return EvaluationStep(decision, outcomes, apply_outcomes(decision.memory, outcomes, target, now))
+    return EvaluationStep(target, decision, outcomes, apply_outcomes(decision.memory, outcomes, target, now))

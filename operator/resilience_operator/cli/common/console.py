@@ -29,7 +29,7 @@ EXIT_USAGE = 2
 
 PROGRAM = "kubectl resilience"
 
-_WRAPPED = ("SIGNALS", "LAST DECISION", "WHY", "MESSAGE")
+_WRAPPED = ("SIGNALS", "LAST DECISION", "WHY", "MESSAGE", "EXPECTED", "SEEN")
 """Columns that wrap if the terminal is too narrow."""
 _MIN_WIDTH = 24
 """Minimum characters of such a column."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,21 +34,22 @@ def simulate(
       kubectl resilience simulate docs/scenarios/sine.yaml --picture sine.html
       kubectl resilience simulate docs/scenarios/sine.yaml -f my-policy.yaml -o json
     """  # noqa: D301 - the \b tells click to keep the lines
-    from resilience_operator.cli.common.documents import only_policy
-    from resilience_operator.cli.simulate.run import failed_expectations, run
-    from resilience_operator.cli.simulate.scenario import read_scenario
+    from resilience_operator.cli.scenario.check import check
+    from resilience_operator.cli.scenario.description import describe
+    from resilience_operator.cli.scenario.reader import read_scenario
+    from resilience_operator.cli.scenario.run import run
 
-    scenario, document = read_scenario(file)
-    if policy is not None:
-        document = only_policy(policy)
+    found = read_scenario(file, policy)
+    scenario = found.scenario
     if seed is not None:
         scenario = scenario.model_copy(update={"seed": seed})
-    report = run(scenario, document, Path(file).stem if file != "-" else "scenario")
-    missing = failed_expectations(report, scenario.expect)
+    result = run(scenario, found.policy, found.title)
+    checks = [(describe(e), check(e, result.trace)) for e in scenario.expect]
+    unmet = [f"expected {text}, but {c.seen}" for text, c in checks if not c.met]
     write_report(
-        report, output, picture, {"expected": len(scenario.expect), "unmet": missing} if scenario.expect else {}
+        result.report, output, picture, {"expected": len(scenario.expect), "unmet": unmet} if scenario.expect else {}
     )
-    for sentence in missing:
+    for sentence in unmet:
         print_note(sentence)
-    if missing:
+    if unmet:
         raise typer.Exit(EXIT_FAILED)

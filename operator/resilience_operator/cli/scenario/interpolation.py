@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import cos, pi
 
-from resilience_operator.cli.simulate.scenario import Point
+from resilience_operator.cli.scenario.model import Point
 
 
 def value_at(course: Sequence[Point], time: float) -> float | None:

@@ -1,4 +1,4 @@
-"""Runs a scenario: the service, the events, and the policy."""
+"""The environment of a scenario: its load, its events and its measurements."""
 
 from __future__ import annotations
 
@@ -7,17 +7,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from resilience_operator.api.quantities import format_duration
-from resilience_operator.cli.common.policy_loader import load_policy
-from resilience_operator.cli.report.model import Kind, ReportBuilder, RunReport, TimelineEvent
-from resilience_operator.cli.simulate.interpolation import value_at
-from resilience_operator.cli.simulate.scenario import Event, Expectation, MetricsOutage, ReleaseEvent, Scenario
-from resilience_operator.cli.simulate.service import Behaviour, SimulatedService
+from resilience_operator.cli.report.model import Kind, TimelineEvent
+from resilience_operator.cli.scenario.interpolation import value_at
+from resilience_operator.cli.scenario.model import Event, MetricsOutage, ReleaseEvent, Scenario
+from resilience_operator.cli.scenario.service import Behaviour, SimulatedService
+from resilience_operator.cli.scenario.trace import Requests
 from resilience_operator.decision.field_managers import display_name
 from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.signals import reasons
 from resilience_operator.signals.model import Signal
-from resilience_operator.simulation.engine import simulate
-from resilience_operator.simulation.workload import Workload, steady_workload
+from resilience_operator.simulation.workload import Workload
 
 START = 1_767_225_600.0
 """The start time of each scenario (2026-01-01, UTC); arbitrary and fixed."""
@@ -44,12 +43,19 @@ class SimulatedEnvironment:
         self._ahead = sorted(scenario.events, key=lambda event: event.at)
         self._outages: list[tuple[float, MetricsOutage]] = []
         self._looked = START
+        self._before = Requests()
         self.events: list[TimelineEvent] = []
+
+    @property
+    def requests(self) -> Requests:
+        """The requests since the start."""
+        return Requests(self._fleet.total - self._before.total, self._fleet.failed - self._before.failed)
 
     def warm_up(self, workload: Workload, window: float, interval: float) -> None:
         """Fill the look-back window with the load at the start."""
         for number in range(round(window / interval), -1, -1):
             self._serve(workload, START - number * interval, interval)
+        self._before = Requests(self._fleet.total, self._fleet.failed)
 
     def __call__(self, now: float, workload: Workload) -> tuple[Workload, Mapping[str, Observation]]:
         """The workload and its observations at `now`."""
@@ -112,47 +118,6 @@ class SimulatedEnvironment:
             known.latency if release.latency is None else release.latency.value,
             release.cpu.value,
         )
-
-
-def run(scenario: Scenario, document: Mapping[str, object], title: str) -> RunReport:
-    """Run the scenario. Returns the report. Raises InvalidPolicy."""
-    entry, policy = load_policy(document)
-    service = scenario.workload
-    workload = replace(
-        steady_workload(
-            service.replicas, service.revision, START, age=max(DAY, 2 * policy.release.bake), startup=service.startup
-        ),
-        name=entry.target[2],
-        namespace=policy.namespace,
-        kind=entry.target[0],
-    )
-    stage = SimulatedEnvironment(scenario, entry.signals)
-    stage.warm_up(workload, policy.window, policy.interval)
-    builder = ReportBuilder(policy)
-    for judged, step in simulate(policy, workload, stage, START, START + scenario.duration):
-        builder.add(step, judged.replicas)
-    return builder.report(title, events=stage.events, relative=True)
-
-
-def failed_expectations(report: RunReport, expected: tuple[Expectation, ...]) -> list[str]:
-    """The expectations that were not met, as sentences."""
-    found = []
-    for one in expected:
-        until = report.end if one.until is None else report.start + one.until
-        count = sum(
-            one.action in (h.action, h.reason)
-            and report.start + one.from_ <= h.at <= until
-            and (one.rule is None or one.rule in h.rule.split(", "))
-            for h in report.events
-            if h.kind is not Kind.EVENT
-        )
-        if count != one.times if one.times is not None else count == 0:
-            frequency = "at least once" if one.times is None else "never" if one.times == 0 else f"{one.times} times"
-            rule = f" by {one.rule}" if one.rule else ""
-            span = f"between {format_duration(one.from_)} and {format_duration(round(until - report.start))}"
-            times = "once" if count == 1 else f"{count} times" if count else "0 times"
-            found.append(f"expected {one.action}{rule} {frequency} {span}, but it happened {times}")
-    return found
 
 
 def _kind(event: Event) -> str:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, StrictBool, StrictInt, ValidationError
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from resilience_operator.api.base import SpecModel
 from resilience_operator.api.checks import Check
 from resilience_operator.api.fields import Duration, Name, ThresholdField
-from resilience_operator.api.invalid import invalid_policy
 from resilience_operator.api.quantities import Threshold, Unit
-from resilience_operator.cli.common.console import UsageError
-from resilience_operator.cli.common.documents import Document, documents, only_policy
+from resilience_operator.cli.scenario.expectations import Expectation
 
 Pods = Annotated[StrictInt, Field(ge=0, le=100_000)]
 
@@ -138,18 +135,6 @@ class Event(SpecModel):
     )
 
 
-class Expectation(SpecModel):
-    """What the policy is expected to do, so that a scenario is a test of it."""
-
-    action: str = Field(description="A verb like rollback, or the reason of a notice like AtMaximum.")
-    from_: Duration = Field(
-        default=0.0, validation_alias="from", serialization_alias="from", description=("Earliest time.")
-    )
-    until: Duration | None = Field(default=None, description="Latest time. Default: the end.")
-    times: Pods | None = Field(default=None, description="Exact number of times; 0 for never. Default: at least once.")
-    rule: Name | None = Field(default=None, description="Rule that causes it.")
-
-
 class Scenario(SpecModel):
     """A whole scenario."""
 
@@ -176,24 +161,3 @@ class Scenario(SpecModel):
             field="duration",
         ),
     )
-
-
-def read_scenario(file: str) -> tuple[Scenario, dict[str, Any]]:
-    """The scenario in a file, and its policy as a document. Raises Wrong with the line of each problem."""
-    found = list(documents(file))
-    if len(found) != 1 or not isinstance(found[0].content, dict):
-        raise UsageError(
-            f"{file} is not a scenario: it must contain one mapping with policy, workload, load and duration"
-        )
-    scenario = _parse(found[0])
-    if isinstance(scenario.policy, dict):
-        return scenario, scenario.policy
-    return scenario, only_policy(str(Path(file).parent / scenario.policy))
-
-
-def _parse(document: Document) -> Scenario:
-    try:
-        return Scenario.model_validate(document.content)
-    except ValidationError as error:
-        problems = invalid_policy(error).problems
-        raise UsageError("; ".join(f"{document.file}:{document.line_of(p.path)}: {p}" for p in problems)) from None

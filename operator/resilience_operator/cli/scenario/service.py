@@ -43,13 +43,15 @@ class _Slot:
 
 @dataclass(slots=True)
 class SimulatedService:
-    """The service's pods and their recent work."""
+    """The service's pods and their recent work. total, failed: requests since the start."""
 
     capacity: float
     limit: float
     rng: random.Random
     behaviours: dict[str, Behaviour]
     memory: float
+    total: float = 0.0
+    failed: float = 0.0
     _slots: deque[tuple[float, float, dict[str, _Slot]]] = field(default_factory=deque)
 
     def serve(self, workload: Workload, rate: float, now: float, seconds: float) -> None:
@@ -57,6 +59,12 @@ class SimulatedService:
         ready = _count(workload, now)
         total = sum(ready.values())
         slot = {name: self._one(name, count, rate / total, seconds) for name, count in ready.items()} if total else {}
+        for done in slot.values():
+            self.total += done.requests
+            self.failed += done.errors
+        if not total:
+            self.total += rate * seconds
+            self.failed += rate * seconds
         self._slots.append((now, seconds, slot))
         while self._slots[0][0] <= now - self.memory - seconds:
             self._slots.popleft()

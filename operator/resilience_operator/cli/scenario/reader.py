@@ -1,0 +1,68 @@
+"""Reads scenario files. Problems name the file, the line and the field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from resilience_operator.api.invalid import invalid_policy
+from resilience_operator.api.v1alpha1 import InvalidPolicy
+from resilience_operator.cli.common.console import UsageError
+from resilience_operator.cli.common.documents import STDIN, Document, documents, only_policy
+from resilience_operator.cli.common.policy_loader import load_policy
+from resilience_operator.cli.scenario.model import Scenario
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioFile:
+    """A scenario with its policy as a document. file: the path as given."""
+
+    file: str
+    scenario: Scenario
+    policy: dict[str, Any]
+
+    @property
+    def title(self) -> str:
+        """The file's name without its suffix."""
+        return Path(self.file).stem if self.file != STDIN else "scenario"
+
+
+def read_scenario(file: str, policy: str | None = None) -> ScenarioFile:
+    """Read a scenario and its policy, or the one in the file `policy` instead.
+
+    Raises UsageError with the line of each problem, also of the policy.
+    """
+    found = list(documents(file))
+    if len(found) != 1 or not isinstance(found[0].content, dict):
+        raise UsageError(
+            f"{file} is not a scenario: it must contain one mapping with policy, workload, load and duration"
+        )
+    scenario = _parse(found[0])
+    if policy is not None:
+        body, name = only_policy(policy), policy
+    elif isinstance(scenario.policy, dict):
+        body, name = scenario.policy, ""
+    else:
+        name = str(Path(file).parent / scenario.policy)
+        body = only_policy(name)
+    try:
+        load_policy(body)
+    except InvalidPolicy as error:
+        if name:
+            raise UsageError(f"{file}: policy {name}: {error}") from None
+        raise UsageError(_problems(found[0], error, "policy.")) from None
+    return ScenarioFile(file, scenario, body)
+
+
+def _parse(document: Document) -> Scenario:
+    try:
+        return Scenario.model_validate(document.content)
+    except ValidationError as error:
+        raise UsageError(_problems(document, invalid_policy(error))) from None
+
+
+def _problems(document: Document, error: InvalidPolicy, prefix: str = "") -> str:
+    return "; ".join(f"{document.file}:{document.line_of(prefix + p.path)}: {prefix}{p}" for p in error.problems)

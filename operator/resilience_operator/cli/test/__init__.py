@@ -1,0 +1,1 @@
+"""`kubectl resilience test`: runs scenario files as tests, each with several seeds."""
