@@ -191,6 +191,7 @@ async def put_together(policies: int) -> tuple[BatchEvaluator, StatusQueue, Poli
         scheduler=scheduler,
         admission=admission,
         status_queue=status_queue,
+        expectations=targets.expectations,
         live=LiveExecutor(kube),
         dry_run=DryRunExecutor(),
         status_writer=status_writer,

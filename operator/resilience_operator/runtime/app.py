@@ -122,6 +122,7 @@ class App:
             scheduler=self._scheduler,
             admission=admission,
             status_queue=status_queue,
+            expectations=self._targets.expectations,
             live=LiveExecutor(kube),
             dry_run=DryRunExecutor(),
             status_writer=self._status_writer,

@@ -134,8 +134,9 @@ class Parts:
         status_writer = StatusWriter(kube, refresh=0, writes_per_second=0, rate_limiter=rate_limiter)
         event_recorder, plugin_actions = EventRecorder(kube), PluginActionRunner(Actions(), lambda _: None)
         self.reconciler = PolicyReconciler(
-            scheduler=self.scheduler, admission=admission, status_queue=self.status_queue, live=LiveExecutor(kube),
-            dry_run=DryRunExecutor(), status_writer=status_writer, event_recorder=event_recorder,
+            scheduler=self.scheduler, admission=admission, status_queue=self.status_queue,
+            expectations=self.targets.expectations, live=LiveExecutor(kube), dry_run=DryRunExecutor(),
+            status_writer=status_writer, event_recorder=event_recorder,
             plugin_actions=plugin_actions, notifiers=Notifiers(), leadership=Everywhere(), tracing=Tracing(),
             clock=clock, keep_history=True,
         )  # fmt: skip

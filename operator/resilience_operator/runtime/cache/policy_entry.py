@@ -51,8 +51,6 @@ class PolicyEntry:
     batch_id: number of the batch that evaluates it, or 0. started_at: start of that or the last evaluation (monotonic
     seconds). locked: it is being evaluated or its status is being written.
     shared_queries_only: it has no custom query, so it is evaluated together with its cohort.
-    awaiting_cache: (kind, name, resourceVersion) written by the last actions. No decision is made until the watch shows
-    these versions.
     pause: from the annotations; it may have expired.
     evaluation_history: points for the dashboard's charts, if they are kept.
     failure: stage and type of the last unexpected error, logged at `failure_logged` (seconds since the epoch).
@@ -88,9 +86,6 @@ class PolicyEntry:
     steady_state: SteadyState | None = None
     reported_skip: object = None
     shared_queries_only: bool = False
-    awaiting_cache: tuple[tuple[str, str, int], ...] = ()
-    awaiting_since: float = 0.0
-    relists: int = 0
     pause: Pause | None = None
     batch_id: int = 0
     started_at: float = 0.0

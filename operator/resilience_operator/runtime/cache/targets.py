@@ -30,6 +30,8 @@ from resilience_operator.kube.client.paths import (
     STATEFUL_SETS,
     Resource,
 )
+from resilience_operator.kube.writes.mutations import Change
+from resilience_operator.runtime.cache.expectations import Expectations
 from resilience_operator.runtime.cache.pods import PodReader
 from resilience_operator.runtime.cache.policy_entry import TargetKey
 from resilience_operator.runtime.containment import start
@@ -71,10 +73,14 @@ _REVISIONS: Mapping[Resource, Transform[RevisionRecord]] = {
 
 
 class TargetCache:
-    """Returns the current state of targets. on_change: called with the target's key on each significant change."""
+    """Returns the current state of targets. on_change: called with the target's key on each significant change.
+
+    expectations: the operator's own writes that the cache does not show yet.
+    """
 
     def __init__(self, kube: KubeClient, namespaces: Sequence[str], on_change: Callable[[TargetKey], None]) -> None:
         self._on_change = on_change
+        self.expectations = Expectations(self._shows, self._relist, on_change)
         self._states: dict[TargetKey, TargetState] = {}
         self._workloads: dict[str, Reflector[Workload]] = {
             kind: Reflector(
@@ -131,6 +137,7 @@ class TargetCache:
         try:
             yield
         finally:
+            self.expectations.close()
             for task in self.tasks:
                 task.cancel()
             await asyncio.gather(*self.tasks, return_exceptions=True)
@@ -195,16 +202,18 @@ class TargetCache:
         workload = self._workload(key)
         return workload.selector if workload is not None else NOTHING
 
-    def is_current(self, kind: str, namespace: str, name: str, version: int) -> bool:
-        """Return True if the cached object is at least as new as `version`, or does not exist."""
-        if kind in _KINDS:
-            workload = self._workload((kind, namespace, name))
-            return workload is None or int(workload.resource_version) >= version
-        autoscaler = self._autoscalers.get(namespace, name)
-        return autoscaler is None or int(autoscaler.hpa.resource_version) >= version
+    def _shows(self, change: Change) -> bool:
+        """Return True if the cached object is at least as new as a write to it, or does not exist."""
+        if change.kind in _KINDS:
+            workload = self._workload((change.kind, change.namespace, change.name))
+            return workload is None or int(workload.resource_version) >= int(change.resource_version)
+        if change.kind != AUTOSCALERS.kind:
+            return True
+        autoscaler = self._autoscalers.get(change.namespace, change.name)
+        return autoscaler is None or int(autoscaler.hpa.resource_version) >= int(change.resource_version)
 
-    def relist(self, kind: str) -> None:
-        """Trigger a list of a kind whose watch does not show a version that is known to exist."""
+    def _relist(self, kind: str) -> None:
+        """List a kind whose watch does not show a version that is known to exist."""
         (self._workloads[kind] if kind in _KINDS else self._autoscalers).relist()
 
     def with_leftovers(self) -> Iterator[TargetKey]:
@@ -227,6 +236,7 @@ class TargetCache:
         self._states.pop(key, None)
         if old is None or new is None or new.ready < old.ready or _change_key(old) != _change_key(new):
             self._on_change(key)
+        self.expectations.observe(key)
 
     def _revision_changed(self, old: RevisionRecord | None, new: RevisionRecord | None) -> None:
         changed = [
@@ -247,6 +257,7 @@ class TargetCache:
             self._states.pop(one, None)
             if old is None or new is None or old.target != new.target:
                 self._on_change(one)
+            self.expectations.observe(one)
 
 
 def _change_key(w: Workload) -> tuple[object, ...]:

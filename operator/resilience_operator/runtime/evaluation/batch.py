@@ -65,13 +65,6 @@ MAX_SPLITS = 64
 RELOG_AFTER = 600.0
 """Seconds after which a repeated error of a policy is logged with its traceback again."""
 
-CONSISTENCY_TIMEOUT = 120.0
-"""Seconds to wait until the watch shows the writes of the last actions. Then the cached state is used; each action
-still checks its target before it writes."""
-
-RELIST_AFTER = 10.0
-"""Seconds of waiting after which the targets are listed again, because the watch may have stalled."""
-
 
 class BatchEvaluator:
     """Evaluates batches of policies. on_missing: called when a policy turns out to be deleted."""
@@ -311,8 +304,8 @@ class BatchEvaluator:
                 f"the older policy {first.name} guards {kind} {name} already: delete one of the two, or choose "
                 "another target",
             )
-        if entry.awaiting_cache and not self._cache_is_consistent(entry):
-            return None
+        if not self._targets.expectations.met(entry.target):
+            return None  # it is enqueued when they are met
         target = scaled[entry.uid] if entry.uid in scaled else self._targets.get(entry.target)
         if isinstance(target, Exception):
             if isinstance(target, CallError):
@@ -331,22 +324,6 @@ class BatchEvaluator:
         if entry.pause is not None and self._is_paused(entry):
             return paused(entry, entry.pause, target)
         return target
-
-    def _cache_is_consistent(self, entry: PolicyEntry) -> bool:
-        """Return True if the watch shows what the last actions wrote. Until then, no decision is made."""
-        waited = asyncio.get_running_loop().time() - entry.awaiting_since
-        if waited < CONSISTENCY_TIMEOUT and not all(
-            self._targets.is_current(kind, entry.namespace, name, version)
-            for kind, name, version in entry.awaiting_cache
-        ):
-            if waited >= RELIST_AFTER * (entry.relists + 1):
-                entry.relists += 1
-                for kind, _, _ in entry.awaiting_cache:
-                    self._targets.relist(kind)
-            self._scheduler.enqueue(entry, 0.2)
-            return False
-        entry.awaiting_cache = ()
-        return True
 
     async def _collect(
         self, remaining: dict[int, _Ready], deadline: Deadline, planned: bool

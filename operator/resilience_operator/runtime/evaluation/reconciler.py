@@ -8,7 +8,6 @@ next process recovers.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -32,6 +31,7 @@ from resilience_operator.decision.outcomes import apply_outcomes, recover_intent
 from resilience_operator.decision.suspension import freeze_timers
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.resilience import CallError, Conflict, Deadline
+from resilience_operator.runtime.cache.expectations import Expectations
 from resilience_operator.runtime.cache.policies import lose_memory
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry, StatusProblem, compact_json
 from resilience_operator.runtime.cache.source_catalog import ReadyProblem
@@ -82,6 +82,7 @@ class PolicyReconciler:
         scheduler: Scheduler,
         admission: FairSemaphore,
         status_queue: StatusQueue,
+        expectations: Expectations,
         live: Executor,
         dry_run: Executor,
         status_writer: StatusWriter,
@@ -95,6 +96,7 @@ class PolicyReconciler:
     ) -> None:
         self._scheduler = scheduler
         self._admission, self._status_queue = admission, status_queue
+        self._expectations = expectations
         self._live, self._dry_run = live, dry_run
         self._status_writer = status_writer
         self._event_recorder = event_recorder
@@ -223,9 +225,7 @@ class PolicyReconciler:
         with self._tracing.span("act", {"resilience.actions": [c.verb.value for c in commands]}):
             executed = await executor.execute(target, commands, deadline)
         outcomes = executed.outcomes
-        entry.awaiting_cache = tuple((c.kind, c.name, int(c.resource_version)) for c in executed.changes)
-        entry.awaiting_since = asyncio.get_running_loop().time()
-        entry.relists = 0
+        self._expectations.expect(entry.target, executed.changes)
         entry.memory = after = apply_outcomes(after, outcomes, target, now)
         entry.history = entry.history.add([history_entry(o, now, trace_id) for o in outcomes if o.applied])
         for outcome in outcomes:
