@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from resilience_operator.api.spec import Mode
 from resilience_operator.decision.analysis.rules import RuleEvaluation, evaluate_rule
@@ -17,6 +17,9 @@ from resilience_operator.decision.plugin_calls import pending_calls
 from resilience_operator.decision.release import lifecycle
 from resilience_operator.decision.release.analysis import analyse
 from resilience_operator.decision.release.attribution import inconclusive_notice, suppress
+from resilience_operator.decision.release.bake import advance_bake, next_look
+from resilience_operator.decision.release.health import assess_pods, learn_startup
+from resilience_operator.decision.release.outage import follow_outage, without_outage
 from resilience_operator.decision.release.remediation import plan_remediation
 from resilience_operator.decision.report import RuleReport, SignalReport, describe, signal_reports
 from resilience_operator.decision.scaling.plan import ScalingPlan, plan_scaling
@@ -86,19 +89,33 @@ class _ScalingStep:
 def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvaluation]) -> _ReleaseStep:
     policy, target, now = context.policy, context.target, context.now
     found = analyse(context.release, evaluations)
-    release, baked = lifecycle.advance_bake(
-        found.release, policy, measured=found.measured, clean=found.clean, now=now, patience=context.lookback
+    release = follow_outage(found.release, target, now)
+    pods = assess_pods(release, policy, target, context.memory.startup_seconds, now)
+    if pods.memory != release.health:
+        release = replace(release, health=pods.memory)
+    release, baked = advance_bake(
+        release,
+        policy,
+        measured=found.measured,
+        serving=pods.serving,
+        clean=found.clean,
+        proven=False,
+        now=now,
+        patience=context.patience,
+        lookback=context.lookback,
     )
+    findings = [*without_outage(found.findings, release, policy, now), *pods.findings]
     quarantined = context.memory.quarantined
     before = context.memory.release
     if release.good in context.quarantined and release.good != (before.good if before is not None else None):
         # Someone reapplied a quarantined revision, and it completed its bake.
         quarantined = tuple(q for q in quarantined if q.revision != release.good)
-    plan = plan_remediation(release, policy, target, found.findings, context.quarantined, now)
-    notices = baked + plan.notices
+    plan = plan_remediation(release, policy, target, findings, context.quarantined, now)
+    notices = baked + pods.notices + plan.notices
     if not found.measured:
         notices += inconclusive_notice(plan.release, target, found.findings, now - context.lookback)
-    return _ReleaseStep(plan.release, quarantined, found.attributed_signals, plan.commands, notices, plan.wake)
+    wake = min((t for t in (plan.wake, pods.wake) if t is not None), default=None)
+    return _ReleaseStep(plan.release, quarantined, found.attributed_signals, plan.commands, notices, wake)
 
 
 def _plan_scaling(
@@ -150,6 +167,7 @@ def _assemble(
             intent=None,
             announced=_announced(memory.announced, active, step.release),
             metrics_missing_since=scaling.metrics_missing_since,
+            startup_seconds=learn_startup(memory.startup_seconds, context.target.pods),
         ),
         commands=commands,
         notices=tuple([n for n in notices if n.transient or n.key not in memory.announced]),
@@ -217,6 +235,8 @@ def _next_wake(
                 due.append(timer.crossed + result.condition.hold)
     if release.phase is Phase.BAKING and release.bake_started is not None:
         due.append(release.bake_started + policy.release.bake)
+        if (look := next_look(release, policy)) is not None:
+            due.append(look)
     if release.phase is Phase.ROLLED_BACK:
         due.append(release.since + policy.release.bake)
     return min([t for t in due if t > now], default=None)

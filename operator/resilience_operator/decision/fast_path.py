@@ -128,6 +128,8 @@ def _at_rest(memory: Memory, target: TargetState) -> bool:
         or (release.baseline and release.canary_measured_since is None)
     ):
         return False
+    if release.health is not None and release.health.stuck_since is not None:
+        return False
     if memory.overlay is not None or any(q.revision == release.revision for q in memory.quarantined):
         return False
     return not any(_has_running_timers(rule) for rule in memory.rules.values())

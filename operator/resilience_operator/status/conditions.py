@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 from resilience_operator.api.conditions import ConditionStatus, ConditionType, condition
 from resilience_operator.api.status import Condition
+from resilience_operator.decision.capacity import missing_capacity
 from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.model.commands import Outcome
 from resilience_operator.decision.model.memory import Memory, Phase, Verdict
 from resilience_operator.decision.model.policy import Mode
+from resilience_operator.decision.release.health import STUCK
 from resilience_operator.decision.scaling.bounds import floor, scale_down_size
 from resilience_operator.decision.scaling.scale_up import AT_MAXIMUM
 from resilience_operator.status.history import to_datetime
@@ -66,6 +68,7 @@ def _release(decision: Decision, memory: Memory) -> State:
     assert release is not None
     revision = release.revision or "not seen yet"
     failing = [r for r in decision.rules if r.release_verdict is Verdict.BREACH]
+    stuck = next((n for n in decision.active.values() if n.reason == STUCK), None)
     unknown = [r for r in decision.rules if r.release_verdict is Verdict.UNKNOWN]
     match release.phase:
         case Phase.ROLLING_BACK:
@@ -86,8 +89,9 @@ def _release(decision: Decision, memory: Memory) -> State:
                 "ManualPause",
                 f"someone paused the rollout of revision {revision}; the operator does not change it",
             )
-        case Phase.PROGRESSING | Phase.BAKING if failing:
-            return "False", "ReleaseFailing", "; ".join(r.description for r in failing)
+        case Phase.PROGRESSING | Phase.BAKING if failing or stuck is not None:
+            found = [*(r.description for r in failing), *([stuck.message] if stuck is not None else ())]
+            return "False", "ReleaseFailing" if failing else STUCK, "; ".join(found)
         case Phase.PROGRESSING | Phase.BAKING if unknown:
             return "Unknown", "NotMeasured", f"revision {revision} cannot be judged: measurements are missing"
         case Phase.PROGRESSING:
@@ -102,6 +106,8 @@ def _release(decision: Decision, memory: Memory) -> State:
 
 def _scaling(decision: Decision, memory: Memory) -> State:
     policy, target, scaling = decision.policy, decision.target, memory.scaling
+    if (missing := missing_capacity(target, decision.at)) is not None:
+        return "False", missing.reason, missing.message
     if all(rule.rule.scale_up is None for rule in decision.rules):
         return "True", "NothingScales", "no rule of the policy scales"
     replicas = scaling.last_replicas if scaling.last_replicas is not None else target.replicas

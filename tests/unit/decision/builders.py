@@ -158,6 +158,11 @@ class Run:
                 self._obey(command.verb, command.to)
         return decision
 
+    def bake(self, observations: Mapping[str, Observation] = HEALTHY) -> list[Decision]:
+        """Evaluations at each interval for the length of a bake, and one more."""
+        looks = int(self.policy.release.bake // self.policy.interval) + 2
+        return [self.look(observations) for _ in range(looks)]
+
     def _obey(self, verb: Verb, to: int | str | None) -> None:
         """The target as it is at once after a command: no new pod is ready yet."""
         match verb:

@@ -133,7 +133,8 @@ def test_it_serves_a_target_without_traffic_too() -> None:
 def test_it_serves_during_a_bake_up_to_its_end() -> None:
     young = replace(CALM, revisions=(Revision("a", "t-a", 1, T0, 3, 3),))
     # Two looks to begin with; at the end the one that calls it good, the one that ends the trial, and one to rest.
-    assert told(POLICY, [(young, observed(0.0), 15.0)] * 60) == 60 - 2 - 3
+    # In each of the nine minutes between, one stores that the bake was looked at, and one more to rest.
+    assert told(POLICY, [(young, observed(0.0), 15.0)] * 60) == 60 - 2 - 3 - 2 * 9
 
 
 def test_not_for_another_target_or_another_policy() -> None:

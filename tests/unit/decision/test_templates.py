@@ -87,8 +87,8 @@ def test_a_template_of_its_own_name_that_never_ran_is_not_restored() -> None:
 def test_the_bake_remembers_the_template_that_was_watched() -> None:
     run = watched()
     run.target = with_templates(rolled_out())
-    for _ in range(3):
-        run.look(GOOD, after=run.policy.release.bake)
+    run.look(GOOD)
+    run.bake(GOOD)
     assert run.memory.release is not None
     assert (run.memory.release.phase, run.memory.release.good, run.memory.release.good_template) == (
         Phase.STABLE,

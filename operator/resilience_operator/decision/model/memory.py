@@ -18,6 +18,7 @@ from resilience_operator.decision.model.commands import Command
 
 __all__ = [
     "DryRunOverlay",
+    "HealthMemory",
     "Intent",
     "Memory",
     "Phase",
@@ -114,13 +115,34 @@ class RequestCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class HealthMemory:
+    """What the pods of the release showed.
+
+    stuck_since: since when pods of it do not serve. pausing_since, failing_since: since when that counts against it,
+        for a pause and for a rollback. ok_since: since when none fails.
+    outage_since, outage_ended: since when no pod serves, or when the last such time ended.
+    old_restarts, old_seconds: restarts of the old revision's pods in that many pod-seconds, at the release's start.
+    """
+
+    stuck_since: float | None = None
+    pausing_since: float | None = None
+    failing_since: float | None = None
+    ok_since: float | None = None
+    outage_since: float | None = None
+    outage_ended: float | None = None
+    old_restarts: int = 0
+    old_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseMemory:
     """The memory of the release.
 
     since: when `phase` began. good: the last known good revision.
     template, good_template: digests of the templates of `revision` and `good`, as they ran. Empty in the memory of an
         older version (`release.lifecycle.with_templates`).
-    bake_started: shifted by the time without measurements. unmeasured: since when there are none, or None.
+    bake_started: shifted by the time that does not count. unmeasured: since when it does not count, or None.
+    observed_at: when the bake was last looked at, in steps of `release.bake.observation_step`.
     ok_before: rules that were Ok before the release, or that it breached and the old revision did not. Only their
         breaches count against it.
     baseline: request counts before the release. canary_measured_since: since when the new revision is measured.
@@ -129,6 +151,7 @@ class ReleaseMemory:
     manual_override: a person overrode the operator on this revision. It is analysed but not changed any longer.
     rollback_limit_reached: rolled back as often as allowed; it stays paused until a person decides.
     rolled_from: the revision that was rolled back or is being rolled back.
+    health: what the pods of `revision` showed; None if nothing out of the ordinary.
     """
 
     phase: Phase
@@ -137,6 +160,7 @@ class ReleaseMemory:
     good: str | None = None
     bake_started: float | None = field(default=None, metadata=stored_as("ready"))
     unmeasured: float | None = None
+    observed_at: float | None = None
     ok_before: tuple[str, ...] = ()
     baseline: Mapping[str, RequestCounts] = field(default_factory=dict, metadata=stored_as("before"))
     canary_measured_since: float | None = field(default=None, metadata=stored_as("began"))
@@ -148,6 +172,7 @@ class ReleaseMemory:
     rolled_from: str | None = None
     template: str = ""
     good_template: str = ""
+    health: HealthMemory | None = None
 
     def continues(self, before: ReleaseMemory) -> bool:
         """Return whether this is the same revision as in `before`."""
@@ -197,7 +222,10 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """The whole memory of one policy. announced: keys of the active notices that were already sent."""
+    """The whole memory of one policy. announced: keys of the active notices that were already sent.
+
+    startup_seconds: how long the target's pods take from creation to readiness (90th percentile), or None.
+    """
 
     target_uid: str = ""
     rules: Mapping[str, RuleMemory] = field(default_factory=dict)
@@ -208,3 +236,4 @@ class Memory:
     intent: Intent | None = None
     announced: frozenset[str] = field(default=frozenset(), metadata=stored_as("told"))
     metrics_missing_since: float | None = field(default=None, metadata=stored_as("metricsGone"))
+    startup_seconds: float | None = None

@@ -31,14 +31,15 @@ MAX_NUMBER = 2.0**53
 MOMENTS = frozenset(
     (
         "since", "crossed", "unknown", "breach", "guilty", "scaled", "called", "rehearsed", "calm", "ready",
-        "unmeasured", "began", "paused", "at", "metricsGone",
+        "unmeasured", "began", "paused", "at", "metricsGone", "stuckSince", "pausingSince", "failingSince", "okSince",
+        "outageSince", "outageEnded", "observedAt",
     )
 )  # fmt: skip
 """JSON keys of numbers that are seconds since the epoch."""
 
 _MAPS_OF_MOMENTS = frozenset(("called", "rehearsed"))
 
-NUMBERS = frozenset(("need", "samples", "events"))
+NUMBERS = frozenset(("need", "samples", "events", "oldSeconds", "startupSeconds"))
 """JSON keys of the other floating-point numbers."""
 
 

@@ -136,9 +136,16 @@ class ScaleDown:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """How a release is analysed. bake: seconds of analysis after its last pod is ready."""
+    """How a release is analysed.
+
+    bake: seconds of analysis after its last pod is ready. until_proven: the bake ends early once it is proven that no
+        signal is worse by this ratio; None: it does not.
+    act_on_pods: failing pods of the new revision count like a breach. Otherwise they are only reported.
+    """
 
     bake: float = 600.0
+    until_proven: float | None = None
+    act_on_pods: bool = True
     fail_on_progress_deadline: bool = False
     resume: bool = False
 

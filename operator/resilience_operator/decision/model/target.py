@@ -43,6 +43,7 @@ class Pod:
 
     revision: the name of its revision (`Revision.name`); empty if unknown.
     ready_at: when it last became ready; None if it is not ready.
+    unready_since: when it last became not ready; None if it is ready or unknown.
     started_serving: when it was first seen ready; None if it never was. A pod that is not ready and has this time
         served before.
     waiting, message: why a container does not run (`CrashLoopBackOff`, `ImagePullBackOff`), and the kubelet's words.
@@ -68,6 +69,7 @@ class Pod:
     terminating: bool = False
     node: str = ""
     unready_count: int = 0
+    unready_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,7 @@ class TargetState:
     pods: None while they are not listed. They are listed only while a release is watched or pods are missing.
     create_failure: why the controller cannot create pods, in the API server's words (quota, admission); else empty.
     progress_deadline: seconds within which a rollout must make progress.
+    replaces_all: a rollout may leave no pod ready for a while, as `strategy: Recreate` does.
     min_ready_seconds: seconds for which a pod must be ready to count as available.
     """
 
@@ -130,6 +133,7 @@ class TargetState:
     create_failure: str = ""
     progress_deadline: float = DEFAULT_PROGRESS_DEADLINE
     min_ready_seconds: float = 0.0
+    replaces_all: bool = False
 
     def find(self, revision: str | None) -> Revision | None:
         """Return the revision with that name, if it still exists."""

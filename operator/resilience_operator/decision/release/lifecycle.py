@@ -39,7 +39,12 @@ def advance(
         release = _new_revision(release, target, quarantined, ok_rules, now)
     release = _follow_pause(release, target, now)
     release = _follow_rollout(release, policy, target, now)
-    if target.paused or target.progress_deadline_exceeded or release.manual_override:
+    if (
+        target.paused
+        or target.progress_deadline_exceeded
+        or release.manual_override
+        or release.phase is Phase.ROLLING_BACK
+    ):
         return release, tuple(_notices(release, policy, target, now))
     return release, ()
 
@@ -106,6 +111,7 @@ def _new_revision(
         template=_template_of(target, target.revision),
         bake_started=None,
         unmeasured=None,
+        observed_at=None,
         ok_before=release.ok_before if begun else tuple(sorted(ok_rules)),
         baseline=release.baseline if begun else {},
         canary_measured_since=None,
@@ -115,6 +121,7 @@ def _new_revision(
         rollback_limit_reached=False,
         manual_override=target.revision in quarantined and is_manual(target.template_by),
         rolled_from=None,
+        health=None,
     )
 
 
@@ -151,7 +158,7 @@ def _follow_rollout(release: ReleaseMemory, policy: Policy, target: TargetState,
     complete = target.rolled_out and target.revision == release.revision
     match release.phase:
         case Phase.PROGRESSING if complete:
-            return replace(release, phase=Phase.BAKING, since=now, bake_started=now)
+            return replace(release, phase=Phase.BAKING, since=now, bake_started=now, observed_at=now)
         case Phase.ROLLING_BACK if complete:
             return replace(release, phase=Phase.ROLLED_BACK, since=now)
         case Phase.ROLLED_BACK if now - release.since >= policy.release.bake:
@@ -177,6 +184,7 @@ def _notices(release: ReleaseMemory, policy: Policy, target: TargetState, now: f
         )
     # The condition may briefly be that of the failed release, so it counts from the second evaluation on.
     late = target.progress_deadline_exceeded and now - release.since >= policy.interval
+    late = late or (target.kind != "Deployment" and now - release.since >= target.progress_deadline)
     if release.phase is Phase.ROLLING_BACK and late:
         yield Notice(
             f"rollback-stuck/{release.revision}",
@@ -185,60 +193,3 @@ def _notices(release: ReleaseMemory, policy: Policy, target: TargetState, now: f
             "deadline: check the pods",
             warning=True,
         )
-
-
-def advance_bake(
-    release: ReleaseMemory, policy: Policy, *, measured: bool, clean: bool, now: float, patience: float
-) -> tuple[ReleaseMemory, tuple[Notice, ...]]:
-    """Return the release after one more evaluation of its bake, and the notice of its end.
-
-    Time without measurements does not count.
-    measured: no rule that guards releases is Unknown. clean: no threshold is crossed, whatever the cause.
-    patience: seconds without measurements before a notice is sent.
-    """
-    if release.phase is not Phase.BAKING or release.bake_started is None:
-        return release, ()
-    started = release.bake_started
-    if not measured and release.unmeasured is None:
-        release = replace(release, unmeasured=now)
-    elif measured and release.unmeasured is not None:
-        started += now - release.unmeasured
-        release = replace(release, bake_started=started, unmeasured=None)
-    if now - started < policy.release.bake:
-        return release, ()
-    if release.unmeasured is not None:
-        return release, (_unmeasured(release),) if now - release.unmeasured >= patience else ()
-    return _finish_bake(release, clean=clean, now=now)
-
-
-def _finish_bake(release: ReleaseMemory, *, clean: bool, now: float) -> tuple[ReleaseMemory, tuple[Notice, ...]]:
-    """Mark the revision as good if its bake ends without a breach."""
-    if not clean:
-        return release, (
-            Notice(
-                f"unclean/{release.revision}",
-                "BakeUnclean",
-                f"revision {release.revision} is not marked as good at the end of its bake: a rule that guards "
-                "releases is not Ok",
-                warning=True,
-            ),
-        )
-    good = Notice(
-        f"good/{release.revision}",
-        "ReleaseGood",
-        f"revision {release.revision} completed its bake and is now the last good revision",
-        transient=True,
-    )
-    release = replace(
-        release, phase=Phase.STABLE, since=now, good=release.revision, good_template=release.template, unmeasured=None
-    )
-    return release, (good,)
-
-
-def _unmeasured(release: ReleaseMemory) -> Notice:
-    return Notice(
-        f"unmeasured/{release.revision}",
-        "BakeUnmeasured",
-        f"revision {release.revision} cannot be marked as good: its signals have not been measured for a whole bake",
-        warning=True,
-    )

@@ -9,6 +9,8 @@ from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.model.commands import Command, Verb
 from resilience_operator.decision.model.memory import Phase, ReleaseMemory, ScalingMemory, Verdict
 from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.release.health import is_stalled
 from resilience_operator.decision.scaling.bounds import floor, scale_down_size, via
 from resilience_operator.decision.scaling.recommendation import ScalingContext, required_replicas
 
@@ -59,15 +61,20 @@ def _all_ok(context: ScalingContext) -> bool:
         context.policy.scale_down.enabled
         and bool(context.recommendations)
         and all(r.verdict is Verdict.OK for r in context.recommendations)
-        and not _releasing(context.policy, context.release, context.now)
+        and not _releasing(context.policy, context.release, context.target, context.now)
     )
 
 
-def _releasing(policy: Policy, release: ReleaseMemory, now: float) -> bool:
-    """Return whether a release prevents scaling down. A bake extended by missing metrics does not."""
-    if release.phase is Phase.BAKING:
-        return now < release.since + policy.release.bake
-    return release.phase not in (Phase.STABLE, Phase.ROLLED_BACK)
+def _releasing(policy: Policy, release: ReleaseMemory, target: TargetState, now: float) -> bool:
+    """Return whether a release prevents scaling down.
+
+    A bake extended by missing metrics does not, and neither does a release that is stalled for its progress deadline.
+    """
+    if release.phase in (Phase.STABLE, Phase.ROLLED_BACK):
+        return False
+    if release.phase is Phase.BAKING and now >= release.since + policy.release.bake:
+        return target.ready < target.replicas and not is_stalled(release, target, now)
+    return not is_stalled(release, target, now)
 
 
 def _step(policy: Policy, size: int) -> int:

@@ -10,7 +10,14 @@ from collections.abc import Iterable
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.cache.controller_revisions import current_of
 from resilience_operator.kube.cache.revisions import RevisionRecord, as_revision, owned_by, revision_name
-from resilience_operator.kube.cache.workloads import Obj, Workload, count, project_workload
+from resilience_operator.kube.cache.workloads import (
+    Obj,
+    Workload,
+    count,
+    max_unavailable_in,
+    project_workload,
+    replaces_all,
+)
 
 KIND = "DaemonSet"
 
@@ -26,6 +33,7 @@ def project_daemon_set(obj: Obj, old: Workload | None = None) -> Workload:
         total=count(status.get("currentNumberScheduled")),
         updated=count(status.get("updatedNumberScheduled")),
         ready=count(status.get("numberReady")),
+        max_unavailable=max_unavailable_in(obj["spec"].get("updateStrategy") or {}),
     )
 
 
@@ -63,4 +71,5 @@ def daemon_set_state(workload: Workload, revisions: Iterable[RevisionRecord]) ->
         template_by=workload.writers.template,
         template=workload.template,
         min_ready_seconds=workload.min_ready_seconds,
+        replaces_all=replaces_all(workload),
     )

@@ -31,8 +31,10 @@ from resilience_operator.kube.cache.workloads import (
     Workload,
     count,
     epoch,
+    max_unavailable_in,
     number,
     project_workload,
+    replaces_all,
     template_digest,
 )
 
@@ -61,7 +63,16 @@ def project_deployment(obj: Obj, old: Workload | None = None) -> Workload:
         ),
         progress_deadline=float(number(spec.get("progressDeadlineSeconds"))) or DEFAULT_PROGRESS_DEADLINE,
         create_failure=_create_failure(status),
+        max_unavailable=_max_unavailable(spec),
     )
+
+
+def _max_unavailable(spec: Obj) -> int | str:
+    """How many pods a rollout may take away: all with `Recreate`."""
+    strategy = spec.get("strategy") or {}
+    if strategy.get("type") == "Recreate":
+        return "100%"
+    return max_unavailable_in(strategy)
 
 
 def _create_failure(status: Obj) -> str:
@@ -139,4 +150,5 @@ def deployment_state(
         create_failure=deployment.create_failure,
         progress_deadline=deployment.progress_deadline,
         min_ready_seconds=deployment.min_ready_seconds,
+        replaces_all=replaces_all(deployment),
     )

@@ -33,7 +33,7 @@ _CREATE_EVENTS = 50
 """Events read to find why a controller cannot create pods."""
 
 _NORMAL_WAITS = frozenset(("ContainerCreating", "PodInitializing"))
-_GONE = frozenset(("Succeeded", "Failed"))
+_ENDED = frozenset(("Succeeded", "Failed"))
 
 
 async def list_pods(kube: KubeClient, target: TargetState, selector: Selector, *, deadline: Deadline) -> list[Obj]:
@@ -109,7 +109,7 @@ def project_pods(items: Iterable[Obj], target: TargetState) -> dict[str, Pod]:
         try:
             meta, phase = item["metadata"], (item.get("status") or {}).get("phase")
             revision = _revision_of(meta, target, owners, kept_in)
-            if revision is not None and phase not in _GONE:
+            if revision is not None and phase not in _ENDED:
                 found[str(meta["uid"])] = project_pod(item, revision)
         except (AttributeError, KeyError, TypeError, ValueError):
             continue
@@ -149,6 +149,7 @@ def project_pod(obj: Obj, revision: str) -> Pod:
         created=epoch(meta.get("creationTimestamp")),
         ready=ready,
         ready_at=changed if ready else None,
+        unready_since=None if ready else changed or None,
         started_serving=changed if ready else started if served_before else None,
         waiting=waiting,
         message=message,

@@ -7,7 +7,14 @@ from collections.abc import Iterable
 from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
 from resilience_operator.kube.cache.controller_revisions import current_of
 from resilience_operator.kube.cache.revisions import RevisionRecord, as_revision, owned_by, revision_name
-from resilience_operator.kube.cache.workloads import Obj, Workload, count, project_workload
+from resilience_operator.kube.cache.workloads import (
+    Obj,
+    Workload,
+    count,
+    max_unavailable_in,
+    project_workload,
+    replaces_all,
+)
 from resilience_operator.kube.writes.rollout_pause import is_paused
 
 KIND = "StatefulSet"
@@ -27,6 +34,7 @@ def project_stateful_set(obj: Obj, old: Workload | None = None) -> Workload:
         paused=is_paused(KIND, obj),
         current=str(status.get("currentRevision") or ""),
         newest=str(status.get("updateRevision") or ""),
+        max_unavailable=max_unavailable_in(spec.get("updateStrategy") or {}),
     )
 
 
@@ -67,6 +75,7 @@ def stateful_set_state(
         template_by=workload.writers.template,
         template=workload.template,
         min_ready_seconds=workload.min_ready_seconds,
+        replaces_all=replaces_all(workload),
         scaled_by=workload.writers.replicas,
         hpa=hpa,
     )

@@ -49,6 +49,7 @@ class Workload:
     current, newest: a StatefulSet's revisions by name (`status.currentRevision`, `status.updateRevision`).
     placement: the nodes on which its pods may run.
     create_failure, progress_deadline, min_ready_seconds: as in `TargetState`.
+    max_unavailable: how many pods a rollout may take away, as a number or a percentage.
     """
 
     kind: str
@@ -73,6 +74,7 @@ class Workload:
     create_failure: str = ""
     progress_deadline: float = DEFAULT_PROGRESS_DEADLINE
     min_ready_seconds: float = 0.0
+    max_unavailable: int | str = 1
 
 
 def template_digest(template: Mapping[str, Any]) -> str:
@@ -166,6 +168,21 @@ def project_workload(kind: str, obj: Obj, old: Workload | None, **kind_fields: A
         min_ready_seconds=float(number(obj["spec"].get("minReadySeconds"))),
         **kind_fields,
     )
+
+
+def max_unavailable_in(strategy: Mapping[str, Any]) -> int | str:
+    """`rollingUpdate.maxUnavailable` of a strategy. 1 if it is missing: the API server fills in a Deployment's."""
+    rolling = strategy.get("rollingUpdate")
+    value = rolling.get("maxUnavailable", 1) if isinstance(rolling, dict) else 1
+    return sys.intern(value) if isinstance(value, str) else number(value)
+
+
+def replaces_all(workload: Workload) -> bool:
+    """Whether a rollout may leave no pod ready: it may take all of them away at once."""
+    most = workload.max_unavailable
+    if isinstance(most, str):
+        return number(most.removesuffix("%")) >= 100  # a percentage is rounded down to pods
+    return most >= workload.replicas
 
 
 def placement_in(obj: Obj, old: Workload | None) -> Placement:

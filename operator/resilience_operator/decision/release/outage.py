@@ -1,0 +1,59 @@
+"""The outage of a rollout that replaces all pods at once: it is the strategy's doing, not the release's.
+
+With `strategy: Recreate`, or `maxUnavailable: 100%`, no pod serves for a while. Errors of that time stay in the
+look-back window of the signals. So a rule counts against the release only after a pod of it has served for a whole
+window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from math import inf
+
+from resilience_operator.decision.model.memory import HealthMemory, Phase, ReleaseMemory, Verdict
+from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
+from resilience_operator.decision.release.remediation import ReleaseFinding
+
+
+def follow_outage(release: ReleaseMemory, target: TargetState, now: float) -> ReleaseMemory:
+    """Remember since when no pod serves, or when the last such time ended."""
+    if release.phase not in ANALYSED_PHASES or target.replicas == 0:
+        return release
+    none = target.ready == 0
+    if target.replaces_all and release.phase is Phase.PROGRESSING:
+        current = target.find(release.revision)
+        none = none or current is None or current.ready == 0
+    before = release.health or HealthMemory()
+    if none is (before.outage_since is not None):
+        return release
+    after = replace(before, outage_since=now if none else None, outage_ended=None if none else now)
+    return replace(release, health=after)
+
+
+def outage_counts_until(release: ReleaseMemory, policy: Policy) -> float | None:
+    """Return until when signals may show the outage: forever while it lasts; None if there was none."""
+    if release.health is None:
+        return None
+    if release.health.outage_since is not None:
+        return inf
+    ended = release.health.outage_ended
+    return None if ended is None else ended + policy.window
+
+
+def without_outage(
+    findings: Iterable[ReleaseFinding], release: ReleaseMemory, policy: Policy, now: float
+) -> list[ReleaseFinding]:
+    """Return the findings of rules, without breaches of the time of the outage."""
+    until = outage_counts_until(release, policy)
+    found = []
+    for finding in findings:
+        if until is not None and finding.failing_since is not None:
+            if now < until:
+                finding.verdict, finding.failing_since = Verdict.PENDING, None
+            else:
+                finding.failing_since = max(finding.failing_since, until)
+        found.append(finding)
+    return found
