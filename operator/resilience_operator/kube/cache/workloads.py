@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from resilience_operator.decision.model.target import DEFAULT_PROGRESS_DEADLINE
+from resilience_operator.decision.model.target import DEFAULT_PROGRESS_DEADLINE, MANAGER
 from resilience_operator.kube.cache.nodes import ANYWHERE, Placement, placement_of
 from resilience_operator.kube.cache.selectors import NOTHING, Selector, selector_of
 
@@ -28,11 +28,15 @@ MOST_REPLICAS = 2**31 - 1
 
 @dataclass(frozen=True, slots=True)
 class FieldManagers:
-    """The field manager that last wrote each field; empty if unknown."""
+    """The field manager that last wrote each field; empty if unknown.
+
+    owns_template: this operator owns fields of the template, which it returns after a rollback.
+    """
 
     paused: str = ""
     template: str = ""
     replicas: str = ""
+    owns_template: bool = False
 
 
 NOBODY = FieldManagers()
@@ -107,10 +111,12 @@ def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> FieldManag
     it from later writes to other fields.
     """
     latest: dict[str, tuple[str, bool, str]] = {}
+    owns_template = False
     for entry in managed_fields or ():
         spec = (entry.get("fieldsV1") or {}).get("f:spec")
         if not isinstance(spec, dict):
             continue
+        owns_template = owns_template or ("f:template" in spec and entry.get("manager") == MANAGER)
         rolling = (spec.get("f:updateStrategy") or {}).get("f:rollingUpdate")
         if isinstance(rolling, dict) and "f:partition" in rolling:
             spec = {**spec, "f:paused": {}}  # the field that pauses a StatefulSet
@@ -121,7 +127,8 @@ def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> FieldManag
                 latest[field] = max(latest.get(field, found), found, key=lambda one: one[:2])
     if not latest:
         return NOBODY
-    return FieldManagers(*(latest[f][2] if f in latest else "" for f in ("f:paused", "f:template", "f:replicas")))
+    paused, template, replicas = (latest[f][2] if f in latest else "" for f in ("f:paused", "f:template", "f:replicas"))
+    return FieldManagers(paused, template, replicas, owns_template)
 
 
 def _keep_template_manager(old: Workload | None, template: str, writers: FieldManagers) -> FieldManagers:
@@ -135,12 +142,12 @@ def template_and_writers(obj: Obj, old: Workload | None) -> tuple[str, FieldMana
     """The digest of a workload's template, and the managers of its fields.
 
     old: the record before this event. `metadata.generation` grows with each change of `spec`, so both are reused while
-    it is unchanged. Most events change only the status.
+    it is unchanged. Most events change only the status. Returning the ownership of a template does not change `spec`.
     """
     meta = obj["metadata"]
     if old is not None and old.uid != meta["uid"]:
         old = None
-    if old is not None and old.generation == number(meta.get("generation")):
+    if old is not None and old.generation == number(meta.get("generation")) and not old.writers.owns_template:
         return old.template, old.writers
     template = template_digest(obj["spec"]["template"])
     return template, _keep_template_manager(old, template, writers_of(meta.get("managedFields")))
@@ -206,10 +213,6 @@ def _owns_image(fields: object) -> bool:
     return any("f:image" in one for some in lists if some for one in some.values() if isinstance(one, dict))
 
 
-MOST_PODS = 2**31 - 1
-"""The largest number of pods that an `int32` field of the API holds."""
-
-
 def epoch(timestamp: str | None) -> float:
     """Seconds since the epoch of an RFC 3339 timestamp; 0 if it is missing or invalid."""
     if not timestamp:
@@ -224,7 +227,7 @@ def count(value: object, missing: int = 0) -> int:
     """The number of pods in a typed field, or `missing`. Raises ValueError: what is not a count is not zero."""
     if value is None:
         return missing
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_PODS:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= MOST_REPLICAS:
         raise ValueError(f"{value!r} is not a number of pods")
     return value
 

@@ -11,6 +11,7 @@ not exist) and the other `CallError`s.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,8 +33,11 @@ from resilience_operator.kube.client.paths import (
     STATEFUL_SETS,
     Resource,
 )
+from resilience_operator.kube.writes import field_ownership, last_applied
 from resilience_operator.kube.writes.rollout_pause import Ops, can_pause, is_paused, pause_ops, resume_ops
-from resilience_operator.resilience import Conflict, Deadline, GiveUp, NotFound, Unprocessable
+from resilience_operator.resilience import CallError, Conflict, Deadline, GiveUp, NotFound, Unprocessable
+
+log = logging.getLogger(__name__)
 
 TRIES = 5
 """Maximum number of attempts to read and patch a target that keeps changing."""
@@ -125,6 +129,9 @@ async def rollback(kube: KubeClient, target: TargetState, revision: str, *, dead
     template is replaced: a merge would keep fields that the bad release added. Raises NotFound if the revision is no
     longer kept, and Conflict if the revision under that name differs from the decision's input.
 
+    The fields are then returned to their previous manager (`hand_back`). A crash before that leaves them to the next
+    start of the operator.
+
     A StatefulSet that replaces its pods in order waits for a pod that never becomes ready, even with the old template:
     https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
     """
@@ -150,12 +157,43 @@ async def rollback(kube: KubeClient, target: TargetState, revision: str, *, dead
             _check_template(live, target)
             if target.kind == "Deployment":
                 ops += _change_cause(live, kept)
+            ops += _last_applied(live, template)
         if paused:
             ops += resume_ops(target.kind, live)
         return ops
 
     written = await _write(kube, resource, target, plan, deadline)
+    if written is not None:
+        written = await hand_back(kube, target, written, deadline=deadline)
     return _change("rollback", target, target.revision, revision, written)
+
+
+async def hand_back(
+    kube: KubeClient, target: TargetState, live: KubeObject | None = None, *, deadline: Deadline
+) -> KubeObject:
+    """Return the ownership of the template's fields to its previous manager. Returns the object after that.
+
+    live: the object, if it was just read. A failure is logged only: the template itself is as it should be.
+    """
+    path = _TEMPLATED[target.kind].item(target.namespace, target.name)
+    if live is None:
+        live = await kube.get(path, deadline=deadline)
+    try:
+        for attempt in range(TRIES):
+            meta = live["metadata"]
+            fields = field_ownership.hand_back(meta.get("managedFields"))
+            if fields is None or meta["uid"] != target.uid:
+                return live
+            # With the version, since the list is replaced as a whole.
+            ops = [_set("/metadata/resourceVersion", meta["resourceVersion"]), _set("/metadata/managedFields", fields)]
+            try:
+                return await kube.patch(path, ops, kind=PatchKind.JSON, deadline=deadline)
+            except Conflict:
+                await kube.retry.pause(attempt, deadline)
+                live = await kube.get(path, deadline=deadline)
+    except CallError as error:
+        log.warning("%s keeps fields of its template owned by this operator: %s", _named(target), error)
+    return live
 
 
 async def _write(
@@ -249,6 +287,14 @@ def _change_cause(live: KubeObject, kept: KubeObject) -> Ops:
     if not now or now.get(_CHANGE_CAUSE) == then:
         return []
     return [{"op": "remove", "path": path}] if then is None else [_set(path, then)]
+
+
+def _last_applied(live: KubeObject, template: KubeObject) -> Ops:
+    """The patch that keeps the manifest of `kubectl apply` in step with the restored template."""
+    annotations = live["metadata"].get("annotations") or {}
+    manifest = last_applied.with_template(annotations, template)
+    path = f"/metadata/annotations/{last_applied.LAST_APPLIED.replace('/', '~1')}"
+    return [] if manifest is None else [_set(path, manifest)]
 
 
 def _test(path: str, value: Any) -> dict[str, Any]:

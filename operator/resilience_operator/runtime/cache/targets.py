@@ -90,7 +90,7 @@ class TargetCache:
                 namespaces=namespaces,
                 indexes={
                     _UID: lambda w: (w.namespace, w.uid),
-                    _LEFTOVER: lambda w: w.paused and w.writers.paused == MANAGER,
+                    _LEFTOVER: lambda w: (w.paused and w.writers.paused == MANAGER, w.writers.owns_template),
                 },
                 on_change=lambda old, new, kind=kind: self._workload_changed(kind, old, new),  # type: ignore[misc]
                 on_unreadable=lambda key, kind=kind: self._on_change((kind, *key)),  # type: ignore[misc]
@@ -219,10 +219,16 @@ class TargetCache:
     def with_leftovers(self) -> Iterator[TargetKey]:
         """Yield targets with changes made by the operator: a rollout paused by it, or a raised minReplicas."""
         for kind, reflector in self._workloads.items():
-            for workload in reflector.by(_LEFTOVER, True):
+            for workload in (*reflector.by(_LEFTOVER, (True, False)), *reflector.by(_LEFTOVER, (True, True))):
                 yield kind, workload.namespace, workload.name
         for autoscaler in self._autoscalers.by(_LEFTOVER, True):
             yield autoscaler.target
+
+    def with_owned_template(self) -> Iterator[TargetKey]:
+        """Yield targets whose template has fields that the operator owns: a rollback was not completed."""
+        for kind, reflector in self._workloads.items():
+            for workload in (*reflector.by(_LEFTOVER, (False, True)), *reflector.by(_LEFTOVER, (True, True))):
+                yield kind, workload.namespace, workload.name
 
     def _workload(self, key: TargetKey) -> Workload | None:
         kind, namespace, name = key

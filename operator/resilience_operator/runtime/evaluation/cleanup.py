@@ -44,10 +44,13 @@ class Cleanup:
         return +self._under_way
 
     async def restore_orphans(self, within: Callable[[str], bool]) -> None:
-        """Restore every target without a policy in these namespaces."""
+        """Restore every target without a policy in these namespaces, and finish rollbacks that a crash interrupted."""
         for key in tuple(self._targets.with_leftovers()):
             if within(key[1]):
                 await self.restore_target(key)
+        for key in tuple(self._targets.with_owned_template()):
+            if within(key[1]):
+                await self._hand_back(key)
 
     async def restore_target(self, key: TargetKey) -> None:
         """Restore one target, unless a policy references it. Raises only CancelledError."""
@@ -83,6 +86,17 @@ class Cleanup:
             contain(Stage.CLEANUP, target.namespace, f"{target.kind} {target.name}", error)
         finally:
             self._under_way[target.namespace] -= 1
+
+    async def _hand_back(self, key: TargetKey) -> None:
+        """Return the ownership of a restored template. Raises only CancelledError."""
+        try:
+            target = self._targets.get(key)
+            if target is not None and not self._dry_run:
+                await mutations.hand_back(self._kube, target, deadline=Deadline.after(TIME))
+        except CallError as error:
+            log.warning("%s %s/%s: the template's fields could not be returned yet: %s", *key, error)
+        except Exception as error:
+            contain(Stage.CLEANUP, key[1], f"{key[0]} {key[2]}", error)
 
     async def _report(self, target: TargetState, reason: str, message: str) -> None:
         log.info("%s %s/%s: %s", target.kind, target.namespace, target.name, message)

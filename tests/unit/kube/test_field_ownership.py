@@ -1,0 +1,106 @@
+"""Pure: who owns the fields of a restored template, and the manifest that `kubectl apply` keeps."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from resilience_operator.decision.model.target import MANAGER
+from resilience_operator.kube.writes.field_ownership import hand_back, owns_template
+from resilience_operator.kube.writes.last_applied import LAST_APPLIED, MOST_ANNOTATIONS, with_template
+
+IMAGE = {"f:image": {}}
+
+
+def entry(manager: str, spec: dict[str, Any], operation: str = "Update", time: str = "", **more: Any) -> dict[str, Any]:
+    return {
+        "manager": manager,
+        "operation": operation,
+        "time": time,
+        "fieldsV1": {"f:spec": spec, **more.pop("fields", {})},
+        **more,
+    }
+
+
+def template(**fields: Any) -> dict[str, Any]:
+    return {"f:template": {"f:spec": fields}}
+
+
+def test_nothing_of_ours_is_nothing_to_do() -> None:
+    assert hand_back(None) is None
+    assert hand_back([entry("helm", template(a={}), "Apply")]) is None
+    assert hand_back([entry(MANAGER, {"f:replicas": {}}, subresource="scale")]) is None
+    assert hand_back([entry(MANAGER, {"f:paused": {}})]) is None
+
+
+def test_the_one_who_applies_gets_them_even_if_another_wrote_later() -> None:
+    fields = [
+        entry("helm", template(a={}), "Apply", "2026-01-01T00:00:00Z"),
+        entry("kubectl-set", template(b={}), "Update", "2026-01-02T00:00:00Z"),
+        entry(MANAGER, template(c={"x": {}}), "Update", "2026-01-03T00:00:00Z"),
+    ]
+    assert owns_template(fields)
+    after = hand_back(fields)
+    assert after is not None
+    assert [e["manager"] for e in after] == ["helm", "kubectl-set"]
+    assert after[0]["fieldsV1"] == {"f:spec": template(a={}, c={"x": {}})}
+    assert not owns_template(after)
+    assert hand_back(after) is None
+
+
+def test_without_one_who_applies_the_last_writer_gets_them() -> None:
+    fields = [
+        entry("old", template(a={}), time="2026-01-01T00:00:00Z"),
+        entry("new", template(a={}), time="2026-01-02T00:00:00Z"),
+        entry(MANAGER, template(c={})),
+    ]
+    after = hand_back(fields)
+    assert after is not None
+    assert after[1]["fieldsV1"] == {"f:spec": template(a={}, c={})}
+
+
+def test_what_else_is_ours_stays_ours() -> None:
+    annotation = {"f:metadata": {"f:annotations": {"f:resilience-operator.io/original-partition": {}}}}
+    fields = [
+        entry("helm", template(a={}), "Apply"),
+        entry(MANAGER, {"f:replicas": {}}, subresource="scale"),
+        entry(MANAGER, {**template(c={}), "f:updateStrategy": {}}, fields=annotation),
+    ]
+    after = hand_back(fields)
+    assert after is not None
+    assert after[1] == fields[1]
+    assert after[2]["fieldsV1"] == {"f:spec": {"f:updateStrategy": {}}, **annotation}
+
+
+def test_if_nobody_else_wrote_the_template_nobody_owns_it() -> None:
+    assert hand_back([entry(MANAGER, template(c={}))]) == []
+
+
+def test_the_input_is_left_alone() -> None:
+    fields = [entry("helm", template(a={"f:x": {}}), "Apply"), entry(MANAGER, template(a={"f:y": {}}))]
+    before = json.dumps(fields)
+    hand_back(fields)
+    assert json.dumps(fields) == before
+
+
+@pytest.mark.parametrize("kept", ["", "[]", "{", '{"spec": 1}', "[" * 100_000])
+def test_what_is_no_manifest_is_left_alone(kept: str) -> None:
+    assert with_template({LAST_APPLIED: kept}, {}) is None
+
+
+def test_the_manifest_follows_the_template() -> None:
+    kept = json.dumps({"kind": "Deployment", "spec": {"replicas": 3, "template": {"bad": 1}}})
+    found = with_template({LAST_APPLIED: kept, "other": "x"}, {"good": 1})
+    assert found is not None
+    assert json.loads(found) == {"kind": "Deployment", "spec": {"replicas": 3, "template": {"good": 1}}}
+    assert with_template({}, {"good": 1}) is None
+
+
+def test_annotations_never_grow_beyond_what_the_api_server_takes() -> None:
+    """Else the rollback itself would be refused."""
+    kept = json.dumps({"spec": {"template": {}}})
+    others = {"other": "x" * (MOST_ANNOTATIONS - 1_000)}
+    assert with_template({LAST_APPLIED: kept, **others}, {"good": "1"}) is not None
+    assert with_template({LAST_APPLIED: kept, **others}, {"good": "1" * 2_000}) is None
