@@ -6,7 +6,7 @@ Each has a check in Python, and the schema for the same check on the API server.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
@@ -126,6 +126,58 @@ PercentField = Annotated[
 
 ThresholdField = Annotated[Threshold, Parsed(parse_threshold, _write_threshold, _threshold_schema)]
 """A bound: `70%`, `0.7`, `800ms`, or a YAML number."""
+
+
+class Bake(NamedTuple):
+    """A bake: at most that many seconds, or less once no signal is proven to be worse by `until_proven` (a ratio)."""
+
+    at_most: float
+    until_proven: float | None = None
+
+
+_BAKE_HINT = "write a duration from 0s to 168h, like 10m, or {atMost: 10m, untilProven: 20%}"
+
+
+def _parse_bake(written: object) -> Bake:
+    if not isinstance(written, dict):
+        return Bake(duration_field().parse(written))
+    unknown = sorted(set(written) - {"atMost", "untilProven"}, key=str)
+    if unknown or "atMost" not in written:
+        what = f"unknown field {_shown(unknown[0])}" if unknown else "atMost is missing"
+        raise ValueError(f"{what}: {_BAKE_HINT}")
+    proven = written.get("untilProven")
+    return Bake(duration_field().parse(written["atMost"]), None if proven is None else _parse_percent(proven))
+
+
+def _write_bake(bake: Bake) -> object:
+    at_most = format_duration(bake.at_most)
+    if bake.until_proven is None:
+        return at_most
+    return {"atMost": at_most, "untilProven": format_threshold(Threshold(bake.until_proven, Unit.RATIO))}
+
+
+def _bake_schema() -> JsonSchema:
+    """A schema without `type`, since a bake is a string or an object. Python checks the fields of the object."""
+    return {
+        "x-kubernetes-preserve-unknown-fields": True,
+        "anyOf": [
+            sentence(_BAKE_HINT.removeprefix("write ")),
+            {
+                "pattern": f"^({DURATION_PATTERN})$",
+                "minLength": 1,
+                "maxLength": DURATION_MAX_LENGTH,
+                "minimum": _UNREACHED,
+                "minItems": _UNREACHED,
+                "required": ["atMost"],
+                "maxProperties": 2,
+                "not": {"enum": [True, False, None]},
+            },
+        ],
+    }
+
+
+BakeField = Annotated[Bake, Parsed(_parse_bake, _write_bake, _bake_schema)]
+"""`10m`, or an object with `atMost` and `untilProven`."""
 
 
 def text_field(pattern: str, max_length: int, hint: str) -> Parsed:

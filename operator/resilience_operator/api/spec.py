@@ -9,7 +9,7 @@ from pydantic import Field, StrictBool, StrictInt
 
 from .base import SpecModel
 from .checks import Check, cel_list, cel_string
-from .fields import Duration, duration_field
+from .fields import Bake, BakeField, Duration, duration_field
 from .quantities import parse_duration
 from .rules import Condition, Rule
 from .signals import (
@@ -81,14 +81,20 @@ class ScaleDown(SpecModel):
     )
 
 
+ProgressDeadline = Annotated[float, duration_field("5s")]
+"""Seconds."""
+
+
 class Release(SpecModel):
     """How a new revision is judged during its rollout and its bake."""
 
-    bake: Duration = Field(
-        default=600.0,
+    bake: BakeField = Field(
+        default=Bake(600.0),
         description=(
             "How long a release is observed after its last pod is ready, like 10m (default). Only then does the "
-            "revision become a rollback target."
+            "revision become a rollback target. Only time counts in which all pods are ready and the signals are "
+            "measured. Or {atMost: 10m, untilProven: 20%}: the bake ends early once it is proven that no compared "
+            "signal is worse by 20%."
         ),
     )
     compare: Literal["Revisions"] = Field(
@@ -102,6 +108,21 @@ class Release(SpecModel):
         default=False,
         description=(
             "true: a release that exceeds the target's progressDeadlineSeconds counts as failing. Default false."
+        ),
+    )
+    pod_failures: Literal["Act", "Report"] = Field(
+        default="Act",
+        description=(
+            "What failing pods of the new revision mean: crash loops, image and configuration errors, pods that "
+            "never become ready. Act (default): they count like a breach of the rules that pause or roll back, unless "
+            "the old revision fails alike. Report: they are only reported."
+        ),
+    )
+    progress_deadline: ProgressDeadline | None = Field(
+        default=None,
+        description=(
+            "How long a StatefulSet or DaemonSet may roll out without another ready pod, like 10m (default). A "
+            "Deployment has progressDeadlineSeconds for it."
         ),
     )
     resume: StrictBool = Field(

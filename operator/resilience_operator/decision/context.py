@@ -67,6 +67,8 @@ def prepare(
     signals = signal_views(policy, observations, now, patience)
     overlay = prune(memory.overlay, target)
     target = apply_overlay(target, overlay)
+    if policy.release.progress_deadline is not None and target.kind != "Deployment":
+        target = replace(target, progress_deadline=policy.release.progress_deadline)
     quarantined = {q.revision: q for q in memory.quarantined}
     ok_rules = _ok_rules(policy, memory, now - lookback)
     release, notices = lifecycle.advance(memory.release, policy, target, quarantined, ok_rules, now)

@@ -94,6 +94,10 @@ ACCEPTED: Mapping[str, Changes] = {
     "scaleDown": {"scaleDown": {"after": "10m", "percent": 20}},
     "no scaleDown": {"scaleDown": {"enabled": False}},
     "a shorter bake": {"release": {"bake": "90s", "compare": "Revisions"}},
+    "a bake that may end early": {"release": {"bake": {"atMost": "1h", "untilProven": "20%"}}},
+    "a bake with its limit alone": {"release": {"bake": {"atMost": "1h"}}},
+    "failing pods are only reported": {"release": {"podFailures": "Report"}},
+    "a progress deadline": {"release": {"progressDeadline": "90s"}},
     "hold": {"fallback": {"after": "1m", "hold": {}}},
     "a kind known by its scale": {
         "targetRef": {"apiVersion": "example.com/v1", "kind": "Fleet", "name": "checkout"},
@@ -145,6 +149,9 @@ class Refused:
 
 RATIO_OR_DURATION = "a ratio like 70% or 0.7, or a duration like 800ms or 1s"
 ONE_BOUND = "keep exactly one of above, below and worseThan"
+
+BAKE = "a duration from 0s to 168h"
+"""The API server's words for the same: the field is a string or an object."""
 
 REFUSED: Mapping[str, Refused] = {
     # thresholds
@@ -294,7 +301,12 @@ REFUSED: Mapping[str, Refused] = {
     "a malformed cooldown": Refused(
         {f"{THEN}.0.scaleUp.cooldown": "1 m"}, "spec.rules[0].then[0].scaleUp.cooldown", "write a duration"
     ),
-    "a malformed bake": Refused({"release.bake": "-1s"}, "spec.release.bake", "write a duration"),
+    "a bake of another type": Refused({"release.bake": 600}, "spec.release.bake", "write a duration", BAKE),
+    "a bake without a limit": Refused(
+        {"release.bake": {"untilProven": "20%"}}, "spec.release.bake", "write a duration"
+    ),
+    "another word for failing pods": Refused({"release.podFailures": "Ignore"}, "spec.release.podFailures", "Report"),
+    "a malformed bake": Refused({"release.bake": "-1s"}, "spec.release.bake", "write a duration", BAKE),
     "a malformed fallback": Refused({"fallback.after": "x"}, "spec.fallback.after", "write a duration"),
     "a malformed scaleDown": Refused({"scaleDown.after": "x"}, "spec.scaleDown.after", "write a duration"),
     "too short an interval": Refused({"interval": "1s"}, "spec.interval", "write a duration from 2s to 10m"),

@@ -58,7 +58,10 @@ def compile_policy(
             percent=down.percent,
         ),
         release=Release(
-            bake=spec.release.bake,
+            bake=spec.release.bake.at_most,
+            until_proven=spec.release.bake.until_proven,
+            act_on_pods=spec.release.pod_failures == "Act",
+            progress_deadline=spec.release.progress_deadline,
             fail_on_progress_deadline=spec.release.fail_on_progress_deadline,
             resume=spec.release.resume,
         ),

@@ -140,12 +140,14 @@ class Release:
 
     bake: seconds of analysis after its last pod is ready. until_proven: the bake ends early once it is proven that no
         signal is worse by this ratio; None: it does not.
+    progress_deadline: of kinds that have none; None for the default.
     act_on_pods: failing pods of the new revision count like a breach. Otherwise they are only reported.
     """
 
     bake: float = 600.0
     until_proven: float | None = None
     act_on_pods: bool = True
+    progress_deadline: float | None = None
     fail_on_progress_deadline: bool = False
     resume: bool = False
 
