@@ -10,7 +10,7 @@ from typing import Protocol
 
 from resilience_operator.actions import rollout
 from resilience_operator.actions.protocol import ActionHandler
-from resilience_operator.actions.scale import scale
+from resilience_operator.actions.scale import adopt_minimum, scale
 from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.client.client import KubeClient
@@ -29,6 +29,7 @@ FORBIDDEN_RESET = 900.0
 VERBS: Mapping[Verb, ActionHandler] = {
     Verb.SCALE_UP: scale,
     Verb.SCALE_DOWN: scale,
+    Verb.ADOPT_MINIMUM: adopt_minimum,
     Verb.PAUSE: rollout.pause,
     Verb.RESUME: rollout.resume,
     Verb.ROLLBACK: rollout.rollback,

@@ -13,6 +13,14 @@ from resilience_operator.kube.writes import scale_subresource as scales
 from resilience_operator.resilience import Deadline
 
 
+async def adopt_minimum(
+    kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
+) -> mutations.Change | None:
+    """Forget the original minimum of an HPA."""
+    del command
+    return await hpa.forget_original(kube, target, deadline=deadline)
+
+
 async def scale(
     kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
 ) -> mutations.Change | None:
@@ -23,6 +31,7 @@ async def scale(
     if not command.via:
         return await mutations.scale(kube, target, command.to, deadline=deadline)
     assert target.hpa is not None
-    if target.hpa.original_min is not None and command.to <= target.hpa.original_min:
+    original = target.hpa.raised_from
+    if original is not None and command.to <= original:
         return await hpa.restore_hpa_min(kube, target, deadline=deadline)
     return await hpa.raise_hpa_min(kube, target, command.to, deadline=deadline)

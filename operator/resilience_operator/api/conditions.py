@@ -96,6 +96,8 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
         "AtMaximum": "A rule requests more pods, but replicas.max is reached.",
         "NothingScales": "No rule of the policy scales.",
         "ManualScale": "A person changed the replicas; the operator does not undo it.",
+        "ChangeReverted": "Another writer reverted the operator's size twice; the operator stops for a while.",
+        "ManagedByKEDA": "KEDA manages the HPA and overwrites it: change the ScaledObject.",
         "FallbackHolds": "Metrics are unavailable: the replicas are held, or raised to fallback.replicas.",
         "ScaleFailed": "The API server refused to scale; the message says why.",
     },

@@ -15,6 +15,7 @@ from resilience_operator.decision.model.memory import (
     Memory,
     Quarantine,
     ReleaseMemory,
+    Revert,
     ScalingMemory,
     Verdict,
 )
@@ -23,6 +24,7 @@ from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release import lifecycle
 from resilience_operator.decision.release.attribution import update_baseline
+from resilience_operator.decision.reverts import current_reverts, stopped_notices
 from resilience_operator.decision.scaling.manual import detect_manual_scaling
 
 
@@ -33,6 +35,7 @@ class EvaluationContext:
     memory: the memory of this target (by UID). target: the target with the dry-run overlay.
     release, scaling: the memory updated from the target, before any rule is evaluated.
     same_release: the last evaluation analysed the same revision. analysed: a breach counts against the release.
+    reverts: changes of the operator that others reverted.
     lookback: seconds for which a metrics gap is tolerated. notices: about the release and manual scaling.
     """
 
@@ -47,6 +50,7 @@ class EvaluationContext:
     analysed: bool
     canary: CanaryContext
     scaling: ScalingMemory
+    reverts: tuple[Revert, ...]
     notices: tuple[Notice, ...]
     now: float
     patience: float
@@ -72,10 +76,14 @@ def prepare(
     quarantined = {q.revision: q for q in memory.quarantined}
     ok_rules = _ok_rules(policy, memory, now - lookback)
     release, notices = lifecycle.advance(memory.release, policy, target, quarantined, ok_rules, now)
-    scaling, manual = detect_manual_scaling(_with_real_replicas(memory, overlay), target)
     analysed = release.phase in lifecycle.ANALYSED_PHASES
     # Breaches of one revision do not count against the next.
     same = memory.release is not None and release.continues(memory.release)
+    reverts = current_reverts(memory.reverts, target, policy.generation, now)
+    deployed = not same or target.revision != release.revision
+    scaling, reverts, manual = detect_manual_scaling(
+        _with_real_replicas(memory, overlay), reverts, target, policy.generation, now, deployed=deployed
+    )
     if analysed:
         release = update_baseline(release, policy, signals, now, anew=not same)
     suspect = release.revision if analysed else release.rolled_from
@@ -91,7 +99,8 @@ def prepare(
         analysed,
         CanaryContext(suspect, quarantined, release.baseline, release.canary_measured_since),
         scaling,
-        notices + manual,
+        reverts,
+        notices + manual + (stopped_notices(reverts, target, now) if reverts else ()),
         now,
         patience,
         lookback,

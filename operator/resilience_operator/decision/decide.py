@@ -22,8 +22,11 @@ from resilience_operator.decision.release.health import assess_pods, learn_start
 from resilience_operator.decision.release.outage import follow_outage, without_outage
 from resilience_operator.decision.release.remediation import plan_remediation
 from resilience_operator.decision.report import RuleReport, SignalReport, describe, signal_reports
+from resilience_operator.decision.reverts import retry_at
+from resilience_operator.decision.scaling.manual import adopt_minimum
 from resilience_operator.decision.scaling.plan import ScalingPlan, plan_scaling
 from resilience_operator.decision.scaling.recommendation import Recommendation, ScalingContext
+from resilience_operator.decision.scaling.withhold import withhold
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +137,7 @@ def _plan_scaling(
     scaling = ScalingContext(
         context.policy, context.target, context.scaling, step.release, recommendations, missing_since, context.now
     )
-    return _ScalingStep(plan_scaling(scaling), missing_since)
+    return _ScalingStep(withhold(plan_scaling(scaling), context.target, context.reverts, context.now), missing_since)
 
 
 def _assemble(
@@ -144,12 +147,14 @@ def _assemble(
     commands = (
         *step.commands,
         *((plan.command,) if plan.command is not None else ()),
+        *_adoption(context, plan.command),
         *_plugin_calls(context, evaluations),
     )
     notices = (*context.notices, *_alerts(evaluations), *step.notices, *plan.notices)
     active = {n.key: n for n in notices}
     rules = {e.rule.name: e.memory for e in evaluations}
     notes = plan.notes
+    retry = retry_at(context.reverts, now) if context.reverts else None
     reports = tuple(
         [RuleReport(e.rule, e.verdict, e.results, e.release_verdict, notes.get(e.rule.name, "")) for e in evaluations]
     )
@@ -165,6 +170,7 @@ def _assemble(
             quarantined=step.quarantined,
             overlay=context.overlay,
             intent=None,
+            reverts=context.reverts,
             announced=_announced(memory.announced, active, step.release),
             metrics_missing_since=scaling.metrics_missing_since,
             startup_seconds=learn_startup(memory.startup_seconds, context.target.pods),
@@ -173,7 +179,7 @@ def _assemble(
         notices=tuple([n for n in notices if n.transient or n.key not in memory.announced]),
         rules=reports,
         signals=signal_reports(reports),
-        wake=_next_wake(policy, evaluations, step.release, (step.wake, plan.wake), now),
+        wake=_next_wake(policy, evaluations, step.release, (step.wake, plan.wake, retry), now),
         active=active,
     )
 
@@ -184,6 +190,12 @@ def _alerts(evaluations: Iterable[RuleEvaluation]) -> list[Notice]:
         for e in evaluations
         if e.rule.alert and e.memory.breach is not None
     ]
+
+
+def _adoption(context: EvaluationContext, step: Command | None) -> tuple[Command, ...]:
+    """Return the command that forgets an outdated minimum, unless a step writes the HPA anyway."""
+    found = adopt_minimum(context.target) if context.target.hpa is not None and step is None else None
+    return (found,) if found is not None else ()
 
 
 def _plugin_calls(context: EvaluationContext, evaluations: Iterable[RuleEvaluation]) -> list[Command]:

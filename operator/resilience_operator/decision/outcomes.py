@@ -8,7 +8,7 @@ from dataclasses import replace
 from resilience_operator.api.text import cut
 from resilience_operator.decision.dry_run import add_command
 from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
-from resilience_operator.decision.model.memory import Intent, Memory, Phase, Quarantine, RuleMemory
+from resilience_operator.decision.model.memory import Intent, Memory, Phase, Quarantine, RuleMemory, ScalingMemory
 from resilience_operator.decision.model.target import MANAGER, TargetState
 from resilience_operator.decision.plugin_calls import mark_called
 
@@ -50,11 +50,10 @@ def _effect(memory: Memory, command: Command, now: float, *, dry_run: bool) -> M
             rules = dict(memory.rules)
             for name in command.rules:
                 rules[name] = replace(rules.get(name) or RuleMemory(), scaled=now)
-            seen = memory.scaling.last_replicas if command.via else int(command.to or 0)
-            return replace(memory, rules=rules, scaling=replace(memory.scaling, last_replicas=seen, stable_since=None))
+            scaling = _scaled(memory.scaling, command)
+            return replace(memory, rules=rules, scaling=replace(scaling, stable_since=None))
         case Verb.SCALE_DOWN:
-            seen = memory.scaling.last_replicas if command.via else int(command.to or 0)
-            return replace(memory, scaling=replace(memory.scaling, last_replicas=seen, stable_since=now))
+            return replace(memory, scaling=replace(_scaled(memory.scaling, command), stable_since=now))
         case Verb.PAUSE:
             paused = replace(release, phase=Phase.PAUSED, since=now, paused=now, paused_rules=command.rules)
             return replace(memory, release=paused)
@@ -65,6 +64,15 @@ def _effect(memory: Memory, command: Command, now: float, *, dry_run: bool) -> M
             return _rolled_back(memory, command, now, dry_run=dry_run)
         case _:
             return memory
+
+
+def _scaled(scaling: ScalingMemory, command: Command) -> ScalingMemory:
+    """Return the memory of a size that the operator wrote, and of the size before."""
+    to, before = int(command.to or 0), int(command.from_ or 0)
+    if command.via:
+        # `from_` of a step up may be the replicas. The last minimum written is then at most that.
+        return replace(scaling, min_written=to, min_changed_from=before)
+    return replace(scaling, last_replicas=to, changed_from=before)
 
 
 def _rolled_back(memory: Memory, command: Command, now: float, *, dry_run: bool) -> Memory:
@@ -107,6 +115,8 @@ def is_applied(command: Command, target: TargetState) -> bool:
             return target.hpa is not None and target.hpa.min_replicas == command.to
         case Verb.SCALE_UP | Verb.SCALE_DOWN:
             return target.replicas == command.to
+        case Verb.ADOPT_MINIMUM:
+            return target.hpa is not None and target.hpa.original_min is None
         case Verb.PAUSE:
             return target.paused and target.paused_by == MANAGER
         case Verb.RESUME:

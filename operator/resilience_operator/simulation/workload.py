@@ -116,12 +116,16 @@ class Workload:
         match command.verb:
             case Verb.SCALE_UP | Verb.SCALE_DOWN if command.via and self.hpa is not None:
                 to = int(command.to or 0)
-                original = self.hpa.original_min if self.hpa.original_min is not None else self.hpa.min_replicas
-                hpa = replace(self.hpa, min_replicas=to, original_min=None if to == original else original)
+                original = self.hpa.raised_from if self.hpa.raised_from is not None else self.hpa.min_replicas
+                hpa = replace(
+                    self.hpa, min_replicas=to, original_min=None if to == original else original, min_by=MANAGER
+                )
                 raised = replace(self, hpa=hpa, version=self.version + 1)
                 return raised if self.replicas >= to else raised.scale(to, "horizontal-pod-autoscaler", now)
             case Verb.SCALE_UP | Verb.SCALE_DOWN:
                 return self.scale(int(command.to or 0), MANAGER, now)
+            case Verb.ADOPT_MINIMUM if self.hpa is not None:
+                return replace(self, hpa=replace(self.hpa, original_min=None), version=self.version + 1)
             case Verb.PAUSE:
                 return self.pause(MANAGER)
             case Verb.RESUME:

@@ -12,8 +12,10 @@ from resilience_operator.decision.model.commands import Outcome
 from resilience_operator.decision.model.memory import Memory, Phase, Verdict
 from resilience_operator.decision.model.policy import Mode
 from resilience_operator.decision.release.health import STUCK
+from resilience_operator.decision.reverts import MIN_REPLICAS, REPLICAS, blocked, describe_stop
 from resilience_operator.decision.scaling.bounds import floor, scale_down_size
 from resilience_operator.decision.scaling.scale_up import AT_MAXIMUM
+from resilience_operator.decision.scaling.withhold import KEDA_OWNS_HPA
 from resilience_operator.status.history import to_datetime
 
 State = tuple[ConditionStatus, str, str]
@@ -112,6 +114,11 @@ def _scaling(decision: Decision, memory: Memory) -> State:
         return "True", "NothingScales", "no rule of the policy scales"
     replicas = scaling.last_replicas if scaling.last_replicas is not None else target.replicas
     pods = f"{replicas} pod" if replicas == 1 else f"{replicas} pods"
+    reverted = next((r for f in (REPLICAS, MIN_REPLICAS) if (r := blocked(memory.reverts, f, decision.at))), None)
+    if reverted is not None:
+        return "False", "ChangeReverted", describe_stop(reverted, target)
+    if KEDA_OWNS_HPA in decision.active:
+        return "False", "ManagedByKEDA", decision.active[KEDA_OWNS_HPA].message
     if AT_MAXIMUM in memory.announced:
         return "False", "AtMaximum", f"{pods}, the maximum allowed"
     lowest = floor(policy, scaling, target.hpa)

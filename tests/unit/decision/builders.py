@@ -20,7 +20,7 @@ from resilience_operator.decision.model.policy import (
     ScaleUp,
     Signal,
 )
-from resilience_operator.decision.model.target import Revision, TargetState
+from resilience_operator.decision.model.target import MANAGER, Revision, TargetState
 from resilience_operator.decision.outcomes import apply_outcomes
 
 T0 = 1_000_000_000.0
@@ -168,11 +168,15 @@ class Run:
         match verb:
             case Verb.SCALE_UP | Verb.SCALE_DOWN if self.target.hpa is not None:
                 hpa = self.target.hpa
-                original = hpa.min_replicas if hpa.original_min is None else hpa.original_min
-                self.target = replace(self.target, hpa=replace(hpa, min_replicas=int(to or 0), original_min=original))
+                original = hpa.min_replicas if hpa.raised_from is None else hpa.raised_from
+                hpa = replace(hpa, min_replicas=int(to or 0), original_min=original, min_by=MANAGER)
+                self.target = replace(self.target, hpa=hpa)
+            case Verb.ADOPT_MINIMUM if self.target.hpa is not None:
+                self.target = replace(self.target, hpa=replace(self.target.hpa, original_min=None))
             case Verb.SCALE_UP | Verb.SCALE_DOWN:
                 replicas = int(to or 0)
-                self.target = replace(self.target, replicas=replicas, ready=min(self.target.ready, replicas))
+                ready = min(self.target.ready, replicas)
+                self.target = replace(self.target, replicas=replicas, ready=ready, scaled_by=MANAGER)
             case Verb.PAUSE:
                 self.target = replace(self.target, paused=True, paused_by="resilience-operator")
             case Verb.RESUME:

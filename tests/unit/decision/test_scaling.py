@@ -289,7 +289,8 @@ def test_a_manual_scale_is_told_and_respected_as_a_floor() -> None:
     decision = run.look(cpu(0.1), replicas=7, ready=7, scaled_by="kubectl-scale")
     assert reasons(decision) == ["ManualScale"]
     assert decision.notices[0].message == (
-        "kubectl (kubectl-scale) scaled Deployment checkout from 3 to 7; the operator will not scale down below that"
+        "kubectl (kubectl-scale) scaled Deployment checkout from 3 to 7; the operator will not scale down below that. "
+        "To end this, scale it to replicas.min, or to a number of your choice"
     )
     told_before = run.memory.announced
     assert reasons(run.look(cpu(0.1))) == []

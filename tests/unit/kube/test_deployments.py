@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
+from resilience_operator.decision.model.target import MANAGER, HorizontalPodAutoscaler, TargetState
 from resilience_operator.kube.cache.deployments import deployment_state, project_deployment, project_replica_set
 from resilience_operator.kube.cache.hpa import ORIGINAL_MIN, project_autoscaler
 from resilience_operator.kube.cache.workloads import (
@@ -224,7 +224,11 @@ T1, T2 = "2026-01-01T00:00:01Z", "2026-01-01T00:00:02Z"
         ([{"manager": "x", "subresource": "status", "fieldsV1": {"f:status": {}}}], "", "", ""),
         ([{"manager": "x"}], "", "", ""),
         ([{**written(T2, "kube-controller-manager", "replicas"), "subresource": "scale"}],
-         "", "", "kube-controller-manager"),
+         "", "", "horizontal-pod-autoscaler"),
+        ([{**written(T2, "kubectl", "replicas"), "subresource": "scale"}], "", "", "kubectl-scale"),
+        ([{**written(T2, "kubectl", "replicas"), "operation": "Apply"}], "", "", "kubectl-apply"),
+        ([written(T1, MANAGER, "replicas"), {**written(T2, "argocd", "replicas"), "operation": "Apply"}],
+         "", "", MANAGER),
         ([written(T1, "kubectl-rollout", "paused")], "kubectl-rollout", "", ""),
     ],
 )  # fmt: skip
@@ -294,6 +298,10 @@ def autoscaler(**changes: Any) -> Obj:
     return changed(obj, changes)
 
 
+def minimum(manager: str, time: str) -> Obj:
+    return {"manager": manager, "time": time, "fieldsV1": {"f:spec": {"f:minReplicas": {}}}}
+
+
 @pytest.mark.parametrize(
     ("obj", "hpa"),
     [
@@ -311,11 +319,19 @@ def autoscaler(**changes: Any) -> Obj:
         ),
         (
             autoscaler(metadata__ownerReferences=[{"kind": "ScaledObject"}]),
-            HorizontalPodAutoscaler("h", "9", 2, 8, None, "KEDA"),
+            HorizontalPodAutoscaler("h", "9", 2, 8, None, "KEDA", scaled_object="h"),
         ),
         (
             autoscaler(metadata__labels={"scaledobject.keda.sh/name": "x"}),
-            HorizontalPodAutoscaler("h", "9", 2, 8, None, "KEDA"),
+            HorizontalPodAutoscaler("h", "9", 2, 8, None, "KEDA", scaled_object="x"),
+        ),
+        (
+            autoscaler(metadata__managedFields=[minimum("kubectl-edit", T2), minimum("helm", T1)]),
+            HorizontalPodAutoscaler("h", "9", 2, 8, min_by="kubectl-edit"),
+        ),
+        (
+            autoscaler(metadata__managedFields=[minimum("argocd-controller", T2), minimum(MANAGER, T1)]),
+            HorizontalPodAutoscaler("h", "9", 2, 8, min_by=MANAGER),
         ),
     ],
 )

@@ -15,6 +15,7 @@ class Verb(StrEnum):
     PAUSE = "pauseRollout"
     RESUME = "resumeRollout"
     ROLLBACK = "rollback"
+    ADOPT_MINIMUM = "adoptMinimum"
     PLUGIN = "plugin"
 
 

@@ -25,6 +25,7 @@ __all__ = [
     "Quarantine",
     "ReleaseMemory",
     "RequestCounts",
+    "Revert",
     "RuleMemory",
     "ScalingMemory",
     "Timer",
@@ -97,6 +98,8 @@ class ScalingMemory:
     manual_floor: replicas set manually. The operator does not scale below this number until it is changed again.
     stable_since: since when fewer pods are sufficient, or when the last step down was made.
     required_at_scale_up: pods that the load needed at the last scale-up.
+    changed_from: the replicas before `last_replicas`, if the operator made that change and nobody has scaled since.
+    min_written, min_changed_from: the HPA's `minReplicas` as the operator wrote it, and what it was before.
     """
 
     baseline: int | None = None
@@ -104,6 +107,9 @@ class ScalingMemory:
     manual_floor: int | None = field(default=None, metadata=stored_as("held"))
     stable_since: float | None = field(default=None, metadata=stored_as("calm"))
     required_at_scale_up: float | None = field(default=None, metadata=stored_as("need"))
+    changed_from: int | None = None
+    min_written: int | None = None
+    min_changed_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +215,20 @@ class DryRunOverlay:
 
 
 @dataclass(frozen=True, slots=True)
+class Revert:
+    """How often another writer reverted the operator's change of one field.
+
+    field: like `spec.replicas`. by: its field manager. at: the last time. generation: of the policy then.
+    """
+
+    field: str
+    by: str
+    count: int
+    at: float
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """Commands about to be executed, stored before the first of them.
 
@@ -234,6 +254,7 @@ class Memory:
     quarantined: tuple[Quarantine, ...] = ()
     overlay: DryRunOverlay | None = field(default=None, metadata=stored_as("shadow"))
     intent: Intent | None = None
+    reverts: tuple[Revert, ...] = ()
     announced: frozenset[str] = field(default=frozenset(), metadata=stored_as("told"))
     metrics_missing_since: float | None = field(default=None, metadata=stored_as("metricsGone"))
     startup_seconds: float | None = None

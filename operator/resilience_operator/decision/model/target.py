@@ -76,8 +76,10 @@ class Pod:
 class HorizontalPodAutoscaler:
     """The HPA of the target.
 
-    original_min: `minReplicas` before this operator raised it (from its annotation), or None.
-    owner: who manages the HPA (`KEDA`, or empty).
+    original_min: `minReplicas` before this operator raised it (from its annotation), or None. It is out of date if
+        another manager has set `minReplicas` since.
+    min_by: the field manager that last wrote `minReplicas`; empty if unknown.
+    owner: who manages the HPA (`KEDA`, or empty). scaled_object: the name of KEDA's ScaledObject, or empty.
     """
 
     name: str
@@ -86,6 +88,13 @@ class HorizontalPodAutoscaler:
     max_replicas: int
     original_min: int | None = None
     owner: str = ""
+    min_by: str = ""
+    scaled_object: str = ""
+
+    @property
+    def raised_from(self) -> int | None:
+        """The `minReplicas` to return to: None if the operator did not raise it, or another manager set it since."""
+        return self.original_min if self.min_by in ("", MANAGER) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +108,11 @@ class TargetState:
     rolled_out: the controller has observed the newest template, all requested pods run it and are ready, and no pods
         of other revisions remain.
     paused_by: the field manager that set `spec.paused`; empty if not paused or unknown.
-    template_by: the field manager that last wrote the pod template, for messages.
+    pause_marked: the annotation that the operator sets with its pause exists. `kubectl rollout resume` and edits leave
+        it. It is gone if the whole object was replaced.
+    resumed_by: the field manager that set `spec.paused` to false, if that is recorded: the API server records no
+        manager for a field that is removed, as `kubectl rollout resume` does.
+    template_by: the field manager that last wrote the pod template.
     scaled_by: the field manager that last wrote `spec.replicas`.
     scale_path: the path of `/scale`, for a kind known only by its scale subresource; else empty.
     template: the digest of the pod template; empty for such a kind.
@@ -131,6 +144,8 @@ class TargetState:
     template: str = ""
     pods: tuple[Pod, ...] | None = None
     create_failure: str = ""
+    pause_marked: bool = False
+    resumed_by: str = ""
     progress_deadline: float = DEFAULT_PROGRESS_DEADLINE
     min_ready_seconds: float = 0.0
     replaces_all: bool = False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from resilience_operator.decision.field_managers import display_name
+from resilience_operator.decision.model.commands import Command, Verb
 from resilience_operator.decision.model.memory import ScalingMemory
 from resilience_operator.decision.model.policy import Policy
-from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
+from resilience_operator.decision.model.target import MANAGER, HorizontalPodAutoscaler, TargetState
 
 
 def current_size(target: TargetState) -> int:
@@ -32,12 +34,34 @@ def scale_down_size(target: TargetState) -> int:
 def floor(policy: Policy, scaling: ScalingMemory, hpa: HorizontalPodAutoscaler | None) -> int:
     """Return the lower bound of scaling down, for the target's replicas or its HPA's `minReplicas`.
 
-    An HPA returns to its original `minReplicas`, regardless of the policy's minimum.
+    An HPA returns to its original `minReplicas`, or to the policy's minimum if that is higher.
     """
     if hpa is not None:
-        return hpa.original_min if hpa.original_min is not None else hpa.min_replicas
+        original = hpa.raised_from if hpa.raised_from is not None else hpa.min_replicas
+        return max(original, min(policy.min_replicas or 0, hpa.min_replicas))
     lowest = policy.min_replicas if policy.min_replicas is not None else scaling.baseline
     return max(lowest or 0, scaling.manual_floor or 0, 1)
+
+
+def restore_minimum(policy: Policy, target: TargetState) -> Command | None:
+    """Return the step back to the policy's minimum if the target is below it, whoever scaled it down; else None.
+
+    Zero replicas is off, as it is for an HPA: the operator never starts what is switched off. A DaemonSet has no
+    replicas of its own.
+    """
+    lowest, size = policy.min_replicas, current_size(target)
+    if lowest is None or target.replicas == 0 or target.kind == "DaemonSet":
+        return None
+    to = at_most_maximum(lowest, policy, target)
+    if target.replicas >= to or size >= to:
+        return None
+    by = "" if target.hpa is not None or target.scaled_by in ("", MANAGER) else display_name(target.scaled_by)
+    who = f" (last scaled by {by})" if by else ""
+    message = (
+        f"{target.kind} {target.name} is below replicas.min {lowest}{who}: {size} → {to} pods. To run fewer, change "
+        "replicas.min"
+    )
+    return Command(Verb.SCALE_UP, "BelowMinimum", message, from_=size, to=to, via=via(target))
 
 
 def can_scale_down(policy: Policy, scaling: ScalingMemory, target: TargetState) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from resilience_operator.decision.model.commands import Command, Notice
 from resilience_operator.decision.model.memory import ScalingMemory, Verdict
+from resilience_operator.decision.scaling.bounds import restore_minimum
 from resilience_operator.decision.scaling.recommendation import ScalingContext, required_replicas, serving
 from resilience_operator.decision.scaling.scale_down import plan_scale_down, reset_stabilization
 from resilience_operator.decision.scaling.scale_up import plan_fallback, plan_scale_up
@@ -30,6 +31,9 @@ def plan_scaling(context: ScalingContext) -> ScalingPlan:
         breached = [r.rule.name for r in context.recommendations if r.verdict is Verdict.BREACH]
         return ScalingPlan(reset_stabilization(scaling), None, dict.fromkeys(breached, "the target is scaled to zero"))
     up = plan_scale_up(context)
+    restored = restore_minimum(context.policy, context.target)
+    if restored is not None and (up.command is None or int(up.command.to or 0) < int(restored.to or 0)):
+        return ScalingPlan(reset_stabilization(scaling), restored, up.notes, up.notices, up.wake)
     if up.command is not None:
         asking = [r for r in context.recommendations if r.rule.name in up.command.rules]
         if any(r.memory.base_replicas is None for r in asking):

@@ -37,6 +37,7 @@ from resilience_operator.kube.cache.workloads import (
     replaces_all,
     template_digest,
 )
+from resilience_operator.kube.writes.rollout_pause import is_marked
 
 REVISION_ANNOTATION = "deployment.kubernetes.io/revision"
 KIND = "Deployment"
@@ -57,6 +58,7 @@ def project_deployment(obj: Obj, old: Workload | None = None) -> Workload:
         updated=count(status.get("updatedReplicas")),
         ready=count(status.get("readyReplicas")),
         paused=bool(spec.get("paused")),
+        pause_marked=is_marked(KIND, obj),
         progress_deadline_exceeded=any(
             c.get("type") == "Progressing" and c.get("reason") == "ProgressDeadlineExceeded"
             for c in status.get("conditions") or ()
@@ -142,6 +144,8 @@ def deployment_state(
         revisions=tuple(as_revision(deployment, rs, owner=rs.name, pods=(rs.replicas, rs.ready)) for rs in owned),
         paused=deployment.paused,
         paused_by=deployment.writers.paused if deployment.paused else "",
+        pause_marked=deployment.pause_marked,
+        resumed_by=deployment.resumed_by,
         template_by=deployment.writers.template,
         scaled_by=deployment.writers.replicas,
         progress_deadline_exceeded=deployment.progress_deadline_exceeded,

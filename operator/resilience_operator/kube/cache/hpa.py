@@ -7,8 +7,8 @@ import re
 import sys
 from dataclasses import dataclass
 
-from resilience_operator.decision.model.target import HorizontalPodAutoscaler
-from resilience_operator.kube.cache.workloads import MOST_REPLICAS, Obj
+from resilience_operator.decision.model.target import MANAGER, HorizontalPodAutoscaler
+from resilience_operator.kube.cache.workloads import MOST_REPLICAS, Obj, manager_of
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +37,7 @@ def project_autoscaler(obj: Obj, old: Autoscaler | None = None) -> Autoscaler | 
     if not str(ref.get("apiVersion", "apps/v1")).startswith("apps/"):
         return None
     original = original_min(obj)
+    scaled_object = _scaled_object(obj)
     bad_mark = original is None and ORIGINAL_MIN in (meta.get("annotations") or {})
     if bad_mark and (old is None or not old.bad_mark):
         log.warning(
@@ -53,7 +54,9 @@ def project_autoscaler(obj: Obj, old: Autoscaler | None = None) -> Autoscaler | 
             min_replicas=min_replicas(obj),
             max_replicas=int(spec["maxReplicas"]),
             original_min=original,
-            owner=_owner(obj),
+            owner="KEDA" if scaled_object else "",
+            min_by=min_replicas_by(obj),
+            scaled_object=scaled_object,
         ),
         bad_mark=bad_mark,
     )
@@ -74,9 +77,26 @@ def original_min(obj: Obj) -> int | None:
     return value if value <= MOST_REPLICAS else None
 
 
-def _owner(obj: Obj) -> str:
-    """The controller that manages the HPA and would overwrite changes to it; empty if there is none."""
+def min_replicas_by(obj: Obj) -> str:
+    """The field manager that last wrote `spec.minReplicas`; empty if unknown.
+
+    An `Apply` of the same value only adds an owner: while this operator owns the field, the value is its own.
+    """
+    latest = ("", "")
+    for entry in obj["metadata"].get("managedFields") or ():
+        spec = (entry.get("fieldsV1") or {}).get("f:spec")
+        if isinstance(spec, dict) and "f:minReplicas" in spec:
+            manager = manager_of(entry)
+            if manager == MANAGER:
+                return manager
+            latest = max(latest, (str(entry.get("time") or ""), manager))
+    return latest[1]
+
+
+def _scaled_object(obj: Obj) -> str:
+    """The ScaledObject of KEDA that the HPA belongs to, and that overwrites changes to it; empty if there is none."""
     meta = obj["metadata"]
-    if any(owner.get("kind") == "ScaledObject" for owner in meta.get("ownerReferences") or ()):
-        return "KEDA"
-    return "KEDA" if "scaledobject.keda.sh/name" in (meta.get("labels") or {}) else ""
+    for owner in meta.get("ownerReferences") or ():
+        if owner.get("kind") == "ScaledObject":
+            return str(owner.get("name") or meta["name"])
+    return str((meta.get("labels") or {}).get("scaledobject.keda.sh/name") or "")

@@ -15,7 +15,7 @@ from resilience_operator.kube.cache.workloads import (
     project_workload,
     replaces_all,
 )
-from resilience_operator.kube.writes.rollout_pause import is_paused
+from resilience_operator.kube.writes.rollout_pause import is_marked, is_paused
 
 KIND = "StatefulSet"
 
@@ -32,6 +32,7 @@ def project_stateful_set(obj: Obj, old: Workload | None = None) -> Workload:
         updated=count(status.get("updatedReplicas")),
         ready=count(status.get("readyReplicas")),
         paused=is_paused(KIND, obj),
+        pause_marked=is_marked(KIND, obj),
         current=str(status.get("currentRevision") or ""),
         newest=str(status.get("updateRevision") or ""),
         max_unavailable=max_unavailable_in(spec.get("updateStrategy") or {}),
@@ -72,6 +73,8 @@ def stateful_set_state(
         revisions=tuple(as_revision(workload, r, owner=workload.name, pods=pods.get(r.name, (0, 0))) for r in owned),
         paused=workload.paused,
         paused_by=workload.writers.paused if workload.paused else "",
+        pause_marked=workload.pause_marked,
+        resumed_by=workload.resumed_by,
         template_by=workload.writers.template,
         template=workload.template,
         min_ready_seconds=workload.min_ready_seconds,

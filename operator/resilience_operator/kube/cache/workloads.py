@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from resilience_operator.decision.field_managers import HPA_CONTROLLER, KUBECTL_APPLY, KUBECTL_SCALE
 from resilience_operator.decision.model.target import DEFAULT_PROGRESS_DEADLINE, MANAGER
 from resilience_operator.kube.cache.nodes import ANYWHERE, Placement, placement_of
 from resilience_operator.kube.cache.selectors import NOTHING, Selector, selector_of
@@ -21,6 +22,11 @@ from resilience_operator.kube.cache.selectors import NOTHING, Selector, selector
 Obj = dict[str, Any]
 
 POD_TEMPLATE_HASH = "pod-template-hash"
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""The annotation in which a client-side apply stores its manifest."""
+
+CLIENT_SIDE_APPLY = "kubectl-client-side-apply"
 
 MOST_REPLICAS = 2**31 - 1
 """The largest int32, in which the API keeps numbers of pods."""
@@ -30,6 +36,7 @@ MOST_REPLICAS = 2**31 - 1
 class FieldManagers:
     """The field manager that last wrote each field; empty if unknown.
 
+    paused: also while it is not paused.
     owns_template: this operator owns fields of the template, which it returns after a rollback.
     """
 
@@ -41,6 +48,9 @@ class FieldManagers:
 
 NOBODY = FieldManagers()
 
+_OWN = "~"
+"""Sorts after every time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -51,6 +61,7 @@ class Workload:
     replicas: the desired number of pods. total, updated, ready: the controller's counts of all pods, of pods of the
         newest revision, and of ready pods.
     current, newest: a StatefulSet's revisions by name (`status.currentRevision`, `status.updateRevision`).
+    pause_marked: the annotation that the operator sets with its pause exists. resumed_by: as in `TargetState`.
     placement: the nodes on which its pods may run.
     create_failure, progress_deadline, min_ready_seconds: as in `TargetState`.
     max_unavailable: how many pods a rollout may take away, as a number or a percentage.
@@ -69,6 +80,8 @@ class Workload:
     updated: int
     ready: int
     paused: bool = False
+    pause_marked: bool = False
+    resumed_by: str = ""
     progress_deadline_exceeded: bool = False
     current: str = ""
     newest: str = ""
@@ -105,8 +118,9 @@ def normalized_template(template: Mapping[str, Any]) -> Obj:
 def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> FieldManagers:
     """Who last wrote `spec.paused`, `spec.template` and `spec.replicas`, from `metadata.managedFields`.
 
-    A manager that changes a scalar field becomes its only owner, so `paused` and `replicas` are exact. Several managers
-    may own parts of a template: the latest entry wins, and within one second the one that owns an image. The time of an
+    A manager that changes a scalar field becomes its only owner, so `paused` and `replicas` are exact. An `Apply` of
+    the same value only adds an owner: while this operator owns the field, the value is its own. Several managers may
+    own parts of a template: the latest entry wins, and within one second the one that owns an image. The time of an
     entry is its manager's last write to any field, so for a template this is a hint. `_keep_template_manager` protects
     it from later writes to other fields.
     """
@@ -123,12 +137,28 @@ def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> FieldManag
         time = str(entry.get("time") or "")  # RFC 3339 in UTC: sorts as text
         for field in ("f:paused", "f:template", "f:replicas"):
             if field in spec:
-                found = (time, _owns_image(spec[field]), sys.intern(str(entry.get("manager") or "")))
+                manager = manager_of(entry)
+                if manager == MANAGER and field != "f:template":
+                    time = _OWN
+                found = (time, _owns_image(spec[field]), manager)
                 latest[field] = max(latest.get(field, found), found, key=lambda one: one[:2])
     if not latest:
         return NOBODY
     paused, template, replicas = (latest[f][2] if f in latest else "" for f in ("f:paused", "f:template", "f:replicas"))
     return FieldManagers(paused, template, replicas, owns_template)
+
+
+def manager_of(entry: Mapping[str, Any]) -> str:
+    """The manager of an entry. `kubectl` and the controller manager are named after what they did.
+
+    Both use one name for several writers: the operation and the subresource tell these apart.
+    """
+    manager = str(entry.get("manager") or "")
+    if manager == "kubectl" and entry.get("operation") == "Apply":
+        return KUBECTL_APPLY
+    if entry.get("subresource") == "scale":
+        manager = {"kubectl": KUBECTL_SCALE, "kube-controller-manager": HPA_CONTROLLER}.get(manager, manager)
+    return sys.intern(manager)
 
 
 def _keep_template_manager(old: Workload | None, template: str, writers: FieldManagers) -> FieldManagers:
@@ -153,6 +183,20 @@ def template_and_writers(obj: Obj, old: Workload | None) -> tuple[str, FieldMana
     return template, _keep_template_manager(old, template, writers_of(meta.get("managedFields")))
 
 
+def _resumed_by(meta: Mapping[str, Any], writers: FieldManagers, *, paused: bool) -> str:
+    """Who set `spec.paused` to false, if that is recorded: by its owner, or by the manifest of `kubectl apply`."""
+    if paused or writers.paused:
+        return "" if paused else writers.paused
+    applied = str((meta.get("annotations") or {}).get(LAST_APPLIED) or "")
+    if '"paused":false' not in applied.replace(" ", ""):
+        return ""
+    for entry in meta.get("managedFields") or ():
+        annotations = ((entry.get("fieldsV1") or {}).get("f:metadata") or {}).get("f:annotations") or {}
+        if f"f:{LAST_APPLIED}" in annotations:
+            return manager_of(entry)
+    return CLIENT_SIDE_APPLY
+
+
 def project_workload(kind: str, obj: Obj, old: Workload | None, **kind_fields: Any) -> Workload:
     """Build the record of a workload.
 
@@ -160,6 +204,10 @@ def project_workload(kind: str, obj: Obj, old: Workload | None, **kind_fields: A
     """
     meta = obj["metadata"]
     template, writers = template_and_writers(obj, old)
+    if old is not None and old.writers is writers and old.paused == kind_fields.get("paused", False):
+        resumed_by = old.resumed_by
+    else:
+        resumed_by = _resumed_by(meta, writers, paused=bool(kind_fields.get("paused")))
     return Workload(
         kind=kind,
         namespace=sys.intern(meta["namespace"]),
@@ -170,6 +218,7 @@ def project_workload(kind: str, obj: Obj, old: Workload | None, **kind_fields: A
         observed=number((obj.get("status") or {}).get("observedGeneration")),
         template=template,
         writers=writers,
+        resumed_by=resumed_by,
         placement=placement_in(obj, old),
         selector=_selector_in(obj, old),
         min_ready_seconds=float(number(obj["spec"].get("minReadySeconds"))),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
-from resilience_operator.kube.cache.hpa import ORIGINAL_MIN, min_replicas, original_min
+from resilience_operator.decision.model.target import MANAGER, HorizontalPodAutoscaler, TargetState
+from resilience_operator.kube.cache.hpa import ORIGINAL_MIN, min_replicas, min_replicas_by, original_min
 from resilience_operator.kube.client.client import KubeClient, KubeObject, PatchKind
 from resilience_operator.kube.client.errors import DEPENDENCY
 from resilience_operator.kube.client.paths import AUTOSCALERS
@@ -31,7 +31,7 @@ async def raise_hpa_min(kube: KubeClient, target: TargetState, to: int, *, deadl
             return None
         if now != seen.min_replicas:
             raise _conflict(target, seen, now)
-        original = original_min(live)
+        original = original_min(live) if min_replicas_by(live) in ("", MANAGER) else None
         return {
             "metadata": {"annotations": {ORIGINAL_MIN: str(now if original is None else original)}},
             "spec": {"minReplicas": to},
@@ -54,12 +54,31 @@ async def restore_hpa_min(kube: KubeClient, target: TargetState, *, deadline: De
         if original is None:
             return None
         now = min_replicas(live)
-        if now != seen.min_replicas or original != seen.original_min:
+        if now != seen.min_replicas or original != seen.original_min or min_replicas_by(live) != seen.min_by:
             raise _conflict(target, seen, now)
         return {"metadata": {"annotations": {ORIGINAL_MIN: None}}, "spec": {"minReplicas": original}}
 
     written = await _write(kube, target, seen, plan, deadline)
     return _change("restore-hpa-min", target, seen, seen.min_replicas, seen.original_min, written)
+
+
+async def forget_original(kube: KubeClient, target: TargetState, *, deadline: Deadline) -> Change | None:
+    """Remove the annotation and keep `minReplicas`, which another manager has set. Returns None if it is not there.
+
+    Raises Conflict if `minReplicas` or its manager differs from the decision's input.
+    """
+    seen = _hpa_of(target)
+
+    def plan(live: KubeObject) -> KubeObject | None:
+        if ORIGINAL_MIN not in (live["metadata"].get("annotations") or {}):
+            return None
+        now = min_replicas(live)
+        if now != seen.min_replicas or min_replicas_by(live) != seen.min_by:
+            raise _conflict(target, seen, now)
+        return {"metadata": {"annotations": {ORIGINAL_MIN: None}}}
+
+    written = await _write(kube, target, seen, plan, deadline)
+    return _change("adopt-hpa-min", target, seen, seen.min_replicas, seen.min_replicas, written)
 
 
 async def _write(

@@ -55,7 +55,8 @@ _CHANGE_CAUSE = "kubernetes.io/change-cause"
 class Change:
     """A completed change.
 
-    verb: scale, pause, resume, rollback, raise-hpa-min, lower-hpa-min or restore-hpa-min.
+    verb: scale, pause, resume, rollback, raise-hpa-min, lower-hpa-min, restore-hpa-min or
+        adopt-hpa-min.
     kind, namespace, name: of the object that was written.
     before, after: the field's values: replicas, whether paused, or a revision's name (None: it had none).
     resource_version: the object's version after the change.
@@ -102,7 +103,7 @@ async def pause(kube: KubeClient, target: TargetState, *, deadline: Deadline) ->
         if not can_pause(target.kind, live):
             raise _unsupported(target, "with this update strategy cannot be paused")
         _check_template(live, target)
-        return [_same_template(live), *pause_ops(target.kind, live)]
+        return [_same_template(live), *pause_ops(target.kind, live, target.revision or "")]
 
     written = await _write(kube, _pausable(target, "cannot be paused"), target, plan, deadline)
     return _change("pause", target, False, True, written)

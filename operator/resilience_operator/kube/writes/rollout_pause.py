@@ -21,6 +21,14 @@ HELD = 1_000_000
 ORIGINAL_PARTITION = "resilience-operator.io/original-partition"
 """The annotation that stores the partition from before the pause."""
 
+PAUSED_REVISION = "resilience-operator.io/paused-revision"
+"""The annotation that marks a pause by the operator on a Deployment: the revision that it paused.
+
+The API server does not record who removes `spec.paused`. `kubectl rollout resume` and an edit leave the mark. A writer
+that replaces the whole object from a manifest removes it.
+"""
+
+_MARKS = {"Deployment": PAUSED_REVISION, "StatefulSet": ORIGINAL_PARTITION}
 _ANNOTATIONS = "/metadata/annotations"
 _PARTITION = "/spec/updateStrategy/rollingUpdate/partition"
 
@@ -43,29 +51,36 @@ def is_paused(kind: str, obj: Obj) -> bool:
     return partition(obj) >= HELD if kind == "StatefulSet" else bool(obj["spec"].get("paused"))
 
 
-def pause_ops(kind: str, obj: Obj) -> Ops:
-    """The patch that pauses it, with a test that it is not paused."""
+def is_marked(kind: str, obj: Obj) -> bool:
+    """Whether it has the annotation that the operator sets with its pause."""
+    return _MARKS.get(kind, "") in (obj["metadata"].get("annotations") or ())
+
+
+def pause_ops(kind: str, obj: Obj, revision: str) -> Ops:
+    """The patch that pauses it, with a test that it is not paused. revision: the one that is paused."""
     if kind != "StatefulSet":
-        return [_test("/spec/paused", None), _set("/spec/paused", True)]  # the API does not store `paused: false`
+        # The API does not store `paused: false`.
+        return [_test("/spec/paused", None), _set("/spec/paused", True), *_annotate(obj, PAUSED_REVISION, revision)]
     rolling = (obj["spec"].get("updateStrategy") or {}).get("rollingUpdate")
     before = _test("/spec/updateStrategy/rollingUpdate", rolling) if rolling else None
     after = _set("/spec/updateStrategy/rollingUpdate", {**(rolling or {}), "partition": HELD})
-    return [*([before] if before else []), after, *_remember(obj, str(partition(obj)))]
+    return [*([before] if before else []), after, *_annotate(obj, ORIGINAL_PARTITION, str(partition(obj)))]
 
 
 def resume_ops(kind: str, obj: Obj) -> Ops:
     """The patch that lifts the pause, with a test that it is still paused."""
+    mark = _MARKS.get(kind, "")
+    kept = (obj["metadata"].get("annotations") or {}).get(mark)
+    forget: Ops = [] if kept is None else [{"op": "remove", "path": f"{_ANNOTATIONS}/{_escaped(mark)}"}]
     if kind != "StatefulSet":
-        return [_test("/spec/paused", True), _set("/spec/paused", False)]
-    kept = (obj["metadata"].get("annotations") or {}).get(ORIGINAL_PARTITION)
-    forget: Ops = [] if kept is None else [{"op": "remove", "path": f"{_ANNOTATIONS}/{_escaped(ORIGINAL_PARTITION)}"}]
+        return [_test("/spec/paused", True), _set("/spec/paused", False), *forget]
     return [_test(_PARTITION, partition(obj)), _set(_PARTITION, number(kept, most=MOST_REPLICAS)), *forget]
 
 
-def _remember(obj: Obj, value: str) -> Ops:
+def _annotate(obj: Obj, name: str, value: str) -> Ops:
     if obj["metadata"].get("annotations"):
-        return [_set(f"{_ANNOTATIONS}/{_escaped(ORIGINAL_PARTITION)}", value)]
-    return [_set(_ANNOTATIONS, {ORIGINAL_PARTITION: value})]
+        return [_set(f"{_ANNOTATIONS}/{_escaped(name)}", value)]
+    return [_set(_ANNOTATIONS, {name: value})]
 
 
 def _escaped(key: str) -> str:

@@ -71,6 +71,9 @@ class Cleanup:
                     target, "RolloutResumed", "no policy guards it any more: the operator's pause is lifted"
                 )
             if target.hpa is not None and target.hpa.original_min is not None:
+                if target.hpa.raised_from is None:
+                    await hpa.forget_original(self._kube, target, deadline=Deadline.after(TIME))
+                    return
                 await hpa.restore_hpa_min(self._kube, target, deadline=Deadline.after(TIME))
                 await self._report(
                     target,

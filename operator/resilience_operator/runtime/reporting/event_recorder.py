@@ -39,6 +39,7 @@ _ONE_FAILURE_OPENS = BreakerSettings(
 _EVENT_REASONS = {
     Verb.SCALE_UP: "ScaledUp",
     Verb.SCALE_DOWN: "ScaledDown",
+    Verb.ADOPT_MINIMUM: "MinimumChanged",
     Verb.PAUSE: "RolloutPaused",
     Verb.RESUME: "RolloutResumed",
     Verb.ROLLBACK: "RolledBack",
@@ -46,7 +47,7 @@ _EVENT_REASONS = {
 }
 WARNING_VERBS = (Verb.PAUSE, Verb.ROLLBACK)
 """Verbs whose Events are Warnings, even when they succeed."""
-_CHANGES = (Verb.SCALE_UP, Verb.SCALE_DOWN, Verb.PAUSE, Verb.RESUME, Verb.ROLLBACK)
+_CHANGES = (Verb.SCALE_UP, Verb.SCALE_DOWN, Verb.ADOPT_MINIMUM, Verb.PAUSE, Verb.RESUME, Verb.ROLLBACK)
 
 
 @dataclass(frozen=True, slots=True)
