@@ -127,7 +127,7 @@ def page(namespace: str, seconds: float) -> str:
         put("nginx_ingress_controller_requests", bad, **ingress, status="502")
         histogram("nginx_ingress_controller_request_duration_seconds", pod, 1, **ingress)
 
-        traefik = {"service": f"{namespace}-checkout-80@kubernetes", "replica": pod.name}
+        traefik = {"service": f"{namespace}-checkout-80@kubernetes", "edge": pod.name}
         put("traefik_service_requests_total", good, **traefik, code="200")
         put("traefik_service_requests_total", bad, **traefik, code="500")
         histogram("traefik_service_request_duration_seconds", pod, 1, **traefik)
@@ -135,7 +135,7 @@ def page(namespace: str, seconds: float) -> str:
         put("container_cpu_usage_seconds_total", pod.cpu * t, **at, container="app")
         put("container_cpu_usage_seconds_total", 9 * t, **at, container="")
         put("container_cpu_usage_seconds_total", 9 * t, **at, container="POD")
-        put("container_cpu_usage_seconds_total", 9 * t, **at, container="sidecar-without-request")
+        put("container_cpu_usage_seconds_total", 0.1 * t, **at, container="sidecar-without-request")
         for replica in ("a", "b"):  # two replicas of kube-state-metrics
             put("kube_pod_container_resource_requests", 0.5, **at, container="app", resource="cpu", replica=replica)
         put("kube_pod_container_resource_requests", 64, **at, container="app", resource="memory")

@@ -15,7 +15,7 @@ from resilience_operator.signals.presets.models import Families, load_families
 from resilience_operator.signals.query.breakers import SourceBreakers
 from resilience_operator.signals.query.client import OnCustom, Query, QueryClient, QueryResult
 from resilience_operator.signals.query.cohorts import Cohorts
-from resilience_operator.signals.query.planner import ALL_PARTS, Groups, QueryGroup, QueryPlanner
+from resilience_operator.signals.query.planner import ALL_PARTS, Groups, QueryGroup, QueryPlanner, is_optional
 from resilience_operator.signals.results import SignalResults
 from resilience_operator.signals.sources.registry import SourceRegistry
 
@@ -106,6 +106,10 @@ class SignalCollector:
         group.at = now
         for part, query in group.queries.items():
             result = results[query]
+            if is_optional(part):
+                if self._fault(query, result, now, started) is None:
+                    group.answers[part] = result.value or {}
+                continue
             group.fault = group.fault or self._fault(query, result, now, started)
             group.at = min(group.at, now if result.at is None else result.at)
             if part == ALL_PARTS:

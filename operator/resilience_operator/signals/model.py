@@ -17,6 +17,7 @@ class Signal:
     samples_query: PromQL with the same placeholders: the number of requests behind the value of `query`. Presets have
         their own.
     min_samples: passed on to the decision. The collector also reports values with fewer samples.
+    container: the only container that counts, for the preset `cpu`; empty for all.
     unit: `ratio`, `seconds` or `number`. For a `ratio` with known samples the number of events is computed.
     """
 
@@ -27,6 +28,7 @@ class Signal:
     samples_query: str = ""
     min_samples: float = 0.0
     unit: str = "number"
+    container: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class SignalRequest:
         Empty: nothing is running, so nothing can be measured by owner.
     source: the name of a metric source in the operator's configuration, never an address.
     family: the preset family.
+    watched: a release of the workload is under way: its pods' counters and its histogram are queried too.
     resolved: the planner's cached result, so that a repeated request costs nothing.
     """
 
@@ -50,6 +53,7 @@ class SignalRequest:
     signal: Signal
     source: str = "default"
     family: str = "http-generic"
+    watched: bool = False
     resolved: Any = field(default=None, init=False, compare=False, repr=False)
 
     def keep_resolved(self, resolved: object) -> None:

@@ -6,7 +6,16 @@ NO_DATA: Final = "NoData"
 """The query returned no series for this target."""
 
 NO_TRAFFIC: Final = "NoTraffic"
-"""The series exist, but no request was counted within the window."""
+"""The series exist, but no request was counted within the window: the source works, and there is no load."""
+
+STATUS_NOT_READABLE: Final = "StatusNotReadable"
+"""Requests are counted, but their series have no status that the preset can read."""
+
+SEVERAL_CLUSTERS: Final = "SeveralClusters"
+"""The series of the target come from several clusters."""
+
+CPU_NOT_COVERED: Final = "CpuNotCovered"
+"""Most of the CPU is used by containers without a CPU request."""
 
 NOT_A_NUMBER: Final = "NotANumber"
 """The value is NaN or infinite."""

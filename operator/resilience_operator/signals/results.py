@@ -6,7 +6,6 @@ be most of the cost of an evaluation in the steady state.
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from math import inf, isfinite
@@ -14,10 +13,13 @@ from typing import Any
 
 from resilience_operator.decision.fast_path_bounds import ScalarSample
 from resilience_operator.decision.model.observation import Observation
+from resilience_operator.signals import reasons
 from resilience_operator.signals.presets import aggregate
 from resilience_operator.signals.presets.models import Quantile, Quotient, Ratio
-from resilience_operator.signals.query.extract import Key
-from resilience_operator.signals.query.planner import Plan, QueryGroup, internal_error
+from resilience_operator.signals.query.extract import CLUSTERS, MIXED, Key
+from resilience_operator.signals.query.planner import COUNTERS, PROBE, Plan, QueryGroup, internal_error, joined_parts
+
+_EMPTY: Mapping[Any, Any] = {}
 
 
 class SignalResults:
@@ -45,8 +47,11 @@ class SignalResults:
             to_scalar = _SCALAR.get(type(group.preset))
             if to_scalar is None or group.fault is not None or len(target.parts) != 1:
                 return None
+            key, answers = target.parts[0][0], group.answers
             try:
-                number = to_scalar(group, target.parts[0][0], group.preset)
+                if key in answers.get(MIXED, _EMPTY) or key in answers.get(PROBE, _EMPTY):
+                    return None
+                number = to_scalar(group, key, group.preset)
             except Exception:  # `observations` reports it for that signal alone
                 return None
             if number is None:
@@ -60,7 +65,7 @@ def _of_quotient(group: QueryGroup, key: Key, preset: Quotient) -> ScalarSample 
     if upper is None or not lower:
         return None
     value = upper / lower
-    return _scalar((group.at, value, None)) if isfinite(value) else None
+    return _scalar((group.at, value, lower if preset.counted else None)) if isfinite(value) else None
 
 
 def _of_ratio(group: QueryGroup, key: Key, preset: Ratio) -> ScalarSample | None:
@@ -100,20 +105,41 @@ def _observe(plan: Plan | Observation, now: float) -> Observation:
     if group.fault is not None:
         return target.unknown(now, *group.fault)
     try:
-        return _aggregate(target, group)
+        if names := aggregate.several_clusters(
+            target, group.answers.get(CLUSTERS, _EMPTY), group.answers.get(MIXED, _EMPTY)
+        ):
+            return target.unknown(
+                now,
+                reasons.SEVERAL_CLUSTERS,
+                f"the series of {target} come from clusters {', '.join(sorted(names))}: an administrator must set "
+                "matchers, such as {cluster: NAME}, on the metric source",
+            )
+        return _with_increments(_aggregate(target, group), target, group)
     except Exception as error:
         return internal_error(str(target), now, error)
+
+
+def _with_increments(found: Observation, target: aggregate.SeriesKeys, group: QueryGroup) -> Observation:
+    """The observation with the increments of the pods' counters, if they were queried and answered."""
+    if group.tracker is None or not any(part.startswith(COUNTERS) for part in group.answers):
+        return found
+    scale = group.preset.scale if isinstance(group.preset, Quantile) else 1.0
+    return group.tracker.advance(found, target, joined_parts(group.answers, COUNTERS), group.at, scale)
 
 
 def _aggregate(target: aggregate.SeriesKeys, group: QueryGroup) -> Observation:
     at, answers = group.at, group.answers
     match group.preset:
-        case Ratio():
-            return aggregate.ratio(target, at, answers["events"], answers["samples"])
+        case Ratio() as preset:
+            return aggregate.ratio(
+                target, at, answers["events"], answers["samples"], answers.get(PROBE, _EMPTY), preset.status_labels
+            )
         case Quotient() as preset:
-            return aggregate.quotient(target, at, preset, answers["numerator"], answers["denominator"])
+            return aggregate.quotient(
+                target, at, preset, answers["numerator"], answers["denominator"], answers.get(PROBE, _EMPTY)
+            )
         case Quantile() as preset:
-            buckets = ChainMap(*(found for part, found in answers.items() if part.startswith("buckets/")))
+            buckets = joined_parts(answers, "buckets/")
             return aggregate.quantiles(target, at, preset, answers["value"], answers["samples"], buckets)
         case None:
             return aggregate.custom(target, at, answers["value"], answers.get("samples"))

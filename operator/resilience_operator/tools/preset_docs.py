@@ -58,11 +58,16 @@ def _about(preset: Ratio | Quantile | Quotient, part: str) -> str:
         "events": "Bad requests",
         "samples": "All requests",
         "value": "The percentile",
-        "buckets": "The buckets, for targets with pods of several revisions",
+        "buckets": "The buckets, for targets with pods of several revisions and for releases",
+        "unreadable": "Requests whose status cannot be read",
+        "uncovered": "Used by containers without a CPU request",
+        "pod_events": "Bad requests of each pod, for releases",
+        "pod_samples": "All requests of each pod, for releases",
+        "pod_buckets": "The buckets of each pod, for releases",
         "numerator": "Used",
         "denominator": "Requested",
     }
-    milliseconds = isinstance(preset, Quantile) and preset.scale == 0.001 and part in ("value", "buckets")
+    milliseconds = isinstance(preset, Quantile) and preset.scale == 0.001 and part.endswith(("value", "buckets"))
     return texts[part] + (" (in milliseconds)" if milliseconds else "")
 
 

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import cast
 
 import pytest
 
-from resilience_operator.decision.model.observation import Measured, Observation
+from resilience_operator.decision.model.observation import Histogram, Measured, Observation
 from resilience_operator.signals.model import Signal, SignalRequest
 from resilience_operator.signals.presets import aggregate as join
-from resilience_operator.signals.presets.histogram import merged, quantile
-from resilience_operator.signals.presets.models import Join, Quantile, Quotient, load_families
+from resilience_operator.signals.presets.histogram import SparseBuckets, aligned, as_histogram, merged, quantile
+from resilience_operator.signals.presets.models import Join, Quantile, Quotient, Ratio, load_families
 from resilience_operator.signals.query import extract as digest
 from resilience_operator.signals.sources.protocol import Answer, Series
 
@@ -152,7 +153,8 @@ class TestQuantiles:
         buckets = {A: {1000.0: 100.0, 2000.0: 100.0, INF: 100.0}, B: {1000.0: 0.0, 2000.0: 100.0, INF: 100.0}}
         found = self.observe({A: 990, B: 1990}, {A: 100, B: 100}, buckets)
         # 100 of 200 within 1 s, the rest evenly to 2 s: the 198th lies at 1.98 s, not at the mean of 1.49 s.
-        assert found.measured == Measured(pytest.approx(1.98), 200)
+        histogram = Histogram((1.0, 2.0, INF), (100.0, 200.0, 200.0))
+        assert found.measured == Measured(pytest.approx(1.98), 200, None, histogram)
         assert found.by_revision["a"].value == pytest.approx(0.99)
 
     @pytest.mark.parametrize(
@@ -279,3 +281,89 @@ class TestDigests:
     def test_buckets(self) -> None:
         answer = Answer([Series({"ns": "a", "o": "b", "le": le}, 1, 5) for le in ("1", "1.0", "2.5", "+Inf", "x", "")])
         assert digest.buckets_by_target("ns", "o")(answer) == {("a", "b"): {1.0: 1, 2.5: 1, INF: 1}}
+
+
+HTTP_ERRORS = cast(Ratio, FAMILIES.find("http-generic", "error-rate")[1])  # type: ignore[index]
+
+
+class TestWhatCannotBeRead:
+    def observe(self, *details: digest.Detail, count: float = 100.0) -> Observation:
+        unreadable = {A: list(details)}
+        return join.ratio(target({"web-a": "a"}), 5.0, {A: 2.0}, {A: count}, unreadable, HTTP_ERRORS.status_labels)
+
+    def test_a_status_of_an_unknown_form_is_unknown_and_not_zero(self) -> None:
+        found = self.observe(({"status": "Hxx"}, 3.0))
+        assert (found.measured, found.reason) == (None, "StatusNotReadable")
+        assert 'status="Hxx"' in found.message
+
+    def test_no_status_at_all_names_the_labels_that_are_read(self) -> None:
+        found = self.observe(({}, 100.0))
+        assert found.reason == "StatusNotReadable"
+        assert "code, status, status_code" in found.message
+
+    def test_requests_without_a_status_do_not_count_beside_others(self) -> None:
+        found = self.observe(({}, 60.0))
+        assert found.measured == Measured(0.05, 40.0, 2.0)
+        assert found.by_revision["a"] == Measured(0.05, 40.0, 2.0)
+
+    def test_what_is_not_readable_of_others_is_theirs(self) -> None:
+        other = {B: [({"status": "Hxx"}, 3.0)]}
+        assert join.ratio(target({"web-a": "a"}), 5.0, {}, {A: 9.0}, other).measured == Measured(0, 9, 0)
+
+    def test_no_requests_is_no_traffic(self) -> None:
+        assert self.observe(({"status": "Hxx"}, 0.0), count=0.0).reason == "NoTraffic"
+
+
+class TestCpuThatIsNotCovered:
+    def observe(self, *details: digest.Detail) -> Observation:
+        cpu = preset(Quotient)
+        assert isinstance(cpu, Quotient)
+        return join.quotient(target({"web-a": "a"}), 5.0, cpu, {A: 0.012}, {A: 0.1}, {A: list(details)})
+
+    def test_most_of_the_cpu_without_a_request_is_unknown_and_names_the_container(self) -> None:
+        found = self.observe(({"container": "app"}, 3.0), ({"container": "logs"}, 0.1))
+        assert (found.measured, found.reason) == (None, "CpuNotCovered")
+        assert "container app" in found.message
+
+    def test_a_small_sidecar_without_a_request_is_left_out(self) -> None:
+        found = self.observe(({"container": "logs"}, 0.01))
+        assert found.measured == Measured(pytest.approx(0.12))
+
+
+class TestClusters:
+    def several(self, clusters: Mapping[digest.Key, str], mixed: Mapping[digest.Key, set[str]]) -> set[str]:
+        return join.several_clusters(target(), clusters, mixed)
+
+    def test_one_cluster_is_fine(self) -> None:
+        assert self.several({}, {}) == set()
+        assert self.several({A: "eu", B: "eu", ("other", "web"): "us"}, {}) == set()
+
+    def test_the_same_name_in_two_clusters(self) -> None:
+        assert self.several({A: "eu"}, {A: {"eu", "us"}}) == {"eu", "us"}
+
+    def test_a_revision_of_another_cluster(self) -> None:
+        assert self.several({A: "eu", B: "us"}, {}) == {"eu", "us"}
+
+
+class TestHistograms:
+    def test_a_histogram_is_scaled_to_the_requests_of_the_window(self) -> None:
+        """The buckets of an administrator's family may be rates."""
+        assert as_histogram({100.0: 1.5, 500.0: 2.0, INF: 2.0}, 0.001, 240.0) == Histogram(
+            (0.1, 0.5, INF), (180.0, 240.0, 240.0)
+        )
+
+    def test_counts_never_decrease(self) -> None:
+        found = as_histogram({1.0: 10.0, 2.0: 9.0, INF: 10.0}, 1.0)
+        assert found is not None and found.counts == (10.0, 10.0, 10.0)
+
+    @pytest.mark.parametrize("buckets", [{}, {1.0: 2.0}, {1.0: 2.0, 2.0: 3.0}, {1.0: NAN, INF: 3.0}])
+    def test_what_is_not_whole_is_none(self, buckets: Mapping[float, float]) -> None:
+        assert as_histogram(buckets, 1.0) is None
+
+    def test_bounds_that_a_release_changed_are_compared_where_both_have_them(self) -> None:
+        old, new = {1.0: 1.0, 2.0: 2.0, INF: 3.0}, {1.0: 4.0, 5.0: 5.0, INF: 6.0}
+        assert aligned([old, new]) == [{1.0: 1.0, INF: 3.0}, {1.0: 4.0, INF: 6.0}]
+
+    def test_a_native_histogram_beside_a_classic_one_has_its_bounds(self) -> None:
+        classic, native = {1.0: 4.0, INF: 6.0}, SparseBuckets({0.4: 0.0, 0.5: 2.0, 3.0: 2.0, 3.5: 5.0, INF: 5.0})
+        assert aligned([classic, native]) == [classic, {1.0: 2.0, INF: 5.0}]

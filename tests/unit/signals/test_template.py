@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resilience_operator.signals.model import Signal, SignalRequest
-from resilience_operator.signals.presets.models import PresetError, Quantile, load_families, queries, render
+from resilience_operator.signals.presets.models import QUANTILES, PresetError, load_families, queries, render
 from resilience_operator.signals.query import template as promql
 
 
@@ -140,7 +140,11 @@ class TestFamilies:
 
     @pytest.mark.parametrize("family", FAMILIES.names)
     def test_each_has_the_three_signals(self, family: str) -> None:
-        assert FAMILIES.signals(family) == ("cpu", "error-rate", "latency-p99")
+        latencies = {f"latency-{name}" for name in QUANTILES}
+        assert {"cpu", "error-rate", "latency-p99"} <= latencies | {"cpu", "error-rate"} <= {*FAMILIES.signals(family)}
+        assert ("cpu-per-request" in FAMILIES.signals(family)) is (
+            family in ("envoy", "http-generic", "istio", "linkerd")
+        )
         assert FAMILIES.find(family, "cpu") is FAMILIES.find("http-generic", "cpu") or (
             FAMILIES.find(family, "cpu") == FAMILIES.find("http-generic", "cpu")
         )
@@ -151,14 +155,16 @@ class TestFamilies:
         assert found and found.sources and all(s.startswith("https://") for s in found.sources)
 
     @pytest.mark.parametrize("family", FAMILIES.names)
-    @pytest.mark.parametrize("signal", ["cpu", "error-rate", "latency-p99"])
+    @pytest.mark.parametrize("signal", ["cpu", "error-rate", "latency-p99", "latency-p50"])
     def test_every_selector_is_scoped_and_every_range_is_the_window(self, family: str, signal: str) -> None:
         found = FAMILIES.find(family, signal)
         assert found
-        for query in queries(found[1]).values():
-            selectors = re.findall(r"[a-z_]+\{[^{}]*?(?:\{\{\w+\}\} ?)?\}", query)
+        for part, query in queries(found[1]).items():
+            selectors = re.findall(r"[a-z_]+\{(?:[^{}]|\{\{\w+\}\})*\}", query)
             assert selectors and all("{{scope}}" in s or "{{fallback}}" in s for s in selectors)
-            assert re.findall(r"\[([^\]]*)\](?!\+)", query.replace("[^-]", "")) == ["{{window}}"] * query.count("[{{")
+            # Without the strings, only ranges are in brackets. Counters of pods are raw: their range is a look-back.
+            ranges = re.findall(r"\[([^\]]*)\]", re.sub(r'"[^"]*"', "", query))
+            assert set(ranges) <= {"5m" if part.startswith("pod_") else "{{window}}"}
             assert "{{" not in render(query, 'namespace="a"', 'namespace="a"', 60)
 
     def test_nothing_by_service_can_be_split(self) -> None:
@@ -166,7 +172,7 @@ class TestFamilies:
             family = FAMILIES.family(name)
             assert family
             for preset in family.signals.values():
-                assert not isinstance(preset, Quantile) or (preset.buckets is None) is not family.splittable
+                assert family.splittable or not any(part.startswith("pod_") for part in queries(preset))
 
     def test_unknown(self) -> None:
         assert FAMILIES.find("http-generic", "p50") is None
@@ -187,7 +193,7 @@ signals:
 """
         (tmp_path / "mine.yaml").write_text(text)
         found = load_families(tmp_path)
-        assert found.signals("mine") == ("cpu", "error-rate")
+        assert found.signals("mine") == ("cpu", "cpu-per-request", "error-rate")
         assert found.names == tuple(sorted((*FAMILIES.names, "mine")))
 
     @pytest.mark.parametrize(

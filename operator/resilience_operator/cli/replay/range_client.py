@@ -16,6 +16,7 @@ from resilience_operator.cli.replay.session import Session
 from resilience_operator.cli.replay.time_grid import Grid, Span
 from resilience_operator.resilience import CallError, Deadline, Retry, RetryPolicy
 from resilience_operator.signals.prometheus import errors as failures
+from resilience_operator.signals.prometheus import response
 from resilience_operator.signals.prometheus.config import SourceConfig
 from resilience_operator.signals.prometheus.credentials import Credentials
 
@@ -25,6 +26,13 @@ _CONCURRENCY = 4
 _MIN_POINTS = 100
 _LARGE_ANSWER = "too many samples"
 """Prometheus's error text for a query above the sample limit (promql/engine.go)."""
+
+
+def _track(found: dict[tuple[tuple[str, str], ...], Track], labels: Mapping[str, str], grid: Grid) -> Track:
+    key = tuple(sorted(labels.items()))
+    if key not in found:
+        found[key] = Track(labels, [None] * grid.count)
+    return found[key]
 
 
 class RangeSource:
@@ -39,19 +47,22 @@ class RangeSource:
         self._retry = Retry(RetryPolicy(base=0.2, cap=2.0, attempts=3))
         self.warnings: set[str] = set()
 
+    @property
+    def tenant_label(self) -> str:
+        """The label by which custom queries are restricted to their namespace; empty if they are not."""
+        return self._config.tenant_label
+
     async def query(self, query: str, grid: Grid, span: Span, deadline: Deadline) -> Tracks:
         """The series of `query` within `span`, on the whole grid. Raises CallError."""
         found: dict[tuple[tuple[str, str], ...], Track] = {}
         parts = await asyncio.gather(*(self._piece(query, grid, piece, deadline) for piece in grid.pieces(span)))
         for series in (one for part in parts for one in part):
-            labels: Mapping[str, str] = series["metric"]
-            key = tuple(sorted(labels.items()))
-            track = found.get(key)
-            if track is None:
-                track = found[key] = Track(labels, [None] * grid.count)
-            values = track.values
-            for at, text in series["values"]:
+            values = _track(found, series["metric"], grid).values
+            for at, text in series.get("values", ()):
                 values[grid.number(at)] = float(text)
+            for at, histogram in series.get("histograms", ()):
+                for labels, value, _ in response.histogram_series(series["metric"], at, histogram):
+                    _track(found, labels, grid).values[grid.number(at)] = value
         return tuple(found.values())
 
     async def _piece(self, query: str, grid: Grid, span: Span, deadline: Deadline) -> list[Any]:

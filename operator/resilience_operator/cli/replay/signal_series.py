@@ -19,6 +19,7 @@ from resilience_operator.signals import reasons
 from resilience_operator.signals.model import Signal, SignalRequest
 from resilience_operator.signals.presets import aggregate as join
 from resilience_operator.signals.presets.models import (
+    OTHER_PARTS,
     Families,
     Family,
     Join,
@@ -66,7 +67,11 @@ class Measure:
     async def query(self, archive: Archive, crowded: Sequence[Span]) -> None:
         """Run its queries. crowded: the spans with pods of several revisions, whose histograms must be added up."""
         texts = {part: text for part, text in self.texts.items() if part != "buckets"}
-        answers = await archive.query(texts.values())
+        try:
+            answers = await archive.query(texts.values(), tenant="" if self.preset else self.request.namespace)
+        except TemplateError as error:
+            self.fault = reasons.BAD_QUERY, str(error)
+            return
         count = archive.recording.grid.count
         for part, text in texts.items():
             one_each = self.preset is not None
@@ -136,6 +141,7 @@ def _plan(
         measure.texts = {
             part: render(query, scope, fallback, signal.window_seconds)
             for part, query in queries(measure.preset).items()
+            if part == "buckets" or part not in OTHER_PARTS
         }
     except (TemplateError, PresetError) as error:
         measure.fault = reasons.BAD_QUERY, str(error)

@@ -43,7 +43,8 @@ class PolicyEntry:
     signals: queried from its metric source. zone_signals: names of the signals computed from the nodes.
     status: a summary (`status_summary`). raw_status: the whole status at `resource_version`, as JSON.
     status_digest: digest of the significant part of the status that was last written.
-    requests: queries for its metric source, valid for the revisions in `requests_for`.
+    requests: queries for its metric source, valid for the revisions in `requests_for`. requests_watched: they are for
+    a release that is analysed.
     reported_fingerprint: of the last decision, if its status is written and nothing was pending; None means the status
     write is still due.
     steady_state: set if the last evaluation would be repeated unchanged.
@@ -82,6 +83,7 @@ class PolicyEntry:
     status_digest: bytes | None = None
     requests: tuple[SignalRequest, ...] = ()
     requests_for: tuple[Revision, ...] | None = None
+    requests_watched: bool = False
     reported_fingerprint: tuple[object, ...] | None = None
     steady_state: SteadyState | None = None
     reported_skip: object = None

@@ -10,6 +10,7 @@ from functools import partial
 from http import HTTPStatus
 
 from resilience_operator.api.spec import SHARED_INTERVAL
+from resilience_operator.decision.model.memory import Phase
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.decision.model.policy import Mode, Policy
 from resilience_operator.decision.model.target import TargetState
@@ -140,9 +141,11 @@ class BatchEvaluator:
                 elif isinstance(found, SkipReason):
                     self._start(entry, partial(self._reconciler.skip, entry, found), tasks)
                 elif entry.policy is not None:
-                    if entry.requests_for is not found.revisions:
+                    watched = _has_release(entry, found)
+                    if entry.requests_for is not found.revisions or entry.requests_watched is not watched:
                         owners = {r.owner: r.name for r in found.revisions if r.replicas > 0}
-                        entry.requests, entry.requests_for = self._requests(entry, owners), found.revisions
+                        entry.requests = self._requests(entry, owners, watched=watched)
+                        entry.requests_for, entry.requests_watched = found.revisions, watched
                     ready.append((entry, found, entry.policy))
             except Exception as error:
                 self._report_failure(entry, Stage.RESOLVE, error)
@@ -359,10 +362,10 @@ class BatchEvaluator:
         return dict.fromkeys(entry.zone_signals, observation)
 
     @staticmethod
-    def _requests(entry: PolicyEntry, owners: Mapping[str, str]) -> tuple[SignalRequest, ...]:
+    def _requests(entry: PolicyEntry, owners: Mapping[str, str], *, watched: bool = False) -> tuple[SignalRequest, ...]:
         kind, namespace, name = entry.target
         return tuple(
-            SignalRequest(namespace, name, kind, owners, signal, entry.source, entry.preset_family)
+            SignalRequest(namespace, name, kind, owners, signal, entry.source, entry.preset_family, watched)
             for signal in entry.signals
         )
 
@@ -405,6 +408,12 @@ class BatchEvaluator:
         self._scheduler.done(entry)
         if not entry.deleted:
             self._status_queue.add(entry, status_write)
+
+
+def _has_release(entry: PolicyEntry, target: TargetState) -> bool:
+    """Whether a release of the target is analysed, or begins with this evaluation."""
+    release = entry.memory.release
+    return release is not None and (release.phase is not Phase.STABLE or release.revision != target.revision)
 
 
 def _unreadable(entry: PolicyEntry, error: CallError) -> SkipReason:

@@ -13,11 +13,13 @@ from typing import NamedTuple
 from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.signals import reasons
 from resilience_operator.signals.model import SignalRequest
-from resilience_operator.signals.presets.histogram import merged, quantile
+from resilience_operator.signals.presets.histogram import Buckets, aligned, as_histogram, merged, quantile
 from resilience_operator.signals.presets.models import Join, Quantile, Quotient
-from resilience_operator.signals.query.extract import BucketIndex, Index, Key
+from resilience_operator.signals.query.extract import BucketIndex, Detail, Index, Key
 from resilience_operator.signals.query.template import owner_label, owner_of_pod
 from resilience_operator.signals.sources.protocol import Series
+
+_NONE: Mapping[Key, Sequence[Detail]] = {}
 
 
 class RevisionKey(NamedTuple):
@@ -65,8 +67,29 @@ def series_keys(request: SignalRequest, join: Join) -> SeriesKeys:
     return SeriesKeys(request, parts, distinct)
 
 
-def ratio(t: SeriesKeys, at: float, events: Index, samples: Index) -> Observation:
-    """Bad events over all requests."""
+def several_clusters(t: SeriesKeys, clusters: Mapping[Key, str], mixed: Mapping[Key, Iterable[str]]) -> set[str]:
+    """The clusters from which a target's series come, if they are several; else empty."""
+    found: set[str] = set()
+    for key, _ in t.parts:
+        found.update(mixed.get(key, ()))
+        if key in clusters:
+            found.add(clusters[key])
+    return found if len(found) > 1 else set()
+
+
+def ratio(
+    t: SeriesKeys,
+    at: float,
+    events: Index,
+    samples: Index,
+    unreadable: Mapping[Key, Sequence[Detail]] = _NONE,
+    status_labels: Sequence[str] = (),
+) -> Observation:
+    """Bad events over all requests.
+
+    unreadable: requests whose status cannot be read. Those with a status of an unknown form may be failures, so that
+    the ratio is Unknown. Those without any status do not count, unless there are no others.
+    """
     all_events = all_samples = 0.0
     found = False
     split: dict[str, Measured] = {}
@@ -75,6 +98,11 @@ def ratio(t: SeriesKeys, at: float, events: Index, samples: Index) -> Observatio
         if count is None:
             continue
         found = True
+        if key in unreadable and count > 0:
+            left = _readable(unreadable[key], count)
+            if isinstance(left, str) or left <= 0:
+                return t.unknown(at, reasons.STATUS_NOT_READABLE, _status_message(t, left, status_labels))
+            count = left
         # Two queries at slightly different times may count different numbers of requests.
         bad = min(events.get(key, 0.0), count)
         all_events += bad
@@ -91,8 +119,43 @@ def ratio(t: SeriesKeys, at: float, events: Index, samples: Index) -> Observatio
     return Observation(at, Measured(value, all_samples, all_events), by_revision=split, splittable=t.splittable)
 
 
-def quotient(t: SeriesKeys, at: float, preset: Quotient, numerator: Index, denominator: Index) -> Observation:
-    """The sum of the numerators over the sum of the denominators."""
+def _readable(details: Sequence[Detail], count: float) -> float | str:
+    """The requests with a readable status, or the label whose value has an unknown form."""
+    without = 0.0
+    for labels, requests in details:
+        if labels:
+            label, value = next(iter(labels.items()))
+            return f'{label}="{value[:40]}"'
+        without += requests
+    # Two queries at different times: a small remainder is not a request.
+    left = count - without
+    return left if left > count * 1e-3 else 0.0
+
+
+def _status_message(t: SeriesKeys, label: float | str, status_labels: Sequence[str]) -> str:
+    if isinstance(label, str):
+        return (
+            f"requests of {t} are counted with {label}, which is not an HTTP status such as 500 or 5xx: "
+            "correct the label, or use a custom query"
+        )
+    return (
+        f"requests of {t} are counted without a status: the preset reads the labels {', '.join(status_labels)}; add "
+        "one of them, or use a custom query"
+    )
+
+
+def quotient(
+    t: SeriesKeys,
+    at: float,
+    preset: Quotient,
+    numerator: Index,
+    denominator: Index,
+    uncovered: Mapping[Key, Sequence[Detail]] = _NONE,
+) -> Observation:
+    """The sum of the numerators over the sum of the denominators.
+
+    uncovered: usage that the numerator leaves out. If it is more than the numerator, the result is Unknown.
+    """
     above = below = 0.0
     has_numerator = has_denominator = False
     split: dict[str, Measured] = {}
@@ -108,21 +171,46 @@ def quotient(t: SeriesKeys, at: float, preset: Quotient, numerator: Index, denom
         has_numerator = True
         above += upper
         if revision and lower > 0 and math.isfinite(upper):
-            split[revision] = Measured(upper / lower)
+            split[revision] = Measured(upper / lower, lower if preset.counted else None)
+    if uncovered and has_denominator and (container := _dominant(t, above, uncovered)):
+        return t.unknown(
+            at,
+            reasons.CPU_NOT_COVERED,
+            f"most of the CPU of {t} is used by container {container}, which has no CPU request: set "
+            "resources.requests.cpu on it",
+        )
     if not has_denominator:
         return t.unknown(at, reasons.NO_DATA, f"{t}: {preset.missing}")
     if not has_numerator:
         return t.unknown(at, reasons.NO_DATA, f"there are no usage metrics for {t} within {_window(t)}")
+    if preset.counted and below == 0:
+        return t.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
     value = above / below if below else math.nan
     if not math.isfinite(value):
         return t.unknown(at, reasons.NOT_A_NUMBER, f"{above:g} / {below:g} for {t} is not a number")
-    return Observation(at, Measured(value), by_revision=split, splittable=t.splittable)
+    measured = Measured(value, below if preset.counted else None)
+    return Observation(at, measured, by_revision=split, splittable=t.splittable)
+
+
+def _dominant(t: SeriesKeys, covered: float, uncovered: Mapping[Key, Sequence[Detail]]) -> str:
+    """The container that uses most of the CPU that is not covered, if that is more than what is covered; else empty."""
+    usage: dict[str, float] = {}
+    for key, _ in t.parts:
+        for labels, value in uncovered.get(key, ()):
+            name = labels.get("container", "")
+            usage[name] = usage.get(name, 0.0) + value
+    if not usage or not sum(usage.values()) > covered:
+        return ""
+    return max(usage, key=lambda name: usage[name])
 
 
 def quantiles(
     t: SeriesKeys, at: float, preset: Quantile, values: Index, samples: Index, buckets: BucketIndex | None
 ) -> Observation:
-    """A quantile. For several revisions it is computed from the sum of their buckets."""
+    """A quantile. For several revisions it is computed from the sum of their buckets.
+
+    If the buckets are known, the measurements have them as histograms, all with the same bounds.
+    """
     have: list[tuple[Key, float]] = []
     split: dict[str, Measured] = {}
     total = 0.0
@@ -151,16 +239,30 @@ def quantiles(
         return t.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
     if not have:
         return t.unknown(at, reasons.NO_DATA, f"requests of {t} are counted, but its histogram has no series")
-    if len(have) == 1:
-        value = have[0][1]
-    else:
-        histograms = [found for key, _ in have if (found := (buckets or {}).get(key))]
-        if len(histograms) < len(have):
-            return t.unknown(at, reasons.NO_DATA, f"the histogram of at least one revision of {t} is missing")
-        value = quantile(preset.quantile, merged(histograms))
+    by_key = {key: found for key, _ in have if (found := (buckets or {}).get(key))}
+    if len(by_key) < len(have) > 1:
+        return t.unknown(at, reasons.NO_DATA, f"the histogram of at least one revision of {t} is missing")
+    value = have[0][1] if len(have) == 1 else quantile(preset.quantile, merged(list(by_key.values())))
     if not math.isfinite(value):
         return t.unknown(at, reasons.NOT_A_NUMBER, f"the quantile of {t} is {value}")
-    return Observation(at, Measured(value * preset.scale, total), by_revision=split, splittable=t.splittable)
+    whole, split = _with_histograms(t, preset, Measured(value * preset.scale, total), split, by_key)
+    return Observation(at, whole, by_revision=split, splittable=t.splittable)
+
+
+def _with_histograms(
+    t: SeriesKeys, preset: Quantile, whole: Measured, split: Mapping[str, Measured], by_key: Mapping[Key, Buckets]
+) -> tuple[Measured, dict[str, Measured]]:
+    """The measurements with their histograms, all with the same bounds; without any if the buckets are not known."""
+    if not by_key:
+        return whole, dict(split)
+    same = dict(zip(by_key, aligned(list(by_key.values())), strict=True))
+    whole = whole._replace(histogram=as_histogram(merged(list(same.values())), preset.scale, whole.samples))
+    found = dict(split)
+    for key, revision in t.parts:
+        if revision in found and key in same:
+            one = found[revision]
+            found[revision] = one._replace(histogram=as_histogram(same[key], preset.scale, one.samples))
+    return whole, found
 
 
 def custom(t: SeriesKeys, at: float, values: Sequence[Series], samples: Sequence[Series] | None) -> Observation:

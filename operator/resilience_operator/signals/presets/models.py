@@ -16,7 +16,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from resilience_operator.promql.errors import TemplateError
-from resilience_operator.signals.query.template import duration, fill, placeholders
+from resilience_operator.signals.query.template import duration, fill, fill_only, placeholders
 
 BASE_FAMILY = "pods"
 """The family whose signals are part of every family."""
@@ -25,13 +25,22 @@ PART = "part"
 """The label with the part of a preset that a series belongs to, if one query returns all parts."""
 
 _LABEL = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
+_PLACEHOLDERS = frozenset({"scope", "fallback", "window", "container", "quantile"})
+
+QUANTILES = {"p50": 0.5, "p75": 0.75, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+"""The quantiles of a latency that a policy can name, as `latency-p95`. Each is one query for all policies, so there are
+few."""
+
+PER_REQUEST = "cpu-per-request"
+"""The preset with the CPU seconds per request: the usage of `cpu` over the requests of `error-rate`."""
 
 
 def _grouped(query: str) -> str:
     """Validate the placeholders of a grouped query."""
     used = placeholders(query)
-    if unknown := used - {"scope", "fallback", "window"}:
-        raise ValueError(f"unknown placeholders: {', '.join(sorted(unknown))}; available: scope, fallback, window")
+    if unknown := used - _PLACEHOLDERS:
+        available = ", ".join(sorted(_PLACEHOLDERS))
+        raise ValueError(f"unknown placeholders: {', '.join(sorted(unknown))}; available: {available}")
     if "scope" not in used:
         raise ValueError("a grouped query must have {{scope}} in every selector")
     return query
@@ -45,20 +54,32 @@ class _Data(BaseModel):
 
 
 class Ratio(_Data):
-    """Bad events over all requests, both as `increase()` over the window. If there is no series of events, it is 0."""
+    """Bad events over all requests, both as `increase()` over the window. If there is no series of events, it is 0.
+
+    unreadable: requests of series from whose status the events cannot be told, by key and `status_labels`. Queried once
+        a minute.
+    status_labels: the labels in which the events are looked for.
+    pod_events, pod_samples: the raw counters of each pod. Queried only while a release is analysed.
+    """
 
     kind: Literal["ratio"]
     unit: Literal["ratio"] = "ratio"
     events: Query
     samples: Query
+    unreadable: Query | None = None
+    status_labels: tuple[Annotated[str, Field(pattern=_LABEL)], ...] = ()
+    pod_events: Query | None = None
+    pod_samples: Query | None = None
 
 
 class Quantile(_Data):
     """A quantile of a histogram.
 
     scale: base units (seconds) per unit of the histogram.
-    buckets: cumulative rates by owner and `le`. Queried only for targets with several owners, to compute the quantile
-        over all of them. Quantiles themselves cannot be summed or averaged.
+    buckets: cumulative rates or increases by key and `le`, or a native histogram by key. Queried only for targets with
+        several owners, to compute the quantile over all of them, and while a release is analysed. Quantiles themselves
+        cannot be summed or averaged.
+    pod_buckets: the raw buckets of each pod. Queried only while a release is analysed.
     """
 
     kind: Literal["quantile"]
@@ -68,19 +89,25 @@ class Quantile(_Data):
     value: Query
     samples: Query
     buckets: Query | None = None
+    pod_buckets: Query | None = None
 
 
 class Quotient(_Data):
     """Two sums, divided after they are summed over the target's owners.
 
     missing: the end of the message, after the target, if the denominator has no series.
+    uncovered: what the numerator leaves out, by key and container. Queried once a minute. If it is more than the
+        numerator, the quotient says nothing about the target.
+    counted: the denominator is a number of requests.
     """
 
     kind: Literal["quotient"]
-    unit: Literal["ratio", "number"] = "ratio"
+    unit: Literal["ratio", "number", "seconds"] = "ratio"
     numerator: Query
     denominator: Query
     missing: str
+    uncovered: Query | None = None
+    counted: bool = False
 
 
 Preset = Annotated[Ratio | Quantile | Quotient, Field(discriminator="kind")]
@@ -93,6 +120,8 @@ class Join(_Data):
         target's own name, or its Service's; cannot be split).
     namespace, name, pod: names of the labels (pod: if joined by owner).
     combined_label: the label `name` contains `namespace-name`, and there is no namespace label.
+    cluster: labels with the name of the cluster, if one store has the metrics of several. A target whose series have
+        different values of them is Unknown, rather than the sum over clusters.
     """
 
     by: Literal["owner", "name"]
@@ -100,6 +129,7 @@ class Join(_Data):
     name: Annotated[str, Field(pattern=_LABEL)]
     pod: Annotated[str, Field(pattern=_LABEL)] = "pod"
     combined_label: bool = False
+    cluster: tuple[Annotated[str, Field(pattern=_LABEL)], ...] = ("cluster",)
 
 
 class Scope(_Data):
@@ -132,12 +162,15 @@ class Family(_Data):
         return self.join.by == "owner"
 
     @model_validator(mode="after")
-    def _buckets_where_owners(self) -> Self:
+    def _queries_by_pod(self) -> Self:
         for name, preset in self.signals.items():
-            if isinstance(preset, Quantile) and (preset.buckets is None) == self.splittable:
-                raise ValueError(
-                    f"{name}: `buckets` is required in families joined by owner, and not allowed in others"
-                )
+            if isinstance(preset, Quantile) and preset.buckets is None and self.splittable:
+                raise ValueError(f"{name}: `buckets` is required in families joined by owner")
+            for part in ("pod_events", "pod_samples", "pod_buckets"):
+                if getattr(preset, part, None) and not self.splittable:
+                    raise ValueError(f"{name}: `{part}` is not allowed in families that are not joined by owner")
+            if isinstance(preset, Ratio) and (preset.pod_events is None) != (preset.pod_samples is None):
+                raise ValueError(f"{name}: `pod_events` and `pod_samples` belong together")
         return self
 
 
@@ -154,7 +187,10 @@ class Families:
             for source in (shared, family):
                 for name, preset in (source.signals if source else {}).items():
                     assert source is not None
-                    self._found[family.name, name] = (source, preset)
+                    for signal, one in _variants(name, preset).items():
+                        self._found[family.name, signal] = (source, one)
+            if shared is not None and (per_request := _per_request(shared, family)) is not None:
+                self._found[family.name, PER_REQUEST] = (family, per_request)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -172,6 +208,35 @@ class Families:
     def family(self, name: str) -> Family | None:
         """The family with that name, including the shared one (`pods`); None if there is none."""
         return self._families.get(name)
+
+
+def _variants(name: str, preset: Ratio | Quantile | Quotient) -> dict[str, Ratio | Quantile | Quotient]:
+    """The signals that a family's entry stands for: one, or one per quantile if its query has the placeholder."""
+    if not isinstance(preset, Quantile) or "quantile" not in placeholders(preset.value):
+        return {name: preset}
+    base = name.rpartition("-")[0]
+    return {
+        f"{base}-{suffix}": preset.model_copy(
+            update={"quantile": q, "value": fill_only(preset.value, "quantile", f"{q:g}")}
+        )
+        for suffix, q in QUANTILES.items()
+    }
+
+
+def _per_request(shared: Family, family: Family) -> Quotient | None:
+    """The CPU seconds per request of a family whose series have the same labels as those of the CPU."""
+    cpu, errors = shared.signals.get("cpu"), family.signals.get("error-rate")
+    same = family.splittable and family.join == shared.join and family.scope == shared.scope
+    if not same or not isinstance(cpu, Quotient) or not isinstance(errors, Ratio):
+        return None
+    return Quotient(
+        kind="quotient",
+        unit="seconds",
+        numerator=cpu.numerator.replace("rate(", "increase(", 1),
+        denominator=errors.samples,
+        missing="there are no request metrics for it",
+        counted=True,
+    )
 
 
 class PresetError(Exception):
@@ -201,9 +266,13 @@ def _parse(where: str, text: str) -> Family:
 
 
 def queries(preset: Ratio | Quantile | Quotient) -> dict[str, str]:
-    """The preset's queries by part: events, samples, value, buckets, numerator, denominator."""
-    parts = ("events", "samples", "value", "buckets", "numerator", "denominator")
+    """The preset's queries by part, those of every evaluation first."""
+    parts = ("events", "samples", "value", "numerator", "denominator", *OTHER_PARTS)
     return {part: query for part in parts if (query := getattr(preset, part, None))}
+
+
+OTHER_PARTS = ("buckets", "unreadable", "uncovered", "pod_events", "pod_samples", "pod_buckets")
+"""The parts that are not queried at every evaluation of every target."""
 
 
 def union_query(parts: Mapping[str, str]) -> str:
@@ -213,9 +282,14 @@ def union_query(parts: Mapping[str, str]) -> str:
     )
 
 
-def render(query: str, scope: str, fallback: str, window_seconds: float) -> str:
-    """Fill in a grouped query. `scope` and `fallback` are lists of matchers, or empty. Raises PresetError."""
+def render(query: str, scope: str, fallback: str, window_seconds: float, container: str = "") -> str:
+    """Fill in a grouped query. `scope` and `fallback` are lists of matchers, or empty. Raises PresetError.
+
+    container: the only container that counts; empty for all.
+    """
+    only = f', container="{container}"' if container else ""
     try:
-        return fill(query, {"scope": scope, "fallback": fallback, "window": duration(window_seconds)})
+        window = duration(window_seconds)
+        return fill(query, {"scope": scope, "fallback": fallback, "window": window, "container": only})
     except TemplateError as error:
         raise PresetError(str(error)) from error

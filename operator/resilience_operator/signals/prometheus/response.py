@@ -6,6 +6,7 @@ JSON is parsed in one function only, so that the parser can be replaced easily.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Any
 import orjson
 
 from resilience_operator.resilience.errors import GiveUp, TryAgain
-from resilience_operator.signals.sources.protocol import Answer, Series
+from resilience_operator.signals.sources.protocol import NATIVE, Answer, Series
 
 _MAX_TEXT = 300
 _CREDENTIALS = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]+")
@@ -95,15 +96,37 @@ def series(raw: list[Any], dependency: str) -> list[Series]:
         labels, values = [s["metric"] for s in raw], [float(point[1]) for point in points]
         return list(map(_series, zip(labels, values, [float(point[0]) for point in points], strict=True)))
     except KeyError:
-        if any(isinstance(s, dict) and "histogram" in s for s in raw):
-            raise GiveUp(
-                "the query returns a native histogram: return a quantile or a rate of it",
-                dependency=dependency,
-                reason="bad_query",
-            ) from None
-        raise bad_answer("a series has no value", dependency) from None
+        try:
+            return [
+                point
+                for s in raw
+                for point in (histogram_series(s["metric"], *s["histogram"]) if "histogram" in s else [_point(s)])
+            ]
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+            raise bad_answer("a series has no value", dependency) from None
     except (TypeError, ValueError, IndexError) as error:
         raise bad_answer(f"a series cannot be parsed: {sanitize(str(error))}", dependency) from None
+
+
+def _point(raw: Mapping[str, Any]) -> Series:
+    return _series((raw["metric"], float(raw["value"][1]), float(raw["value"][0])))
+
+
+def histogram_series(metric: Mapping[str, str], at: float, histogram: Mapping[str, Any]) -> list[Series]:
+    """A native histogram as cumulative buckets with the label `le`, like those of a classic one.
+
+    Both bounds of each bucket are listed, because buckets without observations are not.
+    https://prometheus.io/docs/prometheus/latest/querying/api/#native-histograms
+    """
+    labels = {**metric, NATIVE: "true"}
+    found: dict[float, float] = {}
+    total = 0.0
+    for _, low, high, count in sorted(histogram.get("buckets") or [], key=lambda bucket: float(bucket[2])):
+        found.setdefault(float(low), total)
+        total += float(count)
+        found[float(high)] = total
+    found[math.inf] = float(histogram["count"])
+    return [_series(({**labels, "le": f"{bound:.17g}"}, count, float(at))) for bound, count in found.items()]
 
 
 def answer(found: Mapping[str, Any], dependency: str) -> Answer:

@@ -27,10 +27,11 @@ from resilience_operator.signals import reasons
 from resilience_operator.signals.query import backoff
 from resilience_operator.signals.query.breakers import SourceBreakers
 from resilience_operator.signals.query.errors import QueryFailure, SourceNotFoundError, failure_from_exception
+from resilience_operator.signals.query.extract import raw_series
 from resilience_operator.signals.query.query_seconds import PER_MINUTE, QuerySeconds
 from resilience_operator.signals.query.rewriter import Rewriter, RewriterUnavailableError
 from resilience_operator.signals.query.slots import FairSlots
-from resilience_operator.signals.sources.protocol import Answer, MetricSource
+from resilience_operator.signals.sources.protocol import NATIVE, Answer, MetricSource
 from resilience_operator.signals.sources.registry import SourceRegistry
 
 Extractor = Callable[[Answer], Any]
@@ -63,6 +64,7 @@ class Query:
     custom: sent on behalf of one namespace, `namespace`, rather than for many.
     label: the label by which the query is restricted to that namespace before it is sent; empty if it is not
         restricted.
+    refresh: seconds for which a result is recent enough, for what changes slowly.
     companions: queries that must also pass the restriction before this one is sent, since only all answers together are
         useful.
     """
@@ -74,6 +76,7 @@ class Query:
     namespace: str = ""
     label: str = ""
     companions: tuple[str, ...] = ()
+    refresh: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +200,7 @@ class QueryClient:
             if query in results or query in executions:
                 continue
             result = self._results.get(query)
-            age = max_age if query.custom else max(max_age, shared_age)
+            age = max(query.refresh, max_age if query.custom else max(max_age, shared_age))
             if result is not None and now - result.requested_at <= _acceptable(result, age):
                 results[query] = result
             else:
@@ -378,7 +381,9 @@ class QueryClient:
         if now - self._swept_at >= _SWEEP_SECONDS:
             self._swept_at = now
             self._results = {
-                q: r for q, r in self._results.items() if now - r.requested_at < _KEEP_SECONDS + r.backoff_until
+                q: r
+                for q, r in self._results.items()
+                if now - r.requested_at < _KEEP_SECONDS + q.refresh + r.backoff_until
             }
 
 
@@ -392,6 +397,10 @@ def _reject_answer(query: Query, answer: Answer) -> QueryFailure | None:
         return QueryFailure(
             reasons.PARTIAL_ANSWER,
             f"metric source {query.source!r} returned a partial answer: {'; '.join(answer.warnings)}",
+        )
+    if query.namespace and query.extract is raw_series and any(NATIVE in labels for labels, _, _ in answer.series):
+        return QueryFailure(
+            reasons.BAD_QUERY, "the query returns a native histogram: return a quantile or a rate of it"
         )
     if query.custom and len(answer.series) > MAX_SERIES:
         return QueryFailure(

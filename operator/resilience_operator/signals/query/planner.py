@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -12,9 +13,11 @@ from resilience_operator.decision.model.observation import Observation
 from resilience_operator.promql.errors import TemplateError
 from resilience_operator.promql.scanner import OversizedError, PolicySize
 from resilience_operator.signals import reasons
+from resilience_operator.signals.increments import IncrementTracker
 from resilience_operator.signals.model import SignalRequest
 from resilience_operator.signals.presets import aggregate
 from resilience_operator.signals.presets.models import (
+    OTHER_PARTS,
     Families,
     Family,
     Join,
@@ -44,7 +47,26 @@ _MAX_SHARED_WINDOW = SHARED_WINDOWS[-1]
 """Seconds. A preset with a longer look-back is queried for one namespace alone and limited like a custom query."""
 
 ALL_PARTS = "all"
-"""Key of the query that answers all parts of a preset except the buckets."""
+"""Key of the query that answers the parts of a preset that every evaluation needs."""
+
+PROBE = "probe"
+"""Key of the query for what a preset cannot measure: requests without a status, containers without a request."""
+
+PROBE_SECONDS = 60.0
+"""Seconds for which the answer to that query is used. It changes with the scrape configuration and with releases."""
+
+COUNTERS = "counters/"
+"""Prefix of the keys of the queries for the counters of pods."""
+
+
+def is_optional(part: str) -> bool:
+    """Whether a signal has a value without the answer to this part."""
+    return part == PROBE or part.startswith(COUNTERS)
+
+
+def joined_parts(answers: Mapping[str, Any], prefix: str) -> Mapping[Any, Any]:
+    """The answers to all queries whose keys have that prefix."""
+    return ChainMap(*(found for part, found in answers.items() if part.startswith(prefix)))
 
 
 @dataclass(slots=True)
@@ -57,17 +79,23 @@ class _PresetQuery:
     query: str
     extract: Extractor
     buckets: str = ""
+    probe: tuple[str, Extractor] | None = None
+    counters: tuple[str, Extractor] | None = None
 
 
 @dataclass(slots=True)
 class QueryGroup:
-    """Requests that share the same queries. The last three fields are set when the results have arrived."""
+    """Requests that share the same queries. answers, at and fault are set when the results have arrived.
+
+    tracker: computes the increments of the pods' counters; None if they are not queried.
+    """
 
     preset: Ratio | Quantile | Quotient | None
     queries: Mapping[str, Query]
     answers: dict[str, Any] = field(default_factory=dict)
     at: float = 0.0
     fault: tuple[str, str] | None = None
+    tracker: IncrementTracker | None = None
 
 
 class _Resolved(NamedTuple):
@@ -97,7 +125,10 @@ Groups = dict[tuple[int, float, int], QueryGroup]
 class QueryPlanner:
     """Plans queries for the whole process. Its state is the set of namespaces that each family serves."""
 
-    def __init__(self, sources: SourceRegistry, families: Families, cohorts: Cohorts) -> None:
+    def __init__(
+        self, sources: SourceRegistry, families: Families, cohorts: Cohorts, tracker: IncrementTracker | None = None
+    ) -> None:
+        self._tracker = tracker or IncrementTracker()
         self._sources = sources
         self._families = families
         self._cohorts = cohorts
@@ -126,10 +157,10 @@ class QueryPlanner:
         self.register(requests, started)
         requested: dict[tuple[str, str], tuple[Family, set[tuple[str, str]]]] = {}
         for request in requests:
-            if len(request.owners) < 2:
+            if len(request.owners) < 2 and not request.watched:
                 continue
             found = self._families.find(request.family, request.signal.preset)
-            if found is not None and isinstance(found[1], Quantile) and found[1].buckets:
+            if found is not None and found[0].splittable and not isinstance(found[1], Quotient):
                 family = found[0]
                 owners = requested.setdefault((request.source, family.name), (family, set()))[1]
                 owners.update((request.namespace, owner) for owner in request.owners)
@@ -159,7 +190,8 @@ class QueryPlanner:
             if not target.parts:
                 return target.unknown(now, reasons.NO_DATA, f"{target} has no pods")
             if preset_query is None:
-                return target, QueryGroup(resolved.preset, resolved.queries or {})
+                tracker = self._tracker if f"{COUNTERS}0" in (resolved.queries or {}) else None
+                return target, QueryGroup(resolved.preset, resolved.queries or {}, tracker=tracker)
             return target, self._group(request, preset_query, resolved.window, groups, split=len(target.parts) > 1)
         except Exception as error:
             return internal_error(request.signal.name, now, error)
@@ -167,20 +199,25 @@ class QueryPlanner:
     def _group(
         self, request: SignalRequest, preset_query: _PresetQuery, window: float, groups: Groups, *, split: bool
     ) -> QueryGroup:
-        """The group of requests that share a preset's queries. split: split by revision too."""
+        """The group of requests that share a preset's queries. split: the buckets are needed."""
         chunk = preset_query.scope.chunk_of(request.namespace)
         key = (id(preset_query), window, chunk)
         group = groups.get(key)
         if group is None:
             text = preset_query.scope.text(preset_query.query, window, chunk)
-            group = groups[key] = QueryGroup(
-                preset_query.preset, {ALL_PARTS: Query(request.source, text, preset_query.extract)}
-            )
-        if preset_query.buckets and split:
-            return QueryGroup(
-                preset_query.preset, {**group.queries, **self._bucket_queries(request, preset_query, window)}
-            )
-        return group
+            queries = {ALL_PARTS: Query(request.source, text, preset_query.extract)}
+            if preset_query.probe is not None:
+                probe, extractor = preset_query.probe
+                text = preset_query.scope.text(probe, window, chunk)
+                queries[PROBE] = Query(request.source, text, extractor, refresh=PROBE_SECONDS)
+            group = groups[key] = QueryGroup(preset_query.preset, queries)
+        more: dict[str, Query] = {}
+        if preset_query.buckets and (split or request.watched):
+            more |= self._bucket_queries(request, preset_query, window)
+        if preset_query.counters is not None and request.watched:
+            more |= self._counter_queries(request, preset_query, *preset_query.counters)
+            return QueryGroup(preset_query.preset, {**group.queries, **more}, tracker=self._tracker)
+        return QueryGroup(preset_query.preset, {**group.queries, **more}) if more else group
 
     def _resolve(self, request: SignalRequest, now: float, policy: Sequence[SignalRequest]) -> _Resolved | Observation:
         """Plan a request, or return an observation with the reason why it cannot be queried."""
@@ -202,8 +239,10 @@ class QueryPlanner:
                 aggregate.series_keys(request, preset_query.family.join),
                 shared_window(request.signal.window_seconds),
             )
-            if window > _MAX_SHARED_WINDOW:
-                queries = self._long_window_queries(request, preset_query, window, split=len(target.parts) > 1)
+            if not request.watched:
+                self._tracker.forget(target)
+            if window > _MAX_SHARED_WINDOW or request.signal.container:
+                queries = self._own_preset_queries(request, preset_query, window, split=len(target.parts) > 1)
                 return _Resolved(self, target, queries=queries, preset=preset_query.preset)
             return _Resolved(self, target, preset_query, window)
         except (TemplateError, PresetError) as error:
@@ -255,20 +294,40 @@ class QueryPlanner:
             for part, text in texts.items()
         }
 
-    def _long_window_queries(
+    def _own_preset_queries(
         self, request: SignalRequest, preset_query: _PresetQuery, window: float, *, split: bool
     ) -> Mapping[str, Query]:
-        """A preset's queries for one namespace alone."""
-        namespaces = _namespace_matchers(preset_query.family)([request.namespace])
-        prepared = {ALL_PARTS: (render(preset_query.query, *namespaces, window), preset_query.extract)}
-        if preset_query.buckets and split:
-            owners = [(request.namespace, owner) for owner in request.owners][:_OWNERS_PER_QUERY]
-            text = render(preset_query.buckets, *_owner_matchers(preset_query.family)(owners), window)
-            prepared["buckets/0"] = (text, extract.buckets_by_target(*extract.labels_of(preset_query.family.join)))
+        """A preset's queries for one namespace alone: for a long window, or for one container."""
+        family, source, container = preset_query.family, request.source, request.signal.container
+        namespaces = _namespace_matchers(family, self._source_matchers(source))([request.namespace])
+        prepared = {ALL_PARTS: (render(preset_query.query, *namespaces, window, container), preset_query.extract)}
+        if preset_query.probe is not None and not container:
+            probe, extractor = preset_query.probe
+            prepared[PROBE] = render(probe, *namespaces, window), extractor
+        owners = [(request.namespace, owner) for owner in request.owners][:_OWNERS_PER_QUERY]
+        narrow = _owner_matchers(family, self._source_matchers(source))(owners)
+        if preset_query.buckets and (split or request.watched):
+            text = render(preset_query.buckets, *narrow, window)
+            prepared["buckets/0"] = text, extract.buckets_by_target(*extract.labels_of(family.join))
+        if preset_query.counters is not None and request.watched:
+            counters, extractor = preset_query.counters
+            prepared[f"{COUNTERS}0"] = render(counters, *narrow, window), extractor
         return {
-            part: Query(request.source, text, extractor, custom=True, namespace=request.namespace)
+            part: Query(
+                source,
+                text,
+                extractor,
+                custom=True,
+                namespace=request.namespace,
+                refresh=PROBE_SECONDS if part == PROBE else 0.0,
+            )
             for part, (text, extractor) in prepared.items()
         }
+
+    def _source_matchers(self, source: str) -> str:
+        """The matchers of every selector of a preset at a source, like `cluster="eu"`; empty if there are none."""
+        found: Mapping[str, str] = getattr(self._sources.find(source), "matchers", {})
+        return ", ".join(matchers(label, [value]) for label, value in sorted(found.items()))
 
     def _tenant_label(self, source: str) -> str:
         """The label by which custom queries at a source are restricted; empty if they are not."""
@@ -291,14 +350,17 @@ class QueryPlanner:
                 "administrator has configured with tenancy: none"
             )
         parts = queries(preset)
-        buckets = parts.pop("buckets", "")
+        others = {part: parts.pop(part, "") for part in OTHER_PARTS}
+        labels = extract.labels_of(family.join)
         preset_query = _PresetQuery(
             family,
             preset,
             self._scope(request.source, family),
             union_query(parts),
-            extract.index_by_part(*extract.labels_of(family.join), tuple(parts)),
-            buckets,
+            extract.index_by_part(*labels, tuple(parts), family.join.cluster),
+            others["buckets"] if isinstance(preset, Quantile) and family.splittable else "",
+            _probe(preset, labels),
+            _counters(preset, family.join),
         )
         self._preset_queries[request.source, request.family, signal.preset] = preset_query
         return preset_query
@@ -312,6 +374,16 @@ class QueryPlanner:
             for number in numbers
         }
 
+    def _counter_queries(
+        self, request: SignalRequest, preset_query: _PresetQuery, text: str, extractor: Extractor
+    ) -> dict[str, Query]:
+        owners = self._owner_scope(request.source, preset_query.family)
+        numbers = {owners.chunk_of((request.namespace, owner)) for owner in request.owners}
+        return {
+            f"{COUNTERS}{number}": Query(request.source, owners.text(text, 1.0, number), extractor)
+            for number in numbers
+        }
+
     def _preset_not_found(self, request: SignalRequest) -> str:
         if request.family not in self._families.names:
             return f"there is no preset family {request.family!r}; available: {', '.join(self._families.names)}"
@@ -321,7 +393,10 @@ class QueryPlanner:
     def _scope(self, source: str, family: Family) -> QueryScope[str]:
         scope = self._scopes.get((source, family.name))
         if scope is None:
-            scope = QueryScope(_namespace_matchers(family), self._cohorts, lambda namespace: namespace)
+            extra = self._source_matchers(source)
+            scope = QueryScope(
+                _namespace_matchers(family, extra), self._cohorts, lambda namespace: namespace, unscoped=extra
+            )
             self._scopes[source, family.name] = scope
         return scope
 
@@ -329,7 +404,7 @@ class QueryPlanner:
         scope = self._owners.get((source, family.name))
         if scope is None:
             scope = QueryScope(
-                _owner_matchers(family),
+                _owner_matchers(family, self._source_matchers(source)),
                 self._cohorts,
                 lambda owner: owner[0],
                 chunk=_OWNERS_PER_QUERY,
@@ -348,24 +423,47 @@ def _texts(request: SignalRequest) -> dict[str, str]:
     return texts
 
 
-def _namespace_matchers(family: Family) -> Callable[[Sequence[str]], tuple[str, str]]:
-    """A function from namespaces to the matchers for a family's scope and its fallback."""
+def _probe(preset: Ratio | Quantile | Quotient, labels: tuple[str, str]) -> tuple[str, Extractor] | None:
+    """The query for what a preset cannot measure, and its extractor; None if it has none."""
+    if isinstance(preset, Ratio) and preset.unreadable:
+        return preset.unreadable, extract.details_by_target(*labels, preset.status_labels)
+    if isinstance(preset, Quotient) and preset.uncovered:
+        return preset.uncovered, extract.details_by_target(*labels, ("container",))
+    return None
+
+
+def _counters(preset: Ratio | Quantile | Quotient, join: Join) -> tuple[str, Extractor] | None:
+    """The query for the counters of pods, and its extractor; None if there are none."""
+    if isinstance(preset, Ratio) and preset.pod_events and preset.pod_samples:
+        union = union_query({"pod_events": preset.pod_events, "pod_samples": preset.pod_samples})
+        return union, extract.counters_by_pod(join.namespace, join.pod)
+    if isinstance(preset, Quantile) and preset.pod_buckets:
+        return preset.pod_buckets, extract.buckets_by_pod(join.namespace, join.pod)
+    return None
+
+
+def _namespace_matchers(family: Family, extra: str = "") -> Callable[[Sequence[str]], tuple[str, str]]:
+    """A function from namespaces to the matchers for a family's scope and its fallback. extra: further matchers."""
     label, fallback, suffix = family.scope.label, family.scope.fallback, family.scope.suffix
 
     def build(namespaces: Sequence[str]) -> tuple[str, str]:
-        other = matchers(fallback, namespaces, suffix) if fallback else ""
-        return matchers(label, namespaces, suffix), other
+        other = _joined(matchers(fallback, namespaces, suffix), extra) if fallback else ""
+        return _joined(matchers(label, namespaces, suffix), extra), other
 
     return build
 
 
-def _owner_matchers(family: Family) -> Callable[[Sequence[tuple[str, str]]], tuple[str, str]]:
-    """A function from pod owners, each with its namespace, to the matchers for a family's scope."""
+def _joined(*texts: str) -> str:
+    return ", ".join(filter(None, texts))
+
+
+def _owner_matchers(family: Family, extra: str = "") -> Callable[[Sequence[tuple[str, str]]], tuple[str, str]]:
+    """A function from pod owners, each with its namespace, to the matchers for a family's scope. extra: further."""
     label, pod = family.scope.label, family.join.pod
 
     def build(owners: Sequence[tuple[str, str]]) -> tuple[str, str]:
         names = pod_name_regex((owner for _, owner in owners), "")
-        return f'{matchers(label, (namespace for namespace, _ in owners))}, {pod}=~"{names}"', ""
+        return _joined(matchers(label, (namespace for namespace, _ in owners)), f'{pod}=~"{names}"', extra), ""
 
     return build
 

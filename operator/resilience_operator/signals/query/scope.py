@@ -24,6 +24,7 @@ MEMORY_SECONDS = 900.0
 class QueryScope(Generic[V]):
     """The recently requested values, in chunks, and the rendered query of each chunk.
 
+    unscoped: the matchers of a query that covers all namespaces.
     cohorts, namespace: a chunk has values of one cohort only. The cohort of a value is that of its namespace.
     """
 
@@ -36,7 +37,9 @@ class QueryScope(Generic[V]):
         chunk: int = CHUNK,
         unscoped_above: int | None = MAX_NAMESPACES,
         memory: float = MEMORY_SECONDS,
+        unscoped: str = "",
     ) -> None:
+        self._unscoped = unscoped
         self._matchers = matchers
         self._cohorts = cohorts
         self._namespace = namespace
@@ -84,7 +87,7 @@ class QueryScope(Generic[V]):
         self._stale, self._cohort_count = False, self._cohorts.count
         self._texts.clear()
         if self._unscoped_above is not None and len(values) > self._unscoped_above:
-            self._scopes = [("", "")]
+            self._scopes = [(self._unscoped, self._unscoped)]
             self._chunk_of = dict.fromkeys(values, 0)
             return
         chunks: list[list[V]] = []

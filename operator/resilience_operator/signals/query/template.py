@@ -84,6 +84,11 @@ def fill(template: str, values: Mapping[str, str]) -> str:
     return PLACEHOLDER.sub(value, template)
 
 
+def fill_only(template: str, name: str, value: str) -> str:
+    """Replace one placeholder and leave the others."""
+    return PLACEHOLDER.sub(lambda match: value if match[1] == name else match[0], template)
+
+
 def fill_custom(template: str, request: SignalRequest) -> str:
     """A custom query with the placeholders of its target filled in. Raises TemplateError."""
     for value in (request.namespace, request.name, *request.owners):

@@ -8,6 +8,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from resilience_operator.resilience.deadline import Deadline
 
+NATIVE = "__native__"
+"""A label of the series that a native histogram is split into, one per bucket bound (label `le`)."""
+
 
 class Series(NamedTuple):
     """One series of an instant query's answer. A tuple, since answers with 30,000 of them are common.
