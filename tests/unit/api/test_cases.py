@@ -303,7 +303,7 @@ REFUSED: Mapping[str, Refused] = {
     ),
     "a bake of another type": Refused({"release.bake": 600}, "spec.release.bake", "write a duration", BAKE),
     "a bake without a limit": Refused(
-        {"release.bake": {"untilProven": "20%"}}, "spec.release.bake", "write a duration"
+        {"release.bake": {"untilProven": "20%"}}, "spec.release.bake", "write a duration", BAKE
     ),
     "another word for failing pods": Refused({"release.podFailures": "Ignore"}, "spec.release.podFailures", "Report"),
     "a malformed bake": Refused({"release.bake": "-1s"}, "spec.release.bake", "write a duration", BAKE),
