@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ def test_a_decision_is_told_in_one_message_to_each_and_a_notifier_that_fails_is_
             },
             {"name": "hook", "type": "webhook", "options": webhook},
             {"name": "am", "type": "alertmanager", "options": {"url": f"{good.url}/am", "link": link}},
+            {"name": "graph", "type": "grafana", "options": {"url": f"{good.url}/grafana", "link": link}},
             {"name": "any", "type": "apprise", "options": {"url_file": apprise}},
             {"name": "broken", "type": "slack", "options": {"url_file": secret("broken", f"{broken.url}/SECRET")}},
             {"name": "wrong", "type": "webhook", "options": {"url": "ftp://127.0.0.1", "token": "x"}},
@@ -99,6 +101,12 @@ def test_a_decision_is_told_in_one_message_to_each_and_a_notifier_that_fails_is_
         }.items() <= alerts["ResilienceDecision"]["labels"].items()
         assert alerts["ResilienceDecision"]["generatorURL"] == expected["link"]
         assert alerts["ResilienceNotice"]["labels"]["severity"] == "warning"
+
+        mark = once("/grafana/api/annotations").document
+        assert {"resilience", f"namespace:{world.namespace}", "action:scaleUp", "result:Done"} <= set(mark["tags"])
+        assert "scaleUp 3 → 5 (Done)" in mark["text"]
+        assert mark["text"].endswith(expected["link"])
+        assert abs(mark["time"] / 1000 - time.time()) < 600
 
         once("/apprise")
         for name in ("broken", "wrong"):

@@ -12,9 +12,10 @@ import pytest
 
 from resilience_operator.plugins import Deadline, GiveUp, Notification, TryAgain
 from resilience_operator.plugins import discovery as d
-from resilience_operator.plugins.builtin import alertmanager, apprise, slack, teams, webhook
+from resilience_operator.plugins.builtin import alertmanager, apprise, grafana, slack, teams, webhook
 from resilience_operator.plugins.builtin import formatting as wording
 from resilience_operator.plugins.builtin.alertmanager import AlertmanagerOptions
+from resilience_operator.plugins.builtin.grafana import GrafanaOptions
 from resilience_operator.plugins.builtin.options import HttpOptions, parse_options
 from resilience_operator.plugins.config import NotifierConfig
 from resilience_operator.plugins.notifiers import Notifiers
@@ -94,6 +95,9 @@ def told_everywhere(hostile: Notification) -> dict[str, list[str]]:
         "teams": [block["text"].replace("\\", "") for block in card],
         "apprise": [wording.headline([hostile]), apprise.text([hostile], options)],
         "alertmanager": list(alert["annotations"].values()),
+        "grafana": [
+            grafana.annotation(hostile, parse_options(GrafanaOptions, "g", {"url": "http://127.0.0.1"}))["text"]
+        ],
         "webhook": [webhook.message([hostile], options)["notifications"][0]["message"]],
     }
 
@@ -153,6 +157,19 @@ def test_an_alert_is_known_by_labels_without_numbers() -> None:
     assert found["generatorURL"] == "https://example.org/shop/checkout"
     assert "dry_run" not in found["labels"]
     assert alertmanager.alert(replace(DECISION, dry_run=True), options)["labels"]["dry_run"] == "true"
+
+
+def test_a_mark_has_tags_by_which_a_dashboard_selects_it() -> None:
+    options = parse_options(GrafanaOptions, "g", {**OPTIONS, "dashboard_uid": "d", "tags": ["prod"]})
+    found = grafana.annotation(DECISION, options)
+    assert found["time"] == 1_760_000_000_000
+    assert found["dashboardUID"] == "d"
+    assert found["tags"] == [
+        "prod", "namespace:shop", "policy:checkout", "target:Deployment/checkout", "action:scaleUp", "result:Done",
+        "reason:RuleBreached",
+    ]  # fmt: skip
+    assert "dry-run" in grafana.annotation(replace(DECISION, dry_run=True), options)["tags"]
+    assert "dashboardUID" not in grafana.annotation(DECISION, parse_options(GrafanaOptions, "g", OPTIONS))
 
 
 @pytest.mark.parametrize(
