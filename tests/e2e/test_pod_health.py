@@ -13,6 +13,8 @@ from tests.support.kubelet import (
     crash_loop,
     flapping,
     image_pull_error,
+    mark,
+    marked,
     never_ready,
     out_of_memory,
 )
@@ -120,3 +122,47 @@ def test_what_the_old_pods_suffer_too_is_reported_and_left_alone(world: World, o
         assert "old revision fail alike" in event["note"]
         assert world.condition("ReleaseHealthy")["reason"] == "ReleaseStuck"
         assert world.actions() == []
+
+
+def baking(world: World) -> None:
+    """Four pods, one more than needed, in a bake that does not end during the test."""
+    world.deployment(replicas=4)
+    world.load.workload(world.namespace, "checkout", rps=120, cpu_utilisation=0.1, latency_p99_seconds=0.2)
+    world.policy(replicas={"min": 3}, release={"bake": "1s"}, scaleDown={"enabled": False})
+    world.until_phase("Stable")
+    world.until_verdict("error-rate", "Ok")
+    world.change_policy(release={"bake": "20m"}, scaleDown={"enabled": True, "after": "1s", "pods": 1})
+    world.release("1.1")
+    world.until_phase("Baking")
+
+
+def test_pods_that_begin_to_crash_in_the_bake_fail_the_release(world: World, operator: Operator) -> None:
+    with FailingKubelet(world) as kubelet:
+        baking(world)
+        kubelet.faults[world.image("1.1")] = marked(crash_loop)
+        world.rolled_out()
+        mark(world, "checkout", 3)
+        world.until(lambda: "rollback" in world.actions(), "the release is rolled back")
+        assert "scaleDown" not in world.actions()
+        assert world.running() == "1.0"
+        rollback = next(d for d in world.status()["history"] if d["action"] == "rollback")
+        assert "CrashLoopBackOff" in rollback["message"]
+
+
+def test_one_pod_that_does_not_come_back_holds_the_bake_and_not_the_surplus(world: World, operator: Operator) -> None:
+    world.deployment(replicas=6, progressDeadlineSeconds=15)
+    world.load.workload(world.namespace, "checkout", rps=120, cpu_utilisation=0.1, latency_p99_seconds=0.2)
+    world.policy(replicas={"min": 3}, release={"bake": "1s"}, scaleDown={"enabled": False})
+    world.until_phase("Stable")
+    world.until_verdict("error-rate", "Ok")
+    world.change_policy(release={"bake": "10s"})
+    world.release("1.1")
+    world.until_phase("Baking")
+    world.rolled_out()
+    mark(world, "checkout", 1)
+    (event,) = world.until(lambda: world.told("ReleaseStuck"), "it is reported")
+    assert "1 of 6 pods" in event["note"]
+    world.change_policy(scaleDown={"enabled": True, "after": "1s", "pods": 1})
+    world.until(lambda: "scaleDown" in world.actions(), "the surplus is given back")
+    assert "rollback" not in world.actions()
+    assert world.running() == "1.1"

@@ -76,6 +76,23 @@ def flapping(pod: Obj, look: int) -> Obj:
     return {"metadata": {"annotations": {NEVER_READY: "false" if look % 2 == 0 else "true"}}}
 
 
+def marked(fault: Fault) -> Fault:
+    """Only pods that carry the mark themselves fail: `World` puts it on pods that are ready."""
+
+    def report(pod: Obj, look: int) -> Obj:
+        return fault(pod, look) if (pod["metadata"].get("annotations") or {}).get(NEVER_READY) == "true" else {}
+
+    return report
+
+
+def mark(world: World, name: str, pods: int) -> None:
+    """Make that many ready pods of a workload unready."""
+    found = world.core.list_namespaced_pod(world.namespace, label_selector=f"app={name}").items
+    for pod in found[:pods]:
+        body = {"metadata": {"annotations": {NEVER_READY: "true"}}}
+        world.core.patch_namespaced_pod(pod.metadata.name, world.namespace, body)
+
+
 class FailingKubelet:
     """Writes the status of the pods of a namespace whose image is named: `faults` by image."""
 
