@@ -472,3 +472,15 @@ class TestSamples:
                     f"{cluster.prometheus_url}/api/v1/query", params={"query": query}, timeout=10
                 ).json()
                 assert answer["status"] == "success", answer
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("-f", "crds/"), ("-f", "crds"), ("-k", "crds"), ("--server-side", "--force-conflicts", "-f", "crds/")],
+)
+def test_each_way_to_apply_the_definition_works(kubectl: Kubectl, arguments: tuple[str, ...]) -> None:
+    *options, folder = arguments
+    slash = "/" if folder.endswith("/") else ""
+    said = kubectl("apply", "--dry-run=server", *options, f"{ROOT / folder}{slash}").stdout
+    (line,) = said.splitlines()
+    assert "/resiliencepolicies.resilience-operator.io" in line

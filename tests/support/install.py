@@ -35,7 +35,8 @@ _NAMESPACED = ("ServiceAccount", "Role", "RoleBinding")
 
 def documents(kustomization: Path = BASE) -> Iterator[dict[str, Any]]:
     """Every object that a kustomization names, itself and below."""
-    for name in yaml.safe_load((kustomization / "kustomization.yaml").read_text())["resources"]:
+    files = (kustomization / name for name in ("kustomization.yaml", "Kustomization"))
+    for name in yaml.safe_load(next(file for file in files if file.is_file()).read_text())["resources"]:
         path = (kustomization / name).resolve()
         if path.is_dir():
             yield from documents(path)

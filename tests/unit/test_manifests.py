@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
 BASE = MANIFESTS / "base"
 SAMPLES = MANIFESTS / "samples"
-KUSTOMIZATIONS = sorted((*MANIFESTS.rglob("kustomization.yaml"), ROOT / "crds" / "kustomization.yaml"))
+KUSTOMIZATIONS = sorted((*MANIFESTS.rglob("kustomization.yaml"), ROOT / "crds" / "Kustomization"))
 NAMESPACE = "resilience-system"
 ACCOUNT = "resilience-operator"
 
@@ -300,7 +300,8 @@ def test_kustomization_names_what_is_there(path: Path) -> None:
     for name in named:
         assert (path.parent / name).exists(), name
         # What lies outside must be a folder: kustomize takes no file from there.
-        assert not name.startswith("..") or (path.parent / name / "kustomization.yaml").is_file()
+        files = ("kustomization.yaml", "Kustomization")
+        assert not name.startswith("..") or any((path.parent / name / file).is_file() for file in files)
 
 
 class TestSamples:
