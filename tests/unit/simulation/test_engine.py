@@ -111,6 +111,15 @@ def test_under_a_pause_no_revision_is_made_and_only_the_size_changes() -> None:
     assert grown.resume(T0 + 1).state(T0 + 1).revision == "b"
 
 
+def test_a_paused_workload_is_scaled_from_zero_with_its_newest_revision() -> None:
+    # A paused Deployment makes no ReplicaSet, so the controller scales the newest one.
+    workload = steady_workload(2, "a", T0).release("b", "kubectl", T0).scale(0, "kubectl", T0).pause("kubectl")
+    grown = workload.release("c", "kubectl", T0 + 1).scale(3, "kubectl", T0 + 2)
+    assert [p.revision for p in grown.pods] == ["b"] * 3
+    state = grown.state(T0 + 40)
+    assert (state.revision, state.ready) == (None, 3)
+
+
 def test_pods_need_their_time() -> None:
     workload = steady_workload(2, "a", T0, startup=30.0).scale(4, "kubectl", T0)
     assert [workload.state(T0 + s).ready for s in (0, 29, 30)] == [2, 2, 4]
