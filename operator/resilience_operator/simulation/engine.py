@@ -63,7 +63,7 @@ def replay(policy: Policy, samples: Iterable[Sample], memory: Memory | None = No
     policy = replace(policy, mode=Mode.DRY_RUN)
     memory = memory or Memory()
     for sample in samples:
-        step = _evaluate(policy, sample.observations, sample.target, memory, sample.at, Result.DRY_RUN)
+        step = evaluate(policy, sample.observations, sample.target, memory, sample.at, Result.DRY_RUN)
         memory = step.memory
         yield step
 
@@ -80,7 +80,7 @@ def simulate(
     result = Result.DRY_RUN if policy.mode is Mode.DRY_RUN else Result.DONE
     while now < end:
         workload, observations = scene(now, workload.advance(now))
-        step = _evaluate(policy, observations, workload.state(now), memory, now, result)
+        step = evaluate(policy, observations, workload.state(now), memory, now, result)
         yield workload, step
         if result is Result.DONE:
             for command in step.decision.commands:
@@ -89,7 +89,7 @@ def simulate(
         now = now + policy.interval if wake is None else min(now + policy.interval, wake)
 
 
-def _evaluate(
+def evaluate(
     policy: Policy,
     observations: Mapping[str, Observation],
     target: TargetState,
@@ -97,6 +97,7 @@ def _evaluate(
     now: float,
     result: Result,
 ) -> EvaluationStep:
+    """One evaluation. result: of all its commands."""
     decision = decide(policy, observations, target, memory, now)
     outcomes = tuple(Outcome(command, result) for command in decision.commands)
     return EvaluationStep(target, decision, outcomes, apply_outcomes(decision.memory, outcomes, target, now))

@@ -56,7 +56,7 @@ class Pod:
     """One pod. Times are seconds since the epoch; infinity for never.
 
     started: when its container starts, or started last. ready: from `ready_at` until before `unready_at`.
-    changes_at: when a fault changes it next.
+    changes_at: when a fault changes it next. losses: how often it lost readiness; lost_at: the last time.
     """
 
     revision: str
@@ -71,6 +71,8 @@ class Pod:
     last_terminated: str = ""
     last_terminated_at: float | None = None
     first_ready_at: float | None = None
+    losses: int = 0
+    lost_at: float | None = None
     unschedulable: str = ""
 
     def ready(self, now: float) -> bool:
@@ -108,6 +110,8 @@ class Pod:
             last_terminated_at=self.last_terminated_at,
             unschedulable=self.unschedulable,
             node="" if self.unschedulable else "node-1",
+            unready_count=self.losses,
+            unready_since=None if ready else self.created if self.lost_at is None else self.lost_at,
         )
 
 
@@ -134,11 +138,11 @@ def start(pod: Pod, startup: float, now: float) -> Pod:
 
 def break_pod(pod: Pod, fault: Fault, startup: float, now: float) -> Pod:
     """The pod, which may run already, with a fault from now on."""
-    pod = _kept(replace(pod, fault=fault), now)
+    pod = replace(pod, fault=fault)
     if pod.started > now and fault.kind not in _AT_START_ONLY:
         return start(pod, startup, now)
     if fault.kind is FaultKind.NOT_READY:
-        return replace(pod, unready_at=now)
+        return replace(lose_readiness(pod, now), unready_at=now)
     if fault.kind is FaultKind.FLAP or fault.kind in _CRASHES:
         return advance_pod(replace(pod, unready_at=now, changes_at=now), startup, now)
     if fault.kind is FaultKind.HANG:
@@ -150,7 +154,7 @@ def break_pod(pod: Pod, fault: Fault, startup: float, now: float) -> Pod:
 def heal(pod: Pod, startup: float, now: float) -> Pod:
     """The pod without its fault."""
     fault = pod.fault
-    pod = _kept(replace(pod, fault=None), now)
+    pod = replace(pod, fault=None)
     if fault is None or fault.kind is FaultKind.HANG:
         return pod
     if fault.kind in (FaultKind.NOT_READY, FaultKind.FLAP):
@@ -164,7 +168,7 @@ def advance_pod(pod: Pod, startup: float, now: float) -> Pod:
     """The pod at `now`: containers that crash are restarted, flapping pods change."""
     while pod.changes_at <= now and pod.fault is not None:
         at, fault = pod.changes_at, pod.fault
-        pod = _kept(pod, at)
+        pod = lose_readiness(pod, at)
         if fault.kind is FaultKind.FLAP:
             end = at + fault.down + fault.after
             pod = replace(pod, ready_at=at + fault.down, unready_at=end, changes_at=end)
@@ -180,8 +184,10 @@ def advance_pod(pod: Pod, startup: float, now: float) -> Pod:
     return pod
 
 
-def _kept(pod: Pod, now: float) -> Pod:
-    """The pod, which remembers that it served."""
+def lose_readiness(pod: Pod, now: float) -> Pod:
+    """The pod, which remembers that it served, and that it loses readiness now if it is ready."""
     if pod.first_ready_at is None and pod.ready_at <= now:
-        return replace(pod, first_ready_at=pod.ready_at)
+        pod = replace(pod, first_ready_at=pod.ready_at)
+    if pod.ready_at < now <= pod.unready_at:
+        return replace(pod, losses=pod.losses + 1, lost_at=now)
     return pod

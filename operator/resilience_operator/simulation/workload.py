@@ -5,7 +5,7 @@ For `engine.simulate`, so that a policy can be tried on a scenario without a clu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
@@ -17,7 +17,16 @@ from resilience_operator.decision.model.target import (
     Revision,
     TargetState,
 )
-from resilience_operator.simulation.pods import UNSCHEDULABLE, Fault, Pod, advance_pod, break_pod, heal, start
+from resilience_operator.simulation.pods import (
+    UNSCHEDULABLE,
+    Fault,
+    Pod,
+    advance_pod,
+    break_pod,
+    heal,
+    lose_readiness,
+    start,
+)
 from resilience_operator.simulation.rollout import DEFAULT, Strategy, on_nodes, ordered, resized, rolled
 
 HPA_MANAGER = "kube-controller-manager"
@@ -172,6 +181,13 @@ class Workload:
         faults = tuple(f for f in self.faults if f is not fault)
         return replace(self, faults=faults, pods=pods, version=self.version + 1).advance(now)
 
+    def fail_readiness(self, names: Collection[str], now: float, seconds: float) -> Workload:
+        """With pods that are not ready for so many seconds."""
+        pods = tuple(
+            replace(lose_readiness(p, now), ready_at=now + seconds) if p.name in names else p for p in self.pods
+        )
+        return replace(self, pods=pods, version=self.version + 1)
+
     def with_limits(self, nodes: int | None, quota: int | None, now: float) -> Workload:
         """With other limits on the pods that find a node, and on those that may exist."""
         return replace(self, nodes=nodes, quota=quota, version=self.version + 1).advance(now)
@@ -289,18 +305,25 @@ class Workload:
 
 
 def steady_workload(
-    replicas: int, revision: str, now: float, *, age: float = 86400.0, startup: float = 30.0, name: str = "simulated"
+    replicas: int,
+    revision: str,
+    now: float,
+    *,
+    age: float = 86400.0,
+    startup: float = 30.0,
+    name: str = "simulated",
+    kind: str = "Deployment",
 ) -> Workload:
     """A workload that has run one revision, for `age` seconds."""
+    begun = now - age
+    owner = f"{name}-{revision}" if kind == "Deployment" else name
     return Workload(
         replicas=replicas,
         template=revision,
-        pods=tuple(
-            Pod(revision, now - age, f"{name}-{revision}-{n:05x}", now - age, now - age) for n in range(replicas)
-        ),
-        revisions=(SimulatedRevision(revision, 1, now - age),),
+        pods=tuple(Pod(revision, begun, f"{owner}-{n}", begun, begun) for n in range(replicas)),
+        revisions=(SimulatedRevision(revision, 1, begun),),
         name=name,
-        made=replicas,
+        kind=kind,
         startup=startup,
-        progressed=now - age,
+        progressed=begun,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 
 import pytest
@@ -13,10 +12,9 @@ from typer.testing import CliRunner
 from resilience_operator.cli.kubectl import app
 from resilience_operator.cli.report.model import Kind, RunReport
 from resilience_operator.cli.scenario.interpolation import value_at
-from resilience_operator.cli.scenario.model import Point, Scenario
+from resilience_operator.cli.scenario.model import Scenario
 from resilience_operator.cli.scenario.run import run
-from resilience_operator.cli.scenario.service import Behaviour, SimulatedService
-from resilience_operator.simulation.workload import steady_workload
+from resilience_operator.cli.scenario.series_model import Point
 from tests.unit.cli.support import policy
 
 SCENARIOS = Path(__file__).resolve().parents[3] / "docs" / "scenarios"
@@ -65,39 +63,6 @@ def test_every_example_does_what_it_says(path: Path) -> None:
 def test_courses(points: list[dict[str, object]], time: float, expected: float | None) -> None:
     found = value_at([Point.model_validate(point) for point in points], time)
     assert found == (expected if expected is None else pytest.approx(expected))
-
-
-@pytest.mark.parametrize(
-    ("pods", "rate", "limit", "cpu", "errors", "slow"),
-    [
-        (4, 200, 1.0, 0.5, 0.0, False),
-        (4, 0.0, 1.0, 0.0, None, False),
-        (4, 800, 1.0, 1.0, 0.5, True),
-        (4, 800, 2.0, 2.0, 0.0, True),
-    ],
-    ids=["half busy", "no traffic", "twice what it can", "all that it can"],
-)
-def test_a_service_under_load(
-    pods: int, rate: float, limit: float, cpu: float, errors: float | None, slow: bool
-) -> None:
-    workload = steady_workload(pods, "v1", 1e9)
-    fleet = SimulatedService(100.0, limit, random.Random(1), {"v1": Behaviour(0.0, 0.1)}, 120.0)
-    for number in range(8):
-        fleet.serve(workload, rate, 1e9 + 15 * number, 15.0)
-    now = 1e9 + 105
-    measured = fleet.measure("cpu", workload, 120.0, now).measured
-    assert measured is not None
-    assert measured.value == pytest.approx(cpu)
-    rates = fleet.measure("error-rate", workload, 120.0, now)
-    if errors is None:
-        assert rates.reason == "NoTraffic"
-        return
-    assert rates.measured is not None
-    assert rates.measured.value == pytest.approx(errors, abs=0.02)
-    assert rates.measured.samples == pytest.approx(rate * 120, rel=0.05)
-    latency = fleet.measure("latency-p99", workload, 120.0, now).measured
-    assert latency is not None
-    assert (latency.value > 1) is slow
 
 
 def test_the_same_seed_tells_the_same_story() -> None:

@@ -93,8 +93,9 @@ class ReportBuilder:
     samples: list[EvaluationSample] = field(default_factory=list)
     events: list[TimelineEvent] = field(default_factory=list)
 
-    def add(self, step: EvaluationStep, replicas: int) -> None:
-        """Add one evaluation. replicas: the actual number."""
+    def add(self, step: EvaluationStep, replicas: int, at: float | None = None) -> None:
+        """Add one evaluation. replicas: the actual number. at: the time, if the operator's clock is wrong."""
+        at = step.at if at is None else at
         decision = step.decision
         reports = {report.name: report for report in decision.signals}
         found = [reports.get(name) for name in self.policy.signals]
@@ -102,7 +103,7 @@ class ReportBuilder:
         assert release is not None
         self.samples.append(
             EvaluationSample(
-                step.at,
+                at,
                 tuple(None if r is None else r.value for r in found),
                 tuple(Verdict.UNKNOWN if r is None else r.verdict for r in found),
                 replicas,
@@ -113,8 +114,8 @@ class ReportBuilder:
             )
         )
         if not step.quiet:
-            self.events += (_from_outcome(step.at, outcome) for outcome in step.outcomes)
-            self.events += (_from_notice(step.at, notice) for notice in decision.notices)
+            self.events += (_from_outcome(at, outcome) for outcome in step.outcomes)
+            self.events += (_from_notice(at, notice) for notice in decision.notices)
 
     def report(
         self, title: str, *, events: Iterable[TimelineEvent] = (), relative: bool = False, notes: Iterable[str] = ()

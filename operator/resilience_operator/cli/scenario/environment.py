@@ -1,125 +1,160 @@
-"""The environment of a scenario: its load, its events and its measurements."""
+"""The environment of a scenario: its load, its events, its controllers, and its measurements."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
 from dataclasses import replace
 
-from resilience_operator.api.quantities import format_duration
-from resilience_operator.cli.report.model import Kind, TimelineEvent
+from resilience_operator.cli.scenario.happenings import Happenings, with_fields
 from resilience_operator.cli.scenario.interpolation import value_at
-from resilience_operator.cli.scenario.model import Event, MetricsOutage, ReleaseEvent, Scenario
-from resilience_operator.cli.scenario.service import Behaviour, SimulatedService
+from resilience_operator.cli.scenario.measurement import Measurement
+from resilience_operator.cli.scenario.model import Scenario
+from resilience_operator.cli.scenario.service import Behaviour, Readiness, SimulatedService
+from resilience_operator.cli.scenario.timeline import Timeline
 from resilience_operator.cli.scenario.trace import Requests
-from resilience_operator.decision.field_managers import display_name
+from resilience_operator.cli.scenario.writers import RunningWriter
 from resilience_operator.decision.model.observation import Measured, Observation
+from resilience_operator.decision.model.target import TargetState
 from resilience_operator.signals import reasons
 from resilience_operator.signals.model import Signal
-from resilience_operator.simulation.workload import Workload
+from resilience_operator.signals.presets.models import Families
+from resilience_operator.simulation.autoscaler import SYNC, Autoscaler, PodUsage
+from resilience_operator.simulation.workload import HPA_MANAGER, Workload
 
 START = 1_767_225_600.0
 """The start time of each scenario (2026-01-01, UTC); arbitrary and fixed."""
 
 DAY = 86400.0
 
+TICK = 5.0
+"""Maximum seconds that are simulated at once."""
+
 
 class SimulatedEnvironment:
-    """The environment of each evaluation: applies events, then the load since the last evaluation, then measures."""
+    """Everything around the policy. folder: of the scenario file, for its traces."""
 
-    def __init__(self, scenario: Scenario, signals: tuple[Signal, ...]) -> None:
-        self._scenario = scenario
-        self._signals = signals
+    def __init__(
+        self, scenario: Scenario, signals: tuple[Signal, ...], families: Families, family: str, folder: str
+    ) -> None:
+        self._scenario, self._signals, self._folder = scenario, signals, folder
         self._rng = random.Random(scenario.seed)  # noqa: S311 - a scenario must be reproducible, not secret
         service = scenario.workload
-        self._first = Behaviour(service.errors.value, service.latency.value)
-        self._fleet = SimulatedService(
+        first = with_fields(Behaviour(service.errors.value, service.latency.value), service)
+        readiness = service.readiness
+        self._service = SimulatedService(
             service.capacity,
             service.limit.value,
             self._rng,
-            {service.revision: self._first},
-            max((s.window_seconds for s in signals), default=0.0),
+            {service.revision: first},
+            service.bounds,
+            None if readiness is None else Readiness(readiness.fails_above.value, readiness.recovers_after),
         )
-        self._ahead = sorted(scenario.events, key=lambda event: event.at)
-        self._outages: list[tuple[float, MetricsOutage]] = []
-        self._looked = START
+        window = max((s.window_seconds for s in signals), default=0.0)
+        self._measurement = Measurement(self._service, families, family, scenario.scrape, window)
+        self._timeline = Timeline()
+        self._at = START
         self._before = Requests()
-        self.events: list[TimelineEvent] = []
+        self.happenings = Happenings(self._service, self._timeline, first)
+        for event in sorted(scenario.events, key=lambda e: e.at):
+            self.happenings.schedule(event, START)
+        for writer in scenario.writers:
+            RunningWriter(writer, self._timeline, self.happenings, START).schedule()
+        if service.hpa is not None:
+            self._autoscaler = Autoscaler(service.hpa.target.value)
+            self._cpu: dict[str, float] = {}
+            self._timeline.add(START + SYNC, self._autoscale)
 
     @property
     def requests(self) -> Requests:
         """The requests since the start."""
-        return Requests(self._fleet.total - self._before.total, self._fleet.failed - self._before.failed)
+        return Requests(self._service.total - self._before.total, self._service.failed - self._before.failed)
 
-    def warm_up(self, workload: Workload, window: float, interval: float) -> None:
+    def warm_up(self, workload: Workload, window: float) -> None:
         """Fill the look-back window with the load at the start."""
-        for number in range(round(window / interval), -1, -1):
-            self._serve(workload, START - number * interval, interval)
-        self._before = Requests(self._fleet.total, self._fleet.failed)
+        self._at = START - window - 2 * self._scenario.scrape
+        self._work(workload, START)
+        self._before = Requests(self._service.total, self._service.failed)
 
-    def __call__(self, now: float, workload: Workload) -> tuple[Workload, Mapping[str, Observation]]:
-        """The workload and its observations at `now`."""
-        while self._ahead and self._ahead[0].at <= now - START:
-            event = self._ahead.pop(0)
-            workload, message = self._apply(event, workload, now)
-            self.events.append(TimelineEvent(now, Kind.EVENT, _kind(event), message))
-        if now > self._looked:
-            self._serve(workload, now, now - self._looked)
-            self._looked = now
-        return workload, {signal.name: self._observe(signal, workload, now) for signal in self._signals}
+    def advance(self, workload: Workload, now: float) -> Workload:
+        """The workload at `now`, after all that happened until then."""
+        workload = self._timeline.run(workload, self._at)
+        while self._at < now:
+            due = self._timeline.next
+            until = now if due is None else min(now, max(due, self._at + 1e-3))
+            workload = self._timeline.run(self._work(workload, until), until)
+        return workload.advance(now)
 
-    def _serve(self, workload: Workload, now: float, seconds: float) -> None:
-        rate = value_at(self._scenario.load, max(0.0, now - START)) or 0.0
+    def observe(self, workload: Workload, target: TargetState, clock: float, watched: bool) -> dict[str, Observation]:
+        """The observations at `now`. clock: the operator's time. watched: a release is analysed."""
+        now = self._at
+        found = {s.name: self._observe(s, workload, target, now, watched) for s in self._signals}
+        if clock == now:
+            return found
+        shift = clock - now
+        return {
+            name: o._replace(at=o.at + shift, since=None if o.since is None else o.since + shift)
+            for name, o in found.items()
+        }
+
+    def _work(self, workload: Workload, until: float) -> Workload:
+        """Serve the load until then, in ticks."""
+        while self._at < until:
+            now = min(until, self._at + TICK)
+            unready = self._service.serve(workload, self._rate(self._at), self._at, now - self._at)
+            workload = workload.advance(now)
+            self._service.forget(workload.pods)
+            if unready and self._service.readiness is not None:
+                workload = workload.fail_readiness(unready, now, self._service.readiness.down)
+            if now >= self.happenings.no_scrapes_until:
+                self._measurement.scrape(workload, now)
+            self._at = now
+        return workload
+
+    def _rate(self, now: float) -> float:
+        rate = value_at(self._scenario.load, max(0.0, now - START), self._folder) or 0.0
         noise = self._scenario.noise.value
-        self._fleet.serve(workload, max(0.0, rate * self._rng.gauss(1.0, noise)) if noise else rate, now, seconds)
+        return max(0.0, rate * self._rng.gauss(1.0, noise)) if noise else rate
 
-    def _observe(self, signal: Signal, workload: Workload, now: float) -> Observation:
-        for until, outage in self._outages:
+    def _observe(
+        self, signal: Signal, workload: Workload, target: TargetState, now: float, watched: bool
+    ) -> Observation:
+        for until, outage in self.happenings.outages:
             if now < until and (not outage.signals or signal.name in outage.signals):
-                return Observation.unknown(now, reasons.SOURCE_UNREACHABLE, f"{signal.name}: metrics unavailable")
-        course = self._scenario.signals.get(signal.name)
-        if course is None:
-            return self._fleet.measure(signal.preset or signal.name, workload, signal.window_seconds, now)
-        value = value_at(course, now - START)
+                return Observation.unknown(now, outage.reason, f"{signal.name}: metrics unavailable")
+        values = self._scenario.signals.get(signal.name)
+        if values is None:
+            return self._measurement.observe(signal, workload, target, now, watched)
+        value = value_at(values.series, now - START, self._folder)
         if value is None:
             return Observation.unknown(now, reasons.NO_DATA, f"{signal.name}: no value yet")
+        if values.per_pod:
+            value /= max(1, target.ready)
+        if values.noise.value:
+            value = max(0.0, value * self._rng.gauss(1.0, values.noise.value))
         if signal.preset not in ("error-rate", "latency-p99"):
             return Observation(now, Measured(value))
-        samples = self._fleet.requests(signal.window_seconds, now)
+        samples = self._measurement.requests(signal.window_seconds, now)
         return Observation(now, Measured(value, samples, value * samples if signal.unit == "ratio" else None))
 
-    def _apply(self, event: Event, workload: Workload, now: float) -> tuple[Workload, str]:
-        """Apply an event. Returns the new workload and a description."""
-        if (release := event.release) is not None:
-            self._fleet.behaviours[release.revision] = self._behaviour(release)
-            broken = workload.broken - {release.revision} if release.ready else workload.broken | {release.revision}
-            workload = replace(workload, broken=broken).release(release.revision, release.by, now)
-            return workload, f"{display_name(release.by)} applies revision {release.revision}"
-        if (scale := event.scale) is not None:
-            before = workload.replicas
-            return (
-                workload.scale(scale.to, scale.by, now),
-                f"{display_name(scale.by)} scales from {before} to {scale.to} pods",
-            )
-        if (pause := event.pause) is not None:
-            return workload.pause(pause.by), f"{display_name(pause.by)} pauses the rollout"
-        if event.resume is not None:
-            return workload.resume(now), "someone resumes the rollout"
-        assert event.metrics_outage is not None, "an event is one of these"
-        outage = event.metrics_outage
-        self._outages.append((now + outage.for_, outage))
-        what = ", ".join(outage.signals) if outage.signals else "all metrics"
-        return workload, f"{what} unavailable for {format_duration(outage.for_)}"
-
-    def _behaviour(self, release: ReleaseEvent) -> Behaviour:
-        known = self._fleet.behaviours.get(release.revision, self._first)
-        return Behaviour(
-            known.errors if release.errors is None else release.errors.value,
-            known.latency if release.latency is None else release.latency.value,
-            release.cpu.value,
-        )
+    def _autoscale(self, workload: Workload, now: float) -> Workload:
+        self._timeline.add(now + SYNC, self._autoscale)
+        hpa = workload.hpa
+        assert hpa is not None
+        used: dict[str, float] = {name: counters.cpu for name, counters in self._service.pods.items()}
+        usage = [
+            PodUsage(pod.ready(now), max(0.0, used[pod.name] - self._cpu[pod.name]) / SYNC)
+            if pod.name in self._cpu and pod.name in used
+            else PodUsage(pod.ready(now), None)
+            for pod in workload.pods
+        ]
+        self._cpu = used
+        wanted = self._autoscaler.replicas(now, workload.replicas, hpa.min_replicas, hpa.max_replicas, usage)
+        if wanted == workload.replicas:
+            return workload
+        self.happenings.note(now, "autoscaler", f"the HPA scales from {workload.replicas} to {wanted} pods")
+        return workload.scale(wanted, HPA_MANAGER, now)
 
 
-def _kind(event: Event) -> str:
-    fields = (("release", event.release), ("scale", event.scale), ("pause", event.pause), ("resume", event.resume))
-    return next((name for name, value in fields if value is not None), "metricsGone")
+def with_listed_pods(workload: Workload, watched: bool) -> Workload:
+    """The workload, whose pods are listed while a release is watched."""
+    return workload if workload.list_pods is watched else replace(workload, list_pods=watched)

@@ -13,6 +13,7 @@ from resilience_operator.api.v1alpha1 import InvalidPolicy
 from resilience_operator.cli.common.console import UsageError
 from resilience_operator.cli.common.documents import STDIN, Document, documents, only_policy
 from resilience_operator.cli.common.policy_loader import load_policy
+from resilience_operator.cli.scenario.interpolation import read_table
 from resilience_operator.cli.scenario.model import Scenario
 
 
@@ -23,6 +24,11 @@ class ScenarioFile:
     file: str
     scenario: Scenario
     policy: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """The folder that its file names are relative to."""
+        return str(Path(self.file).parent) if self.file != STDIN else "."
 
     @property
     def title(self) -> str:
@@ -41,6 +47,10 @@ def read_scenario(file: str, policy: str | None = None) -> ScenarioFile:
             f"{file} is not a scenario: it must contain one mapping with policy, workload, load and duration"
         )
     scenario = _parse(found[0])
+    for series in (scenario.load, *(s.series for s in scenario.signals.values())):
+        for point in series:
+            if point.csv is not None:
+                read_table(str(Path(file).parent / point.csv))
     if policy is not None:
         body, name = only_policy(policy), policy
     elif isinstance(scenario.policy, dict):

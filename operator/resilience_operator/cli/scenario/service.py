@@ -1,164 +1,198 @@
-"""A model of a service: the effect of a load on its pods, and the resulting measurements.
+"""A model of a service: the effect of a load on its pods, and what they count.
 
 Ready pods share the load evenly. A pod at `capacity` requests/s uses all the CPU that it requests; beyond `limit` of
 that, requests fail. The 99th percentile grows as in a queue with one server, `idle / (1 − utilisation)` (L. Kleinrock,
-Queueing Systems 1, 1975, 3.2), up to a time-out. Counts are random, so that the sample sizes are realistic. Each value
-is measured over the signal's window, like `increase()` and `rate()`.
+Queueing Systems 1, 1975, 3.2), up to a time-out. Requests are Poisson-distributed, failures binomially, latencies
+log-normally.
 """
 
 from __future__ import annotations
 
 import random
-from collections import deque
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from math import exp
+from math import sqrt
 
-from resilience_operator.decision.model.observation import Measured, Observation
-from resilience_operator.signals import reasons
+from resilience_operator.cli.scenario.counters import Counters
+from resilience_operator.cli.scenario.noise import add_to_buckets, binomial, bucket_shares, mixed, poisson
+from resilience_operator.simulation.pods import FaultKind, Pod
 from resilience_operator.simulation.workload import Workload
 
 TIMEOUT = 10.0
 """The time-out of callers in seconds; no response takes longer."""
 
+Bounds = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bursts:
+    """Failures that come together: `size` failed requests of one pod at a time, on average `every` seconds."""
+
+    size: int
+    every: float
+
+
+@dataclass(frozen=True, slots=True)
+class WarmUp:
+    """The first `seconds` of a container. latency: factor of its latency. cpu: of its CPU request, at least."""
+
+    seconds: float = 0.0
+    latency: float = 1.0
+    cpu: float = 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """The behaviour of one revision's pods. cpu: the CPU cost of a request, relative to that of `capacity`."""
+    """The behaviour of one revision's pods. cpu: the CPU cost of a request, relative to that of `capacity`.
+
+    slow_share: share of requests whose latency is `slow_factor` times as long.
+    """
 
     errors: float
     latency: float
     cpu: float = 1.0
+    slow_share: float = 0.0
+    slow_factor: float = 1.0
+    bursts: Bursts | None = None
+    warm_up: WarmUp = WarmUp()
 
 
-@dataclass(slots=True)
-class _Slot:
-    """The work of one revision's pods between two evaluations. busy: mean CPU use, in pods."""
+@dataclass(frozen=True, slots=True)
+class Disturbance:
+    """Something outside the workload that makes requests fail or slow, whatever the revision.
 
-    requests: float
-    errors: float
-    busy: float
-    p99: float
+    since: only pods created from then on are affected, as by a changed ConfigMap; seconds since the epoch.
+    revision: only this one; empty for all.
+    """
+
+    errors: float = 0.0
+    latency: float = 0.0
+    since: float = 0.0
+    revision: str = ""
+
+    def affects(self, pod: Pod) -> bool:
+        """Whether a pod is affected."""
+        return pod.created >= self.since and self.revision in ("", pod.revision)
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Readiness under load: a pod above `fails_above` utilisation is not ready for `down` seconds."""
+
+    fails_above: float
+    down: float
 
 
 @dataclass(slots=True)
 class SimulatedService:
-    """The service's pods and their recent work. total, failed: requests since the start."""
+    """The service's pods and what they count. total, failed: requests since the start.
+
+    bounds: of the latency buckets; the last one is infinite. entry: counters of the Service at its ingress, where
+    requests without a ready pod also count, as failed.
+    """
 
     capacity: float
     limit: float
     rng: random.Random
     behaviours: dict[str, Behaviour]
-    memory: float
+    bounds: Bounds
+    readiness: Readiness | None = None
+    disturbances: list[Disturbance] = field(default_factory=list)
     total: float = 0.0
     failed: float = 0.0
-    _slots: deque[tuple[float, float, dict[str, _Slot]]] = field(default_factory=deque)
+    pods: dict[str, Counters] = field(default_factory=dict)
+    entry: Counters = field(init=False)
+    _unready: set[str] = field(default_factory=set)
+    _restarts: dict[str, int] = field(default_factory=dict)
 
-    def serve(self, workload: Workload, rate: float, now: float, seconds: float) -> None:
-        """Serve the load of the `seconds` before `now`, at `rate` requests/s."""
-        ready = _count(workload, now)
-        total = sum(ready.values())
-        slot = {name: self._one(name, count, rate / total, seconds) for name, count in ready.items()} if total else {}
-        for done in slot.values():
-            self.total += done.requests
-            self.failed += done.errors
-        if not total:
-            self.total += rate * seconds
-            self.failed += rate * seconds
-        self._slots.append((now, seconds, slot))
-        while self._slots[0][0] <= now - self.memory - seconds:
-            self._slots.popleft()
+    def __post_init__(self) -> None:
+        self.entry = Counters.zero("", len(self.bounds))
 
-    def _one(self, revision: str, pods: int, rate: float, seconds: float) -> _Slot:
-        """rate: requests/s of each of its pods."""
-        behaviour = self.behaviours[revision]
+    def serve(self, workload: Workload, rate: float, now: float, seconds: float) -> set[str]:
+        """Serve the load of the `seconds` from `now` on, at `rate` requests/s, with the pods that are ready now.
+
+        Returns the names of pods that fail their readiness probe because of it.
+        """
+        pods = workload.pods
+        ready = [pod for pod in pods if pod.ready(now)]
+        self._unready = set()
+        serving = {pod.name for pod in ready}
+        share = rate / len(ready) if ready else 0.0
+        for pod in pods:
+            if pod.started <= now:
+                self._one(pod, share if pod.name in serving else 0.0, now, seconds)
+        if not ready and rate > 0:
+            lost = poisson(self.rng, rate * seconds)
+            self._count(lost, lost, (1.0,) * len(self.bounds), None)
+        self._burst(ready, seconds)
+        return self._unready
+
+    def forget(self, pods: tuple[Pod, ...]) -> None:
+        """Forget the counters of pods that are gone."""
+        if len(self.pods) > len(pods):
+            names = {pod.name for pod in pods}
+            for name in [name for name in self.pods if name not in names]:
+                del self.pods[name]
+
+    def _one(self, pod: Pod, rate: float, now: float, seconds: float) -> None:
+        counters = self._counters_of(pod)
+        behaviour = self.behaviours[pod.revision]
         asked = rate * behaviour.cpu / self.capacity
         utilisation = asked / self.limit
-        requests = _poisson(self.rng, rate * pods * seconds)
-        refused = max(0.0, 1 - 1 / utilisation) if utilisation > 0 else 0.0
-        failing = min(1.0, behaviour.errors + refused)
-        p99 = min(TIMEOUT, behaviour.latency / max(1 - utilisation, behaviour.latency / TIMEOUT))
-        return _Slot(
-            requests, min(requests, _poisson(self.rng, requests * failing)), pods * min(asked, self.limit), p99
-        )
+        busy = min(asked, self.limit)
+        latency = behaviour.latency
+        age = now - pod.started
+        if age < behaviour.warm_up.seconds:
+            busy = min(self.limit, max(busy, behaviour.warm_up.cpu))
+            latency *= behaviour.warm_up.latency
+        if rate <= 0:
+            counters.cpu += busy * seconds
+            return
+        requests = poisson(self.rng, rate * seconds)
+        failing = behaviour.errors + (max(0.0, 1 - 1 / utilisation) if utilisation > 0 else 0.0)
+        for disturbance in self.disturbances:
+            if disturbance.affects(pod):
+                failing += disturbance.errors
+                latency += disturbance.latency
+        p99 = min(TIMEOUT, latency / max(1 - utilisation, latency / TIMEOUT))
+        if pod.fault is not None and pod.fault.kind is FaultKind.HANG:
+            failing, p99, busy = 1.0, TIMEOUT, 0.0
+        shares = bucket_shares(round(p99, 4), self.bounds)
+        if behaviour.slow_share:
+            slow = bucket_shares(round(min(TIMEOUT, p99 * behaviour.slow_factor), 4), self.bounds)
+            shares = mixed(shares, slow, behaviour.slow_share)
+        counters.cpu += max(0.0, busy * seconds * (1 + self.rng.gauss(0, 1) / sqrt(max(1.0, requests))))
+        self._count(requests, binomial(self.rng, requests, min(1.0, failing)), shares, counters)
+        if self.readiness is not None and utilisation > self.readiness.fails_above and self.rng.random() < 0.5:
+            self._unready.add(pod.name)
 
-    def measure(self, preset: str, workload: Workload, window: float, now: float) -> Observation:
-        """Measure a built-in signal, split by revision. Revisions without pods are ignored."""
-        pods = {name: sum(p.revision == name for p in workload.pods) for name in {p.revision for p in workload.pods}}
-        seen = {name: list(self._within(name, window, now)) for name in pods}
-        match preset:
-            case "cpu":
-                return self._cpu(pods, seen, now)
-            case "error-rate":
-                return self._errors(seen, now)
-            case "latency-p99":
-                return self._latency(seen, now)
-            case _:
-                message = f"the scenario has no values for {preset}: add it to signals"
-                return Observation.unknown(now, reasons.NO_DATA, message)
+    def _count(self, requests: int, errors: int, shares: tuple[float, ...], counters: Counters | None) -> None:
+        self.total += requests
+        self.failed += errors
+        self.entry.requests += requests
+        self.entry.errors += errors
+        if counters is None:
+            add_to_buckets(self.rng, self.entry.buckets, requests, shares)
+            return
+        counters.requests += requests
+        counters.errors += errors
+        before = list(counters.buckets)
+        add_to_buckets(self.rng, counters.buckets, requests, shares)
+        for number, (new, old) in enumerate(zip(counters.buckets, before, strict=True)):
+            self.entry.buckets[number] += new - old
 
-    def requests(self, window: float, now: float) -> float:
-        """The requests within the window."""
-        return sum(slot.requests for at, _, slots in self._slots if at > now - window for slot in slots.values())
+    def _burst(self, ready: list[Pod], seconds: float) -> None:
+        """Bursts of failures, each on one pod. A burst is of requests that would not have been sent otherwise."""
+        for revision in {pod.revision for pod in ready}:
+            bursts = self.behaviours[revision].bursts
+            if bursts is not None and self.rng.random() < seconds / bursts.every:
+                pod = self.rng.choice([pod for pod in ready if pod.revision == revision])
+                shares = bucket_shares(round(self.behaviours[revision].latency, 4), self.bounds)
+                self._count(bursts.size, bursts.size, shares, self._counters_of(pod))
 
-    def _within(self, revision: str, window: float, now: float) -> Iterator[tuple[float, _Slot]]:
-        for at, seconds, slots in self._slots:
-            if at > now - window and revision in slots:
-                yield seconds, slots[revision]
-
-    def _cpu(self, pods: Mapping[str, int], seen: Mapping[str, list[tuple[float, _Slot]]], now: float) -> Observation:
-        used: dict[str, float] = {}
-        for name, slots in seen.items():
-            time = sum(seconds for seconds, _ in slots)
-            if time > 0:
-                used[name] = sum(seconds * slot.busy for seconds, slot in slots) / time
-        if not used:
-            return Observation(now, reason=reasons.NO_DATA, message="cpu: no pod is ready", splittable=True)
-        # A starting pod counts with its CPU request before it has any use.
-        whole = Measured(sum(used.values()) / sum(pods.values()))
-        split = {name: Measured(value / pods[name]) for name, value in used.items()}
-        return Observation(now, whole, by_revision=split, splittable=True)
-
-    def _errors(self, seen: Mapping[str, list[tuple[float, _Slot]]], now: float) -> Observation:
-        counts = {name: _counts(slots) for name, slots in seen.items()}
-        samples, events = (sum(c[i] for c in counts.values()) for i in (0, 1))
-        if samples <= 0:
-            return Observation(now, reason=reasons.NO_TRAFFIC, message="error-rate: no requests", splittable=True)
-        split = {name: Measured(bad / n, n, bad) for name, (n, bad) in counts.items() if n > 0}
-        return Observation(now, Measured(events / samples, samples, events), by_revision=split, splittable=True)
-
-    def _latency(self, seen: Mapping[str, list[tuple[float, _Slot]]], now: float) -> Observation:
-        split: dict[str, Measured] = {}
-        for name, slots in seen.items():
-            samples = _counts(slots)[0]
-            if samples > 0:
-                split[name] = Measured(sum(slot.requests * slot.p99 for _, slot in slots) / samples, samples)
-        total = sum(m.samples or 0.0 for m in split.values())
-        if total <= 0:
-            return Observation(now, reason=reasons.NO_TRAFFIC, message="latency-p99: no requests", splittable=True)
-        # A revision that serves more than 1 % of the requests determines the 99th percentile.
-        whole = max(m.value for m in split.values() if (m.samples or 0.0) > 0.01 * total)
-        return Observation(now, Measured(whole, total), by_revision=split, splittable=True)
-
-
-def _count(workload: Workload, now: float) -> dict[str, int]:
-    ready: dict[str, int] = {}
-    for pod in workload.pods:
-        if pod.ready_at <= now:
-            ready[pod.revision] = ready.get(pod.revision, 0) + 1
-    return ready
-
-
-def _counts(slots: list[tuple[float, _Slot]]) -> tuple[float, float]:
-    return sum(slot.requests for _, slot in slots), sum(slot.errors for _, slot in slots)
-
-
-def _poisson(rng: random.Random, mean: float) -> float:
-    """A Poisson-distributed count (Knuth's method; from 30 the normal approximation)."""
-    if mean > 30:
-        return float(max(0, round(rng.gauss(mean, mean**0.5))))
-    limit, count, product = exp(-mean), 0, rng.random()
-    while product > limit:
-        count += 1
-        product *= rng.random()
-    return float(count)
+    def _counters_of(self, pod: Pod) -> Counters:
+        found = self.pods.get(pod.name)
+        if found is None or self._restarts.get(pod.name, 0) != pod.restarts:
+            # A restarted container counts from zero.
+            found = self.pods[pod.name] = Counters.zero(pod.revision, len(self.bounds))
+            self._restarts[pod.name] = pod.restarts
+        return found

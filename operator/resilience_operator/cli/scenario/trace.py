@@ -74,14 +74,14 @@ class TraceBuilder:
     with_conditions: bool = False
     moments: list[Moment] = field(default_factory=list)
 
-    def add(self, step: EvaluationStep, pods: int, requests: Requests) -> None:
-        """Add one evaluation. pods: those that exist."""
+    def add(self, step: EvaluationStep, at: float, pods: int, requests: Requests) -> None:
+        """Add one evaluation. at: seconds since the epoch. pods: those that exist."""
         decision = step.decision
         release = step.memory.release
         assert release is not None
         self.moments.append(
             Moment(
-                step.at - self.start,
+                at - self.start,
                 step.target,
                 pods,
                 release.phase,

@@ -43,7 +43,7 @@ def simulate(
     scenario = found.scenario
     if seed is not None:
         scenario = scenario.model_copy(update={"seed": seed})
-    result = run(scenario, found.policy, found.title)
+    result = run(scenario, found.policy, found.title, found.folder)
     checks = [(describe(e), check(e, result.trace)) for e in scenario.expect]
     unmet = [f"expected {text}, but {c.seen}" for text, c in checks if not c.met]
     write_report(

@@ -98,7 +98,7 @@ def run_scenario(found: ScenarioFile, seeds: int, done: Callable[[], None]) -> F
     numbers = range(scenario.seed, scenario.seed + seeds)
     checks = []
     for seed in numbers:
-        trace = run(scenario.model_copy(update={"seed": seed}), found.policy, found.title).trace
+        trace = run(scenario.model_copy(update={"seed": seed}), found.policy, found.title, found.folder).trace
         checks.append([check(e, trace) for e in scenario.expect])
         done()
     results = []

@@ -1,0 +1,165 @@
+"""Measures a simulated service: the operator's preset code on the scraped counters of its pods."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from resilience_operator.cli.scenario.counters import BUCKETS, CPU, ERRORS, REQUESTS, Sample, Scrapes
+from resilience_operator.cli.scenario.service import SimulatedService
+from resilience_operator.decision.model.observation import Histogram, Increment, Observation
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.signals import reasons
+from resilience_operator.signals.model import Signal, SignalRequest
+from resilience_operator.signals.presets import aggregate
+from resilience_operator.signals.presets.histogram import quantile
+from resilience_operator.signals.presets.models import Families, Join, Quantile, Quotient, Ratio
+from resilience_operator.signals.query.extract import Key
+from resilience_operator.signals.query.template import owner_label, owner_of_pod
+from resilience_operator.simulation.workload import Workload
+
+_ENTRY = "ingress"
+"""The name of the series that an ingress counts."""
+
+
+@dataclass(slots=True)
+class Measurement:
+    """Scrapes the service and answers the policy's presets. family: the preset family of the policy.
+
+    per_pod: the family's series have a pod label; otherwise they are counted at the ingress.
+    """
+
+    service: SimulatedService
+    families: Families
+    family: str
+    interval: float
+    memory: float
+    _pods: Scrapes = field(init=False)
+    _entry: Scrapes = field(init=False)
+    _seen: dict[str, dict[str, Sample]] = field(default_factory=dict)
+    _seen_at: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._pods = Scrapes(self.interval, self.memory + 2 * self.interval)
+        self._entry = Scrapes(self.interval, self.memory + 2 * self.interval)
+
+    def scrape(self, workload: Workload, now: float) -> None:
+        """Scrape the pods that run and are due."""
+        counters = self.service.pods
+        running = (pod for pod in workload.pods if pod.started <= now and pod.name in counters)
+        self._pods.scrape(now, ((pod.name, counters[pod.name], pod.restarts) for pod in running))
+        self._pods.forget(now, counters)
+        self._entry.scrape(now, [(_ENTRY, self.service.entry, 0)])
+
+    def observe(
+        self, signal: Signal, workload: Workload, target: TargetState, now: float, watched: bool
+    ) -> Observation:
+        """One preset signal. watched: a release is analysed, so that what each pod counted is needed too."""
+        name = signal.preset or signal.name
+        found = self.families.find(self.family, name)
+        if found is None:
+            message = f"the scenario has no values for {name}: add it to signals"
+            return Observation.unknown(now, reasons.NO_DATA, message)
+        family, preset = found
+        owners = {r.owner: r.name for r in target.revisions if r.replicas}
+        request = SignalRequest(target.namespace, target.name, target.kind, owners, signal, family=self.family)
+        keys = aggregate.series_keys(request, family.join)
+        if not keys.parts:
+            return keys.unknown(now, reasons.NO_DATA, f"{keys} has no pods")
+        match preset:
+            case Ratio():
+                observation = self._ratio(keys, family.join, signal, target, now)
+            case Quotient():
+                observation = self._quotient(keys, preset, signal, workload, now)
+            case Quantile():
+                observation = self._quantile(keys, family.join, preset, signal, target, now)
+        if not watched or not family.splittable or isinstance(preset, Quotient):
+            self._seen.pop(signal.name, None)
+            return observation
+        return self._with_increments(observation, signal.name, isinstance(preset, Quantile), now)
+
+    def requests(self, window: float, now: float) -> float:
+        """The requests of all pods within the window."""
+        return sum(values[0] for _, _, values in self._pods.increases(now - window, now, (REQUESTS,)))
+
+    def _totals(
+        self, join: Join, signal: Signal, target: TargetState, now: float, positions: tuple[int, ...]
+    ) -> dict[Key, list[float]]:
+        """The increases over the signal's window by owner, or of the Service."""
+        scrapes = self._pods if join.by == "owner" else self._entry
+        found: dict[Key, list[float]] = {}
+        for name, _, values in scrapes.increases(now - signal.window_seconds, now, positions):
+            if join.by == "owner":
+                key = (target.namespace, owner_label(owner_of_pod(name)))
+            elif join.combined_label:
+                key = ("", f"{target.namespace}-{target.name}")
+            else:
+                key = (target.namespace, target.name)
+            total = found.get(key)
+            found[key] = values if total is None else [a + b for a, b in zip(total, values, strict=True)]
+        return found
+
+    def _ratio(
+        self, keys: aggregate.SeriesKeys, join: Join, signal: Signal, target: TargetState, now: float
+    ) -> Observation:
+        totals = self._totals(join, signal, target, now, (ERRORS, REQUESTS))
+        events = {key: values[0] for key, values in totals.items()}
+        return aggregate.ratio(keys, now, events, {key: values[1] for key, values in totals.items()})
+
+    def _quotient(
+        self,
+        keys: aggregate.SeriesKeys,
+        preset: Quotient,
+        signal: Signal,
+        workload: Workload,
+        now: float,
+    ) -> Observation:
+        window = signal.window_seconds
+        current = {pod.name for pod in workload.pods}
+        used: dict[Key, float] = {}
+        requests: dict[Key, float] = {}
+        for pod, _, (cpu, count) in self._pods.increases(now - window, now, (CPU, REQUESTS)):
+            if pod in current:
+                key = (workload.namespace, owner_label(owner_of_pod(pod)))
+                used[key] = used.get(key, 0.0) + cpu / window
+                requests[key] = requests.get(key, 0.0) + count / window
+        if (signal.preset or signal.name) != "cpu":
+            return aggregate.quotient(keys, now, preset, used, requests)
+        counted: dict[Key, float] = {}
+        for found in workload.pods:
+            key = (workload.namespace, owner_label(workload.owner(found.revision)))
+            counted[key] = counted.get(key, 0.0) + 1.0
+        return aggregate.quotient(keys, now, preset, used, counted)
+
+    def _quantile(
+        self, keys: aggregate.SeriesKeys, join: Join, preset: Quantile, signal: Signal, target: TargetState, now: float
+    ) -> Observation:
+        bounds = self.service.bounds
+        positions = (REQUESTS, *range(BUCKETS, BUCKETS + len(bounds)))
+        totals = self._totals(join, signal, target, now, positions)
+        samples = {key: values[0] for key, values in totals.items()}
+        buckets = {
+            key: {bound / preset.scale: value for bound, value in zip(bounds, values[1:], strict=True)}
+            for key, values in totals.items()
+        }
+        values = {key: quantile(preset.quantile, found) for key, found in buckets.items()}
+        return aggregate.quantiles(keys, now, preset, values, samples, buckets)
+
+    def _with_increments(self, observation: Observation, name: str, latency: bool, now: float) -> Observation:
+        """With what each pod counted since the last evaluation."""
+        before = self._seen.get(name)
+        newest = {pod: series.samples[-1] for pod, series in self._pods.series.items() if series.samples}
+        since = self._seen_at.get(name)
+        self._seen[name] = newest
+        self._seen_at[name] = now
+        if before is None or since is None:
+            return observation
+        bounds = self.service.bounds
+        found: list[Increment] = []
+        for pod, sample in newest.items():
+            old = before.get(pod, (0.0,) * len(sample))
+            counted: Sequence[float] = [new - seen for new, seen in zip(sample, old, strict=True)]
+            histogram = Histogram(bounds, tuple(counted[BUCKETS:])) if latency else None
+            events = None if latency else counted[ERRORS]
+            found.append(Increment(pod, self._pods.series[pod].revision, counted[REQUESTS], events, histogram))
+        return observation._replace(increments=tuple(found), since=since)
