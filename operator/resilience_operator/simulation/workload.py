@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 
+from resilience_operator.decision.field_managers import HPA_CONTROLLER
 from resilience_operator.decision.model.commands import Command, Verb
 from resilience_operator.decision.model.target import (
     DEFAULT_PROGRESS_DEADLINE,
@@ -28,9 +29,6 @@ from resilience_operator.simulation.pods import (
     start,
 )
 from resilience_operator.simulation.rollout import DEFAULT, Strategy, on_nodes, ordered, resized, rolled
-
-HPA_MANAGER = "kube-controller-manager"
-"""The field manager of the HPA controller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,8 @@ class Workload:
     kind: str = "Deployment"
     paused: bool = False
     paused_by: str = ""
+    pause_marked: bool = False
+    resumed_by: str = ""
     template_by: str = ""
     scaled_by: str = ""
     startup: float = 30.0
@@ -112,6 +112,8 @@ class Workload:
             ),
             paused=self.paused,
             paused_by=self.paused_by,
+            pause_marked=self.pause_marked,
+            resumed_by=self.resumed_by,
             template_by=self.template_by,
             scaled_by=self.scaled_by,
             progress_deadline_exceeded=self._deadline_exceeded(updated_ready, now),
@@ -121,6 +123,7 @@ class Workload:
             create_failure=self._create_failure(),
             progress_deadline=self.deadline,
             min_ready_seconds=self.strategy.min_ready,
+            replaces_all=self.strategy.recreate or self.strategy.unavailable(self.replicas) >= self.replicas > 0,
         )
 
     def owner(self, revision: str) -> str:
@@ -155,12 +158,26 @@ class Workload:
         return replace(self, replicas=replicas, scaled_by=by, version=self.version + 1).advance(now)
 
     def pause(self, by: str) -> Workload:
-        """With its rollout paused by the field manager `by`."""
-        return replace(self, paused=True, paused_by=by, version=self.version + 1)
+        """With its rollout paused by the field manager `by`. The operator also sets its annotation."""
+        marked = self.pause_marked or by == MANAGER
+        return replace(self, paused=True, paused_by=by, pause_marked=marked, resumed_by="", version=self.version + 1)
 
-    def resume(self, now: float) -> Workload:
-        """With its rollout going on."""
-        return replace(self, paused=False, paused_by="", progressed=now, version=self.version + 1).advance(now)
+    def resume(self, now: float, by: str = "") -> Workload:
+        """With its rollout going on.
+
+        by: the field manager that replaces the object or sets `paused: false`. Empty if the field is removed, as by
+        `kubectl rollout resume`: then no manager is recorded, and the operator's annotation stays.
+        """
+        resumed = replace(
+            self,
+            paused=False,
+            paused_by="",
+            pause_marked=self.pause_marked and by in ("", "kubectl-edit"),
+            resumed_by="" if by == MANAGER else by,
+            progressed=now,
+            version=self.version + 1,
+        )
+        return resumed.advance(now)
 
     def with_fault(self, fault: Fault, now: float) -> Workload:
         """With a fault from now on, in the pods that exist and in those to come."""
@@ -204,10 +221,10 @@ class Workload:
             case Verb.PAUSE:
                 return self.pause(MANAGER)
             case Verb.RESUME:
-                return self.resume(now)
+                return self.resume(now, MANAGER)
             case Verb.ROLLBACK:
                 restored = replace(self, template=str(command.to), template_by=MANAGER, progressed=now)
-                return restored.resume(now)
+                return restored.resume(now, MANAGER)
             case _:
                 return self
 
@@ -217,7 +234,7 @@ class Workload:
         original = self.hpa.raised_from if self.hpa.raised_from is not None else self.hpa.min_replicas
         hpa = replace(self.hpa, min_replicas=to, original_min=None if to == original else original, min_by=MANAGER)
         raised = replace(self, hpa=hpa, version=self.version + 1)
-        return raised if self.replicas >= to else raised.scale(to, HPA_MANAGER, now)
+        return raised if self.replicas >= to else raised.scale(to, HPA_CONTROLLER, now)
 
     def advance(self, now: float) -> Workload:
         """As its controller leaves it at `now`; the same object when there is nothing to do."""

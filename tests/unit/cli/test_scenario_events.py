@@ -148,7 +148,7 @@ def test_an_hpa_follows_the_load_within_its_bounds() -> None:
     assert target(found, 33).replicas == 3
     assert target(found, 36).replicas == 6
     state = target(found, 18)
-    assert state.scaled_by == "kube-controller-manager"
+    assert state.scaled_by == "horizontal-pod-autoscaler"
     assert (target(found, 36).hpa.min_replicas, state.hpa.min_replicas) == (6, 3)  # type: ignore[union-attr]
 
 

@@ -13,13 +13,14 @@ from resilience_operator.cli.scenario.service import Behaviour, Readiness, Simul
 from resilience_operator.cli.scenario.timeline import Timeline
 from resilience_operator.cli.scenario.trace import Requests
 from resilience_operator.cli.scenario.writers import RunningWriter
+from resilience_operator.decision.field_managers import HPA_CONTROLLER
 from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.signals import reasons
 from resilience_operator.signals.model import Signal
 from resilience_operator.signals.presets.models import Families
 from resilience_operator.simulation.autoscaler import SYNC, Autoscaler, PodUsage
-from resilience_operator.simulation.workload import HPA_MANAGER, Workload
+from resilience_operator.simulation.workload import Workload
 
 START = 1_767_225_600.0
 """The start time of each scenario (2026-01-01, UTC); arbitrary and fixed."""
@@ -152,7 +153,7 @@ class SimulatedEnvironment:
         if wanted == workload.replicas:
             return workload
         self.happenings.note(now, "autoscaler", f"the HPA scales from {workload.replicas} to {wanted} pods")
-        return workload.scale(wanted, HPA_MANAGER, now)
+        return workload.scale(wanted, HPA_CONTROLLER, now)
 
 
 def with_listed_pods(workload: Workload, watched: bool) -> Workload:

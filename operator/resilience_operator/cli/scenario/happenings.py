@@ -27,8 +27,8 @@ class Happenings:
     """Applies events, and schedules their ends.
 
     first: the behaviour of the revision at the start. outages: those of the metric source, with their ends.
-    no_scrapes_until: until when pods are not scraped. down: until when the operator does not run. clock: seconds by which
-    its clock is ahead. hpa_manager: the field manager that last changed the HPA.
+    no_scrapes_until: until when pods are not scraped. down: until when the operator does not run. clock: seconds by
+    which its clock is ahead.
     """
 
     service: SimulatedService
@@ -67,7 +67,10 @@ class Happenings:
         if (pause := event.pause) is not None:
             return lambda w, now: (w.pause(pause.by), f"{display_name(pause.by)} pauses the rollout")
         if (resume := event.resume) is not None:
-            return lambda w, now: (w.resume(now), f"{display_name(resume.by)} resumes the rollout")
+            return lambda w, now: (
+                w.resume(now, "" if resume.by == "kubectl-rollout" else resume.by),
+                f"{display_name(resume.by)} resumes the rollout",
+            )
         if (hpa := event.hpa) is not None:
             return lambda w, now: (changed_hpa(w, hpa), f"{display_name(hpa.by)} changes the HPA")
         if (fault := event.fault) is not None:
@@ -176,6 +179,7 @@ def changed_hpa(workload: Workload, event: AutoscalerEvent) -> Workload:
         hpa,
         min_replicas=hpa.min_replicas if event.min is None else event.min,
         max_replicas=hpa.max_replicas if event.max is None else event.max,
+        min_by=hpa.min_by if event.min is None else event.by,
         resource_version=str(int(hpa.resource_version) + 1),
     )
     return replace(workload, hpa=changed, version=workload.version + 1)

@@ -12,6 +12,7 @@ from resilience_operator.cli.report.model import ReportBuilder, RunReport
 from resilience_operator.cli.scenario.environment import DAY, START, SimulatedEnvironment, with_listed_pods
 from resilience_operator.cli.scenario.model import Scenario
 from resilience_operator.cli.scenario.trace import Trace, TraceBuilder
+from resilience_operator.cli.scenario.workload_model import AutoscalerModel
 from resilience_operator.decision.model.commands import Result
 from resilience_operator.decision.model.memory import Memory, Phase
 from resilience_operator.decision.model.policy import Mode, Policy
@@ -76,8 +77,13 @@ def _workload(scenario: Scenario, policy: Policy, kind: str, name: str) -> Workl
         deadline=service.progress_deadline,
         nodes=service.nodes,
         quota=service.quota,
-        hpa=None if hpa is None else HorizontalPodAutoscaler(name, "1", hpa.min, hpa.max, owner=hpa.owner),
+        hpa=None if hpa is None else _autoscaler(name, hpa),
     )
+
+
+def _autoscaler(name: str, hpa: AutoscalerModel) -> HorizontalPodAutoscaler:
+    scaled_object = name if hpa.owner == "KEDA" else ""
+    return HorizontalPodAutoscaler(name, "1", hpa.min, hpa.max, owner=hpa.owner, scaled_object=scaled_object)
 
 
 @cache

@@ -65,7 +65,7 @@ class RunningWriter:
         if writer.replicas is not None and writer.replicas != workload.replicas:
             workload = workload.scale(writer.replicas, writer.by, now)
         if writer.paused is not None and writer.paused != workload.paused:
-            workload = workload.pause(writer.by) if writer.paused else workload.resume(now)
+            workload = workload.pause(writer.by) if writer.paused else workload.resume(now, writer.by)
         if workload.hpa is not None and (writer.hpa_min is not None or writer.hpa_max is not None):
             workload = changed_hpa(workload, AutoscalerEvent(min=writer.hpa_min, max=writer.hpa_max, by=writer.by))
             if workload.hpa is not None and workload.hpa.original_min is not None and writer.hpa_min is not None:
