@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
-from resilience_operator.actions.executor import DryRunExecutor, LiveExecutor
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
 from resilience_operator.kube.client.paths import DEPLOYMENTS, REPLICA_SETS
 from resilience_operator.plugins.actions import Actions
@@ -32,19 +31,11 @@ from resilience_operator.resilience import Deadline
 from resilience_operator.runtime.cache.nodes import ZoneMonitor
 from resilience_operator.runtime.cache.policies import PolicyCache
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
-from resilience_operator.runtime.cache.scale_targets import ScaleTargetReader
 from resilience_operator.runtime.cache.targets import TargetCache
-from resilience_operator.runtime.evaluation.batch import BatchEvaluator
-from resilience_operator.runtime.evaluation.plugin_actions import PluginActionRunner
-from resilience_operator.runtime.evaluation.reconciler import PolicyReconciler
+from resilience_operator.runtime.evaluation.assembly import Evaluation, Inputs
+from resilience_operator.runtime.evaluation.context import EvaluationContext
 from resilience_operator.runtime.reporting import status_writer as recording
-from resilience_operator.runtime.reporting.event_recorder import EventRecorder
-from resilience_operator.runtime.reporting.status_queue import StatusQueue
-from resilience_operator.runtime.reporting.status_writer import StatusWriter
-from resilience_operator.runtime.scheduling.admission import FairSemaphore
-from resilience_operator.runtime.scheduling.phase import PhaseSchedule
-from resilience_operator.runtime.scheduling.rate_limit import AdaptiveRateLimiter
-from resilience_operator.runtime.scheduling.scheduler import Scheduler
+from resilience_operator.runtime.scheduling.work_queue import Trigger
 from resilience_operator.runtime.telemetry import gc_tuning as heap
 from resilience_operator.runtime.telemetry.tracing import Tracing
 from resilience_operator.signals.collector import SignalCollector
@@ -160,7 +151,7 @@ def replica_set(n: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-async def put_together(policies: int) -> tuple[BatchEvaluator, StatusQueue, PolicyCache, list[int], Prometheus]:
+async def put_together(policies: int) -> tuple[Evaluation, PolicyCache, list[int], Prometheus]:
     """The operator's parts around a crowd that is known. The list counts writes."""
     writes = [0]
 
@@ -179,66 +170,29 @@ async def put_together(policies: int) -> tuple[BatchEvaluator, StatusQueue, Poli
         targets._workloads["Deployment"]._upsert(deployment(n))
         targets._revisions[REPLICA_SETS]._upsert(replica_set(n))
     assert targets._workloads["Deployment"].resource is DEPLOYMENTS
-    rate_limiter = AdaptiveRateLimiter()
-    # What is missed here is missed because all are evaluated at once: statuses need not give way to it.
-    scheduler = Scheduler(PhaseSchedule(Cohorts()), lambda: None)
-    status_writer = StatusWriter(kube, refresh=0, writes_per_second=0, rate_limiter=rate_limiter)
-    event_recorder, plugin_actions = EventRecorder(kube), PluginActionRunner(Actions(), lambda _: None)
-    leadership, tracing = Everything(), Tracing()
-    admission = FairSemaphore()
-    status_queue = StatusQueue(admission, rate_limiter)
-    reconciler = PolicyReconciler(
-        scheduler=scheduler,
-        admission=admission,
-        status_queue=status_queue,
-        expectations=targets.expectations,
-        live=LiveExecutor(kube),
-        dry_run=DryRunExecutor(),
-        status_writer=status_writer,
-        event_recorder=event_recorder,
-        plugin_actions=plugin_actions,
-        notifiers=Notifiers(),
-        leadership=leadership,
-        tracing=tracing,
-        clock=time.time,
-        keep_history=False,
-    )
-    evaluator = BatchEvaluator(
-        store=store,
-        targets=targets,
-        scaled=ScaleTargetReader(kube, targets),
-        collector=SignalCollector(SourceRegistry({"default": source})),
-        zones=ZoneMonitor(kube, watch=False, on_change=lambda: None),
-        reconciler=reconciler,
-        scheduler=scheduler,
-        status_queue=status_queue,
-        status_writer=status_writer,
-        event_recorder=event_recorder,
-        plugin_actions=plugin_actions,
-        leadership=leadership,
-        tracing=tracing,
-        clock=time.time,
-        on_missing=lambda: None,
-    )
+    zones = ZoneMonitor(kube, watch=False, on_change=lambda: None)
+    collector = SignalCollector(SourceRegistry({"default": source}))
+    inputs = Inputs(store, targets, zones, collector, Cohorts(), Actions(), Notifiers())
+    evaluation = Evaluation(kube, EvaluationContext(Everything(), Tracing(), time.time), inputs, lambda: None)
     for entry in store:
-        evaluator.register_queries(entry)
-    return evaluator, status_queue, store, writes, source
+        evaluation.signals.register(entry)
+    return evaluation, store, writes, source
 
 
 async def measure(policies: int, rounds: int, profile: str | None) -> tuple[list[float], float, int]:
     """CPU seconds of each round, resident MB, writes after the first round."""
-    evaluator, status_queue, store, writes, source = await put_together(policies)
+    evaluation, store, writes, source = await put_together(policies)
     entries: Sequence[PolicyEntry] = tuple(store)
     costs: list[float] = []
     heap.raise_gc_threshold()
     profiler = cProfile.Profile()
     stop = asyncio.Event()
-    writing = asyncio.create_task(status_queue.run(evaluator.write_status, stop))
+    writing = asyncio.create_task(evaluation.status_queue.run(evaluation.write_status, stop))
     for number in range(rounds + 1):
         begun, asked, wrote = time.process_time(), source.queries, writes[0]
         with profiler if profile and number == rounds else nullcontext():
-            await evaluator.evaluate(entries, planned=True)
-            while len(status_queue):
+            await evaluation.evaluator.evaluate(entries, Trigger.TIMER)
+            while len(evaluation.status_queue):
                 await asyncio.sleep(0.01)
         costs.append(time.process_time() - begun)
         kind = "start " if number == 0 else "steady"

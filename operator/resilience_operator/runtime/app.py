@@ -15,7 +15,6 @@ import kopf
 from prometheus_client import REGISTRY
 
 from resilience_operator import __version__
-from resilience_operator.actions.executor import DryRunExecutor, LiveExecutor
 from resilience_operator.kube.cache.reflector import Reflector
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.kube.client.decoding import Unreadable
@@ -27,28 +26,19 @@ from resilience_operator.runtime.cache.kopf_watch import registry, settings
 from resilience_operator.runtime.cache.nodes import ZoneMonitor
 from resilience_operator.runtime.cache.policies import PolicyCache
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry, TargetKey
-from resilience_operator.runtime.cache.scale_targets import ScaleTargetReader
 from resilience_operator.runtime.cache.targets import TargetCache
 from resilience_operator.runtime.config import Config
 from resilience_operator.runtime.containment import Stage, contain, count_unhandled, start
 from resilience_operator.runtime.coordination import NamespaceFilter, ReplicaCoordinator
 from resilience_operator.runtime.dashboard.routes import Dashboard
-from resilience_operator.runtime.evaluation.batch import BatchEvaluator
+from resilience_operator.runtime.evaluation.assembly import Evaluation, Inputs
 from resilience_operator.runtime.evaluation.cleanup import Cleanup
-from resilience_operator.runtime.evaluation.plugin_actions import PluginActionRunner
-from resilience_operator.runtime.evaluation.reconciler import PolicyReconciler
+from resilience_operator.runtime.evaluation.context import EvaluationContext
 from resilience_operator.runtime.http.access import Reviewer
 from resilience_operator.runtime.http.health import Health
 from resilience_operator.runtime.http.hosts import AllowedHosts, service_names
 from resilience_operator.runtime.http.server import Endpoints, serve
 from resilience_operator.runtime.plugin_loading import LoadedPlugins, load_plugins
-from resilience_operator.runtime.reporting.event_recorder import EventRecorder
-from resilience_operator.runtime.reporting.status_queue import StatusQueue
-from resilience_operator.runtime.reporting.status_writer import StatusWriter
-from resilience_operator.runtime.scheduling.admission import FairSemaphore
-from resilience_operator.runtime.scheduling.phase import PhaseSchedule
-from resilience_operator.runtime.scheduling.rate_limit import AdaptiveRateLimiter
-from resilience_operator.runtime.scheduling.scheduler import Scheduler
 from resilience_operator.runtime.telemetry.gc_tuning import refreeze_periodically
 from resilience_operator.runtime.telemetry.instrumented_retry import InstrumentedRetry
 from resilience_operator.runtime.telemetry.metrics import (
@@ -104,36 +94,8 @@ class App:
         self._store = PolicyCache(dry_run=config.dry_run, sources=plugged.catalog, cohorts=cohorts)
         self._targets = TargetCache(kube, config.namespaces, self._target_changed)
         self._zones = ZoneMonitor(kube, watch=config.watches_nodes, on_change=self._zones_changed)
-        rate_limiter = AdaptiveRateLimiter()
-        self._status_writer = StatusWriter(
-            kube,
-            refresh=config.refresh_seconds,
-            writes_per_second=config.refresh_writes_per_second,
-            rate_limiter=rate_limiter,
-        )
-        self._event_recorder = EventRecorder(kube)
         self._cleanup = Cleanup(kube, self._store, self._targets, dry_run=config.dry_run)
         self._notifiers = plugged.notifiers
-        self._plugin_actions = PluginActionRunner(plugged.actions, self._on_plugin_result)
-        self._scheduler = Scheduler(PhaseSchedule(cohorts), on_overrun=rate_limiter.back_off)
-        admission = FairSemaphore()
-        self._status_queue = status_queue = StatusQueue(admission, rate_limiter)
-        reconciler = PolicyReconciler(
-            scheduler=self._scheduler,
-            admission=admission,
-            status_queue=status_queue,
-            expectations=self._targets.expectations,
-            live=LiveExecutor(kube),
-            dry_run=DryRunExecutor(),
-            status_writer=self._status_writer,
-            event_recorder=self._event_recorder,
-            plugin_actions=self._plugin_actions,
-            notifiers=self._notifiers,
-            leadership=leader,
-            tracing=tracing,
-            clock=time.time,
-            keep_history=config.dashboard,
-        )
         self._collector = SignalCollector(
             plugged.sources,
             retry=kube.retry,
@@ -141,24 +103,21 @@ class App:
             cohorts=cohorts,
             on_custom=count_custom_query,
         )
-        self._evaluator = BatchEvaluator(
-            store=self._store,
-            targets=self._targets,
-            scaled=ScaleTargetReader(kube, self._targets),
-            collector=self._collector,
-            zones=self._zones,
-            reconciler=reconciler,
-            scheduler=self._scheduler,
-            status_queue=status_queue,
-            status_writer=self._status_writer,
-            event_recorder=self._event_recorder,
-            plugin_actions=self._plugin_actions,
-            leadership=leader,
-            tracing=tracing,
-            clock=time.time,
-            # A policy deleted between our list and kopf's is reported by neither.
-            on_missing=self._missing.set,
+        inputs = Inputs(
+            self._store,
+            self._targets,
+            self._zones,
+            self._collector,
+            cohorts,
+            plugged.actions,
+            plugged.notifiers,
+            config.refresh_seconds,
+            config.refresh_writes_per_second,
         )
+        # A policy deleted between our list and kopf's is reported by neither.
+        context = EvaluationContext(leader, tracing, time.time, config.dashboard)
+        self._evaluation = Evaluation(kube, context, inputs, on_missing=self._missing.set)
+        self._scheduler = self._evaluation.scheduler
         self._tasks: set[asyncio.Task[None]] = set()
         self._singletons: list[asyncio.Task[Any]] = []
         self._listed = asyncio.Event()
@@ -172,7 +131,7 @@ class App:
         init_breaker_series(plugged.sources.names)
         REGISTRY.register(PolicyMetricsCollector(self._store, self._leader.owns))
         POLICIES_OWNED.set_function(self._owned)
-        STATUS_WRITES_WAITING.set_function(lambda: len(status_queue))
+        STATUS_WRITES_WAITING.set_function(lambda: len(self._evaluation.status_queue))
 
     def health(self) -> Health:
         """Return the checks behind /healthz and /readyz."""
@@ -211,7 +170,7 @@ class App:
                 # kopf may hang when it is cancelled; its own stop flag ends it.
                 kopf_stop.set()
                 await asyncio.gather(scheduling, relisting, ended, return_exceptions=True)
-                await self._plugin_actions.shutdown()
+                await self._evaluation.plugin_actions.shutdown()
                 for task in self._tasks:
                     task.cancel()
                 await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -246,10 +205,7 @@ class App:
             tidying = start(refreeze_periodically(), "heap")
             self._singletons.append(tidying)
             try:
-                # Both isolate the errors of one policy. If either ends, the process ends and is restarted.
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._scheduler.run(self._evaluator.evaluate, stop))
-                    group.create_task(self._status_queue.run(self._evaluator.write_status, stop))
+                await self._evaluation.run(stop)
             finally:
                 tidying.cancel()
 
@@ -301,14 +257,14 @@ class App:
             if namespaces(entry.namespace):
                 # The status holds what another replica did since this one last owned the policy.
                 self._store.restore_from_status(entry)
-                self._plugin_actions.forget(entry.uid)
-                self._status_queue.discard(entry)
+                self._evaluation.plugin_actions.forget(entry.uid)
+                self._evaluation.status_queue.discard(entry)
                 self._scheduler.enqueue(entry, entry.phase_offset * min(entry.interval, SPREAD))
         self._spawn(self._sweep(), "sweep")
 
     def _busy(self, namespaces: NamespaceFilter) -> bool:
         """Return True while an evaluation, a status write or a cleanup is in progress in `namespaces`."""
-        at_work = (entry.namespace for entry in self._store if entry.batch_id or entry.locked)
+        at_work = (entry.namespace for entry in self._evaluation.work.processing)
         return any(namespaces(namespace) for namespace in (*at_work, *self._cleanup.under_way))
 
     def _owned(self) -> float:
@@ -321,10 +277,10 @@ class App:
 
     def _on_policy_changed(self, entry: PolicyEntry, target_before: TargetKey | None) -> None:
         """Evaluate a new or changed policy, and the other policies on its target."""
-        self._status_queue.discard(entry)
+        self._evaluation.status_queue.discard(entry)
         self._scheduler.add(entry)
         try:
-            self._evaluator.register_queries(entry)
+            self._evaluation.signals.register(entry)
         except Exception as error:  # costs at most one extra query; the evaluation reports the error
             contain(Stage.COLLECT, *entry.key, error)
         for other in self._store.policies_on(entry.target):
@@ -337,11 +293,7 @@ class App:
         if entry is None:
             return
         self._policy_contact.delivered(entry.uid)
-        self._scheduler.remove(entry)
-        self._status_queue.discard(entry)
-        self._status_writer.forget(entry.uid)
-        self._event_recorder.forget(entry.uid)
-        self._plugin_actions.forget(entry.uid)
+        self._evaluation.forget(entry)
         self._on_target_unreferenced(entry.target)
         POLICIES.set(len(self._store))
 
@@ -358,11 +310,8 @@ class App:
 
     def _zones_changed(self) -> None:
         for entry in self._store:
-            if entry.zone_signals:
+            if entry.compiled.zone_signals:
                 self._scheduler.enqueue(entry)
-
-    def _on_plugin_result(self, entry: PolicyEntry) -> None:
-        self._scheduler.enqueue(entry)
 
     def _target_changed(self, target: TargetKey) -> None:
         for entry in self._store.policies_on(target):

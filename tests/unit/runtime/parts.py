@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
-from resilience_operator.actions.executor import DryRunExecutor, LiveExecutor
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.kube.client.paths import REPLICA_SETS
@@ -22,18 +21,10 @@ from resilience_operator.resilience import Deadline
 from resilience_operator.runtime.cache.nodes import ZoneMonitor
 from resilience_operator.runtime.cache.policies import PolicyCache
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
-from resilience_operator.runtime.cache.scale_targets import ScaleTargetReader
 from resilience_operator.runtime.cache.targets import TargetCache
-from resilience_operator.runtime.evaluation.batch import BatchEvaluator
-from resilience_operator.runtime.evaluation.plugin_actions import PluginActionRunner
-from resilience_operator.runtime.evaluation.reconciler import PolicyReconciler
-from resilience_operator.runtime.reporting.event_recorder import EventRecorder
-from resilience_operator.runtime.reporting.status_queue import StatusQueue
-from resilience_operator.runtime.reporting.status_writer import StatusWriter
-from resilience_operator.runtime.scheduling.admission import FairSemaphore
-from resilience_operator.runtime.scheduling.phase import PhaseSchedule
-from resilience_operator.runtime.scheduling.rate_limit import AdaptiveRateLimiter
-from resilience_operator.runtime.scheduling.scheduler import Scheduler
+from resilience_operator.runtime.evaluation.assembly import Evaluation, Inputs
+from resilience_operator.runtime.evaluation.context import EvaluationContext
+from resilience_operator.runtime.scheduling.work_queue import Trigger
 from resilience_operator.runtime.telemetry.tracing import Tracing
 from resilience_operator.signals.collector import SignalCollector
 from resilience_operator.signals.prometheus import response as wire
@@ -128,26 +119,14 @@ class Parts:
         self.api, self.source = api, MetricSource()
         self.store = PolicyCache()
         self.targets = TargetCache(kube, (), lambda _: None)
-        rate_limiter, admission = AdaptiveRateLimiter(), FairSemaphore()
-        self.scheduler = Scheduler(PhaseSchedule(Cohorts()), lambda: None)
-        self.status_queue = StatusQueue(admission, rate_limiter)
-        status_writer = StatusWriter(kube, refresh=0, writes_per_second=0, rate_limiter=rate_limiter)
-        event_recorder, plugin_actions = EventRecorder(kube), PluginActionRunner(Actions(), lambda _: None)
-        self.reconciler = PolicyReconciler(
-            scheduler=self.scheduler, admission=admission, status_queue=self.status_queue,
-            expectations=self.targets.expectations, live=LiveExecutor(kube), dry_run=DryRunExecutor(),
-            status_writer=status_writer, event_recorder=event_recorder,
-            plugin_actions=plugin_actions, notifiers=Notifiers(), leadership=Everywhere(), tracing=Tracing(),
-            clock=clock, keep_history=True,
+        inputs = Inputs(
+            self.store, self.targets, ZoneMonitor(kube, watch=False, on_change=lambda: None),
+            SignalCollector(SourceRegistry({"default": self.source})), Cohorts(), Actions(), Notifiers(),
         )  # fmt: skip
-        self.evaluator = BatchEvaluator(
-            store=self.store, targets=self.targets, scaled=ScaleTargetReader(kube, self.targets),
-            collector=SignalCollector(SourceRegistry({"default": self.source})),
-            zones=ZoneMonitor(kube, watch=False, on_change=lambda: None), reconciler=self.reconciler,
-            scheduler=self.scheduler, status_queue=self.status_queue, status_writer=status_writer,
-            event_recorder=event_recorder, plugin_actions=plugin_actions, leadership=Everywhere(),
-            tracing=Tracing(), clock=clock, on_missing=lambda: None,
-        )  # fmt: skip
+        context = EvaluationContext(Everywhere(), Tracing(), clock, keep_history=True)
+        self.evaluation = Evaluation(kube, context, inputs, on_missing=lambda: None)
+        self.scheduler, self.work = self.evaluation.scheduler, self.evaluation.work
+        self.status_queue, self.evaluator = self.evaluation.status_queue, self.evaluation.evaluator
 
     def policy(self, namespace: str, name: str = "checkout", **changes: Any) -> PolicyEntry:
         """A policy and its Deployment, fully rolled out."""
@@ -180,13 +159,19 @@ class Parts:
 
     async def evaluate(self) -> None:
         """One evaluation of all in one batch, and what it leaves to write."""
-        await self.evaluator.evaluate(tuple(self.store), True)
+        await self.evaluate_batch(tuple(self.store))
         await self.written()
+
+    async def evaluate_batch(self, entries: Sequence[PolicyEntry]) -> None:
+        """Evaluate policies as the scheduler does."""
+        for entry in entries:
+            assert self.work.start(entry, self)
+        await self.evaluator.evaluate(entries, Trigger.TIMER)
 
     async def written(self) -> None:
         """Write whatever waits to be written."""
         stop = asyncio.Event()
-        writing = asyncio.create_task(self.status_queue.run(self.evaluator.write_status, stop))
+        writing = asyncio.create_task(self.status_queue.run(self.evaluation.write_status, stop))
         async with asyncio.timeout(20):
             while len(self.status_queue) or self.status_queue._tasks:
                 await asyncio.sleep(0.01)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from resilience_operator.kube.client.decoding import Unreadable
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 from resilience_operator.runtime.evaluation.reconciler import STATUS_PROBLEM_SHOWN
 from resilience_operator.runtime.scheduling import scheduler as scheduling
+from resilience_operator.runtime.scheduling.work_queue import Trigger
 from resilience_operator.runtime.telemetry.metrics import CONTAINED_ERRORS
 from tests.unit.runtime.parts import RULES, Parts, operator_parts
 
@@ -33,7 +36,7 @@ def errors(stage: str) -> float:
 def unharmed(parts: Parts, victims: Sequence[PolicyEntry]) -> None:
     """They were evaluated and are free."""
     assert [parts.api.ready(v) for v in victims] == [("True", "Accepted")] * len(victims)
-    assert not any(v.locked or v.batch_id for v in victims)
+    assert not parts.work.processing
 
 
 @pytest.mark.parametrize(
@@ -52,15 +55,15 @@ async def test_a_spec_that_changes_while_its_signals_are_collected_locks_nobody(
     edited = parts.policy("tenant")
     more = [*RULES, {"name": "slow", "when": {"signal": "latency-p99", "above": "1s"}, "then": [{"alert": {}}]}]
     parts.source.go.clear()
-    evaluating = asyncio.create_task(parts.evaluator.evaluate(tuple(parts.store), True))
+    evaluating = asyncio.create_task(parts.evaluate_batch(tuple(parts.store)))
     await parts.source.asked.wait()
     parts.put("tenant", version=2, generation=2, rules=more)
     parts.source.go.set()
     await evaluating
-    assert not any(entry.locked for entry in (*victims, edited))
+    assert not parts.work.processing
     await parts.written()
     unharmed(parts, victims)
-    assert edited.uid in parts.scheduler._due, "it is evaluated again, with what it asks for now"
+    assert parts.work.due(edited.uid) < inf, "it is evaluated again, with what it asks for now"
     await parts.evaluate()
     assert parts.api.ready(edited) == ("True", "Accepted")
     assert {s["name"] for s in parts.api.statuses[edited.key]["signals"]} == {"cpu", "latency-p99"}
@@ -69,7 +72,7 @@ async def test_a_spec_that_changes_while_its_signals_are_collected_locks_nobody(
 async def test_a_policy_paused_while_its_signals_are_collected_is_not_acted_on(parts: Parts) -> None:
     entry = parts.policy("tenant")
     parts.source.go.clear()
-    evaluating = asyncio.create_task(parts.evaluator.evaluate((entry,), True))
+    evaluating = asyncio.create_task(parts.evaluate_batch((entry,)))
     await parts.source.asked.wait()
     parts.put("tenant", version=2, annotations={UNTIL: "2999-01-01T00:00:00Z"})
     parts.source.go.set()
@@ -87,24 +90,31 @@ async def test_a_turn_that_is_cancelled_before_its_first_step_is_unlocked(parts:
     async def turn() -> None:
         raise AssertionError("it never begins")
 
+    parts.work.start(entry, "its batch")
     parts.evaluator._start(entry, turn, reconciler)
     (task,) = reconciler
-    assert entry.locked
+    assert parts.work.is_processing(entry.uid)
     task.cancel()
     await asyncio.wait((task,))
-    assert (task.cancelled(), entry.locked, entry.batch_id, reconciler) == (True, False, 0, set())
+    assert (task.cancelled(), parts.work.is_processing(entry.uid), reconciler) == (True, False, set())
 
 
-async def test_an_evaluation_that_is_cancelled_leaves_nothing_locked(parts: Parts) -> None:
-    entries = [parts.policy(tenant) for tenant in TENANTS]
-    evaluating = asyncio.create_task(parts.evaluator.evaluate(tuple(parts.store), True))
-    async with asyncio.timeout(10):
-        while not any(entry.locked for entry in entries):
+@pytest.mark.parametrize("collecting", [True, False])
+async def test_an_evaluation_that_is_cancelled_leaves_nothing_locked(parts: Parts, collecting: bool) -> None:
+    for tenant in TENANTS:
+        parts.policy(tenant)
+    if collecting:
+        parts.source.go.clear()
+    stop = asyncio.Event()
+    running = asyncio.create_task(parts.scheduler.run(parts.evaluator.evaluate, stop))
+    async with asyncio.timeout(20):
+        await parts.source.asked.wait()
+        while not collecting and not any("ErrorIsolation.run" in repr(task) for task in asyncio.all_tasks()):
             await asyncio.sleep(0)
-    evaluating.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await evaluating
-    assert not any(entry.locked for entry in entries)
+    assert parts.work.processing
+    stop.set()
+    await running
+    assert not parts.work.processing
 
 
 class UnreadablePause(Pause):
@@ -130,12 +140,12 @@ def in_looking(entry: PolicyEntry) -> None:
 def in_collecting(entry: PolicyEntry) -> None:
     # What a request is grouped by cannot be hashed: planning fails for the whole batch.
     unhashable: Any = []
-    entry.preset_family = unhashable
+    entry.compiled = replace(entry.compiled, preset_family=unhashable)
 
 
 def in_comparing(entry: PolicyEntry) -> None:
     unreadable: Any = object()
-    entry.steady_state = unreadable
+    entry.reported.steady_state = unreadable
 
 
 def in_passing(entry: PolicyEntry) -> None:
@@ -159,19 +169,16 @@ async def test_an_error_of_one_policy_is_counted_shown_and_harms_no_other(
     poison.requests_for = None
     for victim in victims:
         parts.api.statuses.pop(victim.key)
-        victim.raw_status, victim.status_digest, victim.reported_fingerprint, victim.steady_state = (
-            b"{}",
-            None,
-            None,
-            None,
-        )
+        victim.raw_status, victim.reported.digest = b"{}", None
+        victim.reported.invalidate()
     await parts.evaluate()
     unharmed(parts, victims)
     assert errors(stage) == before + 1
     assert parts.api.ready(poison) == ("False", "EvaluationFailed")
     assert "tenant/checkout: unexpected error" in caplog.text
     # The cause goes: it recovers by itself.
-    poison.pause, poison.evaluation_history, poison.preset_family = None, None, "http-generic"
+    poison.pause, poison.evaluation_history = None, None
+    poison.compiled = replace(poison.compiled, preset_family="http-generic")
     parts.store.restore_from_status(poison)
     poison.requests_for = None
     await parts.evaluate()
@@ -194,7 +201,7 @@ async def test_a_batch_that_fails_as_a_whole_is_scheduled_again(parts: Parts) ->
     entry = parts.policy("tenant")
     stop, done = asyncio.Event(), 0
 
-    async def evaluate(entries: Sequence[PolicyEntry], planned: bool) -> None:
+    async def evaluate(entries: Sequence[PolicyEntry], trigger: Trigger) -> None:
         nonlocal done
         done += 1
         if done == 3:
@@ -204,7 +211,7 @@ async def test_a_batch_that_fails_as_a_whole_is_scheduled_again(parts: Parts) ->
     before = errors("schedule")
     async with asyncio.timeout(30):
         await parts.scheduler.run(evaluate, stop)
-    assert (done, entry.batch_id) == (3, 0)
+    assert (done, parts.work.is_processing(entry.uid)) == (3, False)
     assert errors("schedule") >= before + 2
 
 
@@ -216,7 +223,7 @@ async def test_a_scheduler_that_does_not_start_what_is_due_is_stalled(
     stop = asyncio.Event()
     hung = asyncio.Event()
 
-    async def evaluate(entries: Sequence[PolicyEntry], planned: bool) -> None:
+    async def evaluate(entries: Sequence[PolicyEntry], trigger: Trigger) -> None:
         hung.set()
         await asyncio.sleep(3600)
 
@@ -270,8 +277,8 @@ async def test_a_forged_status_is_told_and_written_anew(parts: Parts, what: str)
     assert "forged" not in parts.api.statuses[poison.key], "the whole of it was replaced"
     assert poison.memory.release is not None, "it is guarded all the same"
     # It is told for a while, and then it is ready.
-    assert poison.status_problem is not None
-    poison.status_problem.written -= STATUS_PROBLEM_SHOWN
+    assert poison.reported.status_problem is not None
+    poison.reported.status_problem.written -= STATUS_PROBLEM_SHOWN
     await parts.evaluate()
     assert parts.api.ready(poison) == ("True", "Accepted")
 

@@ -56,8 +56,15 @@ def test_windows_of_presets_are_those_that_are_shared() -> None:
     store = PolicyCache()
     store.upsert(body)
     (entry,) = store
-    assert entry.problem is None
-    assert {s.name: s.window_seconds for s in entry.signals} == {"p1": 10, "p2": 10, "p3": 60, "p4": 600, "q": 45}
+    assert entry.compiled.problem is None
+    signals = entry.compiled.signals
+    assert {s.name: s.window_seconds for s in signals} == {
+        "p1": 10,
+        "p2": 10,
+        "p3": 60,
+        "p4": 600,
+        "q": 45,
+    }
     assert entry.policy is not None
     # What is decided, like the evidence for a release, is decided on what was asked.
     assert entry.policy.signals["p3"].window == 60
@@ -69,7 +76,7 @@ def test_a_policy_with_a_long_window_is_evaluated_on_its_own() -> None:
     body = policy("long", 2)
     body["spec"]["signals"] = [{"name": "cpu", "preset": "cpu", "window": "11m"}]
     store.upsert(body)
-    assert {entry.name: entry.shared_queries_only for entry in store} == {"short": True, "long": False}
+    assert {entry.name: entry.compiled.shared_queries_only for entry in store} == {"short": True, "long": False}
 
 
 def test_a_policy_made_while_the_list_was_on_its_way_stays() -> None:
@@ -141,14 +148,14 @@ def test_a_policy_that_cannot_be_read_is_not_evaluated_on_what_is_left_of_it() -
     entry, anew = store.put_unreadable(unreadable("a", 5, "spec.rules", partial=policy("a", 5)))
     assert entry is not None
     assert anew
-    assert (entry.policy, entry.unreadable) == (None, True)
-    assert str(entry.problem) == "the policy cannot be read: spec.rules is nested more than 100 levels deep"
+    assert (entry.policy, entry.compiled.unreadable) == (None, True)
+    assert str(entry.compiled.problem) == "the policy cannot be read: spec.rules is nested more than 100 levels deep"
     assert entry.target == ("Deployment", "shop", "checkout")
     assert store.put_unreadable(unreadable("a", 5, "spec.rules", partial=policy("a", 5)))[1] is False
     mended, anew = store.upsert(policy("a", 6, generation=2))
     assert mended is entry
     assert anew
-    assert (entry.policy is not None, entry.unreadable, entry.problem) == (True, False, None)
+    assert (entry.policy is not None, entry.compiled.unreadable, entry.compiled.problem) == (True, False, None)
 
 
 def test_what_a_policy_said_before_no_longer_counts() -> None:
@@ -158,7 +165,7 @@ def test_what_a_policy_said_before_no_longer_counts() -> None:
     found, anew = store.put_unreadable(unreadable("a", 6))
     assert found is entry
     assert anew
-    assert (entry.policy, entry.unreadable, entry.resource_version) == (None, True, "6")
+    assert (entry.policy, entry.compiled.unreadable, entry.resource_version) == (None, True, "6")
     assert entry.memory is memory
     assert [e.name for e in store.policies_on(("Deployment", "shop", "checkout"))] == ["a"], (
         "what is paused stays paused"

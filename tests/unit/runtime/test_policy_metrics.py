@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from resilience_operator.api.conditions import ConditionStatus
 from resilience_operator.api.status import Condition, DecisionStatus, PolicyStatus
 from resilience_operator.decision.model.policy import Mode, Policy
-from resilience_operator.runtime.cache.policy_entry import PolicyEntry
+from resilience_operator.runtime.cache.policy_entry import CompiledPolicy, PolicyEntry
 from resilience_operator.runtime.telemetry.policy_metrics import MAX_SERIES, RECENT_SECONDS, PolicyMetricsCollector
 from resilience_operator.status.history import DecisionHistory
 from tests.unit.decision.builders import policy
@@ -27,8 +27,8 @@ def entry(
         for t, status, reason in conditions
     )
     return PolicyEntry(
-        uid=name, namespace="shop", name=name, generation=1, resource_version="1", created=0.0,
-        target=("Deployment", "shop", name), policy=found, status=PolicyStatus(conditions=made),
+        uid=name, namespace="shop", name=name, resource_version="1", created=0.0, status=PolicyStatus(conditions=made),
+            compiled=CompiledPolicy(("Deployment", "shop", name), 1, policy=found),
     )  # fmt: skip
 
 

@@ -5,39 +5,43 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
-from resilience_operator.runtime.cache.policy_entry import PolicyEntry
-from resilience_operator.runtime.reporting.status_queue import PER_NAMESPACE, StatusQueue, StatusWrite
+from resilience_operator.runtime.cache.policy_entry import CompiledPolicy, PolicyEntry
+from resilience_operator.runtime.reporting.status_queue import PER_NAMESPACE, StatusQueue
 from resilience_operator.runtime.scheduling.admission import FairSemaphore, Priority
 from resilience_operator.runtime.scheduling.rate_limit import AdaptiveRateLimiter
+from resilience_operator.runtime.scheduling.work_queue import WorkQueue
 
 
 def an_entry(name: str, namespace: str = "a") -> PolicyEntry:
-    return PolicyEntry(f"{namespace}/{name}", namespace, name, 1, "1", 0.0, ("Deployment", namespace, name))
+    return PolicyEntry(
+        f"{namespace}/{name}", namespace, name, "1", 0.0, CompiledPolicy(("Deployment", namespace, name))
+    )
 
 
 class Desk:
-    """A backlog, and what it wrote. go: nothing is written to the end before it is set."""
+    """A status queue, and what it wrote. go: nothing is written to the end before it is set."""
 
     def __init__(self, admission: FairSemaphore | None = None, rate_limiter: AdaptiveRateLimiter | None = None) -> None:
         self.admission = admission or FairSemaphore()
         self.rate_limiter = rate_limiter or AdaptiveRateLimiter()
-        self.status_queue = StatusQueue(self.admission, self.rate_limiter)
+        self.work = WorkQueue()
+        self.status_queue = StatusQueue(self.work, self.admission, self.rate_limiter)
         self.begun: list[str] = []
         self.go = asyncio.Event()
 
     def put(self, entry: PolicyEntry, text: str = "") -> None:
-        self.status_queue.add(entry, partial(self._note, text or entry.name))
+        entry.reported.pending = text or entry.name
+        self.status_queue.add(entry)
 
-    async def _note(self, text: str) -> None:
-        self.begun.append(text)
+    def locked(self, entry: PolicyEntry) -> bool:
+        return self.work.is_processing(entry.uid)
+
+    async def _write(self, entry: PolicyEntry) -> None:
+        assert self.locked(entry)
+        self.begun.append(str(entry.reported.pending))
         await self.go.wait()
         self.rate_limiter.record()
-
-    async def _write(self, entry: PolicyEntry, note: StatusWrite) -> None:
-        assert entry.locked
-        await note()
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
@@ -62,10 +66,10 @@ async def test_a_note_is_written_and_its_policy_is_free_again() -> None:
     async with query_client.working():
         query_client.put(entry)
         await turns()
-        assert (query_client.begun, entry.locked, len(query_client.status_queue)) == (["one"], True, 0)
+        assert (query_client.begun, query_client.locked(entry), len(query_client.status_queue)) == (["one"], True, 0)
         query_client.go.set()
         await turns()
-        assert not entry.locked
+        assert not query_client.locked(entry)
 
 
 async def test_only_the_newest_note_of_a_policy_is_written() -> None:
@@ -78,14 +82,16 @@ async def test_only_the_newest_note_of_a_policy_is_written() -> None:
 
 async def test_who_has_its_turn_keeps_its_turn_and_holds_nobody_up() -> None:
     query_client, busy = Desk(), an_entry("busy")
-    busy.locked = True
+    query_client.work.start(busy, "its evaluation")
     query_client.put(busy)
     query_client.put(an_entry("next"))
     query_client.go.set()
     async with query_client.working():
         assert (query_client.begun, len(query_client.status_queue)) == (["next"], 1)
-        busy.locked = False
         query_client.put(busy, "what its evaluation came to")
+        await turns()
+        assert query_client.begun == ["next"]
+        query_client.work.done(busy)
         await turns()
         assert query_client.begun == ["next", "what its evaluation came to"]
 
@@ -126,7 +132,7 @@ async def test_who_acts_goes_first_and_a_note_waits_until_its_turn_without_holdi
         async with query_client.admission.acquire("a", Priority.ACT):
             query_client.put(entry)
             await turns()
-            assert (query_client.begun, entry.locked) == ([], False)
+            assert (query_client.begun, query_client.locked(entry)) == ([], False)
         await turns()
         assert query_client.begun == ["one"]
 

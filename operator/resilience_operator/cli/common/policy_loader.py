@@ -19,6 +19,6 @@ def load_policy(body: Mapping[str, Any]) -> tuple[PolicyEntry, Policy]:
     metadata.update(body.get("metadata") or {})
     entry, _ = PolicyCache().upsert({**body, "metadata": metadata})
     if entry.policy is None:
-        assert entry.problem is not None, "a policy is there, or what is wrong with it"
-        raise entry.problem
+        assert entry.compiled.problem is not None, "a policy is there, or what is wrong with it"
+        raise entry.compiled.problem
     return entry, entry.policy

@@ -81,7 +81,7 @@ def replay(
         grid = Grid.covering(first, last, step_for(policy.interval, last - first))
         if grid.count < 2:
             raise UsageError("--since must be before --until")
-        source = RangeSource(find_source(entry.source, prometheus_url, config))
+        source = RangeSource(find_source(entry.compiled.source, prometheus_url, config))
         archive = Archive(Recording(grid, _without_status(document)), source)
     report = asyncio.run(replay_policy(entry, policy, archive, react=not as_recorded))
     if export is not None:

@@ -60,7 +60,9 @@ async def replay_policy(entry: PolicyEntry, policy: Policy, archive: Archive, *,
     notes += history.notes
     if subject.decisions.reaches > grid.at(history.first):
         notes.append("the history does not reach back to the start: earlier changes are attributed to the operator")
-    measures = plan(entry.signals, load_families(), entry.preset_family, history.states[-1], history.all_owners)
+    measures = plan(
+        entry.compiled.signals, load_families(), entry.compiled.preset_family, history.states[-1], history.all_owners
+    )
     for measure in measures:
         await measure.query(archive, history.multi_revision_spans())
     builder = ReportBuilder(policy)

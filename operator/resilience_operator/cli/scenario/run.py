@@ -34,7 +34,9 @@ def run(scenario: Scenario, document: Mapping[str, Any], title: str, folder: str
     """Run the scenario with its seed. folder: of the files that it names. Raises InvalidPolicy."""
     entry, policy = load_policy(document)
     workload = _workload(scenario, policy, entry.target[0], entry.target[2])
-    environment = SimulatedEnvironment(scenario, entry.signals, _families(), entry.preset_family, folder)
+    environment = SimulatedEnvironment(
+        scenario, entry.compiled.signals, _families(), entry.compiled.preset_family, folder
+    )
     environment.warm_up(workload, policy.window)
     happenings = environment.happenings
     builder = ReportBuilder(policy)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from resilience_operator.decision.model.memory_codec import load_memory
 from resilience_operator.kube.cache.workloads import epoch
 from resilience_operator.kube.client.decoding import Unreadable
 from resilience_operator.runtime.cache.policy_entry import (
+    CompiledPolicy,
     PolicyEntry,
     StatusProblem,
     TargetKey,
@@ -88,13 +90,9 @@ class PolicyCache:
         entry.resource_version = version
         self._read_status(entry, body)
         paused, entry.pause = entry.pause, read_pause(meta.get("annotations"))
-        if int(meta.get("generation", 0)) == entry.generation:
+        if int(meta.get("generation", 0)) == entry.compiled.generation and not entry.compiled.unreadable:
             return entry, entry.pause != paused
-        target = entry.target
-        self._read_spec(entry, body)
-        if entry.target != target:
-            self._unlink(entry, target)
-            self._by_target.setdefault(entry.target, []).append(entry)
+        self._replace(entry, self._read_spec(body))
         return entry, True
 
     def put_unreadable(self, found: Unreadable) -> tuple[PolicyEntry | None, bool]:
@@ -114,17 +112,16 @@ class PolicyCache:
             lose_memory(entry, ValueError(found.reason))
             return entry, needs_evaluation or not entry.deleted
         before = self._by_uid.get(found.uid)
+        target = before.target if before is not None else ("", "", "")
         if before is not None and not is_older(before.resource_version, found.resource_version):
             return before, False
-        target = before.target if before is not None else None
         entry, _ = self.upsert(found.partial or {"metadata": found.metadata})
-        if found.partial is None and target is not None and entry.target != target:
+        compiled = entry.compiled
+        if found.partial is None and before is not None:
             # It still owns its target, so a paused rollout stays paused.
-            self._unlink(entry, entry.target)
-            entry.target = target
-            self._by_target.setdefault(target, []).append(entry)
-        entry.policy, entry.problem = None, InvalidPolicy([Problem("", f"the policy cannot be read: {found.reason}")])
-        entry.unreadable = True
+            compiled = replace(compiled, target=target)
+        problem = InvalidPolicy([Problem("", f"the policy cannot be read: {found.reason}")])
+        self._replace(entry, replace(compiled, policy=None, problem=problem, unreadable=True))
         return entry, not entry.deleted
 
     def remove(self, uid: str) -> PolicyEntry | None:
@@ -164,10 +161,9 @@ class PolicyCache:
             uid=meta["uid"],
             namespace=meta["namespace"],
             name=meta["name"],
-            generation=0,
             resource_version=str(meta["resourceVersion"]),
             created=epoch(meta.get("creationTimestamp")),
-            target=("", meta["namespace"], ""),
+            compiled=self._read_spec(body),
             phase_offset=phase_offset_of(meta["uid"]),
             pause=read_pause(meta.get("annotations")),
         )
@@ -175,8 +171,7 @@ class PolicyCache:
             entry.raw_status = compact_json(body.get("status") or {})
         except Exception as error:
             _lose_status(entry, error)
-        self._read_spec(entry, body)
-        if not entry.rewrite:
+        if not entry.reported.rewrite:
             self.restore_from_status(entry)
         return entry
 
@@ -186,7 +181,7 @@ class PolicyCache:
             known, found = entry.raw_status, compact_json(status)
             if found == known:
                 return
-            changed = entry.rewrite or status.get("memory") != orjson.loads(known).get("memory")
+            changed = entry.reported.rewrite or status.get("memory") != orjson.loads(known).get("memory")
         except Exception as error:
             _lose_status(entry, error)
             return
@@ -203,7 +198,8 @@ class PolicyCache:
             _lose_status(entry, error)
             return
         entry.status, entry.history = status_summary(status), DecisionHistory(status.history)
-        entry.status_digest = entry.reported_fingerprint = entry.steady_state = entry.reported_skip = None
+        entry.reported.digest = None
+        entry.reported.invalidate()
         try:
             memory = load_memory(status.memory) if status.memory is not None else Memory()
         except Exception as error:
@@ -211,51 +207,46 @@ class PolicyCache:
             return
         if status.memory is not None:
             # Another writer has since written a readable status.
-            entry.rewrite, entry.status_problem = False, None
+            entry.reported.rewrite, entry.reported.status_problem = False, None
         entry.memory = memory
 
-    def _read_spec(self, entry: PolicyEntry, body: Mapping[str, Any]) -> None:
+    def _read_spec(self, body: Mapping[str, Any]) -> CompiledPolicy:
         """Parse the spec of a new generation. An error affects only this policy."""
-        try:
-            self._compile(entry, body)
-        except InvalidPolicy as problem:
-            entry.policy, entry.problem = None, problem
-        except Exception as error:
-            contain(Stage.SPEC, *entry.key, error)
-            entry.policy, entry.problem = None, InvalidPolicy([Problem("spec", f"cannot be read: {error}")])
-
-    def _compile(self, entry: PolicyEntry, body: Mapping[str, Any]) -> None:
         meta = body["metadata"]
-        entry.generation = int(meta.get("generation", 0))
-        entry.policy, entry.problem, entry.shared_queries_only, entry.unreadable = None, None, False, False
-        entry.requests, entry.requests_for, entry.reported_fingerprint, entry.steady_state, entry.reported_skip = (
-            (),
-            None,
-            None,
-            None,
-            None,
-        )
-        reference = (body.get("spec") or {}).get("targetRef") or {}
-        entry.api_version, entry.kind = str(reference.get("apiVersion", "")), str(reference.get("kind", ""))
-        entry.target = (_kind_key(entry), entry.namespace, str(reference.get("name", "")))
+        generation = int(meta.get("generation", 0))
+        problem: InvalidPolicy
+        compiled = CompiledPolicy(("", meta["namespace"], ""), generation)
+        try:
+            reference = (body.get("spec") or {}).get("targetRef") or {}
+            api_version, kind = str(reference.get("apiVersion", "")), str(reference.get("kind", ""))
+            target = (_kind_key(api_version, kind), str(meta["namespace"]), str(reference.get("name", "")))
+            compiled = CompiledPolicy(target, generation, api_version, kind)
+            return self._compile(compiled, body)
+        except InvalidPolicy as error:
+            problem = error
+        except Exception as error:
+            contain(Stage.SPEC, meta["namespace"], meta["name"], error)
+            problem = InvalidPolicy([Problem("spec", f"cannot be read: {error}")])
+        return replace(compiled, problem=problem)
+
+    def _compile(self, compiled: CompiledPolicy, body: Mapping[str, Any]) -> CompiledPolicy:
+        meta = body["metadata"]
         # The status is left out: an invalid status is not a problem of the spec.
         spec = parse_policy({key: body[key] for key in _SPEC_KEYS if key in body}).spec
         policy = compile_policy(
             spec,
-            uid=entry.uid,
-            namespace=entry.namespace,
-            name=entry.name,
-            generation=entry.generation,
+            uid=meta["uid"],
+            namespace=meta["namespace"],
+            name=meta["name"],
+            generation=compiled.generation,
             dry_run=self._dry_run,
         )
-        entry.source, entry.source_problem = spec.metric_source.name or "default", None
+        source, source_problem = spec.metric_source.name or "default", None
         if self._sources is not None:
-            entry.source, entry.source_problem = self._sources.find(
-                spec.metric_source.type, spec.metric_source.name, entry.namespace
+            source, source_problem = self._sources.find(
+                spec.metric_source.type, spec.metric_source.name, meta["namespace"]
             )
-        entry.preset_family = spec.metric_source.preset
-        entry.shared_queries_only = not asks_alone(spec)
-        entry.signals = tuple(
+        signals = tuple(
             Signal(
                 name=s.name,
                 preset=s.preset or "",
@@ -268,8 +259,25 @@ class PolicyCache:
             for s in signals_of(spec)
             if s.name in policy.signals and policy.signals[s.name].metered
         )
-        entry.zone_signals = tuple(name for name, signal in policy.signals.items() if not signal.metered)
-        entry.policy = policy
+        return replace(
+            compiled,
+            policy=policy,
+            signals=signals,
+            zone_signals=tuple(name for name, signal in policy.signals.items() if not signal.metered),
+            source=source,
+            source_problem=source_problem,
+            preset_family=spec.metric_source.preset,
+            shared_queries_only=not asks_alone(spec),
+        )
+
+    def _replace(self, entry: PolicyEntry, compiled: CompiledPolicy) -> None:
+        """Swap in what a new generation compiles to."""
+        target, entry.compiled = entry.target, compiled
+        entry.requests, entry.requests_for = (), None
+        entry.reported.invalidate()
+        if entry.target != target:
+            self._unlink(entry, target)
+            self._by_target.setdefault(entry.target, []).append(entry)
 
     def _count(self, entry: PolicyEntry, change: int) -> None:
         self._namespaces[entry.namespace] += change
@@ -287,14 +295,14 @@ class PolicyCache:
 
 def _lose_status(entry: PolicyEntry, error: Exception) -> None:
     """Discard a status that cannot be read. The policy restarts without memory and reports it."""
-    contain(Stage.STATUS, *entry.key, error, known=entry.rewrite)
+    contain(Stage.STATUS, *entry.key, error, known=entry.reported.rewrite)
     entry.raw_status, entry.status, entry.history = b"{}", PolicyStatus(), DecisionHistory()
     _reset_state(entry, f"the status could not be read ({_short(error)})")
 
 
 def lose_memory(entry: PolicyEntry, error: Exception) -> None:
     """Discard the memory of a policy, and report it in the policy's status."""
-    contain(Stage.STATUS, *entry.key, error, known=entry.rewrite)
+    contain(Stage.STATUS, *entry.key, error, known=entry.reported.rewrite)
     entry.raw_status = compact_json(
         {key: value for key, value in orjson.loads(entry.raw_status).items() if key != "memory"}
     )
@@ -303,9 +311,9 @@ def lose_memory(entry: PolicyEntry, error: Exception) -> None:
 
 def _reset_state(entry: PolicyEntry, why: str) -> None:
     entry.memory = Memory()
-    entry.status_digest = entry.reported_fingerprint = entry.steady_state = entry.reported_skip = None
-    entry.rewrite = True
-    entry.status_problem = StatusProblem(
+    entry.reported.invalidate()
+    entry.reported.digest, entry.reported.rewrite = None, True
+    entry.reported.status_problem = StatusProblem(
         f"{why}, so what was remembered is lost: timers, cooldowns and the last good revision start anew. The operator "
         "has replaced the status and goes on. Nobody but the operator should write resiliencepolicies/status"
     )
@@ -324,7 +332,7 @@ def is_older(version: str, known: str) -> bool:
     return version.isdecimal() and known.isdecimal() and int(version) < int(known)
 
 
-def _kind_key(entry: PolicyEntry) -> str:
+def _kind_key(api_version: str, kind: str) -> str:
     """Return the kind part of a TargetKey. Kinds outside `apps` carry their group, since names may repeat."""
-    group = entry.api_version.rpartition("/")[0]
-    return entry.kind if group == "apps" else f"{entry.kind}.{group}"
+    group = api_version.rpartition("/")[0]
+    return kind if group == "apps" else f"{kind}.{group}"

@@ -1,4 +1,4 @@
-"""One policy in the cache: its compiled spec, its state, and what was last reported."""
+"""One policy in the cache: what its spec compiles to, its state, and what was last reported."""
 
 from __future__ import annotations
 
@@ -34,39 +34,18 @@ class StatusProblem:
     written: float = 0.0
 
 
-@dataclass(slots=True)
-class PolicyEntry:
-    """A policy in the cache, with the result of its last evaluation.
+@dataclass(frozen=True, slots=True)
+class CompiledPolicy:
+    """What follows from one generation of the spec. Written by the policy cache; replaced as a whole.
 
     policy: None if the spec is invalid; `problem` then holds the reason. unreadable: the object cannot be decoded.
-    created: seconds since the epoch.
     signals: queried from its metric source. zone_signals: names of the signals computed from the nodes.
-    status: a summary (`status_summary`). raw_status: the whole status at `resource_version`, as JSON.
-    status_digest: digest of the significant part of the status that was last written.
-    requests: queries for its metric source, valid for the revisions in `requests_for`. requests_watched: they are for
-    a release that is analysed.
-    reported_fingerprint: of the last decision, if its status is written and nothing was pending; None means the status
-    write is still due.
-    steady_state: set if the last evaluation would be repeated unchanged.
-    reported_skip: the skip reason that was last written.
-    batch_id: number of the batch that evaluates it, or 0. started_at: start of that or the last evaluation (monotonic
-    seconds). locked: it is being evaluated or its status is being written.
     shared_queries_only: it has no custom query, so it is evaluated together with its cohort.
-    pause: from the annotations; it may have expired.
-    evaluation_history: points for the dashboard's charts, if they are kept.
-    failure: stage and type of the last unexpected error, logged at `failure_logged` (seconds since the epoch).
-    status_problem: why the status could not be read, or None. rewrite: replace the whole status instead of merging,
-    because a merge would keep the unreadable part.
     """
 
-    uid: str
-    namespace: str
-    name: str
-    generation: int
-    resource_version: str
-    created: float
     target: TargetKey
-    api_version: str = "apps/v1"
+    generation: int = 0
+    api_version: str = ""
     kind: str = ""
     policy: Policy | None = None
     problem: InvalidPolicy | None = None
@@ -76,29 +55,70 @@ class PolicyEntry:
     source: str = "default"
     source_problem: ReadyProblem | None = None
     preset_family: str = "http-generic"
+    shared_queries_only: bool = False
+
+
+@dataclass(slots=True)
+class Reported:
+    """What was last reported of a policy, and what still is to be. Written by the reconciler and by reporting.
+
+    pending: still to be written to the status, the newest: a skip reason or an evaluation. None: nothing.
+    digest: of the significant part of the status that was last written.
+    fingerprint: of the last decision, if its status is written and nothing was pending; else None.
+    steady_state: set if the last evaluation would be repeated unchanged.
+    skip: the skip reason that was last written.
+    status_problem: why the status could not be read, or None. rewrite: replace the whole status instead of merging,
+    because a merge would keep the unreadable part.
+    failure: stage and type of the last unexpected error, logged at `failure_logged` (seconds since the epoch).
+    """
+
+    pending: object = None
+    digest: bytes | None = None
+    fingerprint: tuple[object, ...] | None = None
+    steady_state: SteadyState | None = None
+    skip: object = None
+    status_problem: StatusProblem | None = None
+    rewrite: bool = False
+    failure: str = ""
+    failure_logged: float = 0.0
+
+    def invalidate(self) -> None:
+        """Forget what the last evaluation reported, so that the next one is reported in full."""
+        self.pending = self.fingerprint = self.steady_state = self.skip = None
+
+
+@dataclass(slots=True)
+class PolicyEntry:
+    """A policy in the cache.
+
+    created: seconds since the epoch. phase_offset: within the interval, 0 to 1. pause: from the annotations; it may
+    have expired.
+    compiled: from the spec. memory, history, evaluation_history: the state that evaluations leave. reported: what was
+    last reported of it. While it is processed, it is in `WorkQueue.processing`.
+    status: a summary (`status_summary`). raw_status: the whole status at `resource_version`, as JSON.
+    requests: queries for its metric source, valid for the revisions in `requests_for`. requests_watched: they are for
+    a release that is analysed.
+    evaluation_history: points for the dashboard's charts, if they are kept.
+    """
+
+    uid: str
+    namespace: str
+    name: str
+    resource_version: str
+    created: float
+    compiled: CompiledPolicy
+    phase_offset: float = 0.0
+    pause: Pause | None = None
+    deleted: bool = False
     memory: Memory = field(default_factory=Memory)
     history: DecisionHistory = field(default_factory=DecisionHistory)
     status: PolicyStatus = field(default_factory=PolicyStatus)
     raw_status: bytes = b"{}"
-    status_digest: bytes | None = None
+    evaluation_history: EvaluationHistory | None = None
+    reported: Reported = field(default_factory=Reported)
     requests: tuple[SignalRequest, ...] = ()
     requests_for: tuple[Revision, ...] | None = None
     requests_watched: bool = False
-    reported_fingerprint: tuple[object, ...] | None = None
-    steady_state: SteadyState | None = None
-    reported_skip: object = None
-    shared_queries_only: bool = False
-    pause: Pause | None = None
-    batch_id: int = 0
-    started_at: float = 0.0
-    locked: bool = False
-    deleted: bool = False
-    phase_offset: float = 0.0
-    evaluation_history: EvaluationHistory | None = None
-    failure: str = ""
-    failure_logged: float = 0.0
-    status_problem: StatusProblem | None = None
-    rewrite: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -106,9 +126,20 @@ class PolicyEntry:
         return self.namespace, self.name
 
     @property
+    def policy(self) -> Policy | None:
+        """The compiled policy, or None if the spec is invalid."""
+        return self.compiled.policy
+
+    @property
+    def target(self) -> TargetKey:
+        """The key of the target."""
+        return self.compiled.target
+
+    @property
     def interval(self) -> float:
         """Seconds between two evaluations."""
-        return self.policy.interval if self.policy is not None else 60.0
+        policy = self.compiled.policy
+        return policy.interval if policy is not None else 60.0
 
 
 _NONE: set[str] = set()

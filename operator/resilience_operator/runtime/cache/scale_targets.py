@@ -33,8 +33,8 @@ class ScaleTargetReader:
         _, namespace, name = entry.target
         try:
             return await self._scales.read(
-                entry.api_version,
-                entry.kind,
+                entry.compiled.api_version,
+                entry.compiled.kind,
                 namespace,
                 name,
                 deadline=deadline,

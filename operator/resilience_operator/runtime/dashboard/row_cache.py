@@ -31,20 +31,22 @@ class CachedRow:
     def of(cls, entry: PolicyEntry, acting: bool) -> CachedRow:
         """Build the row. Never fails: an unreadable status results in a row that says so."""
         status = _read(entry.raw_status)
-        kind, namespace, name = entry.kind, entry.namespace, entry.target[2]
+        kind, namespace, name = entry.compiled.kind, entry.namespace, entry.target[2]
         mode = entry.policy.mode.value if entry.policy is not None else ""
         state = (
             PolicyHealth("Unreadable", "its status was written by another version of the operator", 100)
             if status is None
-            else health_of(status, entry.generation)
+            else health_of(status, entry.compiled.generation)
         )
         row = Row(namespace, entry.name, mode, f"{kind}/{name}", state, status or PolicyStatus())
         text = f"{namespace}/{entry.name} {row.target} {state.word} {mode}".lower()
-        return cls(row, acting, text, entry.raw_status, entry.generation)
+        return cls(row, acting, text, entry.raw_status, entry.compiled.generation)
 
     def is_current(self, entry: PolicyEntry, acting: bool) -> bool:
         """Return True if the policy has not changed since the row was built."""
-        return self.acting == acting and self.generation == entry.generation and self.source is entry.raw_status
+        return (
+            self.acting == acting and self.generation == entry.compiled.generation and self.source is entry.raw_status
+        )
 
     def without_details(self) -> CachedRow:
         """Return a copy without the fields that the list does not show."""

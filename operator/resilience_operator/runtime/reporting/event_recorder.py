@@ -10,7 +10,7 @@ The Events of one policy are rate limited (`event_limit`). The next Event that i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Literal
@@ -18,7 +18,6 @@ from typing import Literal
 from resilience_operator.api.pause import Pause
 from resilience_operator.api.text import cut
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
-from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.model.commands import Outcome, Result, Verb
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.client import events
@@ -26,6 +25,7 @@ from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.resilience import Breaker, BreakerSettings, CallError, Deadline, GiveUp, Unprocessable
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 from resilience_operator.runtime.reporting.event_limit import EventLimit
+from resilience_operator.runtime.reporting.publication import Publication
 from resilience_operator.runtime.telemetry.metrics import EVENTS_SUPPRESSED
 
 MAX_PENDING = 20
@@ -97,24 +97,9 @@ class EventRecorder:
         """Return the keys of a policy's notices that are not delivered yet."""
         return frozenset(a.notice for a in self._pending.get(uid, {}).values() if a.notice)
 
-    async def record(
-        self, entry: PolicyEntry, decision: Decision, outcomes: Sequence[Outcome], deadline: Deadline, trace_id: str
-    ) -> None:
+    async def record(self, entry: PolicyEntry, publication: Publication, deadline: Deadline) -> None:
         """Record Events for outcomes and new notices, and retry pending ones."""
-        new_events = [*_of_outcomes(outcomes, decision.target, decision.at, trace_id), *_of_notices(decision, trace_id)]
-        await self._enqueue(entry, new_events, deadline)
-
-    async def record_outcomes(
-        self,
-        entry: PolicyEntry,
-        target: TargetState,
-        outcomes: Iterable[Outcome],
-        at: float,
-        deadline: Deadline,
-        trace_id: str,
-    ) -> None:
-        """Record Events for outcomes."""
-        await self._enqueue(entry, _of_outcomes(outcomes, target, at, trace_id), deadline)
+        await self._enqueue(entry, (*_of_outcomes(publication), *_of_notices(publication)), deadline)
 
     async def record_pause(
         self, entry: PolicyEntry, target: TargetState, pause: Pause | None, at: float, deadline: Deadline
@@ -205,8 +190,8 @@ def _may_pass(error: CallError) -> bool:
     return not (isinstance(error, Unprocessable) or error.status == HTTPStatus.BAD_REQUEST)
 
 
-def _of_outcomes(outcomes: Iterable[Outcome], target: TargetState, at: float, trace_id: str) -> Iterator[PendingEvent]:
-    for outcome in outcomes:
+def _of_outcomes(publication: Publication) -> Iterator[PendingEvent]:
+    for outcome in publication.outcomes:
         command = outcome.command
         if outcome.retryable:
             continue
@@ -214,29 +199,28 @@ def _of_outcomes(outcomes: Iterable[Outcome], target: TargetState, at: float, tr
         dry_run = outcome.result is Result.DRY_RUN
         message = outcome.description
         yield PendingEvent(
-            key=_key(outcome, at),
+            key=_key(outcome, publication.at),
             type="Warning" if failed or command.verb in WARNING_VERBS else "Normal",
             reason="ActionFailed" if failed else _EVENT_REASONS.get(command.verb, "Done"),
             action=f"{command.verb[0].upper()}{command.verb[1:]}",
             message=f"[dry run] {message}" if dry_run else message,
-            target=target,
-            trace_id=trace_id,
+            target=publication.target,
+            trace_id=publication.trace_id,
             change=command.verb in _CHANGES,
         )
 
 
-def _of_notices(decision: Decision, trace_id: str) -> Iterator[PendingEvent]:
-    prefix = "[dry run] " if decision.policy.mode == "DryRun" else ""
-    for notice in decision.notices:
+def _of_notices(publication: Publication) -> Iterator[PendingEvent]:
+    for notice in publication.notices:
         yield PendingEvent(
-            key=f"{notice.key}@{decision.at:.0f}",
+            key=f"{notice.key}@{publication.at:.0f}",
             type="Warning" if notice.warning else "Normal",
             reason=notice.reason,
             action="Told",
-            message=prefix + notice.message,
-            target=decision.target,
+            message=f"[dry run] {notice.message}" if publication.dry_run else notice.message,
+            target=publication.target,
             notice="" if notice.transient else notice.key,
-            trace_id=trace_id,
+            trace_id=publication.trace_id,
         )
 
 

@@ -1,36 +1,27 @@
-"""Sends outcomes and notices to notifiers, after their Events were recorded."""
+"""Builds the notifications of outcomes and notices."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
-from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.model.commands import Notice, Outcome, Result
-from resilience_operator.decision.model.policy import Mode
-from resilience_operator.decision.model.target import TargetState
-from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.plugins.protocols import Notification
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 from resilience_operator.runtime.reporting.event_recorder import WARNING_VERBS
+from resilience_operator.runtime.reporting.publication import Publication
 
 
-def notify_outcomes(
-    notifiers: Notifiers, entry: PolicyEntry, target: TargetState, outcomes: Sequence[Outcome], at: float, trace_id: str
-) -> None:
-    """Send done, failed and dry-run outcomes. A repeated failure keeps its key for an hour."""
-    for outcome in outcomes:
+def notifications_of(entry: PolicyEntry, publication: Publication) -> Iterator[Notification]:
+    """Yield done, failed and dry-run outcomes, and notices. A repeated failure keeps its key for an hour."""
+    for outcome in publication.outcomes:
         if not outcome.retryable:
-            notifiers.enqueue(_decision(entry, target, outcome, at, trace_id))
+            yield _of_outcome(entry, publication, outcome)
+    for notice in publication.notices:
+        yield _of_notice(entry, publication, notice)
 
 
-def notify_notices(notifiers: Notifiers, entry: PolicyEntry, decision: Decision, trace_id: str) -> None:
-    """Send the notices of a decision: alerts and announcements."""
-    for notice in decision.notices:
-        notifiers.enqueue(_notice(entry, decision, notice, trace_id))
-
-
-def _decision(entry: PolicyEntry, target: TargetState, outcome: Outcome, at: float, trace_id: str) -> Notification:
-    command = outcome.command
+def _of_outcome(entry: PolicyEntry, publication: Publication, outcome: Outcome) -> Notification:
+    command, at, target = outcome.command, publication.at, publication.target
     failed = outcome.result is Result.FAILED
     moment = f"failed/{at // 3600:.0f}" if failed else f"{at:.3f}"
     key = command.arguments.get("key") or f"{entry.uid}/{command.verb}/{moment}"
@@ -51,22 +42,22 @@ def _decision(entry: PolicyEntry, target: TargetState, outcome: Outcome, at: flo
         rule=command.rule,
         before="" if command.from_ is None else str(command.from_),
         after="" if command.to is None else str(command.to),
-        trace_id=trace_id,
+        trace_id=publication.trace_id,
     )
 
 
-def _notice(entry: PolicyEntry, decision: Decision, notice: Notice, trace_id: str) -> Notification:
+def _of_notice(entry: PolicyEntry, publication: Publication, notice: Notice) -> Notification:
     return Notification(
-        key=f"{entry.uid}/{notice.key}@{decision.at:.0f}",
+        key=f"{entry.uid}/{notice.key}@{publication.at:.0f}",
         kind="notice",
-        at=decision.at,
+        at=publication.at,
         namespace=entry.namespace,
         policy=entry.name,
-        target_kind=decision.target.kind,
-        target=decision.target.name,
+        target_kind=publication.target.kind,
+        target=publication.target.name,
         reason=notice.reason,
         message=notice.message,
         warning=notice.warning,
-        dry_run=decision.policy.mode is Mode.DRY_RUN,
-        trace_id=trace_id,
+        dry_run=publication.dry_run,
+        trace_id=publication.trace_id,
     )

@@ -1,7 +1,8 @@
-"""Queue of deferred status writes, coalesced per policy. At most `AT_ONCE` run concurrently.
+"""Queue of policies whose status is still to be written. At most `AT_ONCE` writes run concurrently.
 
-Actions and Events have priority. A waiting policy is still evaluated at each interval, which replaces its pending write
-by a newer one, or acts and makes it unnecessary.
+The queue holds policies; what is to be written is `PolicyEntry.reported.pending`, the newest. Actions and Events have
+priority. A waiting policy is still evaluated at each interval, which replaces what is pending by something newer, or
+acts and makes it unnecessary.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 from resilience_operator.runtime.containment import Stage, contain
 from resilience_operator.runtime.scheduling.admission import FairSemaphore, Priority
 from resilience_operator.runtime.scheduling.rate_limit import AdaptiveRateLimiter
+from resilience_operator.runtime.scheduling.work_queue import WorkQueue
 
 AT_ONCE = 4
 """Concurrent writes: enough to keep an API server busy, without starving its other clients."""
@@ -23,39 +25,42 @@ AT_ONCE = 4
 PER_NAMESPACE = 3
 """Concurrent writes of one namespace."""
 
-StatusWrite = Callable[[], Awaitable[None]]
-"""Writes the status of one evaluation."""
-
-Write = Callable[[PolicyEntry, StatusWrite], Awaitable[None]]
-"""Executes a status write. Raises only CancelledError."""
+Write = Callable[[PolicyEntry], Awaitable[None]]
+"""Writes the pending status of a policy. Raises only CancelledError."""
 
 
 class StatusQueue:
-    """Pending status writes: the newest of each policy, round-robin over namespaces. rate_limiter: delays writes."""
+    """Policies to be written, round-robin over namespaces.
 
-    def __init__(self, admission: FairSemaphore, rate_limiter: AdaptiveRateLimiter) -> None:
+    work: a policy that is evaluated is not written meanwhile, and the reverse. rate_limiter: delays writes.
+    """
+
+    def __init__(self, work: WorkQueue, admission: FairSemaphore, rate_limiter: AdaptiveRateLimiter) -> None:
+        self._work = work
         self._admission = admission
         self._rate_limiter = rate_limiter
-        self._waiting: dict[str, dict[str, tuple[PolicyEntry, StatusWrite]]] = {}
+        self._waiting: dict[str, dict[str, PolicyEntry]] = {}
         self._acquiring: Counter[str] = Counter()
         self._running: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
         self._changed = asyncio.Event()
+        work.on_done = self._done
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def add(self, entry: PolicyEntry, status_write: StatusWrite) -> None:
-        """Queue a status write, replacing an older one of the same policy."""
-        self._waiting.setdefault(entry.namespace, {})[entry.uid] = entry, status_write
+    def add(self, entry: PolicyEntry) -> None:
+        """Queue a policy with a pending status. It keeps its place if it is in the queue."""
+        self._waiting.setdefault(entry.namespace, {})[entry.uid] = entry
         self._changed.set()
 
     def discard(self, entry: PolicyEntry) -> None:
-        """Drop the pending write of a policy, which is out of date."""
-        self._pop(entry)
+        """Drop a pending status, which is out of date."""
+        entry.reported.pending = None
+        self._remove(entry)
 
     async def run(self, write: Write, stop: asyncio.Event) -> None:
-        """Execute writes until `stop` is set; then cancel those in progress."""
+        """Write statuses until `stop` is set; then cancel those in progress."""
         stopped = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
@@ -71,6 +76,11 @@ class StatusQueue:
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _done(self) -> None:
+        """A policy is no longer processed: it can be written."""
+        if self._waiting:
+            self._changed.set()
 
     def _start_writes(self, write: Write) -> None:
         while len(self._tasks) < AT_ONCE and not self._rate_limiter.delay:
@@ -93,23 +103,28 @@ class StatusQueue:
         )
 
     def _first(self, namespace: str) -> PolicyEntry | None:
-        """Return the first policy in the queue that is not locked. A locked one gets a newer write, or needs none."""
-        return next((entry for entry, _ in self._waiting.get(namespace, {}).values() if not entry.locked), None)
+        """Return the first policy in the queue that nothing else processes."""
+        waiting = self._waiting.get(namespace, {})
+        return next((entry for uid, entry in waiting.items() if not self._work.is_processing(uid)), None)
 
     async def _write_one(self, namespace: str, write: Write) -> None:
-        """Wait for admission, then execute the first write in the queue at that time."""
+        """Wait for admission, then write the first policy in the queue at that time."""
         async with self._slot(namespace):
             entry = self._first(namespace)
-            status_write = self._pop(entry) if entry is not None else None
-            if entry is None or status_write is None:
+            if entry is None or not self._work.start(entry, self):
                 return
-            entry.locked = True
             try:
-                await write(entry, status_write)
+                self._remove(entry)
+                await write(entry)
             except Exception as error:
                 contain(Stage.WRITE, *entry.key, error)
             finally:
-                entry.locked = False
+                self._work.done(entry)
+
+    def _remove(self, entry: PolicyEntry) -> None:
+        waiting = self._waiting.get(entry.namespace, {})
+        if waiting.pop(entry.uid, None) is not None and not waiting:
+            del self._waiting[entry.namespace]
 
     @asynccontextmanager
     async def _slot(self, namespace: str) -> AsyncIterator[None]:
@@ -123,13 +138,6 @@ class StatusQueue:
         finally:
             if acquiring:
                 self._acquiring[namespace] -= 1
-
-    def _pop(self, entry: PolicyEntry) -> StatusWrite | None:
-        waiting = self._waiting.get(entry.namespace, {})
-        found = waiting.pop(entry.uid, None)
-        if not waiting:
-            self._waiting.pop(entry.namespace, None)
-        return found[1] if found is not None else None
 
     def _ended(self, namespace: str, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

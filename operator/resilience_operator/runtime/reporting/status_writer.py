@@ -76,16 +76,16 @@ class StatusWriter:
         if entry.deleted:
             return True
         digest = _fingerprint(rendered.significant)
-        if entry.rewrite:
+        if entry.reported.rewrite:
             await self._rewrite(entry, rendered, digest, deadline, why)
             return True
         stored: dict[str, Any] = orjson.loads(entry.raw_status)
         now = time.monotonic()
-        if entry.status_digest is None and digest == _fingerprint(significant_of(stored)):
+        if entry.reported.digest is None and digest == _fingerprint(significant_of(stored)):
             # Unchanged since an earlier process wrote it.
             self._mark_written(entry, rendered, digest, self._staggered(entry, now))
             return True
-        if digest == entry.status_digest:
+        if digest == entry.reported.digest:
             if not self.refresh_due(entry):
                 return True
             if rendered.body == stored:
@@ -137,14 +137,14 @@ class StatusWriter:
         )
         STATUS_WRITES.labels(why).inc()
         self._rate_limiter.record()
-        entry.rewrite = False
+        entry.reported.rewrite = False
         entry.resource_version = str(written["metadata"]["resourceVersion"])
         entry.raw_status = compact_json(written.get("status") or {})
         self._mark_written(entry, rendered, digest, self._staggered(entry, time.monotonic()))
 
     def _mark_written(self, entry: PolicyEntry, rendered: Rendered, digest: bytes, at: float) -> None:
         entry.status = status_summary(PolicyStatus.model_validate(rendered.body))
-        entry.status_digest = digest
+        entry.reported.digest = digest
         self._written[entry.uid] = at
 
     def _staggered(self, entry: PolicyEntry, now: float) -> float:

@@ -21,11 +21,13 @@ class PhaseSchedule:
 
     def offset(self, entry: PolicyEntry) -> float:
         """Return the seconds from the start of an interval at which the policy is evaluated."""
-        if not entry.shared_queries_only:
+        if not entry.compiled.shared_queries_only:
             return math.floor(entry.phase_offset * entry.interval / TICK) * TICK
         spacing = min(entry.interval, SHARED_INTERVAL) / self._cohorts.count
-        return phase_offset_of(entry.source) * SHARED_INTERVAL + self._cohorts.index_of(entry.namespace) * spacing
+        return (
+            phase_offset_of(entry.compiled.source) * SHARED_INTERVAL + self._cohorts.index_of(entry.namespace) * spacing
+        )
 
     def batch_key(self, entry: PolicyEntry) -> str:
         """Return the batch key: due policies with the same key are evaluated together."""
-        return entry.source if entry.shared_queries_only else f"{entry.source}/own"
+        return entry.compiled.source if entry.compiled.shared_queries_only else f"{entry.compiled.source}/own"

@@ -1,22 +1,21 @@
-"""Schedules evaluations: one heap, ordered by due time, emptied in batches.
+"""Schedules evaluations: decides when each policy is due, and takes due policies from the work queue in batches.
 
-Policies that are due together are evaluated together, so that policies with the same signals share queries. A policy
-that becomes due while it is evaluated is not queued twice. It is scheduled again when it is done, and missed
-evaluations are counted.
+Policies that are due together are evaluated together, so that policies with the same signals share queries. Evaluations
+missed because the previous one took too long are counted.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 from resilience_operator.runtime.containment import Stage, contain
 from resilience_operator.runtime.scheduling.phase import PhaseSchedule
+from resilience_operator.runtime.scheduling.work_queue import Trigger, WorkQueue
 from resilience_operator.runtime.telemetry.metrics import EVALUATION_LAG, EVALUATIONS_SKIPPED
 
 BATCH_WINDOW = 0.05
@@ -41,8 +40,16 @@ each with its own deadline; the rest allows for waiting for admission."""
 _now = time.monotonic
 """The event loop's clock without the lookup of the running loop, which is a system call."""
 
-Evaluate = Callable[[Sequence[PolicyEntry], bool], Awaitable[None]]
-"""Called with a batch, and whether it was planned (interval or timer) or triggered by an event."""
+Evaluate = Callable[[Sequence[PolicyEntry], Trigger], Awaitable[None]]
+"""Called with a batch. It ends the evaluation of each policy with `Scheduler.done`."""
+
+
+class _Batch(NamedTuple):
+    """Policies that are evaluated together. started: in seconds of the event loop's clock."""
+
+    entries: list[PolicyEntry]
+    trigger: Trigger
+    started: float
 
 
 class Scheduler:
@@ -52,28 +59,25 @@ class Scheduler:
     queries, which may be the cause.
     """
 
-    def __init__(self, phases: PhaseSchedule, on_overrun: Callable[[], None]) -> None:
+    def __init__(self, queue: WorkQueue, phases: PhaseSchedule, on_overrun: Callable[[], None]) -> None:
+        self._queue = queue
         self._phases = phases
         self._on_overrun = on_overrun
-        self._heap: list[tuple[float, int, PolicyEntry]] = []
-        self._planned: set[str] = set()
-        self._due: dict[str, float] = {}
-        self._last: dict[str, float] = {}
-        self._dirty: dict[str, float] = {}
-        self._order = itertools.count()
+        self._ended: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._batches: set[asyncio.Task[None]] = set()
-        self._numbers = itertools.count(1)
         self._running = False
         self._last_pass = _now()
         self._last_end = _now()
+        queue.on_add = self._changed.set
 
     def stalled(self) -> str:
         """Return why the scheduler counts as stalled; empty while evaluations start and end."""
         now = _now()
         if not self._running:
             return ""
-        if self._heap and (late := now - max(self._heap[0][0], self._last_pass)) > STALLED:
+        first = self._queue.first_due
+        if first is not None and (late := now - max(first, self._last_pass)) > STALLED:
             return f"evaluations are {late:.0f} s overdue, and the scheduler does not start them"
         if self._batches and (silent := now - self._last_end) > HUNG:
             return f"evaluations are running, and none has ended for {silent:.0f} s"
@@ -81,22 +85,16 @@ class Scheduler:
 
     def add(self, entry: PolicyEntry) -> None:
         """Schedule a new policy, or one with a changed spec, immediately."""
-        self._push(entry, _align(_now()))
+        self._queue.add(entry, _align(_now()))
 
     def remove(self, entry: PolicyEntry) -> None:
         """Remove a policy."""
-        self._due.pop(entry.uid, None)
-        self._last.pop(entry.uid, None)
-        self._planned.discard(entry.uid)
-        self._dirty.pop(entry.uid, None)
+        self._queue.remove(entry.uid)
+        self._ended.pop(entry.uid, None)
 
     def enqueue(self, entry: PolicyEntry, delay: float = 0.0) -> None:
         """Schedule an event-triggered evaluation in `delay` seconds."""
-        at = _align(max(_now() + delay, self._last.get(entry.uid, -math.inf) + MIN_SPACING))
-        if entry.batch_id:
-            self._dirty[entry.uid] = min(at, self._dirty.get(entry.uid, math.inf))
-        elif at < self._due.get(entry.uid, math.inf):
-            self._push(entry, at)
+        self._queue.add(entry, _align(max(_now() + delay, self._ended.get(entry.uid, -math.inf) + MIN_SPACING)))
 
     def schedule_next(self, entry: PolicyEntry, wake_in: float | None) -> None:
         """Schedule the next evaluation: at the policy's interval, or earlier when a timer is due."""
@@ -105,8 +103,7 @@ class Scheduler:
         # A policy evaluated up to BATCH_WINDOW early has used the slot that is about to begin.
         regular = (math.floor((now + BATCH_WINDOW - offset) / interval) + 1) * interval + offset
         at = regular if wake_in is None else min(regular, now + max(wake_in, MIN_SPACING))
-        dirty_at = self._dirty_at(entry)
-        self._push(entry, min(at, dirty_at), planned=at <= dirty_at)
+        self._queue.set(entry, at, Trigger.TIMER)
 
     async def run(self, evaluate: Evaluate, stop: asyncio.Event) -> None:
         """Start a task for each due batch until `stop` is set; then cancel the running ones and wait for them."""
@@ -116,10 +113,10 @@ class Scheduler:
             while not stop.is_set():
                 self._changed.clear()
                 self._last_pass = _now()
-                for batch, planned in self._pop_due():
+                for batch in self._pop_due():
                     if not self._batches:
                         self._last_end = self._last_pass
-                    task = asyncio.create_task(self._run(evaluate, batch, planned))
+                    task = asyncio.create_task(self._run(evaluate, batch))
                     self._batches.add(task)
                     task.add_done_callback(self._batches.discard)
                 changed = asyncio.create_task(self._changed.wait())
@@ -132,57 +129,46 @@ class Scheduler:
                 task.cancel()
             await asyncio.gather(*self._batches, return_exceptions=True)
 
-    def _pop_due(self) -> list[tuple[list[PolicyEntry], bool]]:
-        now, number = _now(), next(self._numbers)
-        groups: dict[tuple[str, bool], list[PolicyEntry]] = {}
-        while self._heap and self._heap[0][0] <= now + BATCH_WINDOW:
-            due, _, entry = heapq.heappop(self._heap)
-            if entry.deleted or self._due.get(entry.uid) != due:
-                continue
-            del self._due[entry.uid]
-            if entry.batch_id:
-                continue
+    def _pop_due(self) -> list[_Batch]:
+        now = _now()
+        batches: dict[tuple[str, Trigger], _Batch] = {}
+        for due, entry, trigger in self._queue.pop_due(now + BATCH_WINDOW):
             try:
-                group = self._phases.batch_key(entry), entry.uid in self._planned
+                key = self._phases.batch_key(entry), trigger
             except Exception as error:
                 contain(Stage.SCHEDULE, *entry.key, error)
-                self._push(entry, now + RETRY)
+                self._queue.add(entry, now + RETRY)
                 continue
-            entry.batch_id, entry.started_at = number, now
             EVALUATION_LAG.observe(max(0.0, now - due))
-            groups.setdefault(group, []).append(entry)
-        return [(batch, planned) for (_, planned), batch in groups.items()]
+            batch = batches.get(key)
+            if batch is None:
+                batch = batches[key] = _Batch([], trigger, now)
+            batch.entries.append(entry)
+            self._queue.start(entry, batch)
+        return list(batches.values())
 
     def done(self, entry: PolicyEntry) -> None:
-        """Mark a policy as evaluated, independently of the rest of its batch."""
-        entry.batch_id = 0
+        """End the evaluation of a policy, independently of the rest of its batch."""
+        batch = self._queue.done(entry)
         self._last_end = now = _now()
         if entry.deleted:
             return
-        self._last[entry.uid] = now
-        if missed := (now - entry.started_at) // entry.interval:
+        self._ended[entry.uid] = now
+        if isinstance(batch, _Batch) and (missed := (now - batch.started) // entry.interval):
             EVALUATIONS_SKIPPED.inc(missed)
-            if entry.shared_queries_only:
+            if entry.compiled.shared_queries_only:
                 self._on_overrun()
-        due = self._due.get(entry.uid)
-        if due is None:
+        if self._queue.due(entry.uid) == math.inf:
             self.schedule_next(entry, None)
-        elif (dirty_at := self._dirty_at(entry)) < due:
-            self._push(entry, dirty_at)
 
-    def _dirty_at(self, entry: PolicyEntry) -> float:
-        """Return when a policy is due that was enqueued during its evaluation; infinite if it was not."""
-        return max(_now(), self._dirty.pop(entry.uid, math.inf))
-
-    async def _run(self, evaluate: Evaluate, batch: list[PolicyEntry], planned: bool) -> None:
-        number = batch[0].batch_id
+    async def _run(self, evaluate: Evaluate, batch: _Batch) -> None:
         try:
-            await evaluate(batch, planned)
+            await evaluate(batch.entries, batch.trigger)
         except Exception as error:
-            contain(Stage.SCHEDULE, "", f"a batch of {len(batch)}", error)
+            contain(Stage.SCHEDULE, "", f"a batch of {len(batch.entries)}", error)
         finally:
-            for entry in batch:
-                if entry.batch_id == number:
+            for entry in batch.entries:
+                if self._queue.processed_by(entry, batch):
                     self._end(entry)
 
     def _end(self, entry: PolicyEntry) -> None:
@@ -191,16 +177,11 @@ class Scheduler:
             self.done(entry)
         except Exception as error:
             contain(Stage.SCHEDULE, *entry.key, error)
-            self._push(entry, _now() + RETRY)
-
-    def _push(self, entry: PolicyEntry, at: float, *, planned: bool = False) -> None:
-        self._due[entry.uid] = at
-        (self._planned.add if planned else self._planned.discard)(entry.uid)
-        heapq.heappush(self._heap, (at, next(self._order), entry))
-        self._changed.set()
+            self._queue.add(entry, _now() + RETRY)
 
     def _until_next(self) -> float | None:
-        return max(0.0, self._heap[0][0] - _now()) if self._heap else None
+        first = self._queue.first_due
+        return max(0.0, first - _now()) if first is not None else None
 
 
 def _align(at: float) -> float:

@@ -9,6 +9,9 @@ from resilience_operator.api.pause import IN_FORCE, UNREADABLE, Pause
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 
+FAILED = "EvaluationFailed"
+"""The reason of a policy whose evaluation failed with an unexpected error."""
+
 
 @dataclass(frozen=True, slots=True)
 class SkipReason:
@@ -23,6 +26,11 @@ class SkipReason:
     pause: Pause | None = None
     target: TargetState | None = None
 
+    @property
+    def failed(self) -> bool:
+        """Whether the evaluation failed with an unexpected error."""
+        return self.reason == FAILED
+
 
 def paused(entry: PolicyEntry, pause: Pause, target: TargetState) -> SkipReason:
     """Return the skip reason for a manually paused policy."""
@@ -36,6 +44,16 @@ def paused(entry: PolicyEntry, pause: Pause, target: TargetState) -> SkipReason:
     if pause.problem:
         return SkipReason("False", UNREADABLE, message, pause, target)
     return SkipReason("True", IN_FORCE, message, pause, target)
+
+
+def evaluation_failed(stage: str, error: Exception) -> SkipReason:
+    """Return the skip reason for an unexpected error."""
+    return SkipReason(
+        "False",
+        FAILED,
+        f"the evaluation failed ({stage}: {type(error).__name__}). It is tried again at every interval; the log of "
+        "the operator holds the details",
+    )
 
 
 def was_paused(entry: PolicyEntry) -> bool:
