@@ -1,7 +1,7 @@
 """Signals of the target, and their metric source."""
 
 import re
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictInt
 
@@ -20,6 +20,15 @@ BUILT_IN_SIGNALS = {
     ZONE_LOST: Unit.NUMBER,
 }
 """Built-in signals, which need no declaration, and their units."""
+
+
+def unit_of_preset(preset: str) -> Unit:
+    """The unit of a preset. Presets of an administrator's family may have any."""
+    known = BUILT_IN_SIGNALS.get(preset)
+    if known is not None:
+        return known
+    return Unit.SECONDS if preset == "cpu-per-request" or preset.startswith("latency-") else Unit.NUMBER
+
 
 COMPARABLE_PRESETS = re.compile(r"error-rate|cpu-per-request|latency(-[-a-z0-9]+)?")
 """Presets that can be compared with the baseline of a release, because requests are counted."""
@@ -95,6 +104,21 @@ class Signal(SpecModel):
             "PromQL for the number of requests behind a ratio, with the same placeholders as query. Built into presets."
         ),
     )
+    container: Name | None = Field(
+        default=None,
+        description=(
+            "Name of the only container that counts, for the preset cpu, like app. Default: all containers with a CPU "
+            "request. It is queried for this policy alone, like a custom query."
+        ),
+    )
+    of: Literal["total", "perPod"] | None = Field(
+        default=None,
+        description=(
+            "What a custom query returns. total: a number for all pods together, like the length of a queue; it is "
+            "divided by the pods before it is compared, so that thresholds are per pod. perPod (default): a number "
+            "that is compared as it is."
+        ),
+    )
     min_samples: Annotated[StrictInt, Field(ge=0, le=1_000_000_000)] | None = Field(
         default=None,
         description=(
@@ -118,6 +142,24 @@ class Signal(SpecModel):
             holds=lambda signal: not signal.min_samples or signal.samples_query is not None or signal.query is None,
             cel="!has(self.minSamples) || self.minSamples == 0 || has(self.samplesQuery) || !has(self.query)",
             field="minSamples",
+        ),
+        Check(
+            message="container belongs to the preset cpu: set preset: cpu, or remove container",
+            holds=lambda signal: signal.container is None or signal.preset == "cpu",
+            cel="!has(self.container) || (has(self.preset) && self.preset == 'cpu')",
+            field="container",
+        ),
+        Check(
+            message="of belongs to a custom query: presets know what they measure. Remove of",
+            holds=lambda signal: signal.of is None or signal.query is not None,
+            cel="!has(self.of) || has(self.query)",
+            field="of",
+        ),
+        Check(
+            message="a total of all pods is a plain number: remove unit, or set of: perPod",
+            holds=lambda signal: signal.of != "total" or signal.unit in (None, Unit.NUMBER),
+            cel="!has(self.of) || self.of != 'total' || !has(self.unit) || self.unit == 'number'",
+            field="of",
         ),
         _placeholders_known("query", "query"),
         _placeholders_known("samples_query", "samplesQuery"),

@@ -169,8 +169,11 @@ def asks_itself(spec: "PolicySpec") -> bool:
 
 
 def asks_alone(spec: "PolicySpec") -> bool:
-    """Whether the policy has queries of its own: a custom query, or a preset with a long window."""
-    return any(signal.query is not None or look_back(signal) > SHARED_WINDOWS[-1] for signal in spec.signals)
+    """Whether the policy has queries of its own: a custom query, or a preset with a long window or a container."""
+    return any(
+        signal.query is not None or signal.container is not None or look_back(signal) > SHARED_WINDOWS[-1]
+        for signal in spec.signals
+    )
 
 
 def _query_characters(spec: "PolicySpec") -> int:

@@ -68,9 +68,9 @@ def prepare(
         memory = leave_dry_run(memory, target, now)
     patience = MAX_UNKNOWN_INTERVALS * policy.interval
     lookback = max(patience, policy.window)
-    signals = signal_views(policy, observations, now, patience)
     overlay = prune(memory.overlay, target)
     target = apply_overlay(target, overlay)
+    signals = signal_views(policy, observations, now, patience, target.replicas)
     if policy.release.progress_deadline is not None and target.kind != "Deployment":
         target = replace(target, progress_deadline=policy.release.progress_deadline)
     quarantined = {q.revision: q for q in memory.quarantined}

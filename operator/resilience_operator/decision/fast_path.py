@@ -68,7 +68,7 @@ class SteadyState:
         """Return whether `decide` would return the same memory and verdicts, without commands or notices."""
         return (
             self._applies(policy, target, memory, now)
-            and _judgements(policy, observations, memory, now) == self.judgements
+            and _judgements(policy, observations, memory, self.target, now) == self.judgements
         )
 
     def _applies(self, policy: Policy, target: TargetState, memory: Memory, now: float) -> bool:
@@ -97,7 +97,7 @@ def detect_steady_state(
         if release.phase is not Phase.BAKING or decision.at >= held_until:
             return None
         until = min(until, held_until)
-    judgements = _judgements(policy, observations, before, decision.at)
+    judgements = _judgements(policy, observations, before, target, decision.at)
     if judgements is None:
         return None
     all_within = release.phase is Phase.STABLE and _WITHIN_BOUNDS.issuperset(judgements)
@@ -143,13 +143,13 @@ def _has_running_timers(rule: RuleMemory) -> bool:
 
 
 def _judgements(
-    policy: Policy, observations: Mapping[str, Observation], memory: Memory, now: float
+    policy: Policy, observations: Mapping[str, Observation], memory: Memory, target: TargetState, now: float
 ) -> tuple[object, ...] | None:
     """Return the judgements of all conditions without their numbers; None if one of them is not steady.
 
     Unknown is steady for the whole target, but not for a release in its bake, because the bake then stops.
     """
-    signals = signal_views(policy, observations, now, MAX_UNKNOWN_INTERVALS * policy.interval)
+    signals = signal_views(policy, observations, now, MAX_UNKNOWN_INTERVALS * policy.interval, target.replicas)
     release = memory.release
     assert release is not None
     canary = None

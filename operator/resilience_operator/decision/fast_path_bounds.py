@@ -32,8 +32,11 @@ class Bounds(NamedTuple):
 
 
 def bounds_of(policy: Policy) -> tuple[Bounds, ...] | None:
-    """Return the bounds of each signal; None if a signal is not metered. Equal bounds are the same object."""
-    if not all(signal.metered for signal in policy.signals.values()):
+    """Return the bounds of each signal; None if a signal is not metered, or its value depends on the number of pods.
+
+    Equal bounds are the same object.
+    """
+    if not all(signal.metered and not signal.total for signal in policy.signals.values()):
         return None
     conditions = tuple(condition for rule in policy.rules for condition in rule.conditions)
     return _bounds(conditions, tuple(policy.signals.items()), MAX_UNKNOWN_INTERVALS * policy.interval)

@@ -80,6 +80,12 @@ ACCEPTED: Mapping[str, Changes] = {
         ]
     },
     "a preset with another window": {"signals": [{"name": "cpu", "preset": "cpu", "window": "5m"}]},
+    "one container": {"signals": [{"name": "cpu", "preset": "cpu", "container": "app"}]},
+    "a total of all pods": {"signals": [{"name": "queue", "query": "a", "of": "total"}]},
+    "another percentile": {
+        "signals": [{"name": "latency-p95", "preset": "latency-p95"}],
+        f"{WHEN}": {"signal": "latency-p95", "above": "300ms"},
+    },
     "dry run": {"mode": "DryRun"},
     "the shortest interval": {"interval": "2s"},
     "the shortest interval beside a query": {"interval": "5s", "signals": [{"name": "a", "query": "up"}]},
@@ -218,6 +224,19 @@ REFUSED: Mapping[str, Refused] = {
         "spec.rules[0].when.any[0].all",
         "unknown field: remove it",
         'unknown field "spec.rules[0].when.any[0].all"',
+    ),
+    "a container of another preset": Refused(
+        {"signals": [{"name": "error-rate", "preset": "error-rate", "container": "app"}]},
+        "spec.signals[0].container",
+        "container belongs to the preset cpu",
+    ),
+    "a total of a preset": Refused(
+        {"signals": [{"name": "cpu", "preset": "cpu", "of": "total"}]}, "spec.signals[0].of", "of belongs to a custom"
+    ),
+    "a total that is a ratio": Refused(
+        {"signals": [{"name": "a", "query": "a", "of": "total", "unit": "ratio"}]},
+        "spec.signals[0].of",
+        "a total of all pods is a plain number",
     ),
     # comparisons with the baseline
     "above and worseThan": Refused(

@@ -293,6 +293,37 @@ def test_lint_names_file_line_and_path(tmp_path: Path, change: str, line: int, m
     assert (fault["line"], fault["file"]) == (line, str(file))
 
 
+@pytest.mark.parametrize(
+    ("when", "then", "signals", "warning"),
+    [
+        ({"signal": "cpu", "above": 70}, {"alert": {}}, [], "cpu is a ratio, and 70 is 7000%: write 70% if"),
+        ({"signal": "error-rate", "above": 1}, {"alert": {}}, [], "error-rate is a ratio, and 1 is 100%: write 1% if"),
+        ({"all": [{"signal": "cpu", "above": 70}]}, {"alert": {}}, [], "when.all[0].above: warning: cpu is a ratio"),
+        ({"signal": "cpu", "above": 1.5}, {"alert": {}}, [], ""),
+        ({"signal": "latency-p99", "above": 70}, {"alert": {}}, [], ""),
+        (
+            {"signal": "queue", "above": 70},
+            {"scaleUp": {"toTarget": True}},
+            [{}],
+            "of queue returns a total",
+        ),
+        ({"signal": "queue", "above": 70}, {"scaleUp": {"toTarget": True}}, [{"of": "total"}], ""),
+        ({"signal": "queue", "above": 70}, {"scaleUp": {"toTarget": True}}, [{"of": "perPod"}], ""),
+        ({"signal": "queue", "above": 70}, {"scaleUp": {"pods": 2}}, [{}], ""),
+    ],
+)
+def test_lint_warns_of_what_is_hardly_meant(
+    tmp_path: Path, when: dict[str, Any], then: dict[str, Any], signals: list[dict[str, str]], warning: str
+) -> None:
+    file = tmp_path / "policy.yaml"
+    queue = [{"name": "queue", "query": "sum(queue_length)", **signal} for signal in signals]
+    rules = [{"name": "a", "when": when, "then": [then]}]
+    file.write_text(yaml.safe_dump(policy(signals=queue, rules=rules, replicas={"max": 9})))
+    result = CliRunner().invoke(app, ["lint", str(file)])
+    assert result.exit_code == 0
+    assert (warning in result.stdout) if warning else result.stdout == ""
+
+
 def test_lint_bounds_the_queries(tmp_path: Path) -> None:
     signals = [{"name": f"s{number}", "query": "+".join(["up"] * 250)} for number in range(13)]
     file = tmp_path / "policy.yaml"

@@ -6,12 +6,13 @@ from resilience_operator.api.v1alpha1 import parse_policy
 from resilience_operator.decision.analysis.evidence import Judgement, judge
 from resilience_operator.decision.analysis.verdicts import advance_timer, combine, last_known
 from resilience_operator.decision.decide import decide
+from resilience_operator.decision.fast_path import detect_steady_state
 from resilience_operator.decision.model.compile import compile_policy
-from resilience_operator.decision.model.memory import Timer, Verdict
-from resilience_operator.decision.model.observation import Measured
+from resilience_operator.decision.model.memory import Memory, Timer, Verdict
+from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.decision.model.policy import Condition, Policy, Rule, ScaleUp, Signal
 from resilience_operator.decision.report import format_condition
-from tests.unit.decision.builders import CPU, Run, policy, seen, unknown, verdict, whole
+from tests.unit.decision.builders import CPU, T0, Run, policy, seen, target, unknown, verdict, whole
 
 OK, PENDING, BREACH, UNKNOWN = Verdict.OK, Verdict.PENDING, Verdict.BREACH, Verdict.UNKNOWN
 Y, N, X = True, False, None
@@ -178,3 +179,17 @@ def compiled(when: dict[str, str]) -> Policy:
     }
     parsed = parse_policy({**document, "spec": spec})
     return compile_policy(parsed.spec, uid="u", namespace="shop", name="web", generation=1)
+
+
+QUEUE = Signal("queue", total=True)
+LONG_QUEUE = Rule("long-queue", (Condition("queue", 30.0),), scale_up=ScaleUp(to_target=True))
+
+
+@pytest.mark.parametrize(("pods", "value"), [(1, 100.0), (2, 50.0), (4, 25.0)])
+def test_a_total_is_divided_by_the_pods(pods: int, value: float) -> None:
+    own = policy(LONG_QUEUE, signals={"queue": QUEUE})
+    seen_total = {"queue": Observation(T0, Measured(100.0))}
+    decision = decide(own, seen_total, target(replicas=pods, ready=pods), Memory(), T0)
+    assert [signal.value for signal in decision.signals] == [value]
+    steady = detect_steady_state(decision, seen_total, target(replicas=pods, ready=pods), decision.memory)
+    assert steady is None or steady.bounds is None, "the number of pods decides, so that bare numbers do not suffice"

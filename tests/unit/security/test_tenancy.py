@@ -273,6 +273,7 @@ class Recorded:
     def __init__(self, tenant_label: str = "namespace") -> None:
         self.tenant_label = tenant_label
         self.asked: list[str] = []
+        self.matchers: dict[str, str] = {}
 
     async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
         self.asked.append(promql)
@@ -317,6 +318,17 @@ class TestCollecting:
         await collect(source, Signal("cpu", preset="cpu"))
         assert source.asked
         assert all('namespace="shop"' in query for query in source.asked)
+
+    async def test_a_source_of_one_cluster_reads_nothing_else(self) -> None:
+        """Neither by a preset nor by a custom query, whether namespaces are isolated or not."""
+        for label in ("namespace", ""):
+            source = Recorded(tenant_label=label)
+            source.matchers = {"cluster": "eu"}
+            await collect(source, Signal("own", query='bad or bad{cluster="us"}'))
+            await collect(source, Signal("cpu", preset="cpu"))
+            selectors = re.findall(r"[a-z_]*\{[^{}]*\}", "".join(source.asked))
+            assert len(selectors) > 5
+            assert all('cluster="eu"' in selector for selector in selectors)
 
     async def test_a_family_that_joins_names_is_refused(self) -> None:
         """`b-c` in namespace `a` and `c` in namespace `a-b` are one to it."""

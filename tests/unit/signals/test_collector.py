@@ -551,3 +551,81 @@ class TestRegistry:
 
         await SourceRegistry({n: Closing(shop, n) for n in "ab"}).close()
         assert sorted(closed) == ["a", "b"]
+
+
+def releasing(signal: str, **how: Any) -> SignalRequest:
+    owned = {"web-1": "1", "web-2": "2"}
+    return SignalRequest("shop", "web", "Deployment", owned, Signal(signal, preset=signal, **how), watched=True)
+
+
+def counters(query: str, step: float) -> Answer:
+    """Raw counters of two pods at 100, and then by `step` more."""
+    if "last_over_time" not in query:
+        return owners(("shop", "web-1", 5.0), ("shop", "web-2", 5.0))
+    bad = '"5..' in query
+    return Answer(
+        [
+            Series(
+                {"namespace": "shop", "pod": f"{owner}-abcde"}, (1.0 if bad else 100.0) + step / (10 if bad else 1), NOW
+            )
+            for owner in ("web-1", "web-2")
+        ]
+    )
+
+
+async def test_counters_are_asked_while_a_release_is_watched_alone() -> None:
+    source, clock = Recorded(lambda query: counters(query, 0.0)), Clock()
+    found = collector(source, clock=clock)
+    await collect(found, ask(), ask("cpu"))
+    assert not any("last_over_time" in query for query in source.asked)
+    [first] = await collect(found, releasing("error-rate"))
+    assert (first.increments, first.since) == ((), None)
+    [asked] = [query for query in source.asked if "last_over_time" in query]
+    assert 'namespace="shop", pod=~"(?:web-1-|web-2-)[^-]+"' in asked
+    source.answers = lambda query: counters(query, 40.0)
+    clock.now += 5
+    [second] = await collect(found, releasing("error-rate"))
+    assert second.since == NOW
+    assert sorted((i.pod, i.revision, i.samples, i.events) for i in second.increments) == [
+        ("web-1-abcde", "1", 40.0, 4.0),
+        ("web-2-abcde", "2", 40.0, 4.0),
+    ]
+
+
+async def test_the_end_of_a_release_ends_the_increments() -> None:
+    source = Recorded(lambda query: counters(query, 0.0))
+    found = collector(source)
+    await collect(found, releasing("error-rate"))
+    await collect(found, ask())
+    [again] = await collect(found, releasing("error-rate"))
+    assert again.since is None
+
+
+async def test_failing_counters_are_a_gap_and_no_outage() -> None:
+    def answers(query: str) -> Answer | Exception:
+        return TryAgain("x", reason="refused") if "last_over_time" in query else counters(query, 0.0)
+
+    source, clock = Recorded(lambda query: counters(query, 0.0)), Clock()
+    found = collector(source, clock=clock)
+    await collect(found, releasing("error-rate"))
+    source.answers = answers
+    clock.now += 5
+    [gap] = await collect(found, releasing("error-rate"))
+    assert gap.measured and (gap.increments, gap.since) == ((), None)
+    source.answers = lambda query: counters(query, 7.0)
+    clock.now += 5
+    [after] = await collect(found, releasing("error-rate"))
+    assert [i.samples for i in after.increments] == [7.0, 7.0]
+
+
+async def test_one_container_is_asked_for_its_namespace_alone() -> None:
+    source = Recorded(shop)
+    found = collector(source)
+    [cpu] = await collect(found, ask("cpu"), max_age=60)
+    assert cpu.measured
+    request = SignalRequest("shop", "web", "Deployment", {"web-1": "1"}, Signal("cpu", preset="cpu", container="app"))
+    one, _ = await collect(found, request, ask("cpu", namespace="other"), max_age=60)
+    assert one.measured
+    [own] = [query for query in source.asked if 'container="app"' in query]
+    assert own.count('container="app"') == 3
+    assert "other" not in own

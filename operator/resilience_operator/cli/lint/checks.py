@@ -9,6 +9,7 @@ from resilience_operator.api.spec import PolicySpec
 from resilience_operator.api.v1alpha1 import KIND, InvalidPolicy, parse_policy
 from resilience_operator.cli.common.console import CommandError, UsageError
 from resilience_operator.cli.common.documents import Document, documents
+from resilience_operator.cli.lint.warnings import warnings
 from resilience_operator.promql.errors import TemplateError
 from resilience_operator.promql.scanner import OversizedError, PolicySize
 from resilience_operator.signals.query.template import PLACEHOLDER
@@ -16,16 +17,18 @@ from resilience_operator.signals.query.template import PLACEHOLDER
 
 @dataclass(frozen=True, slots=True)
 class LintProblem:
-    """One error. line: 0 for the whole file. path: within the policy."""
+    """One error or warning. line: 0 for the whole file. path: within the policy."""
 
     file: str
     line: int
     path: str
     message: str
+    warning: bool = False
 
     def __str__(self) -> str:
         where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.path}: {self.message}" if self.path else f"{where}: {self.message}"
+        message = f"warning: {self.message}" if self.warning else self.message
+        return f"{where}: {self.path}: {message}" if self.path else f"{where}: {message}"
 
 
 @dataclass(slots=True)
@@ -34,6 +37,11 @@ class LintResult:
 
     problems: list[LintProblem]
     policies: int = 0
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the operator would refuse a policy. Warnings are about policies that it accepts."""
+        return any(not problem.warning for problem in self.problems)
 
 
 def lint(files: Iterable[str]) -> LintResult:
@@ -66,6 +74,8 @@ def _problems(document: Document) -> Iterator[LintProblem]:
     else:
         for path, message in _query_problems(spec):
             yield LintProblem(document.file, document.line_of(path), path, message)
+        for path, message in warnings(spec):
+            yield LintProblem(document.file, document.line_of(path), path, message, warning=True)
 
 
 def _query_problems(spec: PolicySpec) -> Iterator[tuple[str, str]]:

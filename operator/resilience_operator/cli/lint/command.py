@@ -16,8 +16,8 @@ def lint(
 ) -> None:
     """Validate policy files as the API server and the operator do.
 
-    No cluster is needed. Prints `file:line: path: what to change`, and exits with 1 if there are errors.
-    Documents of other kinds are skipped.
+    No cluster is needed. Prints `file:line: path: what to change`, and exits with 1 if there are errors. Warnings are
+    about policies that are valid and hardly mean what they say. Documents of other kinds are skipped.
 
     \b
     Examples:
@@ -28,11 +28,17 @@ def lint(
 
     found = look_through(files)
     if output is not Output.TABLE:
-        emit([{"file": f.file, "line": f.line, "path": f.path, "message": f.message} for f in found.problems], output)
+        emit(
+            [
+                {"file": f.file, "line": f.line, "path": f.path, "message": f.message, "warning": f.warning}
+                for f in found.problems
+            ],
+            output,
+        )
     else:
         for fault in found.problems:
             print(fault)
         if not found.problems:
             print_note(f"{found.policies} {'policy is' if found.policies == 1 else 'policies are'} valid")
-    if found.problems:
+    if found.has_errors:
         raise typer.Exit(EXIT_FAILED)

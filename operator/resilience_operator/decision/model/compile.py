@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from math import inf
 
 from resilience_operator.api.quantities import Unit
 from resilience_operator.api.rules import DEFAULT_WORSE_BY, Action
 from resilience_operator.api.rules import Condition as ConditionSpec
 from resilience_operator.api.rules import Rule as RuleSpec
-from resilience_operator.api.signals import BUILT_IN_SIGNALS, ZONE_LOST, look_back
+from resilience_operator.api.signals import BUILT_IN_SIGNALS, ZONE_LOST, look_back, unit_of_preset
 from resilience_operator.api.signals import Signal as SignalSpec
 from resilience_operator.api.spec import Mode, PolicySpec, interval_of
 from resilience_operator.decision.model.policy import (
@@ -27,6 +28,15 @@ from resilience_operator.decision.model.policy import (
 DEFAULT_MIN_SAMPLES = {"error-rate": 20, "latency-p99": 100}
 """Minimum requests within the window for a preset to be conclusive. Below 100 requests the 99th percentile is just the
 slowest one; below 20 a single failure is 5 %."""
+
+
+def min_samples_of(preset: str) -> int:
+    """The default minimum of requests for a preset. A high percentile needs one request beyond it."""
+    known = DEFAULT_MIN_SAMPLES.get(preset)
+    if known is not None:
+        return known
+    match = re.fullmatch(r"latency-p([0-9]+)", preset)
+    return round(1 / (1 - float(f"0.{match[1]}"))) if match and match[1].strip("0") else 0
 
 
 def compile_policy(
@@ -108,7 +118,7 @@ def _condition(condition: ConditionSpec) -> Condition:
 def _unit(signal: SignalSpec) -> Unit:
     if signal.unit is not None:
         return signal.unit
-    return BUILT_IN_SIGNALS.get(signal.preset or "", Unit.NUMBER)
+    return unit_of_preset(signal.preset or "")
 
 
 def _signal(signal: SignalSpec) -> Signal:
@@ -117,7 +127,7 @@ def _signal(signal: SignalSpec) -> Signal:
         return Signal(signal.name, 0.0, unit=_unit(signal).value, metered=False)
     least = signal.min_samples
     if least is None:
-        least = DEFAULT_MIN_SAMPLES.get(signal.preset or "", 0)
+        least = min_samples_of(signal.preset or "")
     window = look_back(signal)
     written = signal.window if window != signal.window else None
-    return Signal(signal.name, window, float(least), _unit(signal).value, written=written)
+    return Signal(signal.name, window, float(least), _unit(signal).value, written=written, total=signal.of == "total")

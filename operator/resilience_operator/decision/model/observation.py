@@ -91,11 +91,12 @@ class SignalView(NamedTuple):
 
 
 def signal_views(
-    policy: Policy, observations: Mapping[str, Observation], now: float, patience: float
+    policy: Policy, observations: Mapping[str, Observation], now: float, patience: float, pods: int = 0
 ) -> dict[str, SignalView]:
     """Return every signal of the policy. Signals not queried, or older than their look-back, are Unknown.
 
     patience: seconds; younger measurements are never too old, however short the look-back.
+    pods: replicas of the target, by which a total of all pods is divided.
     """
     found: dict[str, SignalView] = {}
     for name, signal in policy.signals.items():
@@ -105,5 +106,7 @@ def signal_views(
         elif now - seen.at > signal.max_age(patience):
             message = f"{name}: the newest sample is {format_duration(now - seen.at)} old"
             seen = Observation.unknown(seen.at, "Stale", message)
+        elif signal.total and pods > 1 and seen.measured is not None:
+            seen = seen._replace(measured=seen.measured._replace(value=seen.measured.value / pods))
         found[name] = SignalView(signal, seen)
     return found

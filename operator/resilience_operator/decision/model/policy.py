@@ -29,6 +29,7 @@ class Signal:
     window: the look-back of its query, seconds. written: the window in the policy if it was rounded up; else None.
     min_samples: minimum requests within the window to be conclusive; 0 if samples are not counted.
     unit: `ratio`, `seconds` or `number`, for formatting.
+    total: its value is for all pods together; it is divided by the pods before it is compared.
     metered: it comes from a metric source; otherwise from the API server.
     """
 
@@ -38,6 +39,7 @@ class Signal:
     unit: str = "number"
     metered: bool = True
     written: float | None = None
+    total: bool = False
 
     @property
     def required_samples(self) -> float:

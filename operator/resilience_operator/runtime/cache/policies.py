@@ -255,6 +255,7 @@ class PolicyCache:
                 samples_query=s.samples_query or "",
                 min_samples=policy.signals[s.name].min_samples,
                 unit=policy.signals[s.name].unit,
+                container=s.container or "",
             )
             for s in signals_of(spec)
             if s.name in policy.signals and policy.signals[s.name].metered

@@ -91,6 +91,13 @@ class SourceConfig(BaseModel):
             "every author can read all metrics of the source."
         ),
     ] = TenancyConfig()
+    matchers: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")], Annotated[str, Field(max_length=253)]],
+        _about(
+            "Label values of every series that is read from this source, like {cluster: eu}: for one store with the "
+            "metrics of several clusters. They apply to presets and custom queries."
+        ),
+    ] = {}
     namespaces: Namespaces = EVERYWHERE
     method: Annotated[Literal["POST", "GET"], _about("HTTP method. Use GET for gateways that block POST.")] = "POST"
     compress: Annotated[bool, _about("Request compressed responses: less network, more CPU on both sides.")] = False
@@ -131,6 +138,8 @@ class SourceConfig(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.tenant_label and self.tenant_label in self.matchers:
+            raise ValueError(f"matchers must not set {self.tenant_label}, the label of tenancy")
         if (self.username_file is None) != (self.password_file is None):
             raise ValueError("username_file and password_file must be set together")
         if self.bearer_token_file and self.username_file:

@@ -6,6 +6,7 @@ https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 from resilience_operator.resilience.deadline import Deadline
@@ -59,6 +60,11 @@ class PrometheusSource:
     def tenant_label(self) -> str:
         """The label by which custom queries are restricted; empty if they are not."""
         return self._config.tenant_label
+
+    @property
+    def matchers(self) -> Mapping[str, str]:
+        """Label values of every series that is read."""
+        return self._config.matchers
 
     async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
         """Send one instant query, without retries. Raises TryAgain, Unauthorized, GiveUp, DeadlineExceeded."""

@@ -65,6 +65,7 @@ class Query:
     label: the label by which the query is restricted to that namespace before it is sent; empty if it is not
         restricted.
     refresh: seconds for which a result is recent enough, for what changes slowly.
+    matchers: label values that every selector gets too.
     companions: queries that must also pass the restriction before this one is sent, since only all answers together are
         useful.
     """
@@ -77,6 +78,7 @@ class Query:
     label: str = ""
     companions: tuple[str, ...] = ()
     refresh: float = 0.0
+    matchers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,13 +308,7 @@ class QueryClient:
                 f"{', '.join(self._sources.names) or 'none'}"
             )
         limits = self._limits_of(source)
-        promql = query.promql
-        if query.label:
-            execution.checking = True
-            for other in query.companions:
-                await self._rewriter.enforce(other, query.label, query.namespace)
-            promql = await self._rewriter.enforce(promql, query.label, query.namespace)
-            execution.checking = False
+        promql = await self._restricted(query, execution) if query.label or query.matchers else query.promql
 
         async def send_query() -> Answer:
             execution.start_attempt()
@@ -350,6 +346,19 @@ class QueryClient:
                     raise
 
         return await self._retry.call(attempt, deadline=deadline, dependency=f"prometheus/{query.source}")
+
+    async def _restricted(self, query: Query, execution: _Execution) -> str:
+        """The text of a query with the matchers of its tenant and its source. Raises TemplateError."""
+        execution.checking = True
+        promql = query.promql
+        for label, value in query.matchers:
+            promql = await self._rewriter.enforce(promql, label, value)
+        if query.label:
+            for other in query.companions:
+                await self._rewriter.enforce(other, query.label, query.namespace)
+            promql = await self._rewriter.enforce(promql, query.label, query.namespace)
+        execution.checking = False
+        return promql
 
     @asynccontextmanager
     async def _slot(self, query: Query, limits: _Limits) -> AsyncIterator[None]:

@@ -254,6 +254,7 @@ class QueryPlanner:
         if not any(one is request for one in requests):
             requests.append(request)
         label = self._tenant_label(request.source)
+        restrictions = tuple(sorted(self._matchers_of(request.source).items()))
         texts: dict[int, Mapping[str, str]] = {}
         faults: dict[int, str] = {}
         size, oversized = PolicySize(), ""
@@ -262,7 +263,7 @@ class QueryPlanner:
                 texts[id(one)] = found = _texts(one)
                 for text in found.values():
                     # Only queries that are parsed are scanned. The length is limited for all.
-                    size.add(text, parsed=bool(label))
+                    size.add(text, parsed=bool(label or restrictions))
             except OversizedError as error:
                 oversized = str(error)
                 break
@@ -274,13 +275,15 @@ class QueryPlanner:
             one.keep_resolved(
                 _Resolved(self, target, fault=fault)
                 if fault
-                else _Resolved(self, target, queries=self._custom_queries(one, texts[id(one)], label))
+                else _Resolved(self, target, queries=self._custom_queries(one, texts[id(one)], label, restrictions))
             )
         resolved: _Resolved = request.resolved
         return resolved
 
     @staticmethod
-    def _custom_queries(request: SignalRequest, texts: Mapping[str, str], label: str) -> Mapping[str, Query]:
+    def _custom_queries(
+        request: SignalRequest, texts: Mapping[str, str], label: str, restrictions: tuple[tuple[str, str], ...]
+    ) -> Mapping[str, Query]:
         return {
             part: Query(
                 request.source,
@@ -289,6 +292,7 @@ class QueryPlanner:
                 custom=True,
                 namespace=request.namespace,
                 label=label,
+                matchers=restrictions,
                 companions=tuple(other for other in texts.values() if other is not text) if label else (),
             )
             for part, text in texts.items()
@@ -326,8 +330,11 @@ class QueryPlanner:
 
     def _source_matchers(self, source: str) -> str:
         """The matchers of every selector of a preset at a source, like `cluster="eu"`; empty if there are none."""
+        return ", ".join(matchers(label, [value]) for label, value in sorted(self._matchers_of(source).items()))
+
+    def _matchers_of(self, source: str) -> Mapping[str, str]:
         found: Mapping[str, str] = getattr(self._sources.find(source), "matchers", {})
-        return ", ".join(matchers(label, [value]) for label, value in sorted(found.items()))
+        return found
 
     def _tenant_label(self, source: str) -> str:
         """The label by which custom queries at a source are restricted; empty if they are not."""
