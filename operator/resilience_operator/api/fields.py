@@ -124,6 +124,28 @@ PercentField = Annotated[
 ]
 """A percentage, with its sign: `20%` is 0.2. A number without a sign is refused, since 20 could be meant as 20%."""
 
+
+def _parse_rate(written: object) -> float:
+    if isinstance(written, str) and len(written) <= _RATE_LENGTH and re.fullmatch(_RATE, written):
+        percent = float(written[:-1])
+        if 0.001 <= percent <= 10:
+            return percent / 100
+    raise QuantityError(f"{_shown(written)} is not allowed here: {_RATE_HINT}")
+
+
+def _rate_schema() -> JsonSchema:
+    within = "double(self.replace('%', '')) >= 0.001 && double(self.replace('%', '')) <= 10.0"
+    rule = {"rule": f"self.matches({cel_string(f'^({_RATE})$')}) && {within}", "message": _RATE_HINT}
+    return {"type": "string", "maxLength": _RATE_LENGTH, "x-kubernetes-validations": [rule]}
+
+
+_RATE = r"[0-9]{1,2}(\.[0-9]{1,4})?%"
+_RATE_LENGTH = 8
+_RATE_HINT = "write a percentage from 0.001% to 10%, like 0.1%"
+
+RateField = Annotated[float, Parsed(_parse_rate, lambda rate: f"{rate * 100:.6g}%", _rate_schema)]
+"""A probability, written as a percentage: 0.1% is 0.001."""
+
 ThresholdField = Annotated[Threshold, Parsed(parse_threshold, _write_threshold, _threshold_schema)]
 """A bound: `70%`, `0.7`, `800ms`, or a YAML number."""
 

@@ -9,7 +9,7 @@ from pydantic import Field, StrictBool, StrictInt
 
 from .base import SpecModel
 from .checks import Check, cel_list, cel_string
-from .fields import Bake, BakeField, Duration, duration_field
+from .fields import Bake, BakeField, Duration, RateField, duration_field
 from .quantities import parse_duration
 from .rules import Condition, Rule
 from .signals import (
@@ -130,6 +130,20 @@ class Release(SpecModel):
         description=(
             "true: resume a paused release when its signals recover. Default false: it stays paused until it is "
             "rolled back or a person resumes it."
+        ),
+    )
+    false_alarms: RateField = Field(
+        default=0.001,
+        description=(
+            "Probability that a release that is not worse than its baseline is held for worse, over the whole "
+            "release, like 0.1% (default). All rules of the policy share it. A smaller one needs more requests."
+        ),
+    )
+    warm_up: Duration = Field(
+        default=30.0,
+        description=(
+            "How long the latency and the CPU usage of a new pod do not count against the release, like 30s "
+            "(default): caches are cold and code is not compiled yet. Failures always count."
         ),
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from resilience_operator.api.spec import Mode
-from resilience_operator.decision.analysis.evidence import CanaryContext
+from resilience_operator.decision.analysis.judgement import CanaryContext
+from resilience_operator.decision.analysis.scores import update_scores
+from resilience_operator.decision.analysis.sequential import limit
 from resilience_operator.decision.analysis.verdicts import MAX_UNKNOWN_INTERVALS, combine, last_known
 from resilience_operator.decision.dry_run import apply_overlay, leave_dry_run, prune
 from resilience_operator.decision.model.commands import Notice
@@ -58,9 +60,18 @@ class EvaluationContext:
 
 
 def prepare(
-    policy: Policy, observations: Mapping[str, Observation], target: TargetState, memory: Memory, now: float
+    policy: Policy,
+    observations: Mapping[str, Observation],
+    target: TargetState,
+    memory: Memory,
+    now: float,
+    *,
+    shared_incident: bool = False,
 ) -> EvaluationContext:
-    """Prepare an evaluation. A signal without an observation counts as Unknown."""
+    """Prepare an evaluation. A signal without an observation counts as Unknown.
+
+    shared_incident: other workloads came into breach at the same time.
+    """
     if memory.target_uid != target.uid:
         # A different object with the same name: the memory of the old one does not apply.
         memory = Memory(target_uid=target.uid)
@@ -84,8 +95,11 @@ def prepare(
     scaling, reverts, manual = detect_manual_scaling(
         _with_real_replicas(memory, overlay), reverts, target, policy.generation, now, deployed=deployed
     )
+    if (not same or not analysed) and (release.scores or release.live is not None):
+        release = replace(release, scores={}, live=None)
     if analysed:
         release = update_baseline(release, policy, signals, now, anew=not same)
+        release = update_scores(release, policy, signals, target, quarantined, now)
     suspect = release.revision if analysed else release.rolled_from
     return EvaluationContext(
         policy,
@@ -97,13 +111,37 @@ def prepare(
         release,
         same,
         analysed,
-        CanaryContext(suspect, quarantined, release.baseline, release.canary_measured_since),
+        canary_context(policy, release, suspect, quarantined, now, shared_incident=shared_incident),
         scaling,
         reverts,
         notices + manual + (stopped_notices(reverts, target, now) if reverts else ()),
         now,
         patience,
         lookback,
+    )
+
+
+def canary_context(
+    policy: Policy,
+    release: ReleaseMemory,
+    revision: str | None,
+    quarantined: Container[str],
+    now: float,
+    *,
+    shared_incident: bool = False,
+) -> CanaryContext:
+    """Return what a release is compared with. The tests of all rules share the budget of false alarms."""
+    live = release.live.scores if release.live is not None else ()
+    tests = len({*release.scores, *live}) or 1
+    return CanaryContext(
+        revision,
+        quarantined,
+        release.baseline,
+        release.canary_measured_since,
+        release,
+        limit(policy.release.false_alarms, tests),
+        now,
+        shared_incident,
     )
 
 

@@ -62,9 +62,15 @@ def decide(
     target: TargetState,
     memory: Memory,
     now: float,
+    *,
+    shared_incident: bool = False,
 ) -> Decision:
-    """Evaluate one policy. A signal without an observation counts as Unknown."""
-    context = prepare(policy, observations, target, memory, now)
+    """Evaluate one policy. A signal without an observation counts as Unknown.
+
+    shared_incident: other workloads came into breach at the same time, so a breach without old pods to compare with
+    is not held against a release.
+    """
+    context = prepare(policy, observations, target, memory, now, shared_incident=shared_incident)
     evaluations = [evaluate_rule(rule, context) for rule in policy.rules]
     release = _advance_release(context, evaluations)
     scaling = _plan_scaling(context, evaluations, release)
@@ -249,6 +255,9 @@ def _next_wake(
         due.append(release.bake_started + policy.release.bake)
         if (look := next_look(release, policy)) is not None:
             due.append(look)
+    if release.live is not None:
+        windowed = (found for found in release.live.scores.items() if found[1].windowed and found[1].since is not None)
+        due += [(found.since or now) + policy.window for _, found in windowed]
     if release.phase is Phase.ROLLED_BACK:
         due.append(release.since + policy.release.bake)
     return min([t for t in due if t > now], default=None)

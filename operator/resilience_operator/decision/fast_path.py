@@ -16,8 +16,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
 
-from resilience_operator.decision.analysis.evidence import CanaryContext, judge_all, judge_release
+from resilience_operator.decision.analysis.evidence import judge_all, judge_release
 from resilience_operator.decision.analysis.verdicts import MAX_UNKNOWN_INTERVALS
+from resilience_operator.decision.context import canary_context
 from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.fast_path_bounds import Bounds, ScalarSample, bounds_of, within
 from resilience_operator.decision.model.memory import Memory, Phase, RuleMemory
@@ -154,7 +155,9 @@ def _judgements(
     assert release is not None
     canary = None
     if release.phase is Phase.BAKING:
-        canary = CanaryContext(release.revision, (), release.baseline, release.canary_measured_since)
+        if any(view.observation.since is not None for view in signals.values()):
+            return None  # each evaluation adds evidence
+        canary = canary_context(policy, release, release.revision, (), now)
     found: list[object] = []
     for rule in policy.rules:
         guards = canary is not None and rule.guards_release

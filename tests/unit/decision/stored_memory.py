@@ -29,6 +29,8 @@ def filled(kind: Any, recorded: Mapping[Path, Any] | None = None, path: Path = (
         given: dict[str, Any] = {}
         for entry in fields(kind):
             at = (*path, stored_name(entry))
+            if entry.metadata.get("transient"):
+                continue
             if entry.init and (recorded is None or at in recorded):
                 given[entry.name] = filled(hints[entry.name], recorded, at)
                 if given[entry.name] == entry.default:

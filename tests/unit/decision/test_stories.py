@@ -216,8 +216,7 @@ def test_the_operator_is_killed_and_started_again(at: float) -> None:
 def test_a_spike_during_a_good_release_is_scaled_and_not_rolled_back() -> None:
     load = ((0, 200.0), (70, 600.0), (400, 200.0))
     story = told(Service(load=load, events=((60, applies("b")),)), 900)
-    assert "rollback" not in verbs_of(story)
-    assert "pauseRollout" not in verbs_of(story)
+    assert "rollback" not in verbs_of(story), "both revisions fail: pausing is cheap, but nothing is proven"
     assert "scaleUp" in verbs_of(story)
 
 

@@ -11,13 +11,14 @@ Values without counts (CPU, quantiles) have no such test: the new revision must 
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
-from dataclasses import dataclass, field, replace
-from math import exp, isfinite, lgamma, sqrt
+from dataclasses import replace
+from math import exp, isfinite, isinf, lgamma, sqrt
 from statistics import NormalDist
 
 from resilience_operator.api.quantities import format_value
-from resilience_operator.decision.model.memory import RequestCounts
+from resilience_operator.decision.analysis import shares
+from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext, Judgement
+from resilience_operator.decision.analysis.proof import judge_scored
 from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.decision.model.policy import Condition, Signal
 
@@ -49,40 +50,6 @@ MARGIN_UNDER_LOAD = 2.0
 _NORMAL_FROM = 1000.0
 """Minimum expected events in the smallest cell for the normal approximation. Below it the tail is summed exactly,
 because the approximation then raises up to ten times as many false alarms as specified."""
-
-
-@dataclass(slots=True)
-class Judgement:
-    """Whether a threshold is crossed: True, False, or None (Unknown) with the reason.
-
-    value: the judged value in base units, or None. message: a sentence with the values.
-    replica_factor: factor of replicas needed, if the signal provides one.
-    """
-
-    crossed: bool | None
-    reason: str
-    message: str
-    value: float | None = None
-    replica_factor: float | None = None
-
-
-SHARED = "SharedByRevisions"
-"""Reason of a judgement: the old revision crosses the threshold too."""
-
-
-@dataclass(frozen=True, slots=True)
-class CanaryContext:
-    """What a release is compared with.
-
-    revision: the new one, or None if there is none yet. quarantined: revisions excluded from the comparison.
-    baseline: request counts of the whole target at the start of the release. measured_since: since when (seconds since
-    the epoch) the new revision is measured, or None if unknown.
-    """
-
-    revision: str | None
-    quarantined: Container[str] = ()
-    baseline: Mapping[str, RequestCounts] = field(default_factory=dict)
-    measured_since: float | None = None
 
 
 def wilson(events: float, samples: float, z: float = CONFIDENCE_Z) -> tuple[float, float]:
@@ -137,39 +104,147 @@ def judge_all(condition: Condition, signal: Signal, observation: Observation) ->
 
 
 def judge_release(
-    condition: Condition, signal: Signal, observation: Observation, canary: CanaryContext, *, ok_before: bool
+    condition: Condition,
+    signal: Signal,
+    observation: Observation,
+    canary: CanaryContext,
+    *,
+    ok_before: bool,
+    since_release: bool | None = None,
+    after: float = 0.0,
 ) -> Judgement:
     """Judge what counts against the release: only what its revision alone shows.
 
-    A signal that can be split is compared between the new revision and the others. If it cannot be split, or no other
-    revision has data, it counts only if the rule was Ok before the release began (`ok_before`). If failures are
-    counted, they must also have increased since then: a service that is always over its threshold may have been Ok by
-    chance at that one evaluation.
+    A signal whose requests are counted by pod is judged by its sequential test (`proof`). Otherwise the windows of the
+    new revision and of the others are compared. If the signal cannot be split, or no other revision has data, it
+    counts only if the rule was Ok before the release began (`ok_before`). If failures are counted, they must also have
+    increased since then: a service that is always over its threshold may have been Ok by chance at that one evaluation.
+    since_release: the rule was Ok before the release, even if the old pods crossed it since. after: the last seconds
+    that decide.
     """
     if observation.measured is None:
         return Judgement(None, observation.reason, observation.message)
-    if condition.worse_by is not None:
-        return Judgement(None, "NotCompared", f"{signal.name} is not compared with its baseline yet")
     if not observation.splittable:
-        return _compare_with_baseline(condition, signal, observation.measured, canary, ok_before=ok_before)
-    if canary.revision is None or (new := observation.by_revision.get(canary.revision)) is None:
+        if condition.worse_by is not None:
+            return Judgement(None, "NotComparable", f"{signal.name} cannot be split by revision")
+        new, old = observation.measured, None
+    elif canary.revision is None or (part := observation.by_revision.get(canary.revision)) is None:
         of = f"revision {canary.revision}" if canary.revision is not None else "the new revision"
         return Judgement(None, "NoTraffic", f"{signal.name}: no measurement of {of} yet")
-    found = judge(condition, signal, new)
+    else:
+        new, old = part, _others(condition, signal, observation, canary)
+    if condition.worse_by is not None:
+        return _judge_worse(condition, signal, canary, new, old, ok_before=ok_before, after=after)
+    found = judge_part(condition, signal, new)
     if not found.crossed:
         return found
-    old = _others(condition, signal, observation, canary)
+    since_release = ok_before if since_release is None else since_release
+    old_crossed = judge_part(condition, signal, old).crossed is True if old is not None else None
+    scored = judge_scored(
+        condition,
+        signal,
+        canary,
+        found,
+        old_crossed=old_crossed,
+        ok_before=ok_before,
+        since_release=since_release,
+        after=after,
+    )
+    if scored is not None:
+        return scored
     if old is None:
         return _compare_with_baseline(condition, signal, new, canary, ok_before=ok_before)
     if _worse_than_others(condition, signal, observation, canary, new, old):
         return found
-    return Judgement(
-        False,
-        SHARED,
+    suspect = since_release and _is_worse_than_before(condition, signal, new, canary)
+    values = (
         f"{signal.name} is {format_value(new.value, signal.unit)} on the new revision and "
-        f"{format_value(old.value, signal.unit)} on the old one: the release is not the cause",
-        new.value,
+        f"{format_value(old.value, signal.unit)} on the old one"
     )
+    if old_crossed:
+        return Judgement(False, SHARED, f"{values}: the release is not the cause", new.value, suspect=suspect)
+    message = f"{values}: not proven that the new revision is worse"
+    return Judgement(None, "Inconclusive", message, new.value, suspect=suspect)
+
+
+def _is_worse_than_before(condition: Condition, signal: Signal, new: Measured, canary: CanaryContext) -> bool:
+    """Return whether a counted signal is worse than before the release, whatever the cause."""
+    counts = canary.baseline.get(signal.name)
+    if counts is None or new.events is None or counts.samples <= 0:
+        return False
+    return _clearly_worse(
+        condition, signal, new, Measured(counts.events / counts.samples, counts.samples, counts.events)
+    )
+
+
+def judge_part(condition: Condition, signal: Signal, measured: Measured) -> Judgement:
+    """Judge one revision. A quantile with a histogram is judged as a proportion of counted requests."""
+    if signal.quantile is None or measured.histogram is None or not condition.above:
+        return judge(condition, signal, measured)
+    histogram = measured.histogram
+    requests, allowed = shares.total(histogram), 1.0 - signal.quantile
+    if not requests >= signal.required_samples:
+        return judge(condition, signal, measured._replace(samples=requests))
+    lower, upper = shares.around(histogram, condition.threshold)
+    certain = 0.0 if isinf(upper) else shares.over(histogram, upper)
+    possible = requests if lower is None else shares.over(histogram, lower)
+    if possible <= allowed * requests:
+        return Judgement(False, "WithinBounds", "", measured.value)
+    if wilson(certain, requests)[0] > allowed:
+        return Judgement(True, "Crossed", "", measured.value)
+    threshold = format_value(condition.threshold, signal.unit)
+    name = "TopBucket" if isinf(upper) else "BucketTooWide"
+    if lower != upper and (isinf(upper) or wilson(possible, requests)[0] > allowed):
+        where = f"over {format_value(lower or 0.0, signal.unit)}"
+        if not isinf(upper):
+            where = f"between {format_value(lower or 0.0, signal.unit)} and {format_value(upper, signal.unit)}"
+        return Judgement(
+            None,
+            name,
+            f"{signal.name}: {possible - certain:.0f} of {requests:.0f} requests took {where}, so it is not known "
+            f"whether they are above {threshold}: add the bound {threshold} to the histogram",
+            measured.value,
+        )
+    return Judgement(
+        None,
+        "Inconclusive",
+        f"{signal.name}: {certain:.0f} of {requests:.0f} requests took longer than {threshold}, which is inconclusive "
+        f"for {allowed:.3g} of them",
+        measured.value,
+    )
+
+
+def _judge_worse(
+    condition: Condition,
+    signal: Signal,
+    canary: CanaryContext,
+    new: Measured,
+    old: Measured | None,
+    *,
+    ok_before: bool,
+    after: float,
+) -> Judgement:
+    """Judge a comparison with the baseline. Without scores, the windows of the two sides are compared."""
+    by = condition.worse_by or 0.0
+    if not isfinite(new.value) or (new.samples is not None and not new.samples >= signal.required_samples):
+        return judge(condition, signal, new)
+    value = format_value(new.value, signal.unit)
+    crossing = Judgement(True, "Crossed", "", new.value)
+    scored = judge_scored(
+        condition, signal, canary, crossing, old_crossed=False, ok_before=ok_before, since_release=False, after=after
+    )
+    if scored is not None:
+        if scored.crossed or scored.reason != "Inconclusive":
+            return scored
+        return Judgement(False, "NotWorse", scored.message, new.value)
+    if old is None:
+        return Judgement(None, "NoBaseline", f"{signal.name}: there is no baseline to compare with", new.value)
+    if new.events is not None and old.events is not None:
+        worse = new.value > old.value * (1.0 + by) and significantly_worse(new, old)
+    else:
+        worse = new.value > old.value * max(1.0 + by, MARGIN)
+    message = f"{signal.name} is {value} on the new revision and {format_value(old.value, signal.unit)} on the old one"
+    return Judgement(worse, "Crossed" if worse else "NotWorse", message, new.value)
 
 
 def breach_is_canary_only(
@@ -324,8 +399,8 @@ def _compare_with_baseline(
     if _clearly_worse(condition, signal, measured, before):
         return found
     return Judgement(
-        False,
-        "NotWorseThanBefore",
+        None,
+        "Inconclusive",
         f"{signal.name} is {format_value(measured.value, signal.unit)} and was "
         f"{format_value(before.value, signal.unit)} before the release began: not significantly worse",
         measured.value,

@@ -34,6 +34,13 @@ class RuleEvaluation:
     release_verdict: Verdict | None = None
     release_results: tuple[ConditionResult, ...] = ()
 
+    @property
+    def suspect(self) -> bool:
+        """Whether the rule is in breach since the release began, without proof that the release is the cause."""
+        found = [bool(r.judgement.crossed) or r.judgement.suspect for r in self.release_results]
+        holds = any(found) if self.rule.any_of else bool(found) and all(found)
+        return holds and self.release_verdict is not Verdict.BREACH
+
 
 def evaluate_rule(rule: Rule, context: EvaluationContext) -> RuleEvaluation:
     """Evaluate `rule`. Its memory is the same object if nothing changed, which is the usual case."""
@@ -52,7 +59,13 @@ def evaluate_rule(rule: Rule, context: EvaluationContext) -> RuleEvaluation:
             after = replace(after, release_timers=(), release_breach_since=None)
         return RuleEvaluation(rule, after, verdict, results)
     regressed = regressed_since_release(context.release, rule)
-    judge = partial(judge_release, canary=context.canary, ok_before=regressed)
+    judge = partial(
+        judge_release,
+        canary=context.canary,
+        ok_before=regressed,
+        since_release=rule.name in context.release.ok_before,
+        after=rule.rollback.after if rule.rollback is not None else 0.0,
+    )
     release_results = evaluate_conditions(rule, before.release_timers, signals, judge, now, patience)
     release_verdict = verdict_of(rule, release_results)
     failing_since = breach_since(before.release_breach_since, release_verdict, release_results, now)

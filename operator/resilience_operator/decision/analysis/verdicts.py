@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from resilience_operator.decision.analysis.evidence import Judgement
+from resilience_operator.decision.analysis.judgement import Judgement
 from resilience_operator.decision.model.memory import Timer, Verdict
 from resilience_operator.decision.model.observation import Observation, SignalView
 from resilience_operator.decision.model.policy import Condition, Rule, Signal

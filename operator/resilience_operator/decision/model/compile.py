@@ -29,6 +29,9 @@ DEFAULT_MIN_SAMPLES = {"error-rate": 20, "latency-p99": 100}
 """Minimum requests within the window for a preset to be conclusive. Below 100 requests the 99th percentile is just the
 slowest one; below 20 a single failure is 5 %."""
 
+QUANTILE_PRESET = re.compile(r"latency(-p([0-9]{2,4}))?")
+"""Presets that are a quantile of latencies: `latency-p95` is the 0.95 quantile, and `latency` the 0.99 quantile."""
+
 
 def min_samples_of(preset: str) -> int:
     """The default minimum of requests for a preset. A high percentile needs one request beyond it."""
@@ -74,6 +77,8 @@ def compile_policy(
             progress_deadline=spec.release.progress_deadline,
             fail_on_progress_deadline=spec.release.fail_on_progress_deadline,
             resume=spec.release.resume,
+            false_alarms=spec.release.false_alarms,
+            warm_up=spec.release.warm_up,
         ),
         fallback=Fallback(after=fallback.after, replicas=fallback.replicas),
     )
@@ -130,4 +135,13 @@ def _signal(signal: SignalSpec) -> Signal:
         least = min_samples_of(signal.preset or "")
     window = look_back(signal)
     written = signal.window if window != signal.window else None
-    return Signal(signal.name, window, float(least), _unit(signal).value, written=written, total=signal.of == "total")
+    digits = QUANTILE_PRESET.fullmatch(signal.preset or "")
+    return Signal(
+        signal.name,
+        window,
+        float(least),
+        _unit(signal).value,
+        written=written,
+        total=signal.of == "total",
+        quantile=float(f"0.{digits[2] or 99}") if digits else None,
+    )

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BeforeValidator, Field, PlainSerializer
 
 from resilience_operator.api.status import Phase
 from resilience_operator.api.status import VerdictName as Verdict
+from resilience_operator.decision.model import score as evidence
 from resilience_operator.decision.model.commands import Command
+from resilience_operator.decision.model.score import Score
 
 __all__ = [
     "DryRunOverlay",
@@ -46,6 +48,9 @@ def _split_names(stored: object) -> object:
         return stored
     return tuple(stored.split(", ")) if stored else ()
 
+
+Live = Annotated[evidence.LiveEvidence | None, Field(exclude=True), BeforeValidator(lambda _: None)]
+"""Evidence of this process. Never stored, and never read from a status."""
 
 RuleNames = Annotated[tuple[str, ...], BeforeValidator(_split_names), PlainSerializer(", ".join)]
 """Names of rules; in JSON one string, joined by `, `. Rule names contain no comma."""
@@ -158,6 +163,7 @@ class ReleaseMemory:
     rollback_limit_reached: rolled back as often as allowed; it stays paused until a person decides.
     rolled_from: the revision that was rolled back or is being rolled back.
     health: what the pods of `revision` showed; None if nothing out of the ordinary.
+    scores: the sequential tests of the release as last stored, by `trials.test_key`. live: the same in this process.
     """
 
     phase: Phase
@@ -179,6 +185,14 @@ class ReleaseMemory:
     template: str = ""
     good_template: str = ""
     health: HealthMemory | None = None
+    scores: Mapping[str, Score] = field(default_factory=dict)
+    live: Live = field(default=None, repr=False, metadata={"transient": True})
+
+    def score(self, key: str) -> Score | None:
+        """Return the newest score of a test, or None."""
+        if self.live is not None and key in self.live.scores:
+            return self.live.scores[key].score
+        return self.scores.get(key)
 
     def continues(self, before: ReleaseMemory) -> bool:
         """Return whether this is the same revision as in `before`."""

@@ -33,13 +33,19 @@ MOMENTS = frozenset(
         "since", "crossed", "unknown", "breach", "guilty", "scaled", "called", "rehearsed", "calm", "ready",
         "unmeasured", "began", "paused", "at", "metricsGone", "stuckSince", "pausingSince", "failingSince", "okSince",
         "outageSince", "outageEnded", "observedAt",
+        "servedClean",
     )
 )  # fmt: skip
 """JSON keys of numbers that are seconds since the epoch."""
 
 _MAPS_OF_MOMENTS = frozenset(("called", "rehearsed"))
 
-NUMBERS = frozenset(("need", "samples", "events", "oldSeconds", "startupSeconds"))
+NUMBERS = frozenset(
+    (
+        "need", "samples", "events", "oldSeconds", "startupSeconds", "new", "old", "likelihoods", "chance", "failing",
+        "clean", "effect",
+    )
+)  # fmt: skip
 """JSON keys of the other floating-point numbers."""
 
 

@@ -31,6 +31,7 @@ class Signal:
     unit: `ratio`, `seconds` or `number`, for formatting.
     total: its value is for all pods together; it is divided by the pods before it is compared.
     metered: it comes from a metric source; otherwise from the API server.
+    quantile: which quantile of latencies it is (0.99 for `latency-p99`), or None.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Signal:
     metered: bool = True
     written: float | None = None
     total: bool = False
+    quantile: float | None = None
 
     @property
     def required_samples(self) -> float:
@@ -144,6 +146,8 @@ class Release:
         signal is worse by this ratio; None: it does not.
     progress_deadline: of kinds that have none; None for the default.
     act_on_pods: failing pods of the new revision count like a breach. Otherwise they are only reported.
+    false_alarms: probability that an equal revision is held for worse, over a whole release. warm_up: seconds for
+    which the latency of a new pod does not count.
     """
 
     bake: float = 600.0
@@ -152,6 +156,8 @@ class Release:
     progress_deadline: float | None = None
     fail_on_progress_deadline: bool = False
     resume: bool = False
+    false_alarms: float = 0.001
+    warm_up: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,12 @@ def analyse(release: ReleaseMemory, evaluations: Sequence[RuleEvaluation]) -> Re
         if evaluation.memory.release_breach_since is not None:
             release = mark_attributed(release, rule)
         measured = measured and verdict is not Verdict.UNKNOWN
-        clean = clean and verdict is Verdict.OK and evaluation.verdict not in (Verdict.PENDING, Verdict.BREACH)
+        clean = (
+            clean
+            and verdict is Verdict.OK
+            and not evaluation.suspect
+            and evaluation.verdict not in (Verdict.PENDING, Verdict.BREACH)
+        )
         if verdict in (Verdict.PENDING, Verdict.BREACH):
             signals.update([r.condition.signal for r in evaluation.release_results if r.judgement.crossed])
         findings.append(_finding(evaluation, verdict))
@@ -54,4 +59,6 @@ def _finding(evaluation: RuleEvaluation, verdict: Verdict) -> ReleaseFinding:
     elif verdict is Verdict.UNKNOWN:
         unknown_since = min([r.timer.unknown for r in results if r.timer.unknown is not None], default=None)
     failing_since = evaluation.memory.release_breach_since
-    return ReleaseFinding(evaluation.rule, verdict, failing_since, results, "", ok_since, unknown_since)
+    return ReleaseFinding(
+        evaluation.rule, verdict, failing_since, results, "", ok_since, unknown_since, suspect=evaluation.suspect
+    )

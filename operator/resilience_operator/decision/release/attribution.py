@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
-from resilience_operator.decision.analysis.evidence import SHARED, CanaryContext, breach_is_canary_only
+from resilience_operator.decision.analysis.evidence import breach_is_canary_only
+from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts, Verdict

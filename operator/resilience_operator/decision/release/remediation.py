@@ -23,6 +23,7 @@ class ReleaseFinding:
     """One rule that guards releases: its verdict on this release, and since when the release breaches it.
 
     ok_since, unknown_since: since when the verdict is Ok or Unknown, if it is.
+    suspect: the rule is in breach since the release began, without proof that the release is the cause.
     results: of its conditions, for what counts against the release. message: replaces them in the description.
     """
 
@@ -33,6 +34,7 @@ class ReleaseFinding:
     message: str = ""
     ok_since: float | None = None
     unknown_since: float | None = None
+    suspect: bool = False
 
     @property
     def description(self) -> str:
@@ -72,6 +74,8 @@ def plan_remediation(
     findings = [*findings, *_progress_finding(release, policy, target, now)]
     failing = [f for f in findings if f.verdict is Verdict.BREACH and f.failing_since is not None]
     if not failing:
+        if suspects := [f for f in findings if f.suspect]:
+            return _pause_suspect(release, target, suspects)
         return _maybe_resume(release, policy, findings, now)
     return _remediate(release, target, failing, quarantined, now)
 
@@ -107,6 +111,20 @@ def _remediate(
         # The operator paused it but the reason was lost: record the current one.
         release = replace(release, paused_rules=_rule_names(pausing))
     return ReleasePlan(release, (), notices, wake)
+
+
+def _pause_suspect(release: ReleaseMemory, target: TargetState, suspects: Sequence[ReleaseFinding]) -> ReleasePlan:
+    """Pause, if a rule pauses, and report a breach since the release whose cause is not proven. Never roll back."""
+    why = (
+        f"{_descriptions(suspects)}: in breach since revision {release.revision} was released, but it is not proven "
+        "that the release is the cause"
+    )
+    notice = Notice(f"suspect/{release.revision}", "BreachNotProven", why, warning=True)
+    pausing = [f for f in suspects if f.rule.pause]
+    if pausing and not target.paused and release.phase is Phase.PROGRESSING:
+        pause = _pause(release, _rule_names(pausing), "BreachNotProven", f"{why}; rollout paused")
+        return ReleasePlan(release, (pause,), (notice,))
+    return ReleasePlan(release, (), (notice,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,237 @@
+"""Judges a release by its scores: proven worse, shared with the baseline, recovered, or not proven either way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from math import exp
+
+from resilience_operator.api.quantities import format_duration, format_value
+from resilience_operator.decision.analysis import sequential
+from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext, Judgement
+from resilience_operator.decision.analysis.trials import allowed_share, counts_before, test_key
+from resilience_operator.decision.model.memory import RequestCounts
+from resilience_operator.decision.model.policy import Condition, Signal
+from resilience_operator.decision.model.score import LiveScore, Score, Slot
+
+EXPECTED = 3.0
+"""Failures expected at the rate of the breach, of which none or few show a recovery (95 %)."""
+
+
+def tests_of(condition: Condition, canary: CanaryContext) -> dict[str, LiveScore]:
+    """Return the tests of a condition in which the new revision has requests."""
+    release = canary.release
+    if release is None:
+        return {}
+    key = test_key(condition)
+    names = [k for k in release.scores if k == key or k.startswith(f"{key}@")]
+    if release.live is not None:
+        names += [k for k in release.live.scores if (k == key or k.startswith(f"{key}@")) and k not in names]
+    found = {}
+    for name in names:
+        live = release.live.scores.get(name) if release.live is not None else None
+        live = live if live is not None else LiveScore(release.scores[name])
+        if live.score.new_side.requests > 0 or live.windowed:
+            found[name] = live
+    return found
+
+
+def judge_scored(
+    condition: Condition,
+    signal: Signal,
+    canary: CanaryContext,
+    crossing: Judgement,
+    *,
+    old_crossed: bool | None,
+    ok_before: bool,
+    since_release: bool,
+    after: float,
+) -> Judgement | None:
+    """Return what the scores prove about a revision that crosses `condition`; None if there are no scores.
+
+    crossing: the judgement of the new revision alone. old_crossed: that of the old pods beside it, or None.
+    ok_before: the rule was Ok before the release and not shared since. since_release: it was Ok before the release.
+    after: the last seconds that decide.
+    """
+    tests = tests_of(condition, canary)
+    if not tests:
+        return None
+    evidence = {key: _against_before(condition, key, live, canary) for key, live in tests.items()}
+    key = max(tests, key=lambda k: (sequential.log_evidence(tests[k].score), evidence[k]))
+    live, before = tests[key], evidence[key]
+    score = live.score
+    counts = _describe(signal, live)
+    if not live.windowed and _recovered(_allowed(condition, signal, key, live, canary), signal, live, canary, after):
+        return Judgement(
+            False, "Recovered", f"{counts}: no longer in breach in the last {format_duration(after)}", crossing.value
+        )
+    if live.slots and sequential.convicts(score, canary.limit, before):
+        return replace(crossing, crossed=True, reason="Crossed", message=f"{counts}, score {_shown(score, canary)}")
+    suspect = since_release and _is_worse_than_before(condition, signal, key, live, canary)
+    if live.windowed and old_crossed is not None:
+        return None  # beside old pods, the windows of both sides are compared
+    if _has_old(live, signal):
+        if old_crossed:
+            return Judgement(
+                False, SHARED, f"{counts}: the old pods are in breach too", crossing.value, suspect=suspect
+            )
+        return Judgement(
+            None,
+            "Inconclusive",
+            f"{counts}: not proven that the new revision is worse, score {_shown(score, canary)}",
+            crossing.value,
+            suspect=suspect,
+        )
+    if not ok_before:
+        message = f"{signal.name} was not Ok before the release, or the old pods were in breach too"
+        return Judgement(False, "CrossedBefore", message, crossing.value, suspect=suspect)
+    return _judge_alone(signal, live, before, canary, crossing, counts, suspect=suspect)
+
+
+def _judge_alone(
+    signal: Signal,
+    live: LiveScore,
+    before: float,
+    canary: CanaryContext,
+    crossing: Judgement,
+    counts: str,
+    *,
+    suspect: bool,
+) -> Judgement:
+    """Judge a revision without old pods beside it: only the time before the release is left to compare with.
+
+    A shared cause looks the same, so the breach must have begun with the exposure of the new revision, must have
+    lasted, and no other workload may have been hit at the same moment.
+    """
+    score = live.score
+
+    def unproven(reason: str, why: str) -> Judgement:
+        return Judgement(None, reason, f"{counts}: {why}", crossing.value, suspect=suspect)
+
+    if before < canary.limit or score.failing < sequential.MIN_FAILING or not live.slots:
+        return unproven("Inconclusive", "not significantly worse than before the release")
+    if canary.shared_incident:
+        return unproven("SharedIncident", "other workloads were hit at the same time, so the cause may be shared")
+    if score.served_clean is not None:
+        return unproven(
+            "LateOnset",
+            "the revision served without this breach after it was exposed, and no old pods are left to compare with",
+        )
+    lasted = 0.0 if live.crossed_since is None else canary.now - live.crossed_since
+    # A window shows a breach for as long as it reaches back, so without increments it must last twice as long.
+    needed = signal.window * (2 if live.windowed else 1)
+    if lasted < needed:
+        return unproven(
+            "NotProvenYet",
+            f"no old pods are left to compare with, so the breach must last {format_duration(needed)}",
+        )
+    return replace(crossing, crossed=True, reason="Crossed", message=f"{counts}, since the new revision was exposed")
+
+
+def _against_before(condition: Condition, key: str, live: LiveScore, canary: CanaryContext) -> float:
+    """Return the evidence of all requests of the new revision against all known of the old state."""
+    counts = _baseline(condition, key, canary)
+    old, new = live.score.old_side, live.score.new_side
+    requests, failures = old.requests, old.failures
+    if counts is not None:
+        requests, failures = requests + counts.samples, failures + counts.events
+    spread = sequential.dispersion(live.score)
+    return sequential.log_evidence_before(new.requests, new.failures, requests, failures, spread, live.score.effect)
+
+
+def _baseline(condition: Condition, key: str, canary: CanaryContext) -> RequestCounts | None:
+    assert canary.release is not None
+    bound = float(key.rpartition("@")[2]) if "@" in key else None
+    return counts_before(canary.release, condition, key, bound)
+
+
+def _is_worse_than_before(
+    condition: Condition, signal: Signal, key: str, live: LiveScore, canary: CanaryContext
+) -> bool:
+    """Return whether the latest requests of the new revision are worse than before the release, whatever the cause."""
+    counts = _baseline(condition, key, canary)
+    if counts is None:
+        return True
+    recent = _sum(s for s in live.slots if s.end > canary.now - signal.window)
+    if live.windowed and not live.slots:
+        return True
+    spread = sequential.dispersion(live.score)
+    found = sequential.log_evidence_before(
+        recent.new_requests, recent.new_failures, counts.samples, counts.events, spread, live.score.effect
+    )
+    return found >= canary.limit
+
+
+def _recovered(allowed: float, signal: Signal, live: LiveScore, canary: CanaryContext, after: float) -> bool:
+    """Return whether the last `after` seconds show no breach. They are extended until they can show one.
+
+    allowed: the failure rate that is no breach.
+    """
+    window = _sum(s for s in live.slots if s.end > canary.now - signal.window)
+    if window.new_requests <= 0:
+        return False
+    rate = max(allowed, window.new_failures / window.new_requests)
+    recent: list[Slot] = []
+    requests = 0.0
+    for slot in reversed(live.slots):
+        if slot.end <= canary.now - signal.window:
+            break
+        if slot.end <= canary.now - max(after, 1.0) and requests * rate >= EXPECTED:
+            break
+        recent.append(slot)
+        requests += slot.new_requests
+    if requests * rate < EXPECTED:
+        return False
+    return _sum(recent).new_failures <= allowed * requests
+
+
+def _allowed(condition: Condition, signal: Signal, key: str, live: LiveScore, canary: CanaryContext) -> float:
+    """Return the failure rate that is no breach."""
+    if condition.worse_by is None:
+        return allowed_share(condition, signal)
+    old, counts = live.score.old_side, _baseline(condition, key, canary)
+    requests, failures = old.requests, old.failures
+    if counts is not None:
+        requests, failures = requests + counts.samples, failures + counts.events
+    return live.score.effect * failures / requests if requests > 0 else 0.0
+
+
+def _has_old(live: LiveScore, signal: Signal) -> bool:
+    """Return whether old pods served beside the new ones in the latest slots."""
+    return any(s.old_requests > 0 for s in live.slots[-3:]) or (
+        not live.slots and live.score.old_side.requests >= signal.required_samples
+    )
+
+
+def _sum(slots: Iterable[Slot]) -> Slot:
+    found = list(slots)
+    return Slot(
+        found[0].start if found else 0.0,
+        found[-1].end if found else 0.0,
+        sum(s.new_requests for s in found),
+        sum(s.new_failures for s in found),
+        sum(s.old_requests for s in found),
+        sum(s.old_failures for s in found),
+    )
+
+
+def _describe(signal: Signal, live: LiveScore) -> str:
+    """Describe the counts of both sides, and the pod that drives them."""
+    new, old = live.score.new_side, live.score.old_side
+    what = "slow" if signal.quantile is not None else "bad"
+    parts = [f"{new.failures:.0f} of {new.requests:.0f} requests {what} on the new revision"]
+    if old.requests > 0:
+        parts.append(f"{old.failures:.0f} of {old.requests:.0f} on the old one")
+    return f"{signal.name}: {', '.join(parts)}"
+
+
+def _shown(score: Score, canary: CanaryContext) -> str:
+    """Format a score with its limit: `12400 of 2000`."""
+    return f"{format_score(sequential.log_evidence(score))} of {format_score(canary.limit)}"
+
+
+def format_score(logarithm: float) -> str:
+    """Format a score: the evidence, not its logarithm, with two digits."""
+    if logarithm > 13.8:
+        return "over 1000000"
+    return format_value(float(f"{exp(max(0.0, logarithm)):.2g}"), "number")

@@ -1,0 +1,68 @@
+"""Latency as a proportion: how many requests took longer than a threshold.
+
+"P99 above 1 s" means that more than 1 % of the requests took longer than 1 s. A histogram counts requests only at its
+bounds. For a threshold between two bounds the number lies between the counts at these bounds; requests in the top
+bucket took longer than the last finite bound, and by how much is unknown.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from math import isinf, log
+
+from resilience_operator.decision.model.observation import Histogram
+
+_EQUAL = 1e-9
+"""Relative difference up to which a bound equals a threshold."""
+
+
+def total(histogram: Histogram) -> float:
+    """Return the number of requests."""
+    return histogram.counts[-1] if histogram.counts else 0.0
+
+
+def over(histogram: Histogram, bound: float) -> float:
+    """Return the requests over a bound of the histogram; 0 for the infinite one."""
+    return max(0.0, total(histogram) - histogram.counts[histogram.bounds.index(bound)])
+
+
+def around(histogram: Histogram, threshold: float) -> tuple[float | None, float]:
+    """Return the bounds next to a threshold: at or below it (None if there is none), and at or above it."""
+    bounds = histogram.bounds
+    for bound in bounds:
+        if abs(bound - threshold) <= _EQUAL * max(abs(threshold), _EQUAL):
+            return bound, bound
+    place = bisect_left(bounds, threshold)
+    return (bounds[place - 1] if place else None), (bounds[place] if place < len(bounds) else float("inf"))
+
+
+def merged(first: Histogram, second: Histogram) -> Histogram:
+    """Return the sum of two histograms at their common bounds."""
+    if first.bounds == second.bounds:
+        return Histogram(first.bounds, tuple([a + b for a, b in zip(first.counts, second.counts, strict=True)]))
+    left, right = dict(zip(*first, strict=True)), dict(zip(*second, strict=True))
+    bounds = tuple(sorted(left.keys() & right.keys()))
+    return Histogram(bounds, tuple([left[b] + right[b] for b in bounds]))
+
+
+def tail_growth(histogram: Histogram, bound: float, by: float) -> float:
+    """Return how many times more requests exceed `bound` if all take `by` longer, at least 1.
+
+    Between two bounds the tail is taken as a power of the latency.
+    """
+    place = histogram.bounds.index(bound)
+    below = histogram.bounds[place - 1] if place else 0.0
+    here, before = over(histogram, bound), over(histogram, below) if place else total(histogram)
+    if isinf(bound) or here <= 0 or before <= here or below <= 0:
+        return 1.0 + by
+    return float((before / here) ** (log(1.0 + by) / log(bound / below)))
+
+
+def informative_bounds(histogram: Histogram, targets: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the finite bounds whose share of slower requests is next to one of `targets`, ascending."""
+    requests = total(histogram)
+    shares = [(over(histogram, b) / requests, b) for b in histogram.bounds if not isinf(b)] if requests > 0 else []
+    usable = [(share, bound) for share, bound in shares if 0.0 < share < 0.8]
+    if not usable:
+        return ()
+    return tuple(sorted({min(usable, key=lambda found: abs(log(found[0] / target)))[1] for target in targets}))

@@ -1,0 +1,129 @@
+"""Turns increments into trials: for each pod, how many requests there were and how many of them failed a condition."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from math import isfinite, isinf
+
+from resilience_operator.decision.analysis import shares
+from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts
+from resilience_operator.decision.model.observation import Histogram, Increment, Measured
+from resilience_operator.decision.model.policy import Condition, Policy, Signal
+from resilience_operator.decision.model.score import Cell
+from resilience_operator.decision.model.target import TargetState
+
+BOUND_TARGETS = (0.5, 0.2, 0.05, 0.01)
+"""Shares of slower requests at which latencies are compared with the baseline: the body and the tail."""
+
+
+def test_key(condition: Condition, bound: float | None = None) -> str:
+    """Return the name of a condition's test: `error-rate>0.01`, or `latency-p99>baseline+0.2@0.25` for one bound."""
+    key = f"{condition.signal}{condition.sign}"
+    return key if bound is None else f"{key}@{bound:g}"
+
+
+def guarded_conditions(policy: Policy) -> dict[str, Condition]:
+    """Return the conditions of the rules that guard releases, by their key, each once."""
+    return {test_key(c): c for rule in policy.rules if rule.guards_release for c in rule.conditions}
+
+
+def is_latency(signal: Signal) -> bool:
+    """Return whether the signal is a quantile of latencies."""
+    return signal.quantile is not None
+
+
+def allowed_share(condition: Condition, signal: Signal) -> float:
+    """Return the share of requests that may fail the condition: the threshold, or 1 % for a P99."""
+    if signal.quantile is not None:
+        return 1.0 - signal.quantile
+    return condition.threshold if condition.above else 1.0 - condition.threshold
+
+
+def trial_bounds(condition: Condition, signal: Signal, histogram: Histogram | None) -> tuple[float | None, ...]:
+    """Return the histogram bounds at which a condition is tested: (None,) for a ratio, empty if there is none."""
+    if not is_latency(signal):
+        return (None,)
+    if histogram is None or not histogram.bounds:
+        return ()
+    if condition.worse_by is not None:
+        return shares.informative_bounds(histogram, BOUND_TARGETS)
+    if not condition.above:
+        return ()
+    upper = shares.around(histogram, condition.threshold)[1]
+    return () if isinf(upper) else (upper,)
+
+
+def count(condition: Condition, part: Increment | Measured, bound: float | None) -> RequestCounts | None:
+    """Return the requests of an increment or of a window, and how many of them failed; None if they are unknown."""
+    if bound is not None:
+        histogram = part.histogram
+        if histogram is None or bound not in histogram.bounds:
+            return None
+        requests, failures = shares.total(histogram), shares.over(histogram, bound)
+    else:
+        if part.samples is None or part.events is None:
+            return None
+        requests, failures = part.samples, part.events
+        if not condition.above:
+            failures = requests - failures
+    if not (isfinite(requests) and isfinite(failures) and requests > 0):
+        return None
+    return RequestCounts(requests, min(max(failures, 0.0), requests))
+
+
+def cells_of(
+    increments: tuple[Increment, ...],
+    condition: Condition,
+    bound: float | None,
+    revision: str | None,
+    excluded: Container[str],
+    warming: Container[str],
+) -> Iterator[Cell]:
+    """Yield the cells of one test. excluded: quarantined revisions. warming: pods in their warm-up."""
+    for part in increments:
+        new = part.revision == revision
+        if not part.revision or part.pod in warming or (not new and part.revision in excluded):
+            continue
+        found = count(condition, part, bound)
+        if found is not None:
+            yield Cell(part.pod, new, found.samples, found.events)
+
+
+def warming_pods(
+    increments: tuple[Increment, ...],
+    since: float,
+    target: TargetState,
+    first_seen: Mapping[str, float],
+    warm_up: float,
+) -> frozenset[str]:
+    """Return the pods that began to serve less than `warm_up` seconds before `since`.
+
+    A pod that is not listed counts from its first requests.
+    """
+    if warm_up <= 0:
+        return frozenset()
+    began = dict(first_seen)
+    for pod in target.pods or ():
+        at = pod.started_serving if pod.started_serving is not None else pod.ready_at
+        began[pod.name] = pod.created if at is None else at
+    return frozenset(part.pod for part in increments if since - began.get(part.pod, since) < warm_up)
+
+
+def merged_histogram(increments: tuple[Increment, ...], revision: str | None) -> Histogram | None:
+    """Return the latencies of the revisions other than `revision`; of all if these have none."""
+    found: Histogram | None = None
+    for own in (False, True):
+        for part in increments:
+            if part.histogram is not None and (part.revision == revision) is own:
+                found = part.histogram if found is None else shares.merged(found, part.histogram)
+        if found is not None and shares.total(found) > 0:
+            return found
+    return found
+
+
+def counts_before(release: ReleaseMemory, condition: Condition, key: str, bound: float | None) -> RequestCounts | None:
+    """Return the counts of the whole target before the release, for one test."""
+    found = release.baseline.get(key)
+    if found is None and bound is None and (raw := release.baseline.get(condition.signal)) is not None:
+        found = raw if condition.above else RequestCounts(raw.samples, max(0.0, raw.samples - raw.events))
+    return found

@@ -1,0 +1,118 @@
+"""The evidence on a release: what each side counted, and the scores computed from it.
+
+`Score` is stored with the release, so that a restarted operator continues from it. `LiveEvidence` stays in the
+process: the exact scores, the open slot, and the latest slots. A restart loses at most what was counted since the last
+checkpoint and never counts a request twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+
+class Cell(NamedTuple):
+    """What one pod counted in one slot: `failures` of `requests`. new: it runs the new revision."""
+
+    pod: str
+    new: bool
+    requests: float
+    failures: float
+
+
+class Tally(NamedTuple):
+    """Sums over the cells of one side, from which counts and dispersion follow.
+
+    squares: of failures. cross: of failures × requests. request_squares: of requests. largest: failures of a cell.
+    """
+
+    requests: float = 0.0
+    failures: float = 0.0
+    squares: float = 0.0
+    cross: float = 0.0
+    request_squares: float = 0.0
+    cells: float = 0.0
+    largest: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The sequential test of one condition and one release.
+
+    at: end of the last slot. new, old: a `Tally` of each side. likelihoods: log-likelihood ratios of the tested odds
+    ratios, before the correction for bursts. chance: the negative logarithm of the probability that all failing cells
+    of the new side are there by chance. failing: their number. clean: the log-likelihood ratio of "the new revision
+    served like its baseline since it was exposed". served_clean: when that was certain, or None.
+    effect: ratio of failure rates up to which the new revision counts as equal. pod: the new pod with the most
+    failures.
+    """
+
+    at: float = 0.0
+    new: tuple[float, ...] = ()
+    old: tuple[float, ...] = ()
+    likelihoods: tuple[float, ...] = ()
+    chance: float = 0.0
+    failing: float = 0.0
+    clean: float = 0.0
+    served_clean: float | None = None
+    effect: float = 1.0
+    pod: str = ""
+
+    @property
+    def new_side(self) -> Tally:
+        """The new revision's sums."""
+        return _tally(self.new)
+
+    @property
+    def old_side(self) -> Tally:
+        """The sums of the other revisions."""
+        return _tally(self.old)
+
+
+def _tally(stored: tuple[float, ...]) -> Tally:
+    """Return stored sums; nothing if they are not sums of counts, because someone edited the status."""
+    if len(stored) != len(Tally._fields) or min(stored) < 0 or stored[1] > stored[0] or stored[0] <= 0:
+        return Tally()
+    return Tally(*stored)
+
+
+class Slot(NamedTuple):
+    """The counts of both sides in one closed slot, from `start` to `end`."""
+
+    start: float
+    end: float
+    new_requests: float
+    new_failures: float
+    old_requests: float
+    old_failures: float
+
+
+@dataclass(frozen=True, slots=True)
+class LiveScore:
+    """A score in the process. cells: of the open slot, which began at `since`. slots: the latest ones, oldest first.
+
+    pods: failures of each new pod. crossed_since: since when the new revision crosses the condition, or None.
+    windowed: there are no increments, so that each slot is one look-back window.
+    """
+
+    score: Score = Score()
+    since: float | None = None
+    cells: tuple[Cell, ...] = ()
+    slots: tuple[Slot, ...] = ()
+    pods: Mapping[str, float] = field(default_factory=dict)
+    crossed_since: float | None = None
+    windowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LiveEvidence:
+    """The evidence of one release in the process. scores: by `test_key`. at: the end of the last increments.
+
+    first_seen: when each pod was first seen, for its warm-up. checkpoint: when the scores were last stored.
+    """
+
+    scores: Mapping[str, LiveScore] = field(default_factory=dict)
+    at: Mapping[str, float] = field(default_factory=dict)
+    first_seen: Mapping[str, float] = field(default_factory=dict)
+    checkpoint: float = 0.0
