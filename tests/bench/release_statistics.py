@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from math import exp
 from time import perf_counter
 
-from resilience_operator.decision.analysis.evidence import CanaryContext, judge_all, judge_release
+from resilience_operator.decision.analysis.evidence import judge_all, judge_release
+from resilience_operator.decision.analysis.judgement import CanaryContext
 from resilience_operator.decision.model.memory import RequestCounts
 from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.decision.model.policy import Condition, Signal

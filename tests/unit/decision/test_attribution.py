@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from resilience_operator.decision.analysis.evidence import CanaryContext, breach_is_canary_only, judge_release
+from resilience_operator.decision.analysis.evidence import breach_is_canary_only, judge_release
+from resilience_operator.decision.analysis.judgement import CanaryContext
 from resilience_operator.decision.model.memory import Phase, RequestCounts, Verdict
 from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.decision.model.policy import Condition, Rollback, Rule, ScaleUp

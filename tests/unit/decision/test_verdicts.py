@@ -3,7 +3,8 @@
 import pytest
 
 from resilience_operator.api.v1alpha1 import parse_policy
-from resilience_operator.decision.analysis.evidence import Judgement, judge
+from resilience_operator.decision.analysis.evidence import judge
+from resilience_operator.decision.analysis.judgement import Judgement
 from resilience_operator.decision.analysis.verdicts import advance_timer, combine, last_known
 from resilience_operator.decision.decide import decide
 from resilience_operator.decision.fast_path import detect_steady_state
