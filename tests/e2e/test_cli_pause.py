@@ -6,7 +6,7 @@ from tests.e2e.test_cli import Call, answered, resilience
 from tests.e2e.test_scaling import CPU_RULE
 from tests.support.operator import Operator
 from tests.support.waiting import throughout
-from tests.support.world import World
+from tests.support.world import GROUP, PLURAL, VERSION, World
 
 __all__ = ["resilience"]
 
@@ -66,3 +66,37 @@ def test_an_end_that_cannot_be_read_keeps_the_policy_paused_and_is_told(
     lifted = resilience("resume", "checkout")
     assert (lifted.returncode, lifted.stderr) == (0, ""), lifted.stderr
     assert world.condition("Ready")["reason"] == "Accepted"
+
+
+def test_all_policies_are_stopped_at_once_and_one_that_is_missing_stops_no_other(
+    world: World, operator: Operator, resilience: Call
+) -> None:
+    for name in ("one", "two", "three"):
+        world.deployment(name, replicas=1)
+        world.policy(name, targetRef={"name": name}, rules=[CPU_RULE])
+    world.custom.patch_namespaced_custom_object(
+        GROUP, VERSION, world.namespace, PLURAL, "three", {"metadata": {"labels": {"team": "other"}}}
+    )
+
+    def paused() -> set[str]:
+        return {name for name in ("one", "two", "three") if world.condition("Ready", name)["reason"] == "PausedByHand"}
+
+    some = resilience("pause", "one", "missing", "rsp/two", "--reason", "incident 4711")
+    assert some.returncode == 1
+    assert "1 of 3 policies could not be paused" in some.stderr
+    assert [line.split()[1:] for line in some.stdout.splitlines()[1:]] == [
+        ["one", "paused"], ["two", "paused"], ["missing", "not", "found"],
+    ]  # fmt: skip
+    world.until(lambda: paused() == {"one", "two"}, "both are paused", "one")
+
+    rest = answered(resilience("pause", "-l", "team=other", "--reason", "incident 4711", "-o", "json"))
+    assert rest == [{"namespace": world.namespace, "name": "three", "result": "paused"}]
+    world.until(lambda: len(paused()) == 3, "all are paused", "three")
+
+    again = resilience("resume", "--all")
+    assert again.returncode == 0, again.stderr
+    assert "3 policies resumed" in again.stderr
+    world.until(lambda: not paused(), "all go on", "one")
+    nothing = resilience("pause", "-l", "team=nobody", "--reason", "x")
+    assert (nothing.returncode, "no policy found in namespace" in nothing.stderr) == (1, True)
+    assert resilience("pause", "--reason", "x").returncode == 2, "nothing is never everything"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from resilience_operator import __version__
-from resilience_operator.cli.common.console import PROGRAM, Command, Group
+from resilience_operator.cli.common.app import SETTINGS, Command, add_version
+from resilience_operator.cli.common.console import PROGRAM, Group
 from resilience_operator.cli.convert.command import convert
 from resilience_operator.cli.explain.command import explain
 from resilience_operator.cli.history.command import history
@@ -21,28 +21,14 @@ app = typer.Typer(
     name=PROGRAM,
     cls=Group,
     help="Inspect, pause, create and test resilience policies.",
-    no_args_is_help=True,
-    add_completion=False,  # kubectl completes its plugins itself, see `completion`
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    **SETTINGS,
     epilog="Exit codes: 0 success; 1 failure or nothing found; 2 invalid arguments, file or configuration.",
 )
 
 for command in (status, explain, history, pause, resume, init, convert, lint, simulate, replay):
     app.command(cls=Command)(command)
 app.command(name="test", cls=Command)(run_tests)
-
-
-@app.command()
-def version() -> None:
-    """Print the version.
-
-    \b
-    Example:
-      kubectl resilience version
-    """  # noqa: D301
-    typer.echo(__version__)
+add_version(app)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 import yaml
 
-from resilience_operator import __version__
+from resilience_operator.cli.common.app import SETTINGS, Command, add_version
 from resilience_operator.kube.client.credentials import NoCluster
 from resilience_operator.resilience.loop_idle import idle_tracking_loop
 from resilience_operator.runtime.config import BadConfig, Config, load, show
@@ -20,9 +20,7 @@ from resilience_operator.runtime.telemetry.log_setup import configure_logging
 app = typer.Typer(
     name="resilience-operator",
     help="Kubernetes operator that scales workloads and rolls back releases on CPU, latency and errors.",
-    no_args_is_help=True,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    **SETTINGS,
 )
 
 EXIT_CONFIG = 2
@@ -48,7 +46,7 @@ DryRunOption = Annotated[
 ]
 NamespaceOption = Annotated[
     list[str] | None,
-    typer.Option("--namespace", help=("Watch only this namespace. Repeatable. Default: all namespaces.")),
+    typer.Option("--namespace", help="Watch only this namespace. Repeatable. Default: all namespaces.", metavar="NAME"),
 ]
 FileOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (YAML).", metavar="FILE")]
 PortOption = Annotated[
@@ -57,7 +55,9 @@ PortOption = Annotated[
 DashboardPortOption = Annotated[
     int | None, typer.Option("--dashboard-port", help="Port of the dashboard. May be the same as --port.")
 ]
-ListenOption = Annotated[str | None, typer.Option("--listen", help="Listen address of all endpoints.")]
+ListenOption = Annotated[
+    str | None, typer.Option("--listen", help="Listen address of all endpoints.", metavar="ADDRESS")
+]
 LogFormatOption = Annotated[
     Literal["json", "console", "auto"] | None,
     typer.Option("--log-format", help=("Log format. auto: console on a terminal, otherwise JSON.")),
@@ -88,7 +88,7 @@ def _load(flags: dict[str, Any], file: Path | None) -> Config:
         raise typer.Exit(EXIT_CONFIG) from None
 
 
-@app.command()
+@app.command(cls=Command)
 def run(
     kubeconfig: KubeconfigOption = None,
     prometheus_url: PrometheusOption = None,
@@ -142,7 +142,7 @@ def run(
         raise typer.Exit(1) from None
 
 
-@app.command()
+@app.command(cls=Command)
 def config(
     file: FileOption = None,
     output: Annotated[Literal["yaml", "json"], typer.Option("-o", "--output", help="Output format.")] = "yaml",
@@ -156,11 +156,8 @@ def config(
         typer.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True), nl=False)
 
 
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(__version__)
+add_version(app)
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="resilience-operator")

@@ -25,6 +25,8 @@ T = TypeVar("T")
 FIELD_MANAGER = "kubectl-resilience"
 """The field manager of this program's changes."""
 
+NO_CRD = "the cluster has no ResiliencePolicy CRD: install it (crds/)"
+
 TIMEOUT = 15.0
 """Seconds for one read: a person is waiting for it."""
 
@@ -64,7 +66,7 @@ async def read_policy(kube: KubeClient, namespace: str, name: str) -> dict[str, 
         return await get_policy(kube, namespace, name, deadline=deadline())
     except NotFound as error:
         if "could not find the requested resource" in error.message:
-            raise CommandError("the cluster has no ResiliencePolicy CRD: install it (crds/)") from None
+            raise CommandError(NO_CRD) from None
         raise CommandError(f"policy {name} not found in namespace {namespace}") from None
 
 

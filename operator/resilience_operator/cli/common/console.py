@@ -15,7 +15,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from resilience_operator.api.v1alpha1 import InvalidPolicy
 from resilience_operator.kube.client.credentials import NoCluster
@@ -176,15 +176,6 @@ def _call_failed(error: CallError) -> str:
 def _end(message: str, code: int) -> None:
     print_note(" ".join(message.split()))
     raise typer.Exit(code) from None
-
-
-class Command(TyperCommand):
-    """A command with a usage line as in kubectl: `NAME` for a required argument, not `{NAME}`."""
-
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
-        """The parts of the usage line."""
-        pieces = super().collect_usage_pieces(ctx)
-        return [piece.replace("{", "").replace("}", "").replace("......", "...") for piece in pieces]
 
 
 class Group(TyperGroup):

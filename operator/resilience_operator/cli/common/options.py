@@ -34,4 +34,14 @@ PictureOption = Annotated[
     Path | None,
     typer.Option("--picture", help="Also write a chart to FILE (.html, .png or .svg).", metavar="FILE"),
 ]
+NamesArgument = Annotated[
+    list[str] | None,
+    typer.Argument(help="Names of policies: NAME or rsp/NAME.", metavar="NAME", show_default=False),
+]
+SelectorOption = Annotated[
+    str | None,
+    typer.Option("-l", "--selector", help="Policies with these labels, like team=payments.", metavar="LABELS"),
+]
+AllOption = Annotated[bool, typer.Option("--all", help="All policies of the namespace.")]
+AllNamespacesOption = Annotated[bool, typer.Option("-A", "--all-namespaces", help="Policies of all namespaces.")]
 NameArgument = Annotated[str, typer.Argument(help="Name of the policy.", metavar="NAME")]

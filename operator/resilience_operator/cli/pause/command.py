@@ -9,10 +9,12 @@ import typer
 from resilience_operator.cli.common import options
 from resilience_operator.cli.common.cluster import Access, default_namespace
 from resilience_operator.cli.common.console import Output
+from resilience_operator.cli.common.selection import select
 
 
 def pause(
-    name: options.NameArgument,
+    names: options.NamesArgument = None,
+    *,
     reason: Annotated[
         str, typer.Option("--reason", help=("Reason, shown to everyone who sees the pause."), metavar="TEXT")
     ],
@@ -20,12 +22,15 @@ def pause(
         str | None,
         typer.Option("--for", help="Duration, like 30m, 2h or 1d. Default: until resumed.", metavar="TIME"),
     ] = None,
+    selector: options.SelectorOption = None,
+    all_: options.AllOption = False,
+    all_namespaces: options.AllNamespacesOption = False,
     namespace: options.NamespaceOption = None,
     context: options.ContextOption = None,
     kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """Pause a policy: the operator does not evaluate it or act on it.
+    """Pause policies: the operator does not evaluate them or act on them.
 
     Nothing is undone: pods stay as they are, and a rollout that the operator paused stays paused. Pausing again
     changes the reason and the end.
@@ -33,22 +38,34 @@ def pause(
     \b
     Examples:
       kubectl resilience pause checkout --reason "load test" --for 2h
-      kubectl resilience pause checkout -n shop --reason "incident 4711, see the channel"
+      kubectl resilience pause checkout cart -n shop --reason "incident 4711, see the channel"
+      kubectl resilience pause -l team=payments --reason "migration" --for 1h
+      kubectl resilience pause -A --reason "stop everything: incident 4711"
     """  # noqa: D301 - the \b tells click to keep the lines
     from resilience_operator.cli.pause.run import pause
 
     access = Access(kubeconfig, context)
-    pause(name, namespace or default_namespace(access), access, output, reason=reason, span=span)
+    chosen = select(
+        names,
+        namespace=namespace or default_namespace(access),
+        everywhere=all_namespaces,
+        selector=selector,
+        all_=all_,
+    )
+    pause(chosen, access, output, reason=reason, span=span)
 
 
 def resume(
-    name: options.NameArgument,
+    names: options.NamesArgument = None,
+    selector: options.SelectorOption = None,
+    all_: options.AllOption = False,
+    all_namespaces: options.AllNamespacesOption = False,
     namespace: options.NamespaceOption = None,
     context: options.ContextOption = None,
     kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """Resume a paused policy.
+    """Resume paused policies.
 
     This never resumes a paused rollout.
 
@@ -56,8 +73,16 @@ def resume(
     Examples:
       kubectl resilience resume checkout
       kubectl resilience resume checkout -n shop -o json
+      kubectl resilience resume -A
     """  # noqa: D301
     from resilience_operator.cli.pause.run import resume
 
     access = Access(kubeconfig, context)
-    resume(name, namespace or default_namespace(access), access, output)
+    chosen = select(
+        names,
+        namespace=namespace or default_namespace(access),
+        everywhere=all_namespaces,
+        selector=selector,
+        all_=all_,
+    )
+    resume(chosen, access, output)

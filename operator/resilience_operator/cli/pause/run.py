@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import getpass
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -13,7 +13,9 @@ from resilience_operator.api.conditions import ConditionType, find_condition
 from resilience_operator.api.pause import BY, IN_FORCE, REASON, UNREADABLE, UNTIL, Pause, moment_text, read_pause
 from resilience_operator.cli.common.cluster import Access, deadline, read_policy, with_kube
 from resilience_operator.cli.common.console import CommandError, Output, UsageError, emit, print_note, show
+from resilience_operator.cli.common.selection import Selection
 from resilience_operator.cli.common.time_args import parse_span
+from resilience_operator.cli.pause.several import annotate_selected, report
 from resilience_operator.cli.status.view import read_status
 from resilience_operator.explain.overview import without_none
 from resilience_operator.kube.client.client import KubeClient
@@ -21,11 +23,14 @@ from resilience_operator.kube.client.whoami import whoami
 from resilience_operator.kube.writes.policies import annotate_policy
 from resilience_operator.resilience import CallError
 
+Values = Callable[[KubeClient], Awaitable[Mapping[str, str | None]]]
+"""The annotations to set; None removes one."""
+
 OBSERVED_WITHIN = 10.0
 """Seconds for the operator to observe a pause or resume; after that a message says that none did."""
 
 
-def pause(name: str, namespace: str, access: Access, output: Output, *, reason: str, span: str | None) -> None:
+def pause(chosen: Selection, access: Access, output: Output, *, reason: str, span: str | None) -> None:
     """Run `pause`. span: a duration as text; None for no end."""
     if not reason.strip():
         raise UsageError("--reason is empty: state why the policy is paused")
@@ -34,10 +39,23 @@ def pause(name: str, namespace: str, access: Access, output: Output, *, reason: 
         raise UsageError("--for must be at least 1s")
     until = None if seconds is None else time.time() + seconds
 
+    async def values(kube: KubeClient) -> dict[str, str | None]:
+        return {REASON: reason, UNTIL: None if until is None else moment_text(until), BY: await _current_user(kube)}
+
+    if (only := chosen.only) is not None:
+        _pause_one(*only, access, output, values)
+        return
+    report("paused", annotate_selected(chosen, access, values, wanted=lambda _: True), output)
+    if until is None:
+        print_note("these pauses do not expire: `kubectl resilience resume` with the same selection ends them")
+
+
+def _pause_one(namespace: str, name: str, access: Access, output: Output, values: Values) -> None:
+    """Pause one policy, and wait until the operator has observed it."""
+
     async def work(kube: KubeClient) -> tuple[dict[str, Any], bool]:
         await read_policy(kube, namespace, name)
-        values = {REASON: reason, UNTIL: None if until is None else moment_text(until), BY: await _current_user(kube)}
-        body = await annotate_policy(kube, namespace, name, values, deadline=deadline())
+        body = await annotate_policy(kube, namespace, name, await values(kube), deadline=deadline())
         asked = str(read_pause(body["metadata"]["annotations"]))
         return body, await _await_observed(kube, namespace, name, lambda body: _paused(body).startswith(asked))
 
@@ -45,14 +63,26 @@ def pause(name: str, namespace: str, access: Access, output: Output, *, reason: 
     found = read_pause(body["metadata"].get("annotations"))
     assert found is not None, "it was written just now"
     _report(f"policy {name} is {found}", namespace, name, found, noted, output)
-    if until is None:
+    if found.until is None:
         print_note(f"this pause does not expire: `{_retry_hint(name, namespace)}` ends it")
     if not noted:
         print_note("no operator has confirmed it yet: check that one is running and watches this namespace")
 
 
-def resume(name: str, namespace: str, access: Access, output: Output) -> None:
-    """Run `resume`. Raises CommandError if the policy is not paused."""
+def resume(chosen: Selection, access: Access, output: Output) -> None:
+    """Run `resume`. Raises CommandError if the only policy is not paused."""
+    if (only := chosen.only) is not None:
+        _resume_one(*only, access, output)
+        return
+
+    async def values(_: KubeClient) -> dict[str, str | None]:
+        return dict.fromkeys((REASON, UNTIL, BY))
+
+    report("resumed", annotate_selected(chosen, access, values, wanted=lambda policy: policy.paused), output)
+
+
+def _resume_one(namespace: str, name: str, access: Access, output: Output) -> None:
+    """Resume one policy, and wait until the operator has observed it."""
 
     async def work(kube: KubeClient) -> tuple[Pause, bool]:
         body = await read_policy(kube, namespace, name)

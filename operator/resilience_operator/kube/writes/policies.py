@@ -20,9 +20,12 @@ async def list_policies(kube: KubeClient, namespace: str | None = None, *, deadl
     return await kube.list(POLICIES.collection(namespace), deadline=deadline)
 
 
-def policy_pages(kube: KubeClient, namespace: str | None = None, *, deadline: Deadline) -> AsyncIterator[Listing]:
-    """List policies page by page: ten thousand at once take hundreds of megabytes."""
-    return kube.pages(POLICIES.collection(namespace), deadline=deadline)
+def policy_pages(
+    kube: KubeClient, namespace: str | None = None, *, deadline: Deadline, selector: str | None = None
+) -> AsyncIterator[Listing]:
+    """List policies page by page: ten thousand at once take hundreds of megabytes. selector: by labels."""
+    params = {"labelSelector": selector} if selector else None
+    return kube.pages(POLICIES.collection(namespace), deadline=deadline, params=params)
 
 
 async def probe_policies(kube: KubeClient, namespace: str | None = None, *, deadline: Deadline) -> None:
