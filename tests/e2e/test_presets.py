@@ -15,8 +15,10 @@ import threading
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -27,6 +29,7 @@ from resilience_operator.signals.presets.models import load_families, queries, r
 from resilience_operator.signals.prometheus.source import PrometheusSource
 from tests.cluster import Cluster
 from tests.support.observed import observed
+from tests.support.prometheus import prometheus
 from tests.support.world import World
 
 FAMILIES = load_families()
@@ -58,6 +61,19 @@ P99_OLD = 0.1 + 0.4 * (0.99 - 0.9) / (0.995 - 0.9)
 P99_NEW = 1.0 + 1.5 * (0.99 - 0.9) / 0.1
 # All three pods: 115, 139.5, 145 and 150 of 150 requests.
 P99_ALL = 1.0 + 1.5 * (0.99 * 150 - 145) / 5
+
+
+STATUSES: Mapping[str, tuple[dict[str, str], dict[str, str]]] = {
+    "status-code": ({"status_code": "200"}, {"status_code": "503"}),
+    "class": ({"status": "2xx"}, {"status": "5xx"}),
+    "upper": ({"http_status": "2XX"}, {"http_status": "5XX"}),
+    "words": ({"code": "200 OK"}, {"code": "500 Internal Server Error"}),
+    "decimal": ({"response_code": "200.0"}, {"response_code": "502.0"}),
+    "beside": ({"status": "success", "status_code": "200"}, {"status": "error", "status_code": "500"}),
+    "unknown": ({"status": "2xx"}, {"status": "Hxx"}),
+    "bare": ({"path": "/a"}, {"path": "/b"}),
+}
+"""Labels of good and of bad requests, by workload."""
 
 
 def page(namespace: str, seconds: float) -> str:
@@ -153,6 +169,28 @@ def page(namespace: str, seconds: float) -> str:
     put("http_request_duration_seconds_count", 10, namespace=namespace, pod="idle-6f7b-ddddd")
     for le in ("1", "+Inf"):
         put("http_request_duration_seconds_bucket", 10, namespace=namespace, pod="idle-6f7b-ddddd", le=le)
+    # What is scraped twice: by an HA pair without deduplication, by two jobs, and in two clusters of one store.
+    for replica in ("a", "b"):
+        paired = {"namespace": namespace, "pod": "paired-6f7b-aaaaa", "prometheus_replica": f"prometheus-{replica}"}
+        put("http_requests_total", 45 * t, **paired, code="200")
+        put("http_requests_total", 5 * t, **paired, code="500")
+        histogram("http_request_duration_seconds", PODS[0], 1, **paired)
+        put("container_cpu_usage_seconds_total", 0.2 * t, **paired, container="app", metrics_path=f"/{replica}")
+        put("kube_pod_container_resource_requests", 0.5, **paired, container="app", resource="cpu")
+        mixed = {"namespace": namespace, "pod": "mixed-6f7b-aaaaa", "cluster": replica}
+        put("http_requests_total", 10 * t, **mixed, code="200")
+        histogram("http_request_duration_seconds", PODS[0], 1, **mixed)
+        put("container_cpu_usage_seconds_total", 0.2 * t, **mixed, container="app")
+        put("kube_pod_container_resource_requests", 0.5, **mixed, container="app", resource="cpu")
+    # Statuses in other labels and forms.
+    for name, (good, bad) in STATUSES.items():
+        for labels, rate in ((good, 8), (bad, 2)):
+            put("http_requests_total", rate * t, namespace=namespace, pod=f"{name}-6f7b-aaaaa", **labels)
+    # Only the sidecar has a CPU request.
+    lone = {"namespace": namespace, "pod": "lone-6f7b-aaaaa"}
+    put("container_cpu_usage_seconds_total", 0.012 * t, **lone, container="proxy")
+    put("container_cpu_usage_seconds_total", 3 * t, **lone, container="app")
+    put("kube_pod_container_resource_requests", 0.1, **lone, container="proxy", resource="cpu")
     for i, pod in enumerate(PODS):
         put("queue_depth", i + 1, namespace=namespace, pod=pod.name)
     return "\n".join(lines) + "\n"
@@ -236,7 +274,7 @@ def request(
     kind: str = "Deployment",
     **own: Any,
 ) -> SignalRequest:
-    preset = {} if own else {"preset": signal}
+    preset = {} if own.keys() & {"query", "preset"} else {"preset": signal}
     return SignalRequest(
         namespace,
         name,
@@ -370,6 +408,175 @@ async def test_no_traffic_is_not_no_data(exporter: Exporter, collector: SignalCo
     )
     assert [o.reason for o in found] == ["NoTraffic", "NoTraffic", "NoData", "NoData"]
     assert "resources.requests.cpu" in found[2].message
+
+
+def of(exporter: Exporter, name: str, signal: str, **how: Any) -> SignalRequest:
+    """A signal of a workload with one pod."""
+    return request(exporter.namespace, "http-generic", signal, {f"{name}-6f7b": "6f7b"}, name, **how)
+
+
+@in_the_end
+async def test_what_is_scraped_twice_counts_once(exporter: Exporter, collector: SignalCollector) -> None:
+    errors, latency, cpu = await observe(
+        collector,
+        of(exporter, "paired", "error-rate"),
+        of(exporter, "paired", "latency-p99"),
+        of(exporter, "paired", "cpu"),
+    )
+    assert errors.measured and latency.measured and cpu.measured
+    assert (errors.measured.value, errors.measured.samples) == (about(0.1), about(50 * WINDOW))
+    assert (latency.measured.value, latency.measured.samples) == (about(P99_OLD), about(50 * WINDOW))
+    assert cpu.measured.value == about(0.4)
+
+
+@in_the_end
+async def test_two_clusters_are_not_added_up(exporter: Exporter, collector: SignalCollector) -> None:
+    names = ("error-rate", "latency-p99", "cpu")
+    found = await observe(collector, *(of(exporter, "mixed", name) for name in names))
+    assert {o.reason for o in found} == {"SeveralClusters"}
+    assert all("clusters a, b" in o.message for o in found)
+
+
+@in_the_end
+async def test_a_source_with_matchers_sees_one_cluster(cluster: Cluster, exporter: Exporter) -> None:
+    config = SourceConfig(name="default", url=cluster.prometheus_url, tenancy="none", matchers={"cluster": "a"})
+    sources = SourceRegistry({"default": PrometheusSource(config)})
+    one = SignalCollector(sources, FAMILIES)
+    try:
+        errors, cpu, own = await observe(
+            one,
+            of(exporter, "mixed", "error-rate"),
+            of(exporter, "mixed", "cpu"),
+            of(exporter, "mixed", "own", query='count(http_requests_total{pod=~"{{pods}}"})'),
+        )
+        assert errors.measured and cpu.measured and own.measured, (errors, cpu, own)
+        assert errors.measured.samples == about(10 * WINDOW)
+        assert cpu.measured.value == about(0.4)
+        assert own.measured.value == 1.0
+    finally:
+        await one.close()
+        await sources.close()
+
+
+@pytest.mark.parametrize("name", STATUSES)
+@in_the_end
+async def test_a_status_is_read_or_unknown(name: str, exporter: Exporter, collector: SignalCollector) -> None:
+    [found] = await observe(collector, of(exporter, name, "error-rate"))
+    if name in ("unknown", "bare"):
+        assert (found.measured, found.reason) == (None, "StatusNotReadable")
+        assert ('status="Hxx"' if name == "unknown" else "http_status_code") in found.message
+    else:
+        assert found.measured, found.message
+        assert found.measured.value == about(0.2)
+
+
+@in_the_end
+async def test_cpu_of_containers_without_a_request(exporter: Exporter, collector: SignalCollector) -> None:
+    cpu, proxy = await observe(
+        collector, of(exporter, "lone", "cpu"), of(exporter, "lone", "cpu", preset="cpu", container="proxy")
+    )
+    assert (cpu.measured, cpu.reason) == (None, "CpuNotCovered")
+    assert "container app" in cpu.message
+    assert proxy.measured and proxy.measured.value == about(0.12)
+
+
+@pytest.mark.parametrize("family", sorted({*FAMILIES.names} - BY_SERVICE))
+async def test_increments_of_pods(family: str, exporter: Exporter, collector: SignalCollector) -> None:
+    """Between two looks each pod counts what the page's counters gained in between, to the last request."""
+    requests = [
+        replace(request(exporter.namespace, family, signal), watched=True) for signal in ("error-rate", "latency-p99")
+    ]
+    first = await observe(collector, *requests)
+    assert [(o.increments, o.since) for o in first] == [((), None), ((), None)]
+    seconds = 0.0
+    for _ in range(100):
+        await asyncio.sleep(1)
+        errors, latency = await observe(collector, *requests)
+        assert errors.since is not None and latency.since is not None
+        counted = {i.pod: i for i in errors.increments}
+        assert set(counted) == {pod.name for pod in PODS} == {i.pod for i in latency.increments}
+        old, new = counted[PODS[0].name], counted[PODS[2].name]
+        assert (old.revision, new.revision) == ("5d9f8", "7c4b2")
+        assert old.events == pytest.approx(old.samples * 0.01, rel=1e-3)
+        assert new.events == pytest.approx(new.samples * 0.2, rel=1e-3)
+        seconds += new.samples / 50
+        for one in latency.increments:
+            assert one.histogram is not None and one.histogram.bounds[:4] == pytest.approx(BOUNDS)
+            pod = next(pod for pod in PODS if pod.name == one.pod)
+            shares = [one.samples * share for share in pod.shares]
+            assert one.histogram.counts[:4] == pytest.approx(shares, abs=1e-3, rel=1e-3)
+        if seconds > 3:
+            break
+    assert seconds > 3
+    assert errors.measured and latency.measured and latency.measured.histogram
+    assert latency.measured.histogram.counts[-1] == pytest.approx(latency.measured.samples)
+
+
+def exponential(seconds: float) -> dict[str, Any]:
+    """What an OpenTelemetry SDK exports after `seconds`: each second 45 requests of about 0.1 s, and 5 failures of 2 s.
+
+    Bucket i of scale 3 holds what is above 2^(i/8) seconds, up to 2^((i+1)/8).
+    """
+
+    def point(status: str, rate: float, index: int) -> dict[str, Any]:
+        attributes = {
+            "k8s.namespace.name": "native",
+            "k8s.pod.name": "checkout-5d9f8-aaaaa",
+            "http.response.status_code": status,
+        }
+        count = str(round(rate * seconds))
+        return {
+            "attributes": [{"key": k, "value": {"stringValue": v}} for k, v in attributes.items()],
+            "startTimeUnixNano": "1",
+            "timeUnixNano": str(time.time_ns()),
+            "count": count,
+            "sum": 1.0,
+            "scale": 3,
+            "zeroCount": "0",
+            "positive": {"offset": index, "bucketCounts": [count]},
+        }
+
+    points = [point("200", 45, -27), point("500", 5, 8)]
+    data = {"aggregationTemporality": 2, "dataPoints": points}
+    metric = {"name": "http.server.request.duration", "unit": "s", "exponentialHistogram": data}
+    return {"resourceMetrics": [{"resource": {"attributes": []}, "scopeMetrics": [{"metrics": [metric]}]}]}
+
+
+def push(url: str, seconds: float) -> None:
+    body = json.dumps(exponential(seconds)).encode()
+    posted = Request(f"{url}/api/v1/otlp/v1/metrics", body, {"Content-Type": "application/json"})
+    with urlopen(posted, timeout=10) as answer:
+        assert answer.status == 200
+
+
+async def test_native_histograms(cluster: Cluster, tmp_path: Path) -> None:
+    owner = {"checkout-5d9f8": "5d9f8"}
+    names = ("latency-p99", "latency-p50", "error-rate")
+    requests = [replace(request("native", "opentelemetry", name, owner), watched=True) for name in names]
+    with prometheus(cluster, tmp_path, "--web.enable-otlp-receiver") as url:
+        sources = SourceRegistry({"default": PrometheusSource(SourceConfig(name="default", url=url, tenancy="none"))})
+        found = SignalCollector(sources, FAMILIES)
+        try:
+            started = time.monotonic()
+            for _ in range(60):
+                await asyncio.to_thread(push, url, 1000 + time.monotonic() - started)
+                slow, median, errors = await observe(found, *requests)
+                if slow.measured and errors.measured and slow.increments and slow.increments[0].samples > 100:
+                    break
+                await asyncio.sleep(2)
+            assert slow.measured and median.measured and errors.measured, (slow, median, errors)
+            assert 2.0 <= slow.measured.value <= 2 ** (9 / 8)
+            assert 2 ** (-27 / 8) <= median.measured.value <= 2 ** (-26 / 8)
+            assert errors.measured.value == about(0.1)
+            histogram, one = slow.measured.histogram, slow.increments[0]
+            assert histogram is not None and histogram.counts[-1] == pytest.approx(slow.measured.samples)
+            assert one.histogram is not None and one.histogram.counts[-1] == one.samples
+            between = [c for b, c in zip(one.histogram.bounds, one.histogram.counts, strict=True) if 0.2 < b < 2]
+            assert all(count == pytest.approx(one.samples * 0.9, rel=0.05) for count in between)
+            assert errors.increments[0].events == pytest.approx(errors.increments[0].samples * 0.1, rel=0.1)
+        finally:
+            await found.close()
+            await sources.close()
 
 
 @in_the_end

@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 
 
 @contextmanager
-def prometheus(cluster: Cluster, folder: Path) -> Iterator[str]:
+def prometheus(cluster: Cluster, folder: Path, *flags: str) -> Iterator[str]:
     """Its address, while the block runs. It scrapes what the cluster's does; its data and its log go to `folder`."""
     binary = build.ensure(("prometheus",), print)["prometheus"]
     url = f"http://127.0.0.1:{(port := free_port())}"
@@ -24,6 +24,7 @@ def prometheus(cluster: Cluster, folder: Path) -> Iterator[str]:
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--log.level=warn",
+        *flags,
     ]
     with (folder / "prometheus.log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
         try:
