@@ -37,10 +37,7 @@ SIGNALS_LIMIT = 64
 """Maximum declared signals of one policy."""
 
 SHARED_INTERVAL = 5.0
-"""Default interval in seconds, if all queries are shared with other policies."""
-
-OWN_INTERVAL = 15.0
-"""Default interval in seconds, if the policy has queries of its own."""
+"""Default interval in seconds. Without an interval, a custom query that is expensive is sent less often."""
 
 SHORTEST_OWN_INTERVAL = "5s"
 """The minimum interval of those policies."""
@@ -202,9 +199,7 @@ _CEL_QUERY_CHARACTERS = (
 
 def interval_of(spec: "PolicySpec") -> float:
     """Seconds between two evaluations."""
-    if spec.interval is not None:
-        return spec.interval
-    return OWN_INTERVAL if asks_itself(spec) else SHARED_INTERVAL
+    return SHARED_INTERVAL if spec.interval is None else spec.interval
 
 
 def _used(spec: "PolicySpec", field: str) -> bool:
@@ -312,8 +307,9 @@ class PolicySpec(SpecModel):
     interval: Annotated[float, duration_field("2s", "10m")] | None = Field(
         default=None,
         description=(
-            "Time between two evaluations, from 5s to 10m; from 2s if no signal has a custom query. Default: 5s "
-            "without custom queries, which share their results with other policies; otherwise 15s."
+            "Time between two evaluations, from 5s to 10m; from 2s if no signal has a custom query. Default: 5s. By "
+            "default, a custom query is sent every 5s while its source answers within 100ms and the namespace has "
+            "query seconds left, otherwise every 15s or 30s; the condition MetricsAvailable says which."
         ),
     )
     replicas: Replicas | None = Field(default=None, description="Bounds of the number of pods, like {min: 3, max: 20}.")

@@ -184,7 +184,7 @@ def _assemble(
         commands=commands,
         notices=tuple([n for n in notices if n.transient or n.key not in memory.announced]),
         rules=reports,
-        signals=signal_reports(reports),
+        signals=signal_reports(reports, context.signals),
         wake=_next_wake(policy, evaluations, step.release, (step.wake, plan.wake, retry), now),
         active=active,
     )

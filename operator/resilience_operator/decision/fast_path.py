@@ -111,7 +111,7 @@ def report_fingerprint(decision: Decision) -> tuple[object, ...]:
     """Return the parts of a decision, besides its memory, whose change requires a status write."""
     return (
         decision.target,
-        tuple([(s.name, s.verdict, s.since, s.reason) for s in decision.signals]),
+        tuple([(s.name, s.verdict, s.since, s.reason, s.note) for s in decision.signals]),
         tuple([r.release_verdict for r in decision.rules]),
     )
 

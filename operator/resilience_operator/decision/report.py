@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.memory import Verdict
+from resilience_operator.decision.model.observation import SignalView
 from resilience_operator.decision.model.policy import Condition, Rule
 
 
@@ -33,7 +35,10 @@ class RuleReport(NamedTuple):
 
 
 class SignalReport(NamedTuple):
-    """One signal: its value (None if Unknown), its strongest verdict in any rule, and the reason."""
+    """One signal: its value (None if Unknown), its strongest verdict in any rule, and the reason.
+
+    note: how it is measured, if not as the policy says.
+    """
 
     name: str
     unit: str
@@ -42,6 +47,7 @@ class SignalReport(NamedTuple):
     since: float
     reason: str
     message: str
+    note: str = ""
 
 
 def describe(rule: Rule, results: Sequence[ConditionResult]) -> str:
@@ -82,18 +88,20 @@ def format_condition(condition: Condition, unit: str) -> str:
 _STRENGTH = {Verdict.BREACH: 3, Verdict.UNKNOWN: 2, Verdict.PENDING: 1, Verdict.OK: 0}
 
 
-def signal_reports(reports: Sequence[RuleReport]) -> tuple[SignalReport, ...]:
-    """Return each signal with its strongest verdict in any rule."""
+def signal_reports(
+    reports: Sequence[RuleReport], views: Mapping[str, SignalView] = MappingProxyType({})
+) -> tuple[SignalReport, ...]:
+    """Return each signal with its strongest verdict in any rule. views: for the notes of their observations."""
     best: dict[str, ConditionResult] = {}
     for report in reports:
         for result in report.results:
             name = result.condition.signal
             if name not in best or _STRENGTH[result.timer.verdict] > _STRENGTH[best[name].timer.verdict]:
                 best[name] = result
-    return tuple([_signal_report(result) for result in best.values()])
+    return tuple([_signal_report(result, views.get(name)) for name, result in best.items()])
 
 
-def _signal_report(result: ConditionResult) -> SignalReport:
+def _signal_report(result: ConditionResult, view: SignalView | None) -> SignalReport:
     signal, judgement, timer = result.signal, result.judgement, result.timer
     return SignalReport(
         signal.name,
@@ -103,4 +111,5 @@ def _signal_report(result: ConditionResult) -> SignalReport:
         timer.since,
         judgement.reason,
         judgement.message,
+        view.observation.note if view is not None else "",
     )

@@ -110,6 +110,7 @@ class SignalCollector:
                 if self._fault(query, result, now, started) is None:
                     group.answers[part] = result.value or {}
                 continue
+            group.note = group.note or result.pace.note
             group.fault = group.fault or self._fault(query, result, now, started)
             group.at = min(group.at, now if result.at is None else result.at)
             if part == ALL_PARTS:

@@ -18,6 +18,7 @@ class Signal:
         their own.
     min_samples: passed on to the decision. The collector also reports values with fewer samples.
     container: the only container that counts, for the preset `cpu`; empty for all.
+    paced: a custom query is sent less often than it is asked for, if it is expensive.
     unit: `ratio`, `seconds` or `number`. For a `ratio` with known samples the number of events is computed.
     """
 
@@ -29,6 +30,7 @@ class Signal:
     min_samples: float = 0.0
     unit: str = "number"
     container: str = ""
+    paced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

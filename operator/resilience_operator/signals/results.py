@@ -114,7 +114,8 @@ def _observe(plan: Plan | Observation, now: float) -> Observation:
                 f"the series of {target} come from clusters {', '.join(sorted(names))}: an administrator must set "
                 "matchers, such as {cluster: NAME}, on the metric source",
             )
-        return _with_increments(_aggregate(target, group), target, group)
+        found = _with_increments(_aggregate(target, group), target, group)
+        return found._replace(note=group.note) if group.note else found
     except Exception as error:
         return internal_error(str(target), now, error)
 

@@ -65,6 +65,7 @@ class Observation(NamedTuple):
         analysed and the series have a pod label.
     since: start of the increments, seconds since the epoch; None if there are none, as at the first evaluation after a
         start of the operator. None is a gap in observation; an empty `increments` with `since` is not.
+    note: how the signal is measured, if not as the policy says, as a clause for the status.
     """
 
     at: float
@@ -76,6 +77,7 @@ class Observation(NamedTuple):
     replica_factor: float | None = None
     increments: tuple[Increment, ...] = ()
     since: float | None = None
+    note: str = ""
 
     @classmethod
     def unknown(cls, at: float, reason: str, message: str) -> Observation:

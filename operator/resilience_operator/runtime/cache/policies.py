@@ -256,6 +256,7 @@ class PolicyCache:
                 min_samples=policy.signals[s.name].min_samples,
                 unit=policy.signals[s.name].unit,
                 container=s.container or "",
+                paced=spec.interval is None and s.query is not None,
             )
             for s in signals_of(spec)
             if s.name in policy.signals and policy.signals[s.name].metered

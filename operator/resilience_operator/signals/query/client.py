@@ -28,6 +28,7 @@ from resilience_operator.signals.query import backoff
 from resilience_operator.signals.query.breakers import SourceBreakers
 from resilience_operator.signals.query.errors import QueryFailure, SourceNotFoundError, failure_from_exception
 from resilience_operator.signals.query.extract import raw_series
+from resilience_operator.signals.query.pace import FASTEST, Pace, next_pace
 from resilience_operator.signals.query.query_seconds import PER_MINUTE, QuerySeconds
 from resilience_operator.signals.query.rewriter import Rewriter, RewriterUnavailableError
 from resilience_operator.signals.query.slots import FairSlots
@@ -66,6 +67,7 @@ class Query:
         restricted.
     refresh: seconds for which a result is recent enough, for what changes slowly.
     matchers: label values that every selector gets too.
+    paced: a custom query that is sent less often than it is asked for, if it is expensive (`pace`).
     companions: queries that must also pass the restriction before this one is sent, since only all answers together are
         useful.
     """
@@ -79,6 +81,7 @@ class Query:
     companions: tuple[str, ...] = ()
     refresh: float = 0.0
     matchers: tuple[tuple[str, str], ...] = ()
+    paced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ class QueryResult:
     value: what the extractor returned; None after a failure.
     consecutive_timeouts: time-outs of a custom query since its last answer.
     backoff_until: seconds from `requested_at` for which a failed query is not sent again.
+    pace: how often the query is sent, if it is paced.
     """
 
     requested_at: float
@@ -98,6 +102,7 @@ class QueryResult:
     failure: QueryFailure | None = None
     consecutive_timeouts: int = 0
     backoff_until: float = 0.0
+    pace: Pace = FASTEST
 
 
 class _ThrottledError(Exception):
@@ -203,6 +208,8 @@ class QueryClient:
                 continue
             result = self._results.get(query)
             age = max(query.refresh, max_age if query.custom else max(max_age, shared_age))
+            if query.paced and result is not None:
+                age = max(age, result.pace.reuse_for)
             if result is not None and now - result.requested_at <= _acceptable(result, age):
                 results[query] = result
             else:
@@ -251,7 +258,7 @@ class QueryClient:
                 result = QueryResult(requested_at, failure=failure)
             else:
                 at = answer.series[0].at if answer.series else None
-                result = QueryResult(requested_at, query.extract(answer), at)
+                result = QueryResult(requested_at, query.extract(answer), at, pace=self._pace(query, answer, execution))
         except asyncio.CancelledError:
             if query.custom and deadline.expired:
                 self._results[query] = self._failed(query, requested_at, _timeout_failure(query, execution))
@@ -262,6 +269,15 @@ class QueryClient:
             result = self._failed(query, requested_at, _failure(query, error, execution))
         self._results[query] = result
         return result
+
+    def _pace(self, query: Query, answer: Answer, execution: _Execution) -> Pace:
+        """How often a query is sent after one more answer."""
+        if not query.paced:
+            return FASTEST
+        before = self._results.get(query)
+        latency = execution.wire_seconds if answer.seconds is None else answer.seconds
+        used = self._limits[query.source].seconds.used(query.namespace)
+        return next_pace(before.pace if before is not None else FASTEST, latency, used)
 
     def _failed(self, query: Query, requested_at: float, failure: QueryFailure) -> QueryResult:
         """The result of a failed query. A custom query that keeps timing out gets a back-off."""
@@ -275,7 +291,13 @@ class QueryClient:
                 message = f"{failure.message}: timed out {timeouts} times in a row; "
                 message += f"next attempt in {format_duration(pause)}"
                 failure, backoff_until = QueryFailure(failure.reason, message), self._clock() - requested_at + pause
-        return QueryResult(requested_at, failure=failure, consecutive_timeouts=timeouts, backoff_until=backoff_until)
+        return QueryResult(
+            requested_at,
+            failure=failure,
+            consecutive_timeouts=timeouts,
+            backoff_until=backoff_until,
+            pace=before.pace if before is not None else FASTEST,
+        )
 
     def _throttled(self, query: Query, requested_at: float, seconds: float) -> QueryResult:
         self._on_custom(query.source, "throttled")
@@ -293,6 +315,7 @@ class QueryClient:
             failure=failure,
             consecutive_timeouts=timeouts,
             backoff_until=self._clock() - requested_at + seconds,
+            pace=before.pace if before is not None else FASTEST,
         )
 
     def _source_responds(self, source: str) -> bool:

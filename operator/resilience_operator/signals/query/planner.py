@@ -87,6 +87,7 @@ class _PresetQuery:
 class QueryGroup:
     """Requests that share the same queries. answers, at and fault are set when the results have arrived.
 
+    note: how often the queries are sent, if that is not at each evaluation.
     tracker: computes the increments of the pods' counters; None if they are not queried.
     """
 
@@ -95,6 +96,7 @@ class QueryGroup:
     answers: dict[str, Any] = field(default_factory=dict)
     at: float = 0.0
     fault: tuple[str, str] | None = None
+    note: str = ""
     tracker: IncrementTracker | None = None
 
 
@@ -293,6 +295,7 @@ class QueryPlanner:
                 namespace=request.namespace,
                 label=label,
                 matchers=restrictions,
+                paced=request.signal.paced,
                 companions=tuple(other for other in texts.values() if other is not text) if label else (),
             )
             for part, text in texts.items()

@@ -42,6 +42,10 @@ class QuerySeconds:
         if len(self._spent) > 1000:
             self._sweep()
 
+    def used(self, namespace: str) -> float:
+        """The share of the namespace's query seconds that is used, 0 to 1."""
+        return min(1.0, self._owed(namespace) / self._per_minute)
+
     def wait(self, namespace: str) -> float:
         """Seconds until the namespace's custom queries resume; 0 if they may be sent now."""
         if namespace not in self._paused:
