@@ -6,30 +6,25 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-import kopf
 from prometheus_client import REGISTRY
 
 from resilience_operator import __version__
 from resilience_operator.kube.cache.reflector import Reflector
 from resilience_operator.kube.client.client import KubeClient
-from resilience_operator.kube.client.decoding import Unreadable
 from resilience_operator.kube.client.paths import POLICIES as POLICIES_RESOURCE
-from resilience_operator.kube.writes.policies import policy_pages, probe_policies
-from resilience_operator.resilience import CallError, Deadline
-from resilience_operator.runtime.cache.contact import PROBE_EVERY, Contacts, PolicyContact
-from resilience_operator.runtime.cache.kopf_watch import registry, settings
+from resilience_operator.runtime.cache.contact import Contacts
 from resilience_operator.runtime.cache.nodes import ZoneMonitor
 from resilience_operator.runtime.cache.policies import PolicyCache
-from resilience_operator.runtime.cache.policy_entry import PolicyEntry, TargetKey
+from resilience_operator.runtime.cache.policy_source import PolicySource, first
 from resilience_operator.runtime.cache.targets import TargetCache
 from resilience_operator.runtime.config import Config
-from resilience_operator.runtime.containment import Stage, contain, count_unhandled, start
-from resilience_operator.runtime.coordination import NamespaceFilter, ReplicaCoordinator
+from resilience_operator.runtime.containment import count_unhandled, start
+from resilience_operator.runtime.coordination import ReplicaCoordinator
 from resilience_operator.runtime.dashboard.routes import Dashboard
 from resilience_operator.runtime.evaluation.assembly import Evaluation, Inputs
 from resilience_operator.runtime.evaluation.cleanup import Cleanup
@@ -42,7 +37,6 @@ from resilience_operator.runtime.plugin_loading import LoadedPlugins, load_plugi
 from resilience_operator.runtime.telemetry.gc_tuning import refreeze_periodically
 from resilience_operator.runtime.telemetry.instrumented_retry import InstrumentedRetry
 from resilience_operator.runtime.telemetry.metrics import (
-    POLICIES,
     POLICIES_OWNED,
     STATUS_WRITES_WAITING,
     count_custom_query,
@@ -52,23 +46,12 @@ from resilience_operator.runtime.telemetry.metrics import (
 )
 from resilience_operator.runtime.telemetry.policy_metrics import PolicyMetricsCollector
 from resilience_operator.runtime.telemetry.tracing import Tracing
+from resilience_operator.runtime.triggers import Triggers
 from resilience_operator.signals.collector import SignalCollector
 from resilience_operator.signals.query.breakers import SourceBreakers
 from resilience_operator.signals.query.cohorts import Cohorts
 
 log = logging.getLogger(__name__)
-
-SPREAD = 2.0
-"""Seconds over which a replica spreads the first evaluations of policies that it has just acquired."""
-
-IDENTITY: Any = "resilience-operator"
-"""kopf's peer identity. By default kopf derives it from the user name, which a container may not have."""
-
-PROBE_TIME = 15.0
-"""Timeout in seconds for a list of one policy."""
-
-LIST_TIME = 60.0
-"""Timeout in seconds for a full list of policies."""
 
 
 class App:
@@ -79,66 +62,56 @@ class App:
     ) -> None:
         self._config = config
         self._stop = stop
-        self._missing = asyncio.Event()
+        cohorts = Cohorts()
+        self._store = store = PolicyCache(dry_run=config.dry_run, sources=plugged.catalog, cohorts=cohorts)
+        self._triggers = triggers = Triggers(store)
         self._leader = leader = ReplicaCoordinator(
             kube,
             config,
             ready=self._caches_synced,
-            busy=self._busy,
-            on_gained=self._on_namespaces_acquired,
+            busy=triggers.busy,
+            on_gained=lambda namespaces: triggers.namespaces_acquired(namespaces, listed=self._source.listed.is_set()),
             on_lost=stop.set,
         )
         # Every write passes the fence. Only the election itself does not.
-        self._kube = kube = kube.with_fence(leader.may_write)
-        cohorts = Cohorts()
-        self._store = PolicyCache(dry_run=config.dry_run, sources=plugged.catalog, cohorts=cohorts)
-        self._targets = TargetCache(kube, config.namespaces, self._target_changed)
-        self._zones = ZoneMonitor(kube, watch=config.watches_nodes, on_change=self._zones_changed)
-        self._cleanup = Cleanup(kube, self._store, self._targets, dry_run=config.dry_run)
+        kube = kube.with_fence(leader.may_write)
+        self._targets = targets = TargetCache(kube, config.namespaces, triggers.target_changed)
+        self._zones = ZoneMonitor(kube, watch=config.watches_nodes, on_change=triggers.zones_changed)
+        self._source = PolicySource(kube, config, store, triggers)
+        self._collector = _collector(plugged, kube, cohorts)
         self._notifiers = plugged.notifiers
-        self._collector = SignalCollector(
-            plugged.sources,
-            retry=kube.retry,
-            breakers=SourceBreakers(on_change=record_breaker_change),
-            cohorts=cohorts,
-            on_custom=count_custom_query,
-        )
-        inputs = Inputs(
-            self._store,
-            self._targets,
-            self._zones,
-            self._collector,
-            cohorts,
-            plugged.actions,
-            plugged.notifiers,
-            config.refresh_seconds,
-            config.refresh_writes_per_second,
-        )
-        # A policy deleted between our list and kopf's is reported by neither.
         context = EvaluationContext(leader, tracing, time.time, config.dashboard)
-        self._evaluation = Evaluation(kube, context, inputs, on_missing=self._missing.set)
-        self._scheduler = self._evaluation.scheduler
-        self._tasks: set[asyncio.Task[None]] = set()
+        inputs = Inputs(
+            store=store,
+            targets=targets,
+            zones=self._zones,
+            collector=self._collector,
+            cohorts=cohorts,
+            actions=plugged.actions,
+            notifiers=plugged.notifiers,
+            refresh=config.refresh_seconds,
+            writes_per_second=config.refresh_writes_per_second,
+        )
+        self._evaluation = Evaluation(kube, context, inputs, on_missing=self._source.list_soon)
+        triggers.evaluation, triggers.ownership = self._evaluation, leader
+        triggers.cleanup = Cleanup(kube, store, targets, dry_run=config.dry_run)
         self._singletons: list[asyncio.Task[Any]] = []
-        self._listed = asyncio.Event()
-        self._policy_contact = PolicyContact()
         self._contacts = Contacts()
-        self._contacts.add(POLICIES_RESOURCE.plural, self._policy_contact.last)
-        for reflector in self._targets.reflectors:
-            self._contacts.add(reflector.resource.plural, partial(_last_contact, reflector))
-        for reflector in self._zones.reflectors:
-            self._contacts.add(reflector.resource.plural, partial(_last_contact, reflector), optional=True)
+        self._contacts.add(POLICIES_RESOURCE.plural, self._source.contact.last)
+        for reflector in (*targets.reflectors, *self._zones.reflectors):
+            optional = reflector in self._zones.reflectors
+            self._contacts.add(reflector.resource.plural, partial(_last_contact, reflector), optional=optional)
         init_breaker_series(plugged.sources.names)
-        REGISTRY.register(PolicyMetricsCollector(self._store, self._leader.owns))
-        POLICIES_OWNED.set_function(self._owned)
+        REGISTRY.register(PolicyMetricsCollector(store, leader.owns))
+        POLICIES_OWNED.set_function(lambda: sum(leader.owns(entry.namespace) for entry in store))
         STATUS_WRITES_WAITING.set_function(lambda: len(self._evaluation.status_queue))
 
     def health(self) -> Health:
         """Return the checks behind /healthz and /readyz."""
         found = Health()
-        found.live["scheduler"] = self._scheduler.stalled
+        found.live["scheduler"] = self._evaluation.scheduler.stalled
         found.live["tasks"] = self._dead_tasks
-        found.ready["policies"] = lambda: "" if self._listed.is_set() else "the policies are not listed yet"
+        found.ready["policies"] = lambda: "" if self._source.listed.is_set() else "the policies are not listed yet"
         found.ready["targets"] = self._targets.not_ready
         found.ready["contact"] = self._contacts.not_ready
         return found
@@ -154,8 +127,8 @@ class App:
         stop = self._stop
         kopf_stop = asyncio.Event()
         count_unhandled(asyncio.get_running_loop())
-        watching = start(self._watch(kopf_stop), "kopf")
-        relisting = start(self._relist(stop), "relist")
+        watching = start(self._source.watch(kopf_stop, lambda: end_on_signals(stop)), "kopf")
+        relisting = start(self._source.relist(stop), "relist")
         self._singletons += [watching, relisting]
         async with self._notifiers.working(), self._targets.watching(), self._zones.watching():
             async with self._leader.running():
@@ -171,9 +144,10 @@ class App:
                 kopf_stop.set()
                 await asyncio.gather(scheduling, relisting, ended, return_exceptions=True)
                 await self._evaluation.plugin_actions.shutdown()
-                for task in self._tasks:
+                cleanups = tuple(self._triggers.tasks)
+                for task in cleanups:
                     task.cancel()
-                await asyncio.gather(*self._tasks, return_exceptions=True)
+                await asyncio.gather(*cleanups, return_exceptions=True)
                 await self._collector.close()
             # Wait only after the lease is released: kopf writes nothing, and takes seconds to stop.
             await asyncio.wait((watching,), timeout=5.0)
@@ -181,27 +155,8 @@ class App:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
 
-    async def _watch(self, kopf_stop: asyncio.Event) -> None:
-        # kopf lists the policies again. Start it only after our own list, which feeds the first evaluations.
-        if not await _first(kopf_stop, self._listed.wait()):
-            return
-        await kopf.operator(
-            registry=registry(
-                self._on_policy,
-                self._on_unreadable_policy,
-                self._config.kubeconfig,
-                lambda: end_on_signals(self._stop),
-            ),
-            settings=settings(),
-            standalone=True,
-            identity=IDENTITY,
-            clusterwide=not self._config.namespaces,
-            namespaces=self._config.namespaces,
-            stop_flag=kopf_stop,
-        )
-
     async def _schedule(self, stop: asyncio.Event) -> None:
-        if await _first(stop, self._targets.synced()):
+        if await first(stop, self._targets.synced()):
             tidying = start(refreeze_periodically(), "heap")
             self._singletons.append(tidying)
             try:
@@ -219,222 +174,24 @@ class App:
         dead = [task.get_name() for task in tasks if task.done()]
         return f"ended unexpectedly: {', '.join(dead)}" if dead else ""
 
-    def _on_policy(self, kind: str | None, body: Mapping[str, Any]) -> None:
-        """Handle an event of kopf's watch. Never raises."""
-        try:
-            meta = body["metadata"]
-            self._policy_contact.delivered(meta["uid"])
-            if kind == "DELETED":
-                self._on_policy_deleted(self._store.remove(meta["uid"]))
-                return
-            before = self._store.get(meta["uid"])
-            target = before.target if before is not None else None
-            entry, needs_evaluation = self._store.upsert(body)
-            if needs_evaluation:
-                self._on_policy_changed(entry, target)
-        except Exception as error:
-            contain(Stage.WATCH, *_name_of(body), error)
-
-    def _on_unreadable_policy(self, found: Unreadable) -> None:
-        """Report a policy that cannot be decoded, and stop acting on its earlier spec. Never raises."""
-        try:
-            self._policy_contact.delivered(found.uid)
-            self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
-            entry, needs_evaluation = self._store.put_unreadable(found)
-            if entry is not None and needs_evaluation:
-                self._on_policy_changed(entry, None)
-        except Exception as error:
-            contain(Stage.WATCH, found.namespace, found.name, error)
-
     async def _caches_synced(self) -> None:
         """Wait until the targets and the policies have been listed."""
         await self._targets.synced()
-        await self._listed.wait()
-
-    def _on_namespaces_acquired(self, namespaces: NamespaceFilter) -> None:
-        """Enqueue every policy in `namespaces`, spread over `SPREAD` seconds to avoid a burst."""
-        for entry in self._store:
-            if namespaces(entry.namespace):
-                # The status holds what another replica did since this one last owned the policy.
-                self._store.restore_from_status(entry)
-                self._evaluation.plugin_actions.forget(entry.uid)
-                self._evaluation.status_queue.discard(entry)
-                self._scheduler.enqueue(entry, entry.phase_offset * min(entry.interval, SPREAD))
-        self._spawn(self._sweep(), "sweep")
-
-    def _busy(self, namespaces: NamespaceFilter) -> bool:
-        """Return True while an evaluation, a status write or a cleanup is in progress in `namespaces`."""
-        at_work = (entry.namespace for entry in self._evaluation.work.processing)
-        return any(namespaces(namespace) for namespace in (*at_work, *self._cleanup.under_way))
-
-    def _owned(self) -> float:
-        return sum(self._leader.owns(entry.namespace) for entry in self._store)
-
-    async def _sweep(self) -> None:
-        await self._targets.synced()
-        if self._listed.is_set():
-            await self._cleanup.restore_orphans(self._leader.owns)
-
-    def _on_policy_changed(self, entry: PolicyEntry, target_before: TargetKey | None) -> None:
-        """Evaluate a new or changed policy, and the other policies on its target."""
-        self._evaluation.status_queue.discard(entry)
-        self._scheduler.add(entry)
-        try:
-            self._evaluation.signals.register(entry)
-        except Exception as error:  # costs at most one extra query; the evaluation reports the error
-            contain(Stage.COLLECT, *entry.key, error)
-        for other in self._store.policies_on(entry.target):
-            self._scheduler.enqueue(other)
-        if target_before is not None and target_before != entry.target:
-            self._on_target_unreferenced(target_before)
-        POLICIES.set(len(self._store))
-
-    def _on_policy_deleted(self, entry: PolicyEntry | None) -> None:
-        if entry is None:
-            return
-        self._policy_contact.delivered(entry.uid)
-        self._evaluation.forget(entry)
-        self._on_target_unreferenced(entry.target)
-        POLICIES.set(len(self._store))
-
-    def _on_target_unreferenced(self, target: TargetKey) -> None:
-        """Handle a target that a policy no longer references: evaluate the next policy on it, or restore the target."""
-        for other in self._store.policies_on(target):
-            self._scheduler.enqueue(other)
-        if not self._store.policies_on(target):
-            self._spawn(self._restore_target(target), f"cleanup of {target[0]} {target[1]}/{target[2]}")
-
-    async def _restore_target(self, target: TargetKey) -> None:
-        if self._leader.owns(target[1]):
-            await self._cleanup.restore_target(target)
-
-    def _zones_changed(self) -> None:
-        for entry in self._store:
-            if entry.compiled.zone_signals:
-                self._scheduler.enqueue(entry)
-
-    def _target_changed(self, target: TargetKey) -> None:
-        for entry in self._store.policies_on(target):
-            self._scheduler.enqueue(entry)
-
-    async def _relist(self, stop: asyncio.Event) -> None:
-        """List all policies periodically, to drop those whose deletion the watch missed.
-
-        Between full lists, a list of one object checks that policies can still be listed.
-        """
-        loop = asyncio.get_running_loop()
-        due, failures = 0.0, 0
-        while not stop.is_set():
-            try:
-                if self._missing.is_set() or loop.time() >= due:
-                    self._missing.clear()
-                    await self._list_once()
-                    due = loop.time() + self._config.relist_seconds
-                else:
-                    await self._probe()
-                failures = 0
-            except CallError as error:
-                log.warning("cannot list policies: %s", error)
-                failures += 1
-            except Exception as error:
-                contain(Stage.LIST, "", "all policies", error)
-                failures += 1
-            pause = min(PROBE_EVERY, max(1.0, due - loop.time())) if not failures else min(30.0, 2.0**failures)
-            await _first(stop, self._relist_due(pause))
-
-    async def _probe(self) -> None:
-        for namespace in self._config.namespaces or (None,):
-            await probe_policies(self._kube, namespace, deadline=Deadline.after(PROBE_TIME))
-        self._policy_contact.listed()
-
-    async def _relist_due(self, pause: float) -> None:
-        """Wait for `pause` seconds, but only about one second once a policy was found to be missing."""
-        await asyncio.sleep(1.0)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, pause - 1.0)):
-                await self._missing.wait()
-
-    async def _list_once(self) -> None:
-        changed: list[PolicyEntry] = []
-        seen: set[str] = set()
-        versions: list[str] = []
-        try:
-            for namespace in self._config.namespaces or (None,):
-                async for page in policy_pages(self._kube, namespace, deadline=Deadline.after(LIST_TIME)):
-                    for body in page.items:
-                        try:
-                            self._take_in(body, seen, changed)
-                        except Exception as error:
-                            contain(Stage.LIST, *_name_of(body), error)
-                    for found in page.unreadable:
-                        try:
-                            self._take_in_unreadable(found, seen, changed)
-                        except Exception as error:
-                            contain(Stage.LIST, found.namespace, found.name, error)
-                versions.append(page.resource_version)
-        finally:
-            for entry in changed:
-                try:
-                    self._on_policy_changed(entry, None)
-                except Exception as error:
-                    contain(Stage.LIST, *entry.key, error)
-        for entry in self._store.prune(seen, min(versions, key=_as_number)):
-            self._on_policy_deleted(entry)
-        self._policy_contact.listed()
-        self._listed.set()
-        await self._sweep()
-
-    def _take_in(self, body: Mapping[str, Any], seen: set[str], changed: list[PolicyEntry]) -> None:
-        """Store one object of a list."""
-        uid = body["metadata"]["uid"]
-        seen.add(uid)
-        known = self._store.get(uid)
-        before = known.resource_version if known is not None else ""
-        entry, needs_evaluation = self._store.upsert(body)
-        if not entry.deleted and entry.resource_version != before:
-            self._policy_contact.expect(uid)
-        if needs_evaluation:
-            changed.append(entry)
-
-    def _take_in_unreadable(self, found: Unreadable, seen: set[str], changed: list[PolicyEntry]) -> None:
-        """Store one object of a list that cannot be decoded."""
-        seen.add(found.uid)
-        self._kube.unreadable.report(POLICIES_RESOURCE.plural, found)
-        entry, needs_evaluation = self._store.put_unreadable(found)
-        if entry is not None and needs_evaluation:
-            changed.append(entry)
-
-    def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = start(work, name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        await self._source.listed.wait()
 
 
 def _last_contact(reflector: Reflector[Any]) -> float | None:
     return reflector.last_contact
 
 
-def _name_of(body: Mapping[str, Any]) -> tuple[str, str]:
-    """Return namespace and name of an object; empty strings if they cannot be read."""
-    try:
-        return str(body["metadata"].get("namespace", "")), str(body["metadata"].get("name", ""))
-    except Exception:
-        return "", "an object without metadata"
-
-
-def _as_number(version: str) -> int:
-    return int(version) if version.isdecimal() else 0
-
-
-async def _first(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
-    """Wait for `work` or `stop`. Returns True if `work` finished."""
-    doing, stopping = asyncio.create_task(work), asyncio.create_task(stop.wait())
-    try:
-        done, _ = await asyncio.wait((doing, stopping), return_when=asyncio.FIRST_COMPLETED)
-        return doing in done
-    finally:
-        doing.cancel()
-        stopping.cancel()
+def _collector(plugged: LoadedPlugins, kube: KubeClient, cohorts: Cohorts) -> SignalCollector:
+    return SignalCollector(
+        plugged.sources,
+        retry=kube.retry,
+        breakers=SourceBreakers(on_change=record_breaker_change),
+        cohorts=cohorts,
+        on_custom=count_custom_query,
+    )
 
 
 @contextmanager
