@@ -13,6 +13,8 @@ def one_line(text: str) -> str:
 
 def cut(text: str, most: int) -> str:
     """Truncate text to `most` bytes of UTF-8 at a character boundary, with an ellipsis."""
+    if len(text) <= most and text.isascii():
+        return text  # not a copy: many policies share the same text
     data = text.encode("utf-8", "replace")
     if len(data) <= most:
         return data.decode()

@@ -36,6 +36,11 @@ Random = Callable[[], float]
 Sleep = Callable[[float], Awaitable[None]]
 
 
+def spread(seconds: float, by: float = 0.2) -> float:
+    """Return `seconds` with jitter: more or less by up to the fraction `by`."""
+    return seconds * (1 - by + 2 * by * _random.random())  # noqa: S311 (not for cryptography)
+
+
 class Strategy(StrEnum):
     FIXED = "fixed"
     EXPONENTIAL = "exponential"

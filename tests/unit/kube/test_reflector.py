@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from resilience_operator.kube.cache.reflector import Reflector
+from resilience_operator.kube.cache.reflector import Reflector, WatchTiming
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.kube.client.paths import Resource
 from resilience_operator.resilience import Jitter, RetryPolicy
@@ -84,7 +84,11 @@ class Watched:
     def __init__(self, kube: KubeClient, **options: Any) -> None:
         self.heard: list[tuple[str | None, str | None]] = []
         self.reflector: Reflector[str] = Reflector(
-            kube, THINGS, trim, backoff=FAST, on_change=lambda *change: self.heard.append(change), **options
+            kube,
+            THINGS,
+            trim,
+            on_change=lambda *change: self.heard.append(change),
+            **{"timing": WatchTiming(backoff=FAST), **options},
         )
 
     @property
@@ -250,7 +254,7 @@ async def test_watches_that_fail_again_and_again_cast_doubt_on_the_version(tmp_p
 
 async def test_after_a_silent_watch_it_lists_again(tmp_path: Path, api: Api) -> None:
     """Something between the two may swallow the events of every watch: the list does not depend on it."""
-    async with watching(tmp_path, api, watch_silence=0.3) as watched:
+    async with watching(tmp_path, api, timing=WatchTiming(silence=0.3, backoff=FAST)) as watched:
         await watched.until(lambda: len(api.watches) == 1)
         api.items = [thing("a", 5)]
         await watched.until(lambda: watched.content == ["a=v"])
@@ -271,7 +275,7 @@ async def test_it_lists_again_when_asked(tmp_path: Path, api: Api) -> None:
 async def test_it_lists_again_now_and_then(tmp_path: Path, api: Api) -> None:
     api.items = [thing("a", 1)]
     api.then = [("BOOKMARK", {"metadata": {"resourceVersion": "2"}}), "end"]
-    async with watching(tmp_path, api, relist_every=0.1) as watched:
+    async with watching(tmp_path, api, timing=WatchTiming(relist_every=0.1, backoff=FAST)) as watched:
         await watched.until(lambda: len(api.lists) >= 3)
 
 
@@ -290,7 +294,7 @@ async def test_namespaces_are_listed_and_swept_apart(tmp_path: Path, api: Api) -
 async def test_contact_is_remembered(tmp_path: Path, api: Api) -> None:
     api.refuse = [503] * 8
     clock = asyncio.get_running_loop().time
-    async with watching(tmp_path, api, clock=clock) as watched:
+    async with watching(tmp_path, api) as watched:
         assert watched.reflector.last_contact is None
         await watched.until(watched.reflector.synced.is_set)
         contact = watched.reflector.last_contact

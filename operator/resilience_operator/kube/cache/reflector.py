@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random as _random
+import random
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from resilience_operator.kube.cache.store import Index, Key, Store
 from resilience_operator.kube.client.client import (
@@ -26,13 +26,12 @@ from resilience_operator.kube.client.client import (
     Event,
     KubeClient,
     KubeObject,
-    Query,
 )
 from resilience_operator.kube.client.decoding import Unreadable, identified
 from resilience_operator.kube.client.errors import DEPENDENCY
 from resilience_operator.kube.client.paths import Resource
-from resilience_operator.resilience import CallError, Clock, Deadline, Gone, RetryPolicy, TryAgain
-from resilience_operator.resilience.retry import Random, Sleep
+from resilience_operator.resilience import CallError, Deadline, Gone, RetryPolicy, TryAgain
+from resilience_operator.resilience.retry import spread
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +44,8 @@ OnUnreadable = Callable[[Key], None]
 OnChange = Callable[[T | None, T | None], None]
 """(old, new): (None, new) added, (old, None) deleted. Must not block; its exceptions are logged."""
 
-RELIST_EVERY = 600.0
-"""Seconds between two periodic lists, ± 20 %."""
 LIST_TIMEOUT = 120.0
 """Seconds that a list may take, with all its pages."""
-BACKOFF = RetryPolicy(base=0.5, cap=30.0)
-"""Delays between failures. `attempts` is ignored: the reflector never gives up."""
 SHORT_WATCH = 1.0
 """A watch without events that ends within this many seconds counts as a failure, to avoid a tight loop."""
 MOST_REASON = 300
@@ -59,11 +54,24 @@ FAILURES_TO_RELIST = 5
 """Consecutive failures after which the reflector lists again, in case the version is invalid (a restored backup)."""
 
 
+class WatchTiming(NamedTuple):
+    """In seconds. relist_every: between two periodic lists, ± 20 %. silence: after which a watch is not believed.
+
+    backoff: delays between failures. `attempts` is ignored: the reflector never gives up.
+    """
+
+    relist_every: float = 600.0
+    silence: float = WATCH_SILENCE
+    backoff: RetryPolicy = RetryPolicy(base=0.5, cap=30.0)
+
+
+DEFAULT_TIMING = WatchTiming()
+
+
 class Reflector(Generic[T]):
     """Keeps a `Store` up to date with the API server while `run` runs.
 
     namespaces: the namespaces to watch, with one list and watch for each; empty: the whole cluster.
-    params: `labelSelector`, `fieldSelector`.
     """
 
     def __init__(
@@ -73,17 +81,10 @@ class Reflector(Generic[T]):
         transform: Transform[T],
         *,
         namespaces: Sequence[str] = (),
-        params: Query | None = None,
         indexes: Mapping[str, Index[T]] | None = None,
         on_change: OnChange[T] | None = None,
         on_unreadable: OnUnreadable | None = None,
-        relist_every: float = RELIST_EVERY,
-        watch_lifetime: float = WATCH_LIFETIME,
-        watch_silence: float = WATCH_SILENCE,
-        backoff: RetryPolicy = BACKOFF,
-        clock: Clock = time.monotonic,
-        sleep: Sleep = asyncio.sleep,
-        random: Random = _random.random,
+        timing: WatchTiming = DEFAULT_TIMING,
     ) -> None:
         self.resource = resource
         self.store: Store[T] = Store(indexes)
@@ -93,14 +94,7 @@ class Reflector(Generic[T]):
         self._on_unreadable = on_unreadable
         self._kube = kube
         self._transform = transform
-        self._params = dict(params or {})
-        self._relist_every = relist_every
-        self._watch_lifetime = watch_lifetime
-        self._watch_silence = watch_silence
-        self._backoff = backoff
-        self._clock = clock
-        self._sleep = sleep
-        self._random = random
+        self._timing = timing
         self._streams = [_Stream(self, namespace) for namespace in namespaces or (None,)]
 
     async def run(self) -> None:
@@ -221,21 +215,21 @@ class _Stream(Generic[T]):
             if failures >= FAILURES_TO_RELIST:
                 self._version = ""
             of = self._of
-            delay = asked + of._backoff.delay(failures, of._random)
+            delay = asked + of._timing.backoff.delay(failures, random.random)
             of._kube.retry.notify(dependency=DEPENDENCY, reason=reason, attempt=failures + 1, delay=delay)
-            await of._sleep(delay)
+            await asyncio.sleep(delay)
 
     def _must_list(self) -> bool:
-        return not self._version or self._relist or self._of._clock() >= self._list_at
+        return not self._version or self._relist or time.monotonic() >= self._list_at
 
     async def _list(self) -> None:
         of = self._of
         self._relist = False
-        began = of._clock()
+        began = time.monotonic()
         met: list[Key | None] = []
         version = ""
         deadline = Deadline.after(LIST_TIMEOUT)
-        async for page in of._kube.pages(self._path, deadline=deadline, params=of._params, page=PAGE):
+        async for page in of._kube.pages(self._path, deadline=deadline, page=PAGE):
             met += [of._upsert(obj) for obj in page.items]
             met += [of._refuse(found) for found in page.unreadable]
             version = page.resource_version
@@ -245,22 +239,20 @@ class _Stream(Generic[T]):
             of._notify(dropped, None)
         of._forget_unreadable(keys, self.namespace)
         self._version = version
-        self._list_at = of._clock() + of._relist_every * (0.8 + 0.4 * of._random())
+        self._list_at = time.monotonic() + spread(of._timing.relist_every)
         self.listed = True
         if all(stream.listed for stream in of._streams):
             of.synced.set()
-        log.debug("%s: %d listed in %.1f s", self._path, len(met), of._clock() - began)
+        log.debug("%s: %d listed in %.1f s", self._path, len(met), time.monotonic() - began)
 
     async def _watch(self) -> None:
         """Watch until the server ends the watch or the next list is due."""
         of = self._of
-        left = max(1.0, self._list_at - of._clock())
+        left = max(1.0, self._list_at - time.monotonic())
         # Jitter, so that watches that were opened together do not all end together.
-        lifetime = min(left, of._watch_lifetime * (0.8 + 0.4 * of._random()))
-        async with of._kube.watch(
-            self._path, self._version, params=of._params, lifetime=lifetime, silence=of._watch_silence
-        ) as events:
-            opened, progress = of._clock(), self._progress
+        lifetime = min(left, spread(WATCH_LIFETIME))
+        async with of._kube.watch(self._path, self._version, lifetime=lifetime, silence=of._timing.silence) as events:
+            opened, progress = time.monotonic(), self._progress
             self.last_contact = opened
             try:
                 async with asyncio.timeout(None) as self._watching:
@@ -272,12 +264,12 @@ class _Stream(Generic[T]):
                 if not self._relist:
                     raise
             except CallError:
-                if of._clock() - self.last_contact >= of._watch_silence:
+                if time.monotonic() - self.last_contact >= of._timing.silence:
                     self._version = ""  # whatever swallowed its events may swallow those of the next watch
                 raise
             finally:
                 self._watching = None
-                if of._clock() - opened >= SHORT_WATCH:
+                if time.monotonic() - opened >= SHORT_WATCH:
                     self._progress += 1
             if self._progress == progress and not self._relist:
                 raise TryAgain("the watch ended at once", dependency=DEPENDENCY, reason="short_watch")
@@ -305,5 +297,5 @@ class _Stream(Generic[T]):
         self._touch()
 
     def _touch(self) -> None:
-        self.last_contact = self._of._clock()
+        self.last_contact = time.monotonic()
         self._progress += 1

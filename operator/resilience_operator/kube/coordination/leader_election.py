@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random as _random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,7 +36,7 @@ from resilience_operator.resilience import (
     Deadline,
     NotFound,
 )
-from resilience_operator.resilience.retry import Random, Sleep
+from resilience_operator.resilience.retry import spread
 
 log = logging.getLogger(__name__)
 
@@ -200,19 +199,13 @@ class LeaderElector:
         on_started: Callable[[], None] | None = None,
         on_lost: Callable[[], None] | None = None,
         timing: ElectionTiming | None = None,
-        clock: Clock = time.monotonic,
-        sleep: Sleep = asyncio.sleep,
-        random: Random = _random.random,
     ) -> None:
-        self.election = Election(identity, timing or ElectionTiming(), clock)
+        self.election = Election(identity, timing or ElectionTiming())
         self._kube = kube
         self._namespace = namespace
         self._name = name
         self._on_started = on_started
         self._on_lost = on_lost
-        self._clock = clock
-        self._sleep = sleep
-        self._random = random
         self._wrote = False
 
     def is_leader(self) -> bool:
@@ -226,8 +219,8 @@ class LeaderElector:
         end all writing work before it cancels. A leader whose time is over does not renew: `on_lost` has been called.
         """
         try:
-            while not await self._try():
-                await self._sleep(self._spread())
+            while not await self._try():  # noqa: ASYNC110 (it polls the API server)
+                await asyncio.sleep(self._spread())
             self._call(self._on_started, f"leading as {self.election.identity}")
             await self._renew()
             self._call(self._on_lost, "leadership is lost")
@@ -240,7 +233,7 @@ class LeaderElector:
     async def _renew(self) -> None:
         """Renew the lease; return when leadership is lost."""
         while True:
-            await self._sleep(self.election.timing.retry)
+            await asyncio.sleep(self.election.timing.retry)
             # Checked before the renewal: a process that slept past its deadline is not the leader any more.
             if not self.election.is_leader():
                 log.error("the lease was not renewed for %.0f s", self.election.timing.renew_deadline)
@@ -254,7 +247,7 @@ class LeaderElector:
     async def _try(self) -> bool:
         """Read the lease and, if it is free or ours, write it once. Returns whether that write succeeded."""
         timing, election = self.election.timing, self.election
-        deadline = Deadline.after(timing.retry, self._clock)
+        deadline = Deadline.after(timing.retry)
         path = LEASES.item(self._namespace, self._name)
         try:
             try:
@@ -266,7 +259,7 @@ class LeaderElector:
             # There may have been no leader for a while, so a former leader must not continue as leader.
             if election.leads and not election.is_leader():
                 return False
-            sent_at = self._clock()
+            sent_at = time.monotonic()
             election.won(await self._write(deadline), sent_at)
         except (Conflict, AlreadyExists) as error:
             log.info("another replica wrote the lease first: %s", error)
@@ -292,7 +285,7 @@ class LeaderElector:
         if not self._wrote:
             return
         path = LEASES.item(self._namespace, self._name)
-        deadline = Deadline.after(election.timing.retry, self._clock)
+        deadline = Deadline.after(election.timing.retry)
         try:
             # Read again: a cancelled renewal may have succeeded, and may have made us the holder.
             election.observe(await self._kube.get(path, deadline=deadline))
@@ -305,7 +298,7 @@ class LeaderElector:
     def _spread(self) -> float:
         # Jitter: otherwise candidates read at the same time and all writes but one fail. Reads are twice as frequent as
         # renewals, so that a released lease is acquired within two seconds.
-        return self.election.timing.retry / 2 * (0.75 + 0.5 * self._random())
+        return spread(self.election.timing.retry / 2, 0.25)
 
     def _call(self, hook: Callable[[], None] | None, what: str) -> None:
         log.info("%s", what)

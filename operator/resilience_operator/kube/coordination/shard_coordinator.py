@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random as _random
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,8 +12,8 @@ from resilience_operator.kube.client.client import KubeClient, KubeObject
 from resilience_operator.kube.client.paths import LEASES
 from resilience_operator.kube.coordination.leader_election import ElectionTiming, write_lease
 from resilience_operator.kube.coordination.shard_membership import MEMBERS, Members, ShardMembership, annotation
-from resilience_operator.resilience import AlreadyExists, CallError, Clock, Conflict, Deadline, NotFound
-from resilience_operator.resilience.retry import Random, Sleep
+from resilience_operator.resilience import AlreadyExists, CallError, Conflict, Deadline, NotFound
+from resilience_operator.resilience.retry import spread
 
 log = logging.getLogger(__name__)
 
@@ -43,21 +42,14 @@ class ShardCoordinator:
         busy: Callable[[int], bool],
         on_gained: Callable[[frozenset[int]], None],
         on_lost: Callable[[], None],
-        timing: ElectionTiming | None = None,
-        clock: Clock = time.monotonic,
-        sleep: Sleep = asyncio.sleep,
-        random: Random = _random.random,
     ) -> None:
-        self.membership = ShardMembership(identity, shards, timing or ElectionTiming(), clock)
+        self.membership = ShardMembership(identity, shards, ElectionTiming())
         self._kube = kube
         self._namespace = namespace
         self._name = name
         self._busy = busy
         self._on_gained = on_gained
         self._on_lost = on_lost
-        self._clock = clock
-        self._sleep = sleep
-        self._random = random
 
     async def run(self) -> None:
         """Take part until cancelled or until membership is lost; then return.
@@ -66,8 +58,8 @@ class ShardCoordinator:
         before it cancels.
         """
         try:
-            while await self._renew():
-                await self._sleep(self._pause())
+            while await self._renew():  # noqa: ASYNC110 (it polls the API server)
+                await asyncio.sleep(self._pause())
             log.error("this replica lost its shard membership: %s", self._state())
             self._on_lost()
         except asyncio.CancelledError:
@@ -79,7 +71,7 @@ class ShardCoordinator:
     async def _renew(self) -> bool:
         """Read the lease and, if due, write it. Returns False if membership is lost."""
         membership = self.membership
-        deadline = Deadline.after(membership.timing.retry, self._clock)
+        deadline = Deadline.after(membership.timing.retry)
         for _ in range(TRIES):
             # Checked before the renewal: a replica that slept past its deadline is not a member, even if still listed.
             if membership.lost:
@@ -91,7 +83,7 @@ class ShardCoordinator:
                 members = membership.propose(self._busy)
                 if members is None:
                     return True
-                sent_at = self._clock()
+                sent_at = time.monotonic()
                 gained = membership.confirm(await self._write(members, deadline), sent_at)
             except (Conflict, AlreadyExists):
                 continue
@@ -111,7 +103,7 @@ class ShardCoordinator:
     async def _leave(self) -> None:
         membership = self.membership
         membership.leave()  # first, so that nothing is written from now on, even if leaving fails
-        deadline = Deadline.after(membership.timing.retry, self._clock)
+        deadline = Deadline.after(membership.timing.retry)
         for _ in range(TRIES):
             try:
                 # Read again: a cancelled write may have succeeded, and may have made us a member.
@@ -149,7 +141,7 @@ class ShardCoordinator:
             return SOON
         # Reads are twice as frequent as renewals, so that released shards are soon acquired. The next expiry of a
         # member also ends the pause.
-        interval = self.membership.timing.retry / 2 * (0.75 + 0.5 * self._random())
+        interval = spread(self.membership.timing.retry / 2, 0.25)
         return max(SOON, min(interval, self.membership.next_expiry() + SOON))
 
     def _state(self) -> str:

@@ -63,7 +63,6 @@ class Scheduler:
         self._queue = queue
         self._phases = phases
         self._on_overrun = on_overrun
-        self._ended: dict[str, float] = {}
         self._changed = asyncio.Event()
         self._batches: set[asyncio.Task[None]] = set()
         self._running = False
@@ -90,11 +89,10 @@ class Scheduler:
     def remove(self, entry: PolicyEntry) -> None:
         """Remove a policy."""
         self._queue.remove(entry.uid)
-        self._ended.pop(entry.uid, None)
 
     def enqueue(self, entry: PolicyEntry, delay: float = 0.0) -> None:
         """Schedule an event-triggered evaluation in `delay` seconds."""
-        self._queue.add(entry, _align(max(_now() + delay, self._ended.get(entry.uid, -math.inf) + MIN_SPACING)))
+        self._queue.add(entry, _align(max(_now() + delay, self._queue.not_before(entry.uid))))
 
     def schedule_next(self, entry: PolicyEntry, wake_in: float | None) -> None:
         """Schedule the next evaluation: at the policy's interval, or earlier when a timer is due."""
@@ -149,11 +147,10 @@ class Scheduler:
 
     def done(self, entry: PolicyEntry) -> None:
         """End the evaluation of a policy, independently of the rest of its batch."""
-        batch = self._queue.done(entry)
         self._last_end = now = _now()
+        batch = self._queue.done(entry, now + MIN_SPACING)
         if entry.deleted:
             return
-        self._ended[entry.uid] = now
         if isinstance(batch, _Batch) and (missed := (now - batch.started) // entry.interval):
             EVALUATIONS_SKIPPED.inc(missed)
             if entry.compiled.shared_queries_only:

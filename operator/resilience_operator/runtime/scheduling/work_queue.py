@@ -29,7 +29,8 @@ class Trigger(Enum):
 class _Item:
     """A policy in the queue. due, dirty: when it is to be processed; infinite if it is not queued, or not dirty.
 
-    order: of its entry in the heap; an older entry there no longer counts.
+    order: of its entry in the heap; an older entry there no longer counts. not_before: earliest time for which
+    an event may queue it.
     """
 
     entry: PolicyEntry
@@ -38,6 +39,7 @@ class _Item:
     order: int = 0
     dirty: float = inf
     dirty_trigger: Trigger = Trigger.EVENT
+    not_before: float = -inf
 
 
 class WorkQueue:
@@ -73,6 +75,11 @@ class WorkQueue:
         """Return when a policy is due; infinite if it is not queued."""
         item = self._items.get(uid)
         return item.due if item is not None else inf
+
+    def not_before(self, uid: str) -> float:
+        """Return the earliest time for which an event may queue a policy."""
+        item = self._items.get(uid)
+        return item.not_before if item is not None else -inf
 
     def add(self, entry: PolicyEntry, at: float, trigger: Trigger = Trigger.EVENT) -> None:
         """Queue a policy for `at`, unless it is due earlier. While it is processed, it becomes dirty."""
@@ -114,10 +121,12 @@ class WorkQueue:
         """Start to process a policy. Returns False if another worker does."""
         return self._processing.setdefault(entry.uid, (entry, worker))[1] is worker
 
-    def done(self, entry: PolicyEntry) -> object:
+    def done(self, entry: PolicyEntry, not_before: float | None = None) -> object:
         """End the processing of a policy, and queue it if it is dirty. Returns its worker, or None."""
         _, worker = self._processing.pop(entry.uid, (entry, None))
         item = self._items.get(entry.uid)
+        if item is not None and not_before is not None:
+            item.not_before = not_before
         if item is not None and item.dirty < inf:
             dirty, item.dirty = max(self._clock(), item.dirty), inf
             if dirty < item.due:
