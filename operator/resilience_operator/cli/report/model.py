@@ -30,10 +30,15 @@ class TimelineEvent:
     action: str
     message: str
     reason: str = ""
-    rule: str = ""
+    rules: tuple[str, ...] = ()
     from_: str = ""
     to: str = ""
     warning: bool = False
+
+    @property
+    def rule(self) -> str:
+        """The names of the rules, joined by `, `."""
+        return ", ".join(self.rules)
 
 
 class EvaluationSample(NamedTuple):
@@ -134,7 +139,7 @@ def _from_outcome(at: float, outcome: Outcome) -> TimelineEvent:
         command.verb.value,
         command.message,
         reason=command.reason,
-        rule=command.rule,
+        rules=command.rules,
         from_="" if command.from_ is None else str(command.from_),
         to="" if command.to is None else str(command.to),
         warning=command.verb in (Verb.PAUSE, Verb.ROLLBACK),
@@ -142,5 +147,5 @@ def _from_outcome(at: float, outcome: Outcome) -> TimelineEvent:
 
 
 def _from_notice(at: float, notice: Notice) -> TimelineEvent:
-    rule = notice.key.removeprefix("alert/") if notice.key.startswith("alert/") else ""
-    return TimelineEvent(at, Kind.NOTICE, notice.reason, notice.message, notice.reason, rule, warning=notice.warning)
+    rules = (notice.key.removeprefix("alert/"),) if notice.key.startswith("alert/") else ()
+    return TimelineEvent(at, Kind.NOTICE, notice.reason, notice.message, notice.reason, rules, warning=notice.warning)

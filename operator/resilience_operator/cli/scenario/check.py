@@ -79,7 +79,7 @@ def _check_action(e: Expectation, trace: Trace, span: _Span) -> Check:
     found = [
         event
         for event in _occurrences(e.action, trace, span)
-        if (e.rule is None or e.rule in event.rule.split(", "))
+        if (e.rule is None or e.rule in event.rules)
         and (e.to is None or str(e.to) == event.to)
         and (e.message is None or e.message.lower() in event.message.lower())
     ]
