@@ -26,6 +26,7 @@ from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release import lifecycle
 from resilience_operator.decision.release.attribution import update_baseline
+from resilience_operator.decision.release.outage import follow_outage, shows_outage
 from resilience_operator.decision.reverts import current_reverts, stopped_notices
 from resilience_operator.decision.scaling.manual import detect_manual_scaling
 
@@ -99,7 +100,9 @@ def prepare(
         release = replace(release, scores={}, live=None)
     if analysed:
         release = update_baseline(release, policy, signals, now, anew=not same)
-        release = update_scores(release, policy, signals, target, quarantined, now)
+        release = follow_outage(release, target, now)
+        if not shows_outage(release, policy, now):
+            release = update_scores(release, policy, signals, target, quarantined, now)
     suspect = release.revision if analysed else release.rolled_from
     return EvaluationContext(
         policy,

@@ -19,7 +19,7 @@ from resilience_operator.decision.release.analysis import analyse
 from resilience_operator.decision.release.attribution import inconclusive_notice, suppress
 from resilience_operator.decision.release.bake import advance_bake, next_look
 from resilience_operator.decision.release.health import assess_pods, learn_startup
-from resilience_operator.decision.release.outage import follow_outage, without_outage
+from resilience_operator.decision.release.outage import without_outage
 from resilience_operator.decision.release.remediation import plan_remediation
 from resilience_operator.decision.report import RuleReport, SignalReport, describe, signal_reports
 from resilience_operator.decision.reverts import retry_at
@@ -98,7 +98,7 @@ class _ScalingStep:
 def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvaluation]) -> _ReleaseStep:
     policy, target, now = context.policy, context.target, context.now
     found = analyse(context.release, evaluations)
-    release = follow_outage(found.release, target, now)
+    release = found.release
     pods = assess_pods(release, policy, target, context.memory.startup_seconds, now)
     if pods.memory != release.health:
         release = replace(release, health=pods.memory)

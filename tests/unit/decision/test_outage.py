@@ -66,9 +66,9 @@ def test_without_such_a_strategy_an_outage_that_is_seen_does_not_count_either() 
 
 
 @pytest.mark.parametrize("replaces_all", [False, True])
-def test_while_pods_serve_a_failing_release_is_rolled_back_as_ever(replaces_all: bool) -> None:
+def test_while_pods_serve_a_breach_of_the_release_is_not_hidden(replaces_all: bool) -> None:
     run = begun()
     run.target = state(4, out=True, replaces_all=replaces_all)
     run.look(GOOD)
-    acted = [verb for _ in range(6) for verb in verbs(run.look(OUTAGE))]
-    assert "rollback" in acted
+    told = [notice.reason for _ in range(6) for notice in run.look(OUTAGE).notices]
+    assert "BreachNotProven" in told

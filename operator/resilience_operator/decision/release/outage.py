@@ -43,6 +43,12 @@ def outage_counts_until(release: ReleaseMemory, policy: Policy) -> float | None:
     return None if ended is None else ended + policy.window
 
 
+def shows_outage(release: ReleaseMemory, policy: Policy, now: float) -> bool:
+    """Whether signals may show the outage now, so that they prove nothing."""
+    until = outage_counts_until(release, policy)
+    return until is not None and now < until
+
+
 def without_outage(
     findings: Iterable[ReleaseFinding], release: ReleaseMemory, policy: Policy, now: float
 ) -> list[ReleaseFinding]:
@@ -50,10 +56,10 @@ def without_outage(
     until = outage_counts_until(release, policy)
     found = []
     for finding in findings:
-        if until is not None and finding.failing_since is not None:
-            if now < until:
-                finding.verdict, finding.failing_since = Verdict.PENDING, None
-            else:
-                finding.failing_since = max(finding.failing_since, until)
+        if until is not None and now < until:
+            if finding.failing_since is not None or finding.suspect:
+                finding.verdict, finding.failing_since, finding.suspect = Verdict.PENDING, None, False
+        elif until is not None and finding.failing_since is not None:
+            finding.failing_since = max(finding.failing_since, until)
         found.append(finding)
     return found
