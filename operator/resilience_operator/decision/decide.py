@@ -19,6 +19,7 @@ from resilience_operator.decision.release.analysis import analyse
 from resilience_operator.decision.release.attribution import inconclusive_notice, suppress
 from resilience_operator.decision.release.bake import advance_bake, next_look
 from resilience_operator.decision.release.health import assess_pods, learn_startup
+from resilience_operator.decision.release.non_inferiority import is_not_worse
 from resilience_operator.decision.release.outage import without_outage
 from resilience_operator.decision.release.remediation import plan_remediation
 from resilience_operator.decision.report import RuleReport, SignalReport, describe, signal_reports
@@ -108,7 +109,7 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
         measured=found.measured,
         serving=pods.serving,
         clean=found.clean,
-        proven=False,
+        proven=release.phase is Phase.BAKING and is_not_worse(release, policy),
         now=now,
         patience=context.patience,
         lookback=context.lookback,

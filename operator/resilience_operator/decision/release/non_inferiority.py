@@ -1,0 +1,66 @@
+"""Non-inferiority: whether it is proven that a release is not worse than its baseline. It ends a bake early.
+
+The ratio of the two failure rates is tested by a mixture sequential probability ratio test with a normal approximation
+(Johari, Pekelis and Walsh, "Always Valid Inference", 2015), so that looking often does not make a proof more likely.
+"""
+
+from __future__ import annotations
+
+from math import log, log1p, sqrt
+
+from resilience_operator.decision.analysis.sequential import dispersion
+from resilience_operator.decision.analysis.trials import counts_before, guarded_conditions, test_key
+from resilience_operator.decision.model.memory import ReleaseMemory
+from resilience_operator.decision.model.policy import Condition, Policy
+from resilience_operator.decision.model.score import Score
+
+SCALE = 0.3
+"""Standard deviation of the mixture, in units of the log ratio: differences of about a third are found soonest."""
+
+LEAST_FAILURES = 10.0
+"""Failures of each side below which the normal approximation does not hold."""
+
+
+def is_not_worse(release: ReleaseMemory, policy: Policy) -> bool:
+    """Return whether no compared signal is worse than before by `untilProven`. False if a signal has no counts."""
+    by = policy.release.until_proven
+    conditions = guarded_conditions(policy)
+    if by is None or not conditions:
+        return False
+    return all(_is_proven(release, policy, condition, by) for condition in conditions.values())
+
+
+def _is_proven(release: ReleaseMemory, policy: Policy, condition: Condition, by: float) -> bool:
+    scores = _scores_of(release, condition)
+    if not scores:
+        return False
+    return all(
+        log_ratio_at_most(release, condition, key, score, policy.release.false_alarms) < log1p(by)
+        for key, score in scores.items()
+    )
+
+
+def _scores_of(release: ReleaseMemory, condition: Condition) -> dict[str, Score]:
+    key = test_key(condition)
+    found = {k: s for k, s in release.scores.items() if k == key or k.startswith(f"{key}@")}
+    if release.live is not None:
+        found |= {k: s.score for k, s in release.live.scores.items() if k == key or k.startswith(f"{key}@")}
+    return found
+
+
+def log_ratio_at_most(
+    release: ReleaseMemory, condition: Condition, key: str, score: Score, false_alarms: float
+) -> float:
+    """Return the upper bound of the log ratio of the failure rates; infinite without enough counts."""
+    new, old = score.new_side, score.old_side
+    bound = float(key.rpartition("@")[2]) if "@" in key else None
+    before = counts_before(release, condition, key, bound)
+    requests, failures = old.requests, old.failures
+    if before is not None:
+        requests, failures = requests + before.samples, failures + before.events
+    if new.requests <= 0 or requests <= 0 or min(new.failures, failures) < LEAST_FAILURES:
+        return float("inf")
+    estimate = log(new.failures / (new.requests * score.effect)) - log(failures / requests)
+    variance = dispersion(score) * (1 / new.failures + 1 / failures)
+    spread = variance * (variance + SCALE**2) / SCALE**2
+    return estimate + sqrt(spread * (log((variance + SCALE**2) / variance) + 2 * log(1 / false_alarms)))
