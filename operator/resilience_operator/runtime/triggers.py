@@ -31,7 +31,7 @@ class Triggers:
 
     def policy_changed(self, entry: PolicyEntry, target_before: TargetKey | None) -> None:
         """Evaluate a new or changed policy, and the other policies on its target."""
-        self.evaluation.status_queue.discard(entry)
+        entry.reported.pending = None
         self.evaluation.scheduler.add(entry)
         try:
             self.evaluation.signals.register(entry)
@@ -70,7 +70,6 @@ class Triggers:
                 # The status holds what another replica did since this one last owned the policy.
                 self._store.restore_from_status(entry)
                 self.evaluation.plugin_actions.forget(entry.uid)
-                self.evaluation.status_queue.discard(entry)
                 self.evaluation.scheduler.enqueue(entry, entry.phase_offset * min(entry.interval, SPREAD))
         if listed:
             self._spawn(self.policies_listed(), "sweep")

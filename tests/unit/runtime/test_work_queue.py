@@ -39,14 +39,6 @@ def test_a_policy_is_queued_once_for_the_earliest_time() -> None:
     assert (queue.due("uid"), queue.first_due, queue.popped(inf)) == (inf, None, [])
 
 
-def test_a_time_that_is_set_replaces_an_earlier_one() -> None:
-    queue = Queue()
-    queue.add(ENTRY, 110.0)
-    queue.set(ENTRY, 130.0, Trigger.TIMER)
-    assert queue.popped(120.0) == []
-    assert queue.popped(130.0) == [(130.0, Trigger.TIMER)]
-
-
 def test_a_policy_that_is_processed_becomes_dirty_and_is_queued_when_it_is_done() -> None:
     queue = Queue()
     assert queue.start(ENTRY, "evaluation")
@@ -70,13 +62,21 @@ def test_a_policy_that_becomes_due_while_its_status_is_written_is_evaluated_afte
     assert queue.popped(105.0) == [(101.0, Trigger.TIMER)]
 
 
+def test_an_event_during_a_status_write_does_not_postpone_the_next_evaluation() -> None:
+    queue = Queue()
+    queue.add(ENTRY, 102.0, Trigger.TIMER)
+    queue.start(ENTRY, "status write")
+    queue.add(ENTRY, 104.0)
+    queue.done(ENTRY)
+    assert queue.popped(inf) == [(102.0, Trigger.TIMER)]
+
+
 def test_a_dirty_policy_is_due_earlier_than_its_next_interval() -> None:
     for dirty, expected in ((105.0, (105.0, Trigger.EVENT)), (150.0, (115.0, Trigger.TIMER))):
         queue = Queue()
         queue.start(ENTRY, "evaluation")
         queue.add(ENTRY, dirty)
-        queue.set(ENTRY, 115.0, Trigger.TIMER)
-        queue.done(ENTRY)
+        queue.done(ENTRY, 115.0)
         assert queue.popped(inf) == [expected]
 
 

@@ -88,7 +88,7 @@ class Evaluation:
             context,
             resolver=TargetResolver(inputs.store, inputs.targets, scales, context.clock),
             signals=self.signals,
-            fast_path=FastPath(context, self.signals, self.reporter, self.plugin_actions, self.scheduler),
+            fast_path=FastPath(context, self.signals, self.reporter, self.plugin_actions),
             reconciler=self.reconciler,
             scheduler=self.scheduler,
             isolation=self._isolation,

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from functools import partial
 
 from resilience_operator.resilience import Deadline
-from resilience_operator.runtime.cache.policy_entry import PolicyEntry
+from resilience_operator.runtime.cache.policy_entry import CompiledPolicy, PolicyEntry
 from resilience_operator.runtime.containment import Stage, contain
 from resilience_operator.runtime.evaluation.context import EvaluationContext
 from resilience_operator.runtime.evaluation.fast_path import FastPath
@@ -23,7 +23,7 @@ from resilience_operator.runtime.telemetry.history import Values
 from resilience_operator.runtime.telemetry.metrics import EVALUATIONS
 from resilience_operator.signals.results import SignalResults
 
-_Tasks = set[asyncio.Task[None]]
+_Tasks = set[asyncio.Task[float | None]]
 """Reconcile tasks of one batch that are still running."""
 
 COLLECT_TIME = 7.0
@@ -70,21 +70,18 @@ class BatchEvaluator:
             return
         with self._context.tracing.evaluation(len(entries)):
             deadline = Deadline.after(COLLECT_TIME)
-            scales = await self._resolver.read_scales(entries, deadline)
             tasks: _Tasks = set()
             resolved: list[Resolved] = []
             try:
-                for entry in entries:
-                    try:
-                        target = self._resolver.resolve(entry, scales)
-                        if target is None:
-                            self._scheduler.done(entry)
-                        elif isinstance(target, SkipReason):
-                            self._start(entry, partial(self._reconciler.skip, entry, target), tasks)
-                        else:
-                            resolved.append(self._signals.prepare(entry, target))
-                    except Exception as error:
-                        self._failed(entry, Stage.RESOLVE, error)
+                for entry, target in await self._resolver.resolve(entries, deadline):
+                    if target is None:
+                        self._scheduler.done(entry)
+                    elif isinstance(target, SkipReason):
+                        self._start(entry, partial(self._reconciler.skip, entry, target), tasks)
+                    elif isinstance(target, Exception):
+                        self._failed(entry, Stage.RESOLVE, target)
+                    else:
+                        resolved.append(Resolved(entry, target, entry.compiled))
                 await self._collect(resolved, deadline, trigger, tasks)
                 while tasks:
                     await asyncio.wait(tasks)
@@ -123,7 +120,7 @@ class BatchEvaluator:
         for number, (one, results) in enumerate(portion, 1):
             entry, target, compiled = one
             try:
-                if not self._resolver.is_current(entry, compiled):
+                if not self._is_current(entry, compiled):
                     self._scheduler.enqueue(entry)  # the results no longer apply
                     self._scheduler.done(entry)
                 elif (values := self._fast_path.values(entry, target, results)) is not None:
@@ -139,28 +136,36 @@ class BatchEvaluator:
             _EVALUATED.inc(sum([self._skip_unchanged(*one) for one in unchanged[first : first + _BATCH]]))
             await asyncio.sleep(0)
 
+    def _is_current(self, entry: PolicyEntry, compiled: CompiledPolicy) -> bool:
+        """Return False if the policy was changed, deleted or paused while its signals were collected."""
+        pause = entry.pause
+        if entry.compiled is not compiled or entry.deleted:
+            return False
+        return pause is None or pause.over(self._context.clock())
+
     def _skip_unchanged(self, one: Resolved, results: SignalResults, values: Values) -> bool:
         """Record an unchanged policy as evaluated. False if it changed since."""
         entry = one.entry
         try:
-            recorded = self._fast_path.record(entry, one.target, results, values)
-            self._scheduler.done(entry)
+            wake_in = self._fast_path.record(entry, one.target, results, values)
+            self._scheduler.done(entry, wake_in)
         except Exception as error:
             self._failed(entry, Stage.COMPARE, error)
             return False
-        return recorded
+        return wake_in is not None
 
-    def _start(self, entry: PolicyEntry, work: Callable[[], Awaitable[None]], tasks: _Tasks) -> None:
+    def _start(self, entry: PolicyEntry, work: Callable[[], Awaitable[float | None]], tasks: _Tasks) -> None:
         """Start a reconcile task. Its done callback runs on every path, even if it is cancelled before it starts."""
         task = asyncio.create_task(self._isolation.run(entry, Stage.RECONCILE, work))
         tasks.add(task)
         task.add_done_callback(partial(self._reconciled, entry, tasks))
 
-    def _reconciled(self, entry: PolicyEntry, tasks: _Tasks, task: asyncio.Task[None]) -> None:
+    def _reconciled(self, entry: PolicyEntry, tasks: _Tasks, task: asyncio.Task[float | None]) -> None:
         tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        failed = task.cancelled() or task.exception() is not None
+        if failed and not task.cancelled() and (error := task.exception()) is not None:
             contain(Stage.RECONCILE, *entry.key, error)
-        self._scheduler.done(entry)
+        self._scheduler.done(entry, None if failed else task.result())
 
     def _failed(self, entry: PolicyEntry, stage: Stage, error: Exception) -> None:
         """End an evaluation that failed before reconciling. The next one runs at the usual time."""

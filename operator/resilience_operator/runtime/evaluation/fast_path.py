@@ -9,7 +9,6 @@ from resilience_operator.runtime.evaluation.plugin_actions import PluginActionRu
 from resilience_operator.runtime.evaluation.signal_reader import SignalReader
 from resilience_operator.runtime.reporting.pending import Unchanged
 from resilience_operator.runtime.reporting.reporter import Reporter
-from resilience_operator.runtime.scheduling.scheduler import Scheduler
 from resilience_operator.runtime.telemetry.history import Values
 from resilience_operator.signals.results import SignalResults
 
@@ -23,13 +22,11 @@ class FastPath:
         signals: SignalReader,
         reporter: Reporter,
         plugin_actions: PluginActionRunner,
-        scheduler: Scheduler,
     ) -> None:
         self._clock = context.clock
         self._signals = signals
         self._reporter = reporter
         self._plugin_actions = plugin_actions
-        self._scheduler = scheduler
 
     def values(self, entry: PolicyEntry, target: TargetState, results: SignalResults) -> Values | None:
         """Return the measured values if the steady state still holds and nothing is pending; else None."""
@@ -51,15 +48,17 @@ class FastPath:
             return {name: o.measured for name, o in observations.items() if o.measured is not None}
         return None
 
-    def record(self, entry: PolicyEntry, target: TargetState, results: SignalResults, values: Values) -> bool:
-        """Record an evaluation, and queue the status if it is still due. False if the policy changed since."""
+    def record(self, entry: PolicyEntry, target: TargetState, results: SignalResults, values: Values) -> float | None:
+        """Record an evaluation, and queue the status if it is still due.
+
+        Returns the seconds until a timer is due, which may be infinite; None if the policy changed since.
+        """
         steady = entry.reported.steady_state
         if entry.deleted or steady is None:
-            return False
+            return None
         now = self._clock()
         if entry.evaluation_history is not None:
             entry.evaluation_history.add_unchanged(now, values)
-        self._scheduler.schedule_next(entry, steady.until - now)
         if entry.reported.fingerprint is None:
             self._reporter.defer(entry, Unchanged(target, self._signals.observations(entry, results)))
-        return True
+        return steady.until - now

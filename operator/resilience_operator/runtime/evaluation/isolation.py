@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from resilience_operator.resilience import CallError, Conflict, NotFound
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
@@ -15,6 +16,8 @@ from resilience_operator.runtime.scheduling.scheduler import Scheduler
 from resilience_operator.runtime.telemetry.metrics import EVALUATIONS
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RELOG_AFTER = 600.0
 """Seconds after which a repeated error of a policy is logged with its traceback again."""
@@ -31,12 +34,12 @@ class ErrorIsolation:
         self._reporter = reporter
         self._on_missing = on_missing
 
-    async def run(self, entry: PolicyEntry, stage: Stage, work: Callable[[], Awaitable[None]]) -> None:
-        """Run `work`, and contain any error to this policy. Raises only CancelledError."""
+    async def run(self, entry: PolicyEntry, stage: Stage, work: Callable[[], Awaitable[T]]) -> T | None:
+        """Return the result of `work`, or None on an error, which is contained. Raises only CancelledError."""
         attributes = {"k8s.namespace.name": entry.namespace, "resilience.policy": entry.name}
         try:
             with self._context.tracing.span("policy", attributes):
-                await work()
+                return await work()
         except Conflict as error:
             log.info("%s/%s changed during the evaluation; it is evaluated again: %s", *entry.key, error)
             EVALUATIONS.labels("superseded").inc()
@@ -51,6 +54,7 @@ class ErrorIsolation:
             EVALUATIONS.labels("failed").inc()
         except Exception as error:
             self.failed(entry, stage, error)
+        return None
 
     def failed(self, entry: PolicyEntry, stage: Stage, error: Exception) -> None:
         """Count and log an unexpected error, and queue the status that reports it."""

@@ -85,14 +85,19 @@ class PolicyReconciler:
         self._admission = admission
         self._recovery = Recovery(context, reporter, plugin_actions)
 
-    async def reconcile(self, entry: PolicyEntry, target: TargetState, observations: Mapping[str, Observation]) -> None:
-        """Decide, act and report. The status is deferred if nothing urgent has to be written."""
+    async def reconcile(
+        self, entry: PolicyEntry, target: TargetState, observations: Mapping[str, Observation]
+    ) -> float | None:
+        """Decide, act and report. The status is deferred if nothing urgent has to be written.
+
+        Returns the seconds until a timer is due, or None.
+        """
         compiled = entry.compiled
         target = await self._targets.pods.read(target, entry.memory.release)
         if entry.compiled is not compiled or entry.deleted:
             raise _changed(entry)
         try:
-            await self._reconcile(entry, target, observations)
+            return await self._reconcile(entry, target, observations)
         except CallError:
             raise
         except Exception as error:
@@ -100,6 +105,7 @@ class PolicyReconciler:
                 raise
             lose_memory(entry, error)
             self._scheduler.enqueue(entry)
+            return None
 
     def _memory_fails(self, entry: PolicyEntry, target: TargetState, observations: Mapping[str, Observation]) -> bool:
         """Return True if evaluating fails with the stored memory and succeeds without it."""
@@ -119,7 +125,7 @@ class PolicyReconciler:
 
     async def _reconcile(
         self, entry: PolicyEntry, target: TargetState, observations: Mapping[str, Observation]
-    ) -> None:
+    ) -> float | None:
         policy, reported, now = entry.policy, entry.reported, self._clock()
         assert policy is not None
         was = reported.fingerprint
@@ -139,7 +145,7 @@ class PolicyReconciler:
             entry.evaluation_history = append_to(entry.evaluation_history, decision, target)
         if recovered or decision.commands or decision.notices or self._reporter.has_pending(entry.uid):
             await self._act_and_record(entry, target, decision)
-            return
+            return _wake_in(decision)
         found = report_fingerprint(decision)
         if decision.memory != before:
             entry.memory = decision.memory
@@ -148,9 +154,9 @@ class PolicyReconciler:
                 reported.steady_state = detect_steady_state(decision, observations, target, before)
             if found == was and not self._reporter.refresh_due(entry):
                 reported.fingerprint = found
-        self._schedule_next(entry, decision, ())
         if reported.fingerprint is None:
             self._reporter.defer(entry, Evaluated(target, decision))
+        return _wake_in(decision)
 
     async def write_pending(self, entry: PolicyEntry) -> None:
         """Write the status that was deferred, if it still applies."""
@@ -180,7 +186,6 @@ class PolicyReconciler:
 
     async def _act_and_record(self, entry: PolicyEntry, target: TargetState, decision: Decision) -> None:
         """Act, then report and record. Each step waits for admission; actions have priority."""
-        self._reporter.discard(entry)
         something = decision.commands or decision.notices
         done = Execution(decision.memory, self._context.tracing.trace_id() if something else "")
         if decision.commands:
@@ -227,7 +232,8 @@ class PolicyReconciler:
         if self._context.ownership.owns(entry.namespace):
             for command in done.plugin_actions:
                 self._plugin_actions.start(entry, target, command)
-        self._schedule_next(entry, decision, done.outcomes)
+        if any(o.retryable for o in done.outcomes):
+            self._scheduler.enqueue(entry, 1.0)
 
     async def _write(
         self,
@@ -253,20 +259,20 @@ class PolicyReconciler:
         ]
         return ReadyProblem("PluginNotFound", "; ".join(problems)) if problems else None
 
-    def _schedule_next(self, entry: PolicyEntry, decision: Decision, outcomes: tuple[Outcome, ...]) -> None:
-        if any(o.retryable for o in outcomes):
-            self._scheduler.enqueue(entry, 1.0)
-        self._scheduler.schedule_next(entry, None if decision.wake is None else decision.wake - decision.at)
+    async def skip(self, entry: PolicyEntry, skip: SkipReason) -> float | None:
+        """Record that the policy is paused, or defer the status with the skip reason.
 
-    async def skip(self, entry: PolicyEntry, skip: SkipReason) -> None:
-        """Record that the policy is paused, or defer the status with the skip reason."""
+        Returns the seconds until the pause ends, or None.
+        """
         EVALUATIONS.labels("refused").inc()
         if skip.pause is not None:
-            self._reporter.discard(entry)
+            entry.reported.pending = None
             async with self._admission.acquire(entry.namespace, Priority.EVENT):
                 await self._write_skip(entry, skip)
-        elif skip != entry.reported.skip:
+            return None if skip.pause.until is None else skip.pause.until - self._clock()
+        if skip != entry.reported.skip:
             self._reporter.defer(entry, skip)
+        return None
 
     async def _write_skip(self, entry: PolicyEntry, skip: SkipReason) -> None:
         now, deadline = self._clock(), Deadline.after(ACT_TIME)
@@ -274,12 +280,14 @@ class PolicyReconciler:
             entry.memory = freeze_timers(entry.memory, now)
             if not was_paused(entry):
                 await self._reporter.publish_pause(entry, skip.target, skip.pause, now, deadline)
-            if skip.pause.until is not None:
-                self._scheduler.schedule_next(entry, skip.pause.until - now)
         if not skip.failed:
             await self._reporter.write_skip(entry, skip, now, deadline)
         elif skip != entry.reported.skip:
             await self._reporter.write_failure(entry, skip, now, deadline)
+
+
+def _wake_in(decision: Decision) -> float | None:
+    return None if decision.wake is None else decision.wake - decision.at
 
 
 def _changed(entry: PolicyEntry) -> Conflict:

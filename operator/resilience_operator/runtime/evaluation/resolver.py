@@ -18,6 +18,10 @@ SCALE_LABEL = "resilience-operator.io/aggregate-to-scale"
 """ClusterRoles with this label set to "true" extend the operator's right to scale."""
 
 
+Resolution = TargetState | SkipReason | Exception | None
+"""The target's state, the reason to skip the policy, an unexpected error, or None if it is too early to evaluate."""
+
+
 class TargetResolver:
     """Finds the target of each policy. clock: seconds since the epoch."""
 
@@ -29,11 +33,18 @@ class TargetResolver:
         self._scales = scales
         self._clock = clock
 
-    async def read_scales(self, entries: Sequence[PolicyEntry], deadline: Deadline) -> Mapping[str, ScaleLookup]:
-        """Read the targets that are not watched, by policy uid."""
-        return await self._scales.read(entries, deadline)
+    async def resolve(self, entries: Sequence[PolicyEntry], deadline: Deadline) -> list[tuple[PolicyEntry, Resolution]]:
+        """Resolve the targets of a batch. An error affects only its own policy."""
+        scales = await self._scales.read(entries, deadline)
+        found: list[tuple[PolicyEntry, Resolution]] = []
+        for entry in entries:
+            try:
+                found.append((entry, self._resolve(entry, scales)))
+            except Exception as error:
+                found.append((entry, error))
+        return found
 
-    def resolve(self, entry: PolicyEntry, scales: Mapping[str, ScaleLookup]) -> TargetState | SkipReason | None:
+    def _resolve(self, entry: PolicyEntry, scales: Mapping[str, ScaleLookup]) -> TargetState | SkipReason | None:
         """Return the target's state, the reason to skip the policy, or None if it is too early to evaluate."""
         if entry.deleted:
             return None
@@ -50,11 +61,6 @@ class TargetResolver:
             return self._missing(entry)
         pause = entry.pause
         return paused(entry, pause, target) if pause is not None and not pause.over(self._clock()) else target
-
-    def is_current(self, entry: PolicyEntry, compiled: object) -> bool:
-        """Return False if the policy was changed, deleted or paused since `compiled` was its compiled spec."""
-        pause = entry.pause
-        return entry.compiled is compiled and not entry.deleted and (pause is None or pause.over(self._clock()))
 
     def _skip_reason(self, entry: PolicyEntry) -> SkipReason | None:
         """Return why a policy is skipped whatever its target is."""

@@ -46,19 +46,12 @@ class SignalReader:
         """Register the queries of a policy, so that shared queries cover it from its first evaluation."""
         self._collector.expect(_requests(entry, {}))
 
-    def prepare(self, entry: PolicyEntry, target: TargetState) -> Resolved:
-        """Make the requests of a policy, unless they are valid for this target."""
-        watched = _has_release(entry, target)
-        if entry.requests_for is not target.revisions or entry.requests_watched is not watched:
-            owners = {r.owner: r.name for r in target.revisions if r.replicas > 0}
-            entry.requests = _requests(entry, owners, watched=watched)
-            entry.requests_for, entry.requests_watched = target.revisions, watched
-        return Resolved(entry, target, entry.compiled)
-
     def collect(
         self, batch: Sequence[Resolved], deadline: Deadline, trigger: Trigger
     ) -> AsyncGenerator[Iterator[tuple[int, SignalResults]], None]:
         """Yield the results of policies, by index in `batch`, as queries complete."""
+        for one in batch:
+            _prepare(one.entry, one.target)
         within = min(one.entry.interval for one in batch)
         return self._collector.collect(
             [one.entry.requests for one in batch],
@@ -80,6 +73,15 @@ class SignalReader:
             lost = self._zones.observe(self._targets.placement(compiled.target), self._context.clock())
             found |= dict.fromkeys(compiled.zone_signals, lost)
         return found
+
+
+def _prepare(entry: PolicyEntry, target: TargetState) -> None:
+    """Make the requests of a policy, unless they are valid for this target."""
+    watched = _has_release(entry, target)
+    if entry.requests_for is not target.revisions or entry.requests_watched is not watched:
+        owners = {r.owner: r.name for r in target.revisions if r.replicas > 0}
+        entry.requests = _requests(entry, owners, watched=watched)
+        entry.requests_for, entry.requests_watched = target.revisions, watched
 
 
 def _requests(entry: PolicyEntry, owners: Mapping[str, str], *, watched: bool = False) -> tuple[SignalRequest, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import orjson
 
@@ -50,7 +51,7 @@ class Reporter:
 
     def forget(self, entry: PolicyEntry) -> None:
         """Drop the state of a deleted policy."""
-        self._queue.discard(entry)
+        entry.reported.pending = None
         self._status_writer.forget(entry.uid)
         self._event_recorder.forget(entry.uid)
 
@@ -71,10 +72,6 @@ class Reporter:
         if not entry.deleted:
             entry.reported.pending = pending
             self._queue.add(entry)
-
-    def discard(self, entry: PolicyEntry) -> None:
-        """Drop a pending status, which is out of date."""
-        self._queue.discard(entry)
 
     async def publish(self, entry: PolicyEntry, publication: Publication, deadline: Deadline) -> None:
         """Report outcomes and notices. The status is written after this."""
@@ -110,13 +107,12 @@ class Reporter:
 
         memory: to be stored. problem: of the policy, if its status was readable.
         """
-        if why == "verdict" and not self._status_writer.verdict_due(entry):
-            return False
         if undelivered := self._event_recorder.undelivered(entry.uid):
             # If this process stops, the next one reports them.
             memory = replace(memory, announced=memory.announced - undelivered)
         unreadable = entry.reported.status_problem
-        rendered = render(
+        rendering = partial(
+            render,
             decision,
             target,
             memory,
@@ -125,7 +121,7 @@ class Reporter:
             failures=[o for o in outcomes if o.result is Result.FAILED],
             problem=ReadyProblem("StatusUnreadable", unreadable.message) if unreadable is not None else problem,
         )
-        written = await self._status_writer.write_status(entry, rendered, deadline, why=why)
+        written = await self._status_writer.write_status(entry, rendering, deadline, why=why)
         if written and unreadable is not None and not unreadable.written:
             unreadable.written = decision.at
         return written
@@ -143,7 +139,8 @@ class Reporter:
         )
         memory = entry.memory if skip.pause is not None else None
         stored = PolicyStatus.model_validate(orjson.loads(entry.raw_status))
-        await self._status_writer.write_status(entry, render_skipped(stored, ready, memory), deadline, why="refusal")
+        rendering = partial(render_skipped, stored, ready, memory)
+        await self._status_writer.write_status(entry, rendering, deadline, why="refusal")
         if skip.pause is None:
             entry.reported.skip = skip
 

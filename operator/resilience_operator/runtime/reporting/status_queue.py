@@ -54,11 +54,6 @@ class StatusQueue:
         self._waiting.setdefault(entry.namespace, {})[entry.uid] = entry
         self._changed.set()
 
-    def discard(self, entry: PolicyEntry) -> None:
-        """Drop a pending status, which is out of date."""
-        entry.reported.pending = None
-        self._remove(entry)
-
     async def run(self, write: Write, stop: asyncio.Event) -> None:
         """Write statuses until `stop` is set; then cancel those in progress."""
         stopped = asyncio.create_task(stop.wait())
@@ -84,7 +79,7 @@ class StatusQueue:
 
     def _start_writes(self, write: Write) -> None:
         while len(self._tasks) < AT_ONCE and not self._rate_limiter.delay:
-            namespace = next(filter(self._has_work, self._waiting), None)
+            namespace = next(filter(self._has_work, tuple(self._waiting)), None)
             if namespace is None:
                 return
             # Move to the end, so that other namespaces are next.
@@ -98,14 +93,18 @@ class StatusQueue:
     def _has_work(self, namespace: str) -> bool:
         return (
             self._running[namespace] < PER_NAMESPACE
-            and self._acquiring[namespace] < len(self._waiting[namespace])
             and self._first(namespace) is not None
+            and self._acquiring[namespace] < len(self._waiting[namespace])
         )
 
     def _first(self, namespace: str) -> PolicyEntry | None:
-        """Return the first policy in the queue that nothing else processes."""
-        waiting = self._waiting.get(namespace, {})
-        return next((entry for uid, entry in waiting.items() if not self._work.is_processing(uid)), None)
+        """Return the first policy in the queue that nothing else processes. Drop those with nothing to write."""
+        for entry in tuple(self._waiting.get(namespace, {}).values()):
+            if entry.reported.pending is None:
+                self._remove(entry)
+            elif not self._work.is_processing(entry.uid):
+                return entry
+        return None
 
     async def _write_one(self, namespace: str, write: Write) -> None:
         """Wait for admission, then write the first policy in the queue at that time."""

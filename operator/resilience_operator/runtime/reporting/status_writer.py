@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -51,11 +52,6 @@ class StatusWriter:
         self._written.pop(uid, None)
         self._verdicts.pop(uid, None)
 
-    def verdict_due(self, entry: PolicyEntry) -> bool:
-        """Return True if a change of verdicts alone may be written now."""
-        budget = self._verdicts.get(entry.uid)
-        return budget is None or budget.available()
-
     def refresh_due(self, entry: PolicyEntry) -> bool:
         """Return True if displayed values may be refreshed now."""
         written = self._written.get(entry.uid)
@@ -67,12 +63,17 @@ class StatusWriter:
         rate = self._budget.rate
         return max(self._refresh, len(self._written) / rate) if rate else float("inf")
 
-    async def write_status(self, entry: PolicyEntry, rendered: Rendered, deadline: Deadline, *, why: str) -> bool:
+    async def write_status(
+        self, entry: PolicyEntry, render: Callable[[], Rendered], deadline: Deadline, *, why: str
+    ) -> bool:
         """Write the status if it changed significantly, or if only displayed values changed and a refresh is due.
 
-        Returns False if only verdicts changed and this policy exceeded its write limit: try again later. Raises
-        ReadAgain if the policy has changed since it was evaluated.
+        render: builds the status. Returns False if only verdicts changed and this policy exceeded its write limit: try
+        again later. Raises Conflict if the policy has changed since it was evaluated.
         """
+        if why == "verdict" and (budget := self._verdicts.get(entry.uid)) is not None and not budget.available():
+            return False
+        rendered = render()
         if entry.deleted:
             return True
         digest = _fingerprint(rendered.significant)

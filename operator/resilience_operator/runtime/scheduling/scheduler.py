@@ -94,15 +94,6 @@ class Scheduler:
         """Schedule an event-triggered evaluation in `delay` seconds."""
         self._queue.add(entry, _align(max(_now() + delay, self._queue.not_before(entry.uid))))
 
-    def schedule_next(self, entry: PolicyEntry, wake_in: float | None) -> None:
-        """Schedule the next evaluation: at the policy's interval, or earlier when a timer is due."""
-        now, interval = _now(), entry.interval
-        offset = self._phases.offset(entry)
-        # A policy evaluated up to BATCH_WINDOW early has used the slot that is about to begin.
-        regular = (math.floor((now + BATCH_WINDOW - offset) / interval) + 1) * interval + offset
-        at = regular if wake_in is None else min(regular, now + max(wake_in, MIN_SPACING))
-        self._queue.set(entry, at, Trigger.TIMER)
-
     async def run(self, evaluate: Evaluate, stop: asyncio.Event) -> None:
         """Start a task for each due batch until `stop` is set; then cancel the running ones and wait for them."""
         stopped = asyncio.create_task(stop.wait())
@@ -145,18 +136,24 @@ class Scheduler:
             self._queue.start(entry, batch)
         return list(batches.values())
 
-    def done(self, entry: PolicyEntry) -> None:
-        """End the evaluation of a policy, independently of the rest of its batch."""
+    def done(self, entry: PolicyEntry, wake_in: float | None = None) -> None:
+        """End the evaluation of a policy, independently of the rest of its batch, and schedule the next one.
+
+        The next one is at the policy's interval, or in `wake_in` seconds if that is earlier: then a timer is due.
+        """
         self._last_end = now = _now()
-        batch = self._queue.done(entry, now + MIN_SPACING)
-        if entry.deleted:
-            return
-        if isinstance(batch, _Batch) and (missed := (now - batch.started) // entry.interval):
+        at = math.inf if entry.deleted else self._next(entry, now, wake_in)
+        batch = self._queue.done(entry, at, now + MIN_SPACING)
+        if isinstance(batch, _Batch) and (missed := (now - batch.started) // entry.interval) and not entry.deleted:
             EVALUATIONS_SKIPPED.inc(missed)
             if entry.compiled.shared_queries_only:
                 self._on_overrun()
-        if self._queue.due(entry.uid) == math.inf:
-            self.schedule_next(entry, None)
+
+    def _next(self, entry: PolicyEntry, now: float, wake_in: float | None) -> float:
+        interval, offset = entry.interval, self._phases.offset(entry)
+        # A policy evaluated up to BATCH_WINDOW early has used the slot that is about to begin.
+        regular = (math.floor((now + BATCH_WINDOW - offset) / interval) + 1) * interval + offset
+        return regular if wake_in is None else min(regular, now + max(wake_in, MIN_SPACING))
 
     async def _run(self, evaluate: Evaluate, batch: _Batch) -> None:
         try:
@@ -174,7 +171,7 @@ class Scheduler:
             self.done(entry)
         except Exception as error:
             contain(Stage.SCHEDULE, *entry.key, error)
-            self._queue.add(entry, _now() + RETRY)
+            self._queue.done(entry, _now() + RETRY)
 
     def _until_next(self) -> float | None:
         first = self._queue.first_due

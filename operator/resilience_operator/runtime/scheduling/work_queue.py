@@ -90,15 +90,6 @@ class WorkQueue:
         elif at < item.due:
             self._push(item, at, trigger)
 
-    def set(self, entry: PolicyEntry, at: float, trigger: Trigger) -> None:
-        """Queue a policy for `at`, or for when it is dirty, instead of any other time."""
-        item = self._item(entry)
-        dirty, item.dirty = item.dirty, inf
-        if dirty < at and (dirty := max(self._clock(), dirty)) < at:
-            self._push(item, dirty, item.dirty_trigger)
-        else:
-            self._push(item, at, trigger)
-
     def remove(self, uid: str) -> None:
         """Remove a policy. A worker that processes it goes on."""
         if (item := self._items.pop(uid, None)) is not None:
@@ -121,16 +112,23 @@ class WorkQueue:
         """Start to process a policy. Returns False if another worker does."""
         return self._processing.setdefault(entry.uid, (entry, worker))[1] is worker
 
-    def done(self, entry: PolicyEntry, not_before: float | None = None) -> object:
-        """End the processing of a policy, and queue it if it is dirty. Returns its worker, or None."""
+    def done(self, entry: PolicyEntry, at: float = inf, not_before: float | None = None) -> object:
+        """End the processing of a policy. Returns its worker, or None.
+
+        It is queued for `at`, or earlier if it is dirty. not_before: the earliest time for which an event may queue it.
+        """
         _, worker = self._processing.pop(entry.uid, (entry, None))
         item = self._items.get(entry.uid)
-        if item is not None and not_before is not None:
-            item.not_before = not_before
-        if item is not None and item.dirty < inf:
-            dirty, item.dirty = max(self._clock(), item.dirty), inf
-            if dirty < item.due:
+        if item is not None:
+            if not_before is not None:
+                item.not_before = not_before
+            dirty, item.dirty = item.dirty, inf
+            if dirty < at:
+                dirty = max(self._clock(), dirty)
+            if dirty < min(at, item.due):
                 self._push(item, dirty, item.dirty_trigger)
+            elif at < inf:
+                self._push(item, at, Trigger.TIMER)
         self.on_done()
         return worker
 
