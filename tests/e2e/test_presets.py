@@ -321,6 +321,13 @@ ALL_QUERIES = [
 ]
 
 
+ALL_QUERIES += [
+    pytest.param(family.scrapes, id=f"{family.name}-scrapes")
+    for name in (*FAMILIES.names, "pods")
+    if (family := FAMILIES.family(name)) is not None and family.scrapes
+]
+
+
 @pytest.mark.parametrize("query", ALL_QUERIES)
 async def test_parses_with_and_without_scope(cluster: Cluster, query: str) -> None:
     source = PrometheusSource(SourceConfig(name="default", url=cluster.prometheus_url, tenancy="none"))

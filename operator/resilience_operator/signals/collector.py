@@ -15,7 +15,7 @@ from resilience_operator.signals.presets.models import Families, load_families
 from resilience_operator.signals.query.breakers import SourceBreakers
 from resilience_operator.signals.query.client import OnCustom, Query, QueryClient, QueryResult
 from resilience_operator.signals.query.cohorts import Cohorts
-from resilience_operator.signals.query.planner import ALL_PARTS, Groups, QueryGroup, QueryPlanner, is_optional
+from resilience_operator.signals.query.planner import ALL_PARTS, SCRAPES, Groups, QueryGroup, QueryPlanner, is_optional
 from resilience_operator.signals.results import SignalResults
 from resilience_operator.signals.sources.registry import SourceRegistry
 
@@ -109,6 +109,8 @@ class SignalCollector:
             if is_optional(part):
                 if self._fault(query, result, now, started) is None:
                     group.answers[part] = result.value or {}
+                    if part == SCRAPES and group.preset_query is not None:
+                        group.preset_query.learn_intervals(result.value or {})
                 continue
             group.note = group.note or result.pace.note
             group.fault = group.fault or self._fault(query, result, now, started)

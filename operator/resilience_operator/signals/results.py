@@ -11,6 +11,8 @@ from functools import partial
 from math import inf, isfinite
 from typing import Any
 
+from resilience_operator.api.quantities import format_duration
+from resilience_operator.api.signals import shared_window
 from resilience_operator.decision.fast_path_bounds import ScalarSample
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.signals import reasons
@@ -115,6 +117,10 @@ def _observe(plan: Plan | Observation, now: float) -> Observation:
                 "matchers, such as {cluster: NAME}, on the metric source",
             )
         found = _with_increments(_aggregate(target, group), target, group)
+        if group.window > shared_window(target.request.signal.window_seconds):
+            window = format_duration(group.window)
+            note = f"measured over {window}, four times the interval at which it is scraped"
+            found = found._replace(note=note, window=group.window)
         return found._replace(note=group.note) if group.note else found
     except Exception as error:
         return internal_error(str(target), now, error)

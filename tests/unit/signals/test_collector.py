@@ -73,7 +73,7 @@ class Recorded:
 
 def is_probe(promql: str) -> bool:
     """Whether it asks for what a preset cannot measure. It returns nothing where all is well."""
-    return "[1-5].." in promql or "unless on (namespace, pod, container)" in promql
+    return "[1-5].." in promql or "count_over_time" in promql or "unless on (namespace, pod, container)" in promql
 
 
 def by_part(promql: str, answers: Callable[[str], Answer | Exception]) -> Answer:
@@ -436,7 +436,7 @@ async def test_a_cancelled_collection_leaves_nothing_behind() -> None:
     with pytest.raises(asyncio.CancelledError):
         await alone
     await asyncio.sleep(0.01)
-    assert (source.running, source.cancelled) == (0, 2)
+    assert (source.running, source.cancelled) == (0, len(source.asked + source.probes))
 
 
 async def test_one_who_leaves_does_not_take_the_answer_from_others() -> None:
@@ -629,3 +629,26 @@ async def test_one_container_is_asked_for_its_namespace_alone() -> None:
     [own] = [query for query in source.asked if 'container="app"' in query]
     assert own.count('container="app"') == 3
     assert "other" not in own
+
+
+@pytest.mark.parametrize(
+    ("scrapes", "window"),
+    [(0, 120.0), (150, 120.0), (40, 120.0), (20, 120.0), (19, 120.0), (11, 300.0), (10, 300.0), (2, 600.0)],
+)
+async def test_a_window_is_widened_to_four_scrapes(scrapes: float, window: float) -> None:
+    class Scraped(Recorded):
+        async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
+            if "count_over_time" in promql:
+                return owners(("shop", "web-1", scrapes)) if scrapes else Answer([])
+            return await super().query(promql, at=at, deadline=deadline)
+
+    source, clock = Scraped(shop), Clock()
+    found = collector(source, clock=clock)
+    await collect(found, ask(), ask(name="other", namespace="else"))
+    source.asked.clear()
+    clock.now += 5
+    [widened] = await collect(found, ask())
+    assert widened.measured
+    assert {int(n) for query in source.asked for n in re.findall(r"\[(\d+)s\]", query)} == {int(window)}
+    assert widened.window == (window if window > 120 else None)
+    assert bool(widened.note) is (window > 120)

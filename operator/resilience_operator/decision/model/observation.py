@@ -6,6 +6,7 @@ Unknown is not zero: an observation without a value always has a reason, and no 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -65,6 +66,7 @@ class Observation(NamedTuple):
         analysed and the series have a pod label.
     since: start of the increments, seconds since the epoch; None if there are none, as at the first evaluation after a
         start of the operator. None is a gap in observation; an empty `increments` with `since` is not.
+    window: the look-back in seconds, if it is longer than the policy's.
     note: how the signal is measured, if not as the policy says, as a clause for the status.
     """
 
@@ -78,6 +80,7 @@ class Observation(NamedTuple):
     increments: tuple[Increment, ...] = ()
     since: float | None = None
     note: str = ""
+    window: float | None = None
 
     @classmethod
     def unknown(cls, at: float, reason: str, message: str) -> Observation:
@@ -110,5 +113,7 @@ def signal_views(
             seen = Observation.unknown(seen.at, "Stale", message)
         elif signal.total and pods > 1 and seen.measured is not None:
             seen = seen._replace(measured=seen.measured._replace(value=seen.measured.value / pods))
+        if seen.window is not None:
+            signal = replace(signal, window=seen.window)
         found[name] = SignalView(signal, seen)
     return found

@@ -144,7 +144,11 @@ class Scope(_Data):
 
 
 class Family(_Data):
-    """One way to measure targets. needs, sources and notes are for the documentation."""
+    """One way to measure targets. needs, sources and notes are for the documentation.
+
+    scrapes: samples within ten minutes by key, of series that are that old. Queried every ten minutes, to learn the
+        scrape interval.
+    """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
     title: str
@@ -154,6 +158,7 @@ class Family(_Data):
     notes: tuple[str, ...] = ()
     join: Join
     scope: Scope
+    scrapes: Query | None = None
     signals: Mapping[str, Preset]
 
     @property

@@ -32,6 +32,7 @@ from resilience_operator.signals.presets.models import (
 from resilience_operator.signals.query import extract
 from resilience_operator.signals.query.client import Extractor, Query
 from resilience_operator.signals.query.cohorts import Cohorts
+from resilience_operator.signals.query.extract import Index, Key
 from resilience_operator.signals.query.scope import QueryScope
 from resilience_operator.signals.query.template import fill_custom, matchers, pod_name_regex
 from resilience_operator.signals.sources.registry import SourceRegistry
@@ -55,13 +56,22 @@ PROBE = "probe"
 PROBE_SECONDS = 60.0
 """Seconds for which the answer to that query is used. It changes with the scrape configuration and with releases."""
 
+SCRAPES = "scrapes"
+"""Key of the query from which the scrape interval is learned."""
+
+SCRAPES_SECONDS = 600.0
+"""The range of that query, and the time for which its answer is used."""
+
+SCRAPES_PER_WINDOW = 4
+"""Scrapes that a window needs: a rate needs two samples, and one missed scrape must not create a gap."""
+
 COUNTERS = "counters/"
 """Prefix of the keys of the queries for the counters of pods."""
 
 
 def is_optional(part: str) -> bool:
     """Whether a signal has a value without the answer to this part."""
-    return part == PROBE or part.startswith(COUNTERS)
+    return part in (PROBE, SCRAPES) or part.startswith(COUNTERS)
 
 
 def joined_parts(answers: Mapping[str, Any], prefix: str) -> Mapping[Any, Any]:
@@ -81,12 +91,30 @@ class _PresetQuery:
     buckets: str = ""
     probe: tuple[str, Extractor] | None = None
     counters: tuple[str, Extractor] | None = None
+    intervals: dict[Key, float] = field(default_factory=dict)
+    scrapes: object = None
+
+    def learn_intervals(self, scrapes: Index) -> None:
+        """Keep the scrape intervals of an answer, once for each answer."""
+        if scrapes is not self.scrapes:
+            self.scrapes = scrapes
+            self.intervals.update({key: SCRAPES_SECONDS / count for key, count in scrapes.items() if count >= 1})
+
+    def window_for(self, target: aggregate.SeriesKeys, window: float) -> float:
+        """The window in seconds, widened to four scrapes of the target. A target that is not known keeps its window."""
+        intervals = self.intervals
+        if not intervals:
+            return window
+        needed = max([SCRAPES_PER_WINDOW * intervals.get(key, 0.0) for key, _ in target.parts], default=0.0)
+        # Ten samples in ten minutes may be eleven: a window that is nearly long enough is not widened.
+        return window if needed <= window * 1.15 else min(shared_window(needed / 1.15), _MAX_SHARED_WINDOW)
 
 
 @dataclass(slots=True)
 class QueryGroup:
     """Requests that share the same queries. answers, at and fault are set when the results have arrived.
 
+    window: the look-back in seconds, of a preset whose queries serve many namespaces.
     note: how often the queries are sent, if that is not at each evaluation.
     tracker: computes the increments of the pods' counters; None if they are not queried.
     """
@@ -97,6 +125,8 @@ class QueryGroup:
     at: float = 0.0
     fault: tuple[str, str] | None = None
     note: str = ""
+    window: float = 0.0
+    preset_query: _PresetQuery | None = None
     tracker: IncrementTracker | None = None
 
 
@@ -194,7 +224,8 @@ class QueryPlanner:
             if preset_query is None:
                 tracker = self._tracker if f"{COUNTERS}0" in (resolved.queries or {}) else None
                 return target, QueryGroup(resolved.preset, resolved.queries or {}, tracker=tracker)
-            return target, self._group(request, preset_query, resolved.window, groups, split=len(target.parts) > 1)
+            window = preset_query.window_for(target, resolved.window)
+            return target, self._group(request, preset_query, window, groups, split=len(target.parts) > 1)
         except Exception as error:
             return internal_error(request.signal.name, now, error)
 
@@ -212,14 +243,26 @@ class QueryPlanner:
                 probe, extractor = preset_query.probe
                 text = preset_query.scope.text(probe, window, chunk)
                 queries[PROBE] = Query(request.source, text, extractor, refresh=PROBE_SECONDS)
-            group = groups[key] = QueryGroup(preset_query.preset, queries)
+            if preset_query.family.scrapes:
+                text = preset_query.scope.text(preset_query.family.scrapes, SCRAPES_SECONDS, chunk)
+                extractor = extract.index_by_target(*extract.labels_of(preset_query.family.join))
+                queries[SCRAPES] = Query(request.source, text, extractor, refresh=SCRAPES_SECONDS)
+            group = groups[key] = QueryGroup(preset_query.preset, queries, window=window, preset_query=preset_query)
         more: dict[str, Query] = {}
         if preset_query.buckets and (split or request.watched):
             more |= self._bucket_queries(request, preset_query, window)
         if preset_query.counters is not None and request.watched:
             more |= self._counter_queries(request, preset_query, *preset_query.counters)
-            return QueryGroup(preset_query.preset, {**group.queries, **more}, tracker=self._tracker)
-        return QueryGroup(preset_query.preset, {**group.queries, **more}) if more else group
+        tracker = self._tracker if preset_query.counters is not None and request.watched else None
+        if not more:
+            return group
+        return QueryGroup(
+            preset_query.preset,
+            {**group.queries, **more},
+            window=window,
+            preset_query=preset_query,
+            tracker=tracker,
+        )
 
     def _resolve(self, request: SignalRequest, now: float, policy: Sequence[SignalRequest]) -> _Resolved | Observation:
         """Plan a request, or return an observation with the reason why it cannot be queried."""
