@@ -6,20 +6,16 @@ The output is one suggestion per line, then a line with a colon and a number, th
 
 from __future__ import annotations
 
-import asyncio
+import shutil
+import subprocess
 import sys
 from enum import Enum
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import typer
 
-from resilience_operator.cli.common.cluster import Access, default_namespace, with_kube
 from resilience_operator.cli.kubectl import app
-from resilience_operator.kube.client.client import KubeClient
-from resilience_operator.kube.writes.policies import list_policies
-from resilience_operator.resilience import Deadline
 
 NO_FILES = 4
 """Directive: suggest only what was printed."""
@@ -45,7 +41,7 @@ def suggestions(words: list[str]) -> tuple[list[str], int]:
             found = {name: str(option.help or "") for name, option in options.items()}
         elif before[-1] in options and not getattr(options[before[-1]], "is_flag", False):
             found = dict.fromkeys(_choices(options[before[-1]]), "")
-        elif any(p.name == "name" for p in commands[before[0]].params):
+        elif any(p.name in ("name", "names") for p in commands[before[0]].params):
             return [name for name in _policies(before) if name.startswith(incomplete)], NO_FILES
         else:
             found = {}
@@ -58,22 +54,31 @@ def _choices(option: Any) -> list[str]:
     return [str(form.value) for form in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []
 
 
+_PASSED_ON = ("--kubeconfig", "--context", "-n", "--namespace")
+
+
 def _policies(before: list[str]) -> list[str]:
-    """Names of the policies in the given cluster and namespace; none if they cannot be read."""
+    """Names of the policies in the given cluster and namespace; none if they cannot be read.
+
+    Asks kubectl, which starts in a fraction of the time that the Python client takes.
+    """
     given = dict(pairwise(before))
-    file = given.get("--kubeconfig")
-    access = Access(Path(file) if file else None, given.get("--context"))
-    namespace = given.get("-n") or given.get("--namespace") or default_namespace(access)
-
-    async def read(kube: KubeClient) -> list[str]:
-        async with asyncio.timeout(TIMEOUT):
-            found = await list_policies(kube, namespace, deadline=Deadline.after(TIMEOUT))
-        return [str(body["metadata"]["name"]) for body in found.items]
-
-    try:
-        return with_kube(access, read)
-    except Exception:  # commands report errors; here a message would garble the command line
+    options = [
+        f"{option}={value}" if option != "-n" else f"--namespace={value}"
+        for option, value in given.items()
+        if option in _PASSED_ON
+    ]
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
         return []
+    command = [kubectl, "get", "resiliencepolicies.resilience-operator.io", "-o", "name", *options]
+    try:
+        found = subprocess.run(  # noqa: S603 - the arguments are one option each
+            command, capture_output=True, text=True, timeout=TIMEOUT, check=True, stdin=subprocess.DEVNULL
+        )
+    except (OSError, UnicodeDecodeError, subprocess.SubprocessError):  # a message would garble the command line
+        return []
+    return [line.rpartition("/")[2] for line in found.stdout.splitlines()]
 
 
 def main() -> None:

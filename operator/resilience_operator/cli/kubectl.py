@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from resilience_operator.cli.common.app import SETTINGS, Command, add_version
-from resilience_operator.cli.common.console import PROGRAM, Group
+from resilience_operator.cli.common.app import SETTINGS, Command, Group, add_version
+from resilience_operator.cli.common.errors import PROGRAM
 from resilience_operator.cli.convert.command import convert
 from resilience_operator.cli.explain.command import explain
 from resilience_operator.cli.history.command import history

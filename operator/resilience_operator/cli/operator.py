@@ -6,16 +6,14 @@ import asyncio
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-import yaml
 
 from resilience_operator.cli.common.app import SETTINGS, Command, add_version
-from resilience_operator.kube.client.credentials import NoCluster
-from resilience_operator.resilience.loop_idle import idle_tracking_loop
-from resilience_operator.runtime.config import BadConfig, Config, load, show
-from resilience_operator.runtime.telemetry.log_setup import configure_logging
+
+if TYPE_CHECKING:
+    from resilience_operator.runtime.config import Config
 
 app = typer.Typer(
     name="resilience-operator",
@@ -81,6 +79,8 @@ OtlpOption = Annotated[
 
 
 def _load(flags: dict[str, Any], file: Path | None) -> Config:
+    from resilience_operator.runtime.config import BadConfig, load
+
     try:
         return load(flags, file)
     except BadConfig as error:
@@ -110,8 +110,11 @@ def run(
     Flags override RESILIENCE_* environment variables, which override the file given by --config.
     Exit codes: 0 stopped by a signal, 1 failure, 2 invalid configuration or arguments.
     """
+    from resilience_operator.kube.client.credentials import NoCluster
+    from resilience_operator.resilience.loop_idle import idle_tracking_loop
     from resilience_operator.runtime.app import run as run_app
     from resilience_operator.runtime.telemetry.gc_tuning import raise_gc_threshold
+    from resilience_operator.runtime.telemetry.log_setup import configure_logging
 
     flags = {
         "kubeconfig": kubeconfig,
@@ -148,6 +151,10 @@ def config(
     output: Annotated[Literal["yaml", "json"], typer.Option("-o", "--output", help="Output format.")] = "yaml",
 ) -> None:
     """Print the effective configuration from environment and file, with secrets masked."""
+    import yaml
+
+    from resilience_operator.runtime.config import show
+
     shown = show(_load({}, file))
     if output == "json":
         json.dump(shown, sys.stdout, indent=2)

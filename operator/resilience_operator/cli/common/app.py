@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperArgument, TyperCommand, TyperOption
+from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
 from resilience_operator import __version__
+from resilience_operator.cli.common.errors import EXIT_FAILED, EXIT_USAGE, CommandError
 
 SETTINGS: dict[str, Any] = {
     "no_args_is_help": True,
@@ -40,6 +43,78 @@ class Command(TyperCommand):
                 if "|" not in shown:  # a choice shows its values
                     parameter.metavar = _METAVARS.get(shown.strip("<>").split(" ")[0], "VALUE")
         super().format_help(ctx, formatter)
+
+
+class Group(TyperGroup):
+    """A command group. An expected failure is one line, never a traceback."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run under the documented program name, whatever the script is called."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # a terminal or file that cannot show a character shows its number
+                stream.reconfigure(errors="backslashreplace")
+        return super().main(*args, **{**options, "prog_name": self.name})
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the selected command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # The reader has closed the pipe. Without this, Python reports another error at the final flush.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
+        except Exception as error:
+            found = failure_of(error)
+            if found is None:
+                raise
+            message, code = found
+            print(f"{self.name}: {' '.join(message.split())}", file=sys.stderr)
+            raise typer.Exit(code) from None
+
+
+_EXPECTED = (
+    ("resilience_operator.api.invalid", "InvalidPolicy", EXIT_USAGE),
+    ("resilience_operator.kube.client.credentials", "NoCluster", EXIT_USAGE),
+    ("resilience_operator.runtime.config", "BadConfig", EXIT_USAGE),
+    ("resilience_operator.resilience", "CallError", EXIT_FAILED),
+)
+"""Module, class, exit code."""
+
+
+def failure_of(error: Exception) -> tuple[str, int] | None:
+    """The message and exit code for an expected failure; None for a fault of this program."""
+    if isinstance(error, CommandError):
+        return str(error), error.code
+    if isinstance(error, RecursionError):
+        return "the input is nested too deeply", EXIT_USAGE
+    # An error of a module that is not loaded cannot be this one.
+    for module, name, code in _EXPECTED:
+        kind = getattr(sys.modules.get(module), name, None)
+        if kind is not None and isinstance(error, kind):
+            return (f"invalid policy: {error}" if name == "InvalidPolicy" else _text(error)), code
+    if isinstance(error, OSError):
+        return (f"{error.filename}: {error.strerror}" if error.filename else str(error)), EXIT_FAILED
+    return None
+
+
+def _text(error: Any) -> str:
+    dependency = getattr(error, "dependency", "")
+    if not dependency:
+        return str(error)
+    if error.status == 403:
+        return f"{dependency} refused: {error.message}"
+    return f"{dependency}: {plain_os_error(error.message)}"
+
+
+def plain_os_error(message: str) -> str:
+    """Write `[Errno 111] Connect call failed ('127.0.0.1', 9)` as `connection refused (127.0.0.1:9)`."""
+    head, _, rest = message.partition("] ")
+    number = head.removeprefix("[Errno ")
+    if number == head or not rest or not number.isdigit():
+        return message
+    parts = [part.strip(" '\"") for part in rest.partition("(")[2].rstrip(")").split(",")]
+    text = os.strerror(int(number)).lower()
+    return f"{text} ({parts[0]}:{parts[1]})" if len(parts) >= 2 else text
 
 
 def add_version(app: typer.Typer) -> None:

@@ -1,33 +1,21 @@
-"""Output and exit codes of commands: tables and colour on a terminal, plain columns in a pipe."""
+"""Output of commands: tables and colour on a terminal, plain columns in a pipe."""
 
 from __future__ import annotations
 
 import json
-import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import typer
-import yaml
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-from typer.core import TyperGroup
+from resilience_operator.cli.common.errors import EXIT_FAILED, EXIT_USAGE, PROGRAM, CommandError, UsageError
 
-from resilience_operator.api.v1alpha1 import InvalidPolicy
-from resilience_operator.kube.client.credentials import NoCluster
-from resilience_operator.resilience import CallError
-from resilience_operator.runtime.config import BadConfig
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
-EXIT_FAILED = 1
-"""The command failed, or found nothing."""
-EXIT_USAGE = 2
-"""The arguments, a file or the configuration are wrong; a retry does not help."""
-
-PROGRAM = "kubectl resilience"
+__all__ = ["EXIT_FAILED", "EXIT_USAGE", "PROGRAM", "CommandError", "UsageError"]
 
 _WRAPPED = ("SIGNALS", "LAST DECISION", "WHY", "MESSAGE", "EXPECTED", "SEEN")
 """Columns that wrap if the terminal is too narrow."""
@@ -50,21 +38,6 @@ class PolicyFormat(StrEnum):
     JSON = "json"
 
 
-class CommandError(Exception):
-    """The command failed: one line for people, and the exit code."""
-
-    def __init__(self, message: str, code: int = EXIT_FAILED) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class UsageError(CommandError):
-    """The input is invalid: a person must change it."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(message, EXIT_USAGE)
-
-
 class Cell(NamedTuple):
     """A text and its style on a terminal."""
 
@@ -74,6 +47,8 @@ class Cell(NamedTuple):
 
 def out() -> Console:
     """The current standard output."""
+    from rich.console import Console
+
     return Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
@@ -87,6 +62,8 @@ def emit(document: Any, output: Output | PolicyFormat) -> None:
     if output.value == Output.JSON:
         print(json.dumps(document, indent=2, ensure_ascii=False))
     else:
+        import yaml
+
         print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=110), end="")
 
 
@@ -95,6 +72,9 @@ def columns(headers: Sequence[str], rows: Sequence[Sequence[str | Cell]]) -> Tab
 
     On a narrow terminal, long columns are below their row.
     """
+    from rich.table import Table
+    from rich.text import Text
+
     cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
     if sys.stdout.isatty() and _too_narrow(headers, cells):
         return _stacked(headers, cells)
@@ -127,6 +107,8 @@ def _too_narrow(headers: Sequence[str], cells: Sequence[Sequence[Cell]]) -> bool
 
 def _stacked(headers: Sequence[str], cells: Sequence[Sequence[Cell]]) -> Text:
     """Print the short columns in one line, and the long ones below it."""
+    from rich.text import Text
+
     widths = _widths(headers, cells)
     short = [n for n, header in enumerate(headers) if header not in _WRAPPED]
     lines = [Text("  ".join(headers[n].ljust(widths[n]) for n in short).rstrip(), style="bold")]
@@ -143,49 +125,6 @@ def _stacked(headers: Sequence[str], cells: Sequence[Sequence[Cell]]) -> Text:
 
 def show(what: Table | Text | str) -> None:
     """Print it; a string is printed without markup."""
+    from rich.text import Text
+
     out().print(Text(what) if isinstance(what, str) else what)
-
-
-@contextmanager
-def failures() -> Iterator[None]:
-    """Print expected failures as one line on standard error, and set the exit code."""
-    try:
-        yield
-    except CommandError as error:
-        _end(str(error), error.code)
-    except InvalidPolicy as error:
-        _end(f"invalid policy: {error}", EXIT_USAGE)
-    except (NoCluster, BadConfig) as error:
-        _end(str(error), EXIT_USAGE)
-    except CallError as error:
-        _end(_call_failed(error), EXIT_FAILED)
-    except BrokenPipeError:
-        # The reader has closed the pipe. Without this, Python reports another error at the final flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(0) from None
-    except OSError as error:
-        _end(f"{error.filename}: {error.strerror}" if error.filename else str(error), EXIT_FAILED)
-
-
-def _call_failed(error: CallError) -> str:
-    if error.status == 403:
-        return f"{error.dependency} refused: {error.message}"
-    return f"{error.dependency}: {error.message}" if error.dependency else error.message
-
-
-def _end(message: str, code: int) -> None:
-    print_note(" ".join(message.split()))
-    raise typer.Exit(code) from None
-
-
-class Group(TyperGroup):
-    """The command group. An expected failure is one line, never a traceback."""
-
-    def main(self, *args: Any, **options: Any) -> Any:
-        """Run under the documented program name, whatever the script is called."""
-        return super().main(*args, **{**options, "prog_name": PROGRAM})
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the selected command."""
-        with failures():
-            return super().invoke(ctx)

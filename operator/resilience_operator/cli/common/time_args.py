@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from resilience_operator.api.quantities import QuantityError, format_duration, parse_duration
-from resilience_operator.cli.common.console import UsageError
+from resilience_operator.cli.common.errors import UsageError
 
 _DAYS = re.compile(r"([0-9]{1,4})d(.*)")
 DAY = 86400.0
@@ -14,6 +13,8 @@ DAY = 86400.0
 
 def parse_span(text: str) -> float:
     """Parse a duration to seconds; it may begin with days: `7d`, `1d12h`. Raises UsageError."""
+    from resilience_operator.api.quantities import QuantityError, parse_duration
+
     days = _DAYS.fullmatch(text)
     try:
         if days is None:
@@ -38,6 +39,8 @@ def parse_moment(text: str, now: float) -> float:
 
 def age(seconds: float) -> str:
     """Format a duration in one or two parts, like ages in kubectl: `45s`, `3m20s`, `5h`, `12d`."""
+    from resilience_operator.api.quantities import format_duration
+
     seconds = max(0.0, seconds)
     if seconds < 600:
         return format_duration(round(seconds))

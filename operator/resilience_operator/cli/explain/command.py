@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from resilience_operator.cli.common import options
-from resilience_operator.cli.common.cluster import Access, default_namespace
+from resilience_operator.cli.common.access import Access, default_namespace
 from resilience_operator.cli.common.console import Output
 
 
+@options.cluster_command
 def explain(
+    access: Access,
     name: options.NameArgument,
     namespace: options.NamespaceOption = None,
-    context: options.ContextOption = None,
-    kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
     """Explain the state of a policy: what each rule measures, and why it acts or not.
@@ -25,5 +25,4 @@ def explain(
     """  # noqa: D301
     from resilience_operator.cli.explain.run import show_explanation
 
-    access = Access(kubeconfig, context)
     show_explanation(name, namespace or default_namespace(access), access, output)

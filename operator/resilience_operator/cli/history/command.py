@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from resilience_operator.cli.common import options
-from resilience_operator.cli.common.cluster import Access, default_namespace
+from resilience_operator.cli.common.access import Access, default_namespace
 from resilience_operator.cli.common.console import Output
 
 
+@options.cluster_command
 def history(
+    access: Access,
     name: options.NameArgument,
     namespace: options.NamespaceOption = None,
-    context: options.ContextOption = None,
-    kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
     """Show the last decisions of a policy, newest first.
@@ -25,5 +25,4 @@ def history(
     """  # noqa: D301
     from resilience_operator.cli.history.run import show_history
 
-    access = Access(kubeconfig, context)
     show_history(name, namespace or default_namespace(access), access, output)

@@ -7,11 +7,13 @@ from typing import Annotated
 import typer
 
 from resilience_operator.cli.common import options
-from resilience_operator.cli.common.cluster import Access, default_namespace
+from resilience_operator.cli.common.access import Access, default_namespace
 from resilience_operator.cli.common.console import PolicyFormat
 
 
+@options.cluster_command
 def init(
+    access: Access,
     workload: Annotated[
         str,
         typer.Argument(
@@ -26,8 +28,6 @@ def init(
     since: Annotated[str, typer.Option("--since", help="How much history to query.", metavar="TIME")] = "7d",
     apply: Annotated[bool, typer.Option("--apply", help="Also create the policy.")] = False,
     namespace: options.NamespaceOption = None,
-    context: options.ContextOption = None,
-    kubeconfig: options.KubeconfigOption = None,
     output: options.PolicyFormatOption = PolicyFormat.YAML,
 ) -> None:
     """Propose a first policy from metrics recorded in Prometheus.
@@ -44,7 +44,6 @@ def init(
     """  # noqa: D301 - the \b tells click to keep the lines
     from resilience_operator.cli.init.run import run
 
-    access = Access(kubeconfig, context)
     run(
         workload,
         namespace or default_namespace(access),

@@ -7,12 +7,14 @@ from typing import Annotated
 import typer
 
 from resilience_operator.cli.common import options
-from resilience_operator.cli.common.cluster import Access, default_namespace
+from resilience_operator.cli.common.access import Access, default_namespace
 from resilience_operator.cli.common.console import Output
 from resilience_operator.cli.common.selection import select
 
 
+@options.cluster_command
 def pause(
+    access: Access,
     names: options.NamesArgument = None,
     *,
     reason: Annotated[
@@ -26,8 +28,6 @@ def pause(
     all_: options.AllOption = False,
     all_namespaces: options.AllNamespacesOption = False,
     namespace: options.NamespaceOption = None,
-    context: options.ContextOption = None,
-    kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
     """Pause policies: the operator does not evaluate them or act on them.
@@ -44,7 +44,6 @@ def pause(
     """  # noqa: D301 - the \b tells click to keep the lines
     from resilience_operator.cli.pause.run import pause
 
-    access = Access(kubeconfig, context)
     chosen = select(
         names,
         namespace=namespace or default_namespace(access),
@@ -55,14 +54,14 @@ def pause(
     pause(chosen, access, output, reason=reason, span=span)
 
 
+@options.cluster_command
 def resume(
+    access: Access,
     names: options.NamesArgument = None,
     selector: options.SelectorOption = None,
     all_: options.AllOption = False,
     all_namespaces: options.AllNamespacesOption = False,
     namespace: options.NamespaceOption = None,
-    context: options.ContextOption = None,
-    kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
 ) -> None:
     """Resume paused policies.
@@ -77,7 +76,6 @@ def resume(
     """  # noqa: D301
     from resilience_operator.cli.pause.run import resume
 
-    access = Access(kubeconfig, context)
     chosen = select(
         names,
         namespace=namespace or default_namespace(access),

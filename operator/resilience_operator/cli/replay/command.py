@@ -10,13 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from resilience_operator.cli.common import options
-from resilience_operator.cli.common.cluster import Access, default_namespace, read_policy, with_kube
+from resilience_operator.cli.common.access import Access, default_namespace
 from resilience_operator.cli.common.console import Output, UsageError, print_note
+from resilience_operator.cli.common.selection import policy_name
 from resilience_operator.cli.common.time_args import parse_moment
-from resilience_operator.cli.report.output import write_report
 
 
+@options.cluster_command
 def replay(
+    access: Access,
     name: Annotated[str | None, typer.Argument(help="Name of a policy in the cluster.", metavar="NAME")] = None,
     file: Annotated[
         str | None, typer.Option("-f", "--filename", help="Policy file, instead of NAME.", metavar="FILE")
@@ -44,8 +46,6 @@ def replay(
         typer.Option("--as-recorded", help="Do not adjust CPU to the number of pods that the policy would have had."),
     ] = False,
     namespace: options.NamespaceOption = None,
-    context: options.ContextOption = None,
-    kubeconfig: options.KubeconfigOption = None,
     output: options.OutputOption = Output.TABLE,
     picture: options.PictureOption = None,
 ) -> None:
@@ -69,9 +69,10 @@ def replay(
     from resilience_operator.cli.replay.run import replay_policy
     from resilience_operator.cli.replay.source_lookup import find_source
     from resilience_operator.cli.replay.time_grid import Grid, step_for
+    from resilience_operator.cli.report.output import write_report
 
     known = Recording.load(recorded) if recorded is not None else None
-    document = _policy_to_replay(name, file, namespace, Access(kubeconfig, context), known.policy if known else None)
+    document = _policy_to_replay(name, file, namespace, access, known.policy if known else None)
     entry, policy = load_policy(document)
     if known is not None:
         archive = Archive(known)
@@ -109,6 +110,9 @@ def _policy_to_replay(
             metadata = {**metadata, "namespace": inherited or default_namespace(access)}
         return {**document, "metadata": metadata}
     if name is not None:
+        from resilience_operator.cli.common.cluster import read_policy, with_kube
+
+        name = policy_name(name)
         where = namespace or default_namespace(access)
         return with_kube(access, lambda kube: read_policy(kube, where, name))
     if kept is not None:

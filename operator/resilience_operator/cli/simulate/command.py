@@ -8,7 +8,6 @@ import typer
 
 from resilience_operator.cli.common import options
 from resilience_operator.cli.common.console import EXIT_FAILED, Output, print_note
-from resilience_operator.cli.report.output import write_report
 
 
 def simulate(
@@ -34,6 +33,7 @@ def simulate(
       kubectl resilience simulate docs/scenarios/sine.yaml --picture sine.html
       kubectl resilience simulate docs/scenarios/sine.yaml -f my-policy.yaml -o json
     """  # noqa: D301 - the \b tells click to keep the lines
+    from resilience_operator.cli.report.output import write_report
     from resilience_operator.cli.scenario.check import check
     from resilience_operator.cli.scenario.description import describe
     from resilience_operator.cli.scenario.reader import read_scenario

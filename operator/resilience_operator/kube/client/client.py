@@ -25,7 +25,7 @@ from requests.utils import get_environ_proxies, select_proxy
 from resilience_operator import __version__
 from resilience_operator.decision.model.target import MANAGER
 from resilience_operator.kube.cache.unreadable import OnUnreadable, UnreadableObjects
-from resilience_operator.kube.client.credentials import Credentials
+from resilience_operator.kube.client.credentials import DEFAULT_PARTS, Credentials, KubeconfigParts
 from resilience_operator.kube.client.decoding import Unreadable, decode_event, decode_list, decode_object
 from resilience_operator.kube.client.errors import DEPENDENCY, from_answer, from_client, from_status_object
 from resilience_operator.kube.client.paths import namespace_of
@@ -63,6 +63,14 @@ class PatchKind(StrEnum):
     MERGE = "application/merge-patch+json"
     JSON = "application/json-patch+json"
     STRATEGIC = "application/strategic-merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Impersonation:
+    """The user whose rights the calls are checked against, as `kubectl --as`."""
+
+    user: str
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,8 @@ class KubeClient:
         cls,
         kubeconfig: str | os.PathLike[str] | None = None,
         *,
-        context: str | None = None,
+        parts: KubeconfigParts = DEFAULT_PARTS,
+        impersonate: Impersonation | None = None,
         retry: RetryPolicy | Retry | None = None,
         field_manager: str = FIELD_MANAGER,
         user_agent: str = f"resilience-operator/{__version__}",
@@ -115,15 +124,15 @@ class KubeClient:
     ) -> AsyncIterator[KubeClient]:
         """Open a connection pool for `kubeconfig`, else the pod's service account, else the default kubeconfig.
 
-        context: a context of the kubeconfig; default: its current one.
+        parts: of the kubeconfig; default: the current context's.
         call_timeout: maximum seconds per attempt. connections: maximum number of sockets, watches included.
         on_unreadable: called with the resource's plural, once for each version of an object that cannot be read.
         Raises NoCluster if no cluster is configured. Sends no request.
         """
-        credentials = await Credentials.find(kubeconfig, context)
+        credentials = await Credentials.find(kubeconfig, parts)
         api: Any = ApiClient(credentials.configuration)
         api.user_agent = user_agent
-        api.rest_client.pool_manager = _session(api.rest_client.ssl_context, connections)
+        api.rest_client.pool_manager = _session(api.rest_client.ssl_context, connections, impersonate)
         api.rest_client.proxy = api.rest_client.proxy or _proxy(credentials.configuration.host)
         if not isinstance(retry, Retry):
             retry = Retry(retry)
@@ -404,10 +413,14 @@ async def lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         raise TryAgain("the watch was cut off in an event", dependency=DEPENDENCY, reason="cut_off")
 
 
-def _session(tls: ssl.SSLContext, connections: int) -> aiohttp.ClientSession:
+def _session(tls: ssl.SSLContext, connections: int, impersonate: Impersonation | None) -> aiohttp.ClientSession:
+    headers: list[tuple[str, str]] = []
+    if impersonate is not None:
+        headers = [("Impersonate-User", impersonate.user), *(("Impersonate-Group", g) for g in impersonate.groups)]
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=connections, ssl=tls, socket_factory=_keepalive_socket),
         cookie_jar=aiohttp.DummyCookieJar(),
+        headers=headers,
     )
     # aiohttp itself resends a GET, PUT or DELETE when the connection drops. It has no public switch for this; its own
     # test client turns it off in the same way.
