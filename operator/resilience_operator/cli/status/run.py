@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from resilience_operator.cli.common.cluster import Access, deadline, with_kube
-from resilience_operator.cli.common.console import Cell, CommandError, Output, columns, emit, out, show
+from resilience_operator.cli.common.console import Cell, CommandError, Output, columns, emit, out, print_note, show
+from resilience_operator.cli.common.last_seen import stopped_operator
 from resilience_operator.cli.status import view
 from resilience_operator.explain.overview import Row, document
 from resilience_operator.kube.client.client import KubeClient
@@ -28,14 +29,17 @@ WATCH_INTERVAL = 2.0
 def show_status(*, name: str | None, namespace: str | None, access: Access, output: Output, watch: bool) -> None:
     """Run `status`. namespace: None for all namespaces."""
 
-    async def once(kube: KubeClient) -> list[Row]:
-        return await _rows(kube, namespace, name)
+    async def once(kube: KubeClient) -> tuple[list[Row], str]:
+        rows, stopped = await asyncio.gather(_rows(kube, namespace, name), stopped_operator(kube, time.time()))
+        return rows, stopped
 
     if not watch:
-        rows = with_kube(access, once)
+        rows, stopped = with_kube(access, once)
         if not rows:
             raise CommandError(_none(namespace, name))
         _show(rows, namespace is None, output)
+        if stopped:
+            print_note(stopped)
         return
     try:
         with_kube(access, lambda kube: _watch(kube, namespace, name, output))
@@ -59,7 +63,8 @@ async def _watch(kube: KubeClient, namespace: str | None, name: str | None, outp
                 rows = await _rows(kube, namespace, name)
                 shown = _table(rows, namespace is None) if rows else Text(_none(namespace, name))
                 stamp = Text(time.strftime("%H:%M:%S"), style="dim")
-                live.update(Lines(shown, stamp), refresh=True)
+                stopped = Text(await stopped_operator(kube, time.time()), style="bold red")
+                live.update(Lines(shown, stamp, stopped), refresh=True)
                 await asyncio.sleep(WATCH_INTERVAL)
     before: list[dict[str, Any]] | None = None
     while True:
