@@ -1,0 +1,1 @@
+"""Compares autoscalers on recorded and synthetic load, in one discrete-time model of a service and its metrics."""

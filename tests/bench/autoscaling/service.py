@@ -1,0 +1,160 @@
+"""The modelled service and its metrics: pods with a queue, scraped by Prometheus and by metrics-server.
+
+A pod serves 100 requests/s, which is 100 % of its CPU request, and is ready 30 s after it was created. Requests that
+find no free capacity wait; the wait is at most `MAX_WAIT`, beyond that they are lost. Waiting is spread evenly. The
+latency of a step is exponential around `P99_IDLE` / (1 - utilisation), so P99 reaches one second at 90 %, plus the wait.
+
+Pods are scraped every 15 s, a third of them at each step. A window holds the samples of the pods that exist: the
+history of a removed pod is gone at once, as in Prometheus. Pods in excess are removed youngest first.
+"""
+
+from __future__ import annotations
+
+from math import exp
+
+import numpy as np
+
+from tests.bench.autoscaling.loads import STEP, Array
+
+CAPACITY = 100.0
+START_UP = 30
+MIN_PODS, MAX_PODS = 3, 40
+MAX_WAIT = 10.0
+"""Seconds after which clients give up."""
+
+P99_IDLE = 0.1
+SCRAPE = 15
+BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""The default buckets of Prometheus' client libraries, seconds; the last one is +Inf."""
+
+WARM_UP = 300
+"""Seconds from the start that do not count: each autoscaler begins with the pods of the first load at 70 %."""
+
+_PHASES = (0, 1, 2)
+_LN100 = 4.605
+
+
+class Service:
+    """One service under one load. `offered`: requests/s by step. Times are steps.
+
+    Per-pod running totals are kept for all steps, so that any window can be read from two of them.
+    """
+
+    def __init__(self, offered: Array, seed: int, pods: int) -> None:
+        self.arrivals = np.random.default_rng(seed + 1000).poisson(offered * STEP)
+        self.offered = offered
+        self.now = 0
+        steps = len(offered) + 1
+        self.cohorts: list[tuple[int, int]] = [(pods, -10**6)]
+        """Pods that were created together: how many, and the step at which they are ready."""
+        self.served = [0.0] * steps
+        """Requests answered by one pod that is always ready, up to a step."""
+        self.ready_seconds = [0.0] * steps
+        self.buckets = np.zeros((steps, len(BOUNDS) + 1))
+        self.backlog = 0.0
+        self.sizes = [0] * steps
+        self.readies = [0] * steps
+        self.requests = self.short = self.slow = self.lost = 0.0
+        self.last_bad = 0
+
+    @property
+    def replicas(self) -> int:
+        """Pods that exist."""
+        return sum(n for n, _ in self.cohorts)
+
+    @property
+    def ready(self) -> int:
+        """Pods that serve."""
+        return sum(n for n, at in self.cohorts if at <= self.now)
+
+    def scale(self, pods: int) -> None:
+        """Change the number of pods now."""
+        pods = min(max(pods, MIN_PODS), MAX_PODS)
+        excess = self.replicas - pods
+        if excess < 0:
+            self.cohorts.append((-excess, self.now + START_UP // STEP))
+        while excess > 0:
+            n, at = self.cohorts.pop()
+            if n > excess:
+                self.cohorts.append((n - excess, at))
+            excess -= n
+
+    def step(self) -> None:
+        """Serve one step of load."""
+        i, ready = self.now, self.ready
+        came = float(self.arrivals[i])
+        capacity = CAPACITY * ready * STEP
+        waiting = self.backlog + came
+        done = min(waiting, capacity)
+        wait_before = self.backlog / (CAPACITY * ready)
+        self.backlog = waiting - done
+        lost = max(0.0, self.backlog - MAX_WAIT * CAPACITY * ready)
+        self.backlog -= lost
+        wait = (wait_before + self.backlog / (CAPACITY * ready)) / 2
+        busy = min(done / capacity, 0.99)
+        p99 = P99_IDLE / (1 - busy) + wait
+        over = self.offered[i] > CAPACITY * ready
+        if i >= WARM_UP // STEP:
+            self.requests += came
+            self.lost += lost
+            self.short += came if over else 0.0
+            self.slow += came if p99 > 1.0 else 0.0
+            self.last_bad = i if over or p99 > 1.0 else self.last_bad
+        self.now = i + 1
+        per_pod = done / ready
+        self.served[i + 1] = self.served[i] + per_pod
+        self.ready_seconds[i + 1] = self.ready_seconds[i] + ready * STEP
+        mean = P99_IDLE / (1 - busy) / _LN100
+        row = self.buckets[i + 1]
+        row[:] = self.buckets[i]
+        for k, bound in enumerate(BOUNDS):
+            if bound > wait:
+                row[k] += per_pod * (1 - exp(-(bound - wait) / mean))
+        row[-1] += per_pod
+        self.sizes[i + 1], self.readies[i + 1] = self.replicas, self.ready
+
+    def increase(self, window: int) -> float:
+        """Requests in the last `window` seconds, as `sum(increase())` over the pods that exist."""
+        span = window // SCRAPE - 1
+        total = 0.0
+        for phase in _PHASES:
+            end = max(0, self.now - phase)
+            begin = max(0, end - span * SCRAPE // STEP)
+            last = self.served[end]
+            for n, at in self.cohorts:
+                if at < end:
+                    total += n * (last - self.served[max(begin, at)])
+        return total / len(_PHASES) * window / (span * SCRAPE)
+
+    def cpu(self, window: int) -> float:
+        """Usage over requests: all pods that exist are in the denominator."""
+        return min(self.increase(window) / window / CAPACITY, float(self.ready)) / self.replicas
+
+    def quantile(self, window: int, q: float = 0.99) -> float:
+        """`histogram_quantile` over the last `window` seconds, seconds; NaN without requests."""
+        span = (window // SCRAPE - 1) * SCRAPE // STEP
+        counts = np.zeros(len(BOUNDS) + 1)
+        for phase in _PHASES:
+            end = max(0, self.now - phase)
+            begin = max(0, end - span)
+            for n, at in self.cohorts:
+                if at < end:
+                    counts += n * (self.buckets[end] - self.buckets[max(begin, at)])
+        if counts[-1] <= 0:
+            return float("nan")
+        rank = q * counts[-1]
+        k = int(np.searchsorted(counts, rank))
+        if k >= len(BOUNDS):
+            return BOUNDS[-1]
+        low, before = (0.0, 0.0) if k == 0 else (BOUNDS[k - 1], float(counts[k - 1]))
+        share = (rank - before) / (float(counts[k]) - before) if counts[k] > before else 1.0
+        return low + (BOUNDS[k] - low) * share
+
+    def recent_usage(self) -> float:
+        """Usage of a ready pod over its request, between the last two readings of metrics-server (15 s apart)."""
+        reading = SCRAPE // STEP
+        end = self.now - self.now % reading
+        begin = max(0, end - reading)
+        if end == begin:
+            return 0.0
+        return (self.served[end] - self.served[begin]) / ((end - begin) * STEP) / CAPACITY
