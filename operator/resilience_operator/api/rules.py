@@ -162,12 +162,17 @@ class ScaleUp(SpecModel):
         default=None,
         description=(
             "true: scale so that the signal returns to its threshold: replicas × value / threshold, rounded up. "
+            "Without `for`, on a signal that is proportional to the load: scale ahead, to the load that is forecast "
+            "for the time when new pods are ready. "
             "Needs a rule with a single signal and above. On zone-lost: scale so that the remaining zones carry "
             "the load: replicas × zones / remaining zones, rounded up."
         ),
     )
     cooldown: Duration = Field(
-        default=60.0, description="Minimum time between two scale-ups of this rule, like 1m (default)."
+        default=60.0,
+        description=(
+            "Minimum time between two scale-ups of this rule, like 1m (default; 15s for a rule that scales ahead)."
+        ),
     )
 
     checks: ClassVar[tuple[Check, ...]] = (

@@ -52,20 +52,28 @@ class Mode(StrEnum):
 
 
 class ScaleDown(SpecModel):
-    """Scale down step by step when all signals are stable; never on Unknown, never during a release."""
+    """Scale down to what the load needs; never on Unknown, never while pods of two revisions run."""
 
     enabled: StrictBool = Field(default=True, description="false: never scale down. Default true.")
     after: Duration = Field(
-        default=300.0, description=("How long signals must be stable before each step, like 5m (default).")
+        default=300.0,
+        description=(
+            "How long fewer pods must have been sufficient, like 5m (default). Then the target is scaled down in one "
+            "step, to the highest number that this time needed."
+        ),
     )
     pods: Annotated[StrictInt, Field(ge=1, le=100_000)] | None = Field(
-        default=None, description="Pods to remove in one step. Default 1. Set at most one of pods and percent."
+        default=None,
+        description=(
+            "Maximum pods to remove in one step, once per `after`. Default: no limit. Set at most one of pods and "
+            "percent."
+        ),
     )
     percent: Annotated[StrictInt, Field(ge=1, le=100)] | None = Field(
         default=None,
         description=(
-            "Percentage of the current replicas to remove in one step, at least one pod. Set at most one of pods "
-            "and percent."
+            "Maximum percentage of the current replicas to remove in one step, at least one pod, once per `after`. "
+            "Set at most one of pods and percent."
         ),
     )
 
@@ -349,7 +357,9 @@ class PolicySpec(SpecModel):
     )
     scale_down: ScaleDown = Field(
         default=ScaleDown(),
-        description="How to scale down when signals are stable. Default: one pod every 5m, down to replicas.min.",
+        description=(
+            "How to scale down. Default: to the highest need of the last 5m, in one step, never below replicas.min."
+        ),
     )
     release: Release = Field(
         default=Release(),

@@ -26,7 +26,7 @@ from resilience_operator.decision.report import RuleReport, SignalReport, descri
 from resilience_operator.decision.reverts import retry_at
 from resilience_operator.decision.scaling.manual import adopt_minimum
 from resilience_operator.decision.scaling.plan import ScalingPlan, plan_scaling
-from resilience_operator.decision.scaling.recommendation import Recommendation, ScalingContext
+from resilience_operator.decision.scaling.recommendation import QUIET, Recommendation, ScalingContext
 from resilience_operator.decision.scaling.withhold import withhold
 
 
@@ -159,7 +159,7 @@ def _assemble(
     )
     notices = (*context.notices, *_alerts(evaluations), *step.notices, *plan.notices)
     active = {n.key: n for n in notices}
-    rules = {e.rule.name: e.memory for e in evaluations}
+    rules = {e.rule.name: plan.rules.get(e.rule.name, e.memory) for e in evaluations}
     notes = plan.notes
     retry = retry_at(context.reverts, now) if context.reverts else None
     reports = tuple(
@@ -226,12 +226,13 @@ def _announced(before: frozenset[str], active: Mapping[str, Notice], release: Re
 def _metrics_missing_since(before: float | None, evaluations: Sequence[RuleEvaluation], now: float) -> float | None:
     """Return since when no rule that scales has had a measurement. If no rule scales, all rules count.
 
-    Signals from the API server do not count: they are available even when metrics are missing.
+    Signals from the API server do not count: they are available even when metrics are missing. No requests, or too few,
+    are a measurement: the source answers.
     """
     needed = [r for e in evaluations if e.rule.scale_up is not None for r in e.results if r.signal.metered]
     needed = needed or [r for e in evaluations for r in e.results if r.signal.metered]
     for result in needed:
-        if result.judgement.value is not None:
+        if result.judgement.value is not None or result.judgement.reason in QUIET:
             return None
     if not needed:
         return None

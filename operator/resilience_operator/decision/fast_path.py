@@ -20,7 +20,7 @@ from resilience_operator.decision.analysis.evidence import judge_all, judge_rele
 from resilience_operator.decision.analysis.verdicts import MAX_UNKNOWN_INTERVALS
 from resilience_operator.decision.context import canary_context
 from resilience_operator.decision.decide import Decision
-from resilience_operator.decision.fast_path_bounds import Bounds, ScalarSample, bounds_of, within
+from resilience_operator.decision.fast_path_bounds import AHEAD, Bounds, ScalarSample, bounds_of, within
 from resilience_operator.decision.model.memory import Memory, Phase, RuleMemory
 from resilience_operator.decision.model.observation import Observation, signal_views
 from resilience_operator.decision.model.policy import Policy
@@ -86,25 +86,26 @@ def detect_steady_state(
     decision: Decision, observations: Mapping[str, Observation], target: TargetState, before: Memory
 ) -> SteadyState | None:
     """Return the steady state of `decision`, or None. `before`, `target`: the inputs of the decision."""
-    policy, memory = decision.policy, decision.memory
+    policy, memory = decision.policy, kept_memory(before, decision.memory)
     if decision.commands or decision.notices or memory != before or not _at_rest(memory, target):
         return None
     release = memory.release
     assert release is not None
     until = inf if decision.wake is None else decision.wake
     if can_scale_down(policy, memory.scaling, target):
-        # Only a release prevents scaling down, for the length of its bake.
-        held_until = release.since + policy.release.bake
-        if release.phase is not Phase.BAKING or decision.at >= held_until:
-            return None
-        until = min(until, held_until)
+        return None
     judgements = _judgements(policy, observations, before, target, decision.at)
     if judgements is None:
         return None
     all_within = release.phase is Phase.STABLE and _WITHIN_BOUNDS.issuperset(judgements)
     return SteadyState(
-        policy, target, before, judgements, decision.at, until, bounds_of(policy) if all_within else None
+        policy, target, memory, judgements, decision.at, until, bounds_of(policy) if all_within else None
     )
+
+
+def kept_memory(before: Memory, after: Memory) -> Memory:
+    """Return the memory to keep: the object from before if nothing changed, not even what is learned of the load."""
+    return before if after == before and after.scaling.load == before.scaling.load else after
 
 
 def report_fingerprint(decision: Decision) -> tuple[object, ...]:
@@ -165,6 +166,8 @@ def _judgements(
             view = signals[condition.signal]
             judged = judge_all(condition, *view)
             if judged.crossed:
+                return None
+            if rule.follows_load and judged.value is not None and judged.value > AHEAD * condition.threshold:
                 return None
             found += (judged.reason, judged.crossed, judged.value is None)
             if guards and canary is not None:

@@ -39,7 +39,17 @@ def bounds_of(policy: Policy) -> tuple[Bounds, ...] | None:
     if not all(signal.metered and not signal.total for signal in policy.signals.values()):
         return None
     conditions = tuple(condition for rule in policy.rules for condition in rule.conditions)
-    return _bounds(conditions, tuple(policy.signals.items()), MAX_UNKNOWN_INTERVALS * policy.interval)
+    patience = MAX_UNKNOWN_INTERVALS * policy.interval
+    return _bounds(conditions, tuple(policy.signals.items()), patience, _ahead_limits(policy))
+
+
+AHEAD = 0.5
+"""Share of its threshold below which the load of a rule that scales ahead is not followed. It would have to double
+within the start-up time of a pod before the forecast were late."""
+
+
+def _ahead_limits(policy: Policy) -> tuple[tuple[str, float], ...]:
+    return tuple((c.signal, AHEAD * c.threshold) for r in policy.rules if r.follows_load for c in r.conditions)
 
 
 def within(limits: tuple[Bounds, ...], numbers: Mapping[str, ScalarSample], now: float) -> bool:
@@ -56,11 +66,14 @@ def within(limits: tuple[Bounds, ...], numbers: Mapping[str, ScalarSample], now:
 
 @lru_cache(maxsize=1024)
 def _bounds(
-    conditions: tuple[Condition, ...], signals: tuple[tuple[str, Signal], ...], patience: float
+    conditions: tuple[Condition, ...],
+    signals: tuple[tuple[str, Signal], ...],
+    patience: float,
+    ahead: tuple[tuple[str, float], ...],
 ) -> tuple[Bounds, ...]:
     found = []
     for name, signal in signals:
-        low, high = -_MOST, _MOST
+        low, high = -_MOST, min([limit for signal_name, limit in ahead if signal_name == name], default=_MOST)
         for condition in conditions:
             if condition.signal == name and condition.above:
                 high = min(high, condition.threshold)

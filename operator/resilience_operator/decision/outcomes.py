@@ -53,7 +53,7 @@ def _effect(memory: Memory, command: Command, now: float, *, dry_run: bool) -> M
             scaling = _scaled(memory.scaling, command)
             return replace(memory, rules=rules, scaling=replace(scaling, stable_since=None))
         case Verb.SCALE_DOWN:
-            return replace(memory, scaling=replace(_scaled(memory.scaling, command), stable_since=now))
+            return replace(memory, scaling=replace(_scaled(memory.scaling, command), stable_since=now, scaled_down=now))
         case Verb.PAUSE:
             paused = replace(release, phase=Phase.PAUSED, since=now, paused=now, paused_rules=command.rules)
             return replace(memory, release=paused)

@@ -30,8 +30,10 @@ def scale_down(facts: ExplainContext) -> Iterator[str]:
     elif memory.scaling.stable_since is not None:
         due = facts.until(memory.scaling.stable_since + max(policy.scale_down.after, policy.window))
         down = policy.scale_down
-        step = f"{down.percent:g} % of the pods" if down.percent else pods(down.pods or 1)
-        yield f"stable for {facts.ago(memory.scaling.stable_since)}: removes {step} {due}, down to {lowest}"
+        step = f"at most {down.percent:g} % of the pods" if down.percent else ""
+        step = f"at most {pods(down.pods)}" if down.pods else step
+        what = f"removes {step}" if step else "removes the pods that the load has not needed since"
+        yield f"stable for {facts.ago(memory.scaling.stable_since)}: {what} {due}, down to {lowest}"
     else:
         yield f"no scale-down yet from {size} to {lowest}: {_why_not_stable(facts)}"
 
@@ -46,7 +48,7 @@ def _why_not_stable(facts: ExplainContext) -> str:
             return f"{rule.name} is {verdict.value}, and every rule that scales must be Ok for {_after(facts)}"
     if facts.watched:
         return "a release is in progress"
-    return "with fewer pods a rule would be close to its threshold again, or the load has not dropped enough yet"
+    return "the load needs these pods, or needed them a short time ago"
 
 
 def _after(facts: ExplainContext) -> str:

@@ -1,8 +1,8 @@
 """The autoscalers that the product is compared with.
 
 The HorizontalPodAutoscaler follows its documentation (kubernetes.io, Horizontal Pod Autoscaling, algorithm details and
-default behavior): tolerance 0.1, a sync every 15 s, up by at most the larger of 100 % and four pods in 15 s, down to the
-highest recommendation of the last 300 s, and pods that are not ready count as idle on the way up.
+default behavior): tolerance 0.1, a sync every 15 s, up by at most the larger of 100 % and four pods in 15 s, down to
+the highest recommendation of the last 300 s, and pods that are not ready count as idle on the way up.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ NOISE, CORRELATION = 0.05, 0.9
 Array = NDArray[np.float64]
 
 
-class BadTrace(ValueError):
+class BadTrace(ValueError):  # noqa: N818 - says what is so, like InvalidPolicy
     """A file is not a trace. The text names the file and says what is expected."""
 
 
@@ -40,7 +40,7 @@ def _read(path: Path) -> Array:
     """Return the trace on the steps of the model, linear between its points."""
     rows = []
     for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        if line.startswith("#") or not line.strip() or line.startswith("seconds"):
+        if line.startswith(("#", "seconds")) or not line.strip():
             continue
         try:
             seconds, value = line.split(",")[:2]
@@ -56,7 +56,8 @@ def _read(path: Path) -> Array:
     high = float(np.percentile(minutes, 99.9))
     if high <= 0:
         raise BadTrace(f"{path} has no load")
-    return load * (FULL / high)
+    scaled: Array = load * (FULL / high)
+    return scaled
 
 
 def _worst_days(load: Array, days: int) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import isnan
 
 from resilience_operator.decision.decide import decide
-from resilience_operator.decision.fast_path import SteadyState, detect_steady_state
+from resilience_operator.decision.fast_path import SteadyState, detect_steady_state, kept_memory
 from resilience_operator.decision.model.commands import Outcome, Result, Verb
 from resilience_operator.decision.model.memory import Memory
 from resilience_operator.decision.model.observation import Measured, Observation
@@ -44,8 +44,8 @@ class Product:
         outcomes = tuple(Outcome(command, Result.DONE) for command in decision.commands)
         self.memory = apply_outcomes(decision.memory, outcomes, target, now)
         self.steady = detect_steady_state(decision, observations, target, before) if not outcomes else None
-        if self.steady is not None:
-            self.memory = before
+        if not outcomes:
+            self.memory = kept_memory(before, self.memory)
         for command in decision.commands:
             if command.verb in (Verb.SCALE_UP, Verb.SCALE_DOWN):
                 assert isinstance(command.to, int)

@@ -44,7 +44,7 @@ def steps_down(run: Run) -> int:
             7,
             "ScaledUp",
             "7 pods; minReplicas of checkout returns to 5 when signals are stable",
-            2,
+            1,
             id="raised",
         ),
         pytest.param(

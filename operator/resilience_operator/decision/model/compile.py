@@ -9,6 +9,7 @@ from resilience_operator.api.quantities import Unit
 from resilience_operator.api.rules import DEFAULT_WORSE_BY, Action
 from resilience_operator.api.rules import Condition as ConditionSpec
 from resilience_operator.api.rules import Rule as RuleSpec
+from resilience_operator.api.rules import ScaleUp as ScaleUpSpec
 from resilience_operator.api.signals import BUILT_IN_SIGNALS, ZONE_LOST, look_back, unit_of_preset
 from resilience_operator.api.signals import Signal as SignalSpec
 from resilience_operator.api.spec import Mode, PolicySpec, interval_of
@@ -24,6 +25,9 @@ from resilience_operator.decision.model.policy import (
     ScaleUp,
     Signal,
 )
+
+SCRAPE_INTERVAL = 15.0
+"""Seconds. The usual scrape interval of Prometheus."""
 
 DEFAULT_MIN_SAMPLES = {"error-rate": 20, "latency-p99": 100}
 """Minimum requests within the window for a preset to be conclusive. Below 100 requests the 99th percentile is just the
@@ -67,7 +71,7 @@ def compile_policy(
         scale_down=ScaleDown(
             enabled=down.enabled,
             after=down.after,
-            pods=None if down.percent is not None else (down.pods or 1),
+            pods=down.pods,
             percent=down.percent,
         ),
         release=Release(
@@ -103,12 +107,22 @@ def _rule(rule: RuleSpec) -> Rule:
         name=rule.name,
         conditions=tuple(map(_condition, rule.when.conditions)),
         any_of=rule.when.any is not None,
-        scale_up=None if scale is None else ScaleUp(scale.pods, scale.percent, bool(scale.to_target), scale.cooldown),
+        scale_up=None
+        if scale is None
+        else ScaleUp(scale.pods, scale.percent, bool(scale.to_target), _cooldown(rule, scale)),
         alert=any(a.alert is not None for a in actions),
         pause=any(a.pause_rollout is not None for a in actions),
         rollback=None if rollback is None else Rollback(rollback.after, rollback.limit),
         plugins=tuple(Plugin(a.plugin.name, a.plugin.with_) for a in actions if a.plugin is not None),
     )
+
+
+def _cooldown(rule: RuleSpec, scale: ScaleUpSpec) -> float:
+    """Return the cooldown. By default a rule that scales ahead only waits for the next scrape: its need is a total, and
+    pods on their way count in it.
+    """
+    ahead = scale.to_target and not any(c.for_ for c in rule.when.conditions)
+    return SCRAPE_INTERVAL if ahead and "cooldown" not in scale.model_fields_set else scale.cooldown
 
 
 def _condition(condition: ConditionSpec) -> Condition:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
@@ -22,6 +22,8 @@ __all__ = [
     "DryRunOverlay",
     "HealthMemory",
     "Intent",
+    "LoadMemory",
+    "LoadSample",
     "Memory",
     "Phase",
     "Quarantine",
@@ -82,6 +84,8 @@ class RuleMemory:
     signature: the conditions that the timers belong to (`Rule.signature`); timers of other conditions are dropped.
     called, called_in_dry_run: by plugin, the start of the breach for which it was called.
     base_replicas: replicas at the start of the breach, if the signal provides a replica factor.
+    scaled_value: the value at the last scale-up in this breach, for a signal that is not proportional to load.
+    ineffective: scale-ups in this breach after which that value was not lower.
     """
 
     timers: tuple[Timer, ...] = ()
@@ -93,6 +97,38 @@ class RuleMemory:
     called: Mapping[str, float] = field(default_factory=dict)
     called_in_dry_run: Mapping[str, float] = field(default_factory=dict, metadata=stored_as("rehearsed"))
     base_replicas: int | None = field(default=None, metadata=stored_as("base"))
+    scaled_value: float | None = None
+    ineffective: int = 0
+
+
+class LoadSample(NamedTuple):
+    """The load at a time (seconds since the epoch) and its forecast, both in pods at the threshold."""
+
+    at: float
+    load: float
+    forecast: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadMemory:
+    """What the process has learned about the load of a target. Not stored, but for `margin` and `start_up`.
+
+    samples: oldest first. forecast: pods at the threshold. margin: share by which forecasts were too low.
+    start_up: seconds from a scale-up until its pods are ready, or None. replicas: at the last evaluation. changed: when
+    they last changed. starting: since when pods of a scale-up are not ready. needs: the pods needed by time, newest
+    last. saturated: when pods were last at their limit. served: when the pods of the last scale-up became ready.
+    """
+
+    margin: float = 0.0
+    start_up: float | None = None
+    samples: tuple[LoadSample, ...] = ()
+    forecast: float = 0.0
+    replicas: int | None = None
+    changed: float | None = None
+    starting: float | None = None
+    needs: tuple[tuple[float, int], ...] = ()
+    saturated: float | None = None
+    served: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +138,26 @@ class ScalingMemory:
     last_replicas: replicas at the last evaluation, or as commanded since. A different number means manual scaling.
     manual_floor: replicas set manually. The operator does not scale below this number until it is changed again.
     stable_since: since when fewer pods are sufficient, or when the last step down was made.
-    required_at_scale_up: pods that the load needed at the last scale-up.
+    required_at_scale_up: written by older versions; no longer used.
     changed_from: the replicas before `last_replicas`, if the operator made that change and nobody has scaled since.
+    scaled_down: when the operator last scaled down. regressed, regressed_size: when a signal that is not
+        proportional to load came back after that, and the size at which it did.
+    load: not compared, because it changes at every evaluation: it is stored with the next event.
     min_written, min_changed_from: the HPA's `minReplicas` as the operator wrote it, and what it was before.
     """
 
     baseline: int | None = None
     last_replicas: int | None = field(default=None, metadata=stored_as("seen"))
     manual_floor: int | None = field(default=None, metadata=stored_as("held"))
-    stable_since: float | None = field(default=None, metadata=stored_as("calm"))
+    stable_since: float | None = field(default=None, compare=False, metadata=stored_as("calm"))
     required_at_scale_up: float | None = field(default=None, metadata=stored_as("need"))
     changed_from: int | None = None
     min_written: int | None = None
     min_changed_from: int | None = None
+    scaled_down: float | None = None
+    regressed: float | None = None
+    regressed_size: int | None = None
+    load: LoadMemory = field(default=LoadMemory(), compare=False, metadata={"transient": True})
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ MOMENTS = frozenset(
         "since", "crossed", "unknown", "breach", "guilty", "scaled", "called", "rehearsed", "calm", "ready",
         "unmeasured", "began", "paused", "at", "metricsGone", "stuckSince", "pausingSince", "failingSince", "okSince",
         "outageSince", "outageEnded", "observedAt",
-        "servedClean",
+        "servedClean", "scaledDown", "regressed",
     )
 )  # fmt: skip
 """JSON keys of numbers that are seconds since the epoch."""
@@ -43,7 +43,7 @@ _MAPS_OF_MOMENTS = frozenset(("called", "rehearsed"))
 NUMBERS = frozenset(
     (
         "need", "samples", "events", "oldSeconds", "startupSeconds", "new", "old", "likelihoods", "chance", "failing",
-        "clean", "effect",
+        "clean", "effect", "margin", "startUp", "scaledValue",
     )
 )  # fmt: skip
 """JSON keys of the other floating-point numbers."""
@@ -98,10 +98,27 @@ def dump_memory(memory: Memory) -> dict[str, Any]:
     """Return `memory` as JSON values. Equal memories give equal values."""
     document: dict[str, Any] = _Document.model_construct(memory=memory).model_dump(mode="json", exclude_defaults=True)
     dumped: dict[str, Any] = document["memory"]
+    _store_learned(dumped)
     if "told" in dumped:
         # Sets are unordered, and a different order would cause a status write.
         dumped["told"].sort()
     return dumped
+
+
+def _store_learned(dumped: dict[str, Any]) -> None:
+    """Keep of the learned load only what is slow to learn, rounded."""
+    scaling = dumped.get("scaling")
+    if not scaling or (load := scaling.pop("load", None)) is None:
+        return
+    kept: dict[str, float] = {}
+    if margin := round(load.get("margin", 0.0), 2):
+        kept["margin"] = margin
+    if (start_up := load.get("startUp")) is not None:
+        kept["startUp"] = round(start_up)
+    if kept:
+        scaling["load"] = kept
+    elif not scaling:
+        del dumped["scaling"]
 
 
 def load_memory(dumped: object) -> Memory:

@@ -123,6 +123,11 @@ class Rule:
         object.__setattr__(self, "signature", ("|" if self.any_of else "&").join(parts))
 
     @property
+    def follows_load(self) -> bool:
+        """Whether the rule scales ahead of the load: `toTarget` without `for`."""
+        return self.scale_up is not None and self.scale_up.to_target and not self.conditions[0].hold
+
+    @property
     def guards_release(self) -> bool:
         """Whether a breach of this rule counts against a release."""
         return self.pause or self.rollback is not None
@@ -130,11 +135,11 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class ScaleDown:
-    """Scale down one step for every `after` seconds of a stable period."""
+    """Scale down to the highest need of the last `after` seconds; at most by `pods` or `percent` in that time."""
 
     enabled: bool = True
     after: float = 300.0
-    pods: int | None = 1
+    pods: int | None = None
     percent: float | None = None
 
 

@@ -69,7 +69,7 @@ def serving(target: TargetState) -> int:
 
 
 def wanted_replicas(recommendation: Recommendation, target: TargetState) -> int:
-    """Return the pods that one rule requests. Steps start from the pods that serve load, without starting ones."""
+    """Return the pods that one rule in breach requests. Steps start from the pods that serve load now."""
     pods, scale_up = serving(target), recommendation.scale_up
     if scale_up.pods is not None:
         return pods + scale_up.pods
@@ -88,16 +88,48 @@ def wanted_replicas(recommendation: Recommendation, target: TargetState) -> int:
     return ceil(round(pods * ratio, 6))
 
 
-def required_replicas(recommendations: Sequence[Recommendation], pods: int) -> float | None:
-    """Return the pods at which the highest signal would equal its threshold, if load is spread evenly over pods.
+def is_proportional(result: ConditionResult) -> bool:
+    """Return whether the value falls in proportion to the pods: no latency, no share of requests, no lost zones."""
+    signal, condition = result.signal, result.condition
+    return (
+        condition.above
+        and condition.threshold > 0
+        and signal.unit != "seconds"
+        and not signal.min_samples
+        and signal.metered
+        and result.judgement.replica_factor is None
+    )
 
-    None if no signal has a value. Conditions with `below` are skipped: they do not grow with load.
+
+def scales_ahead(recommendation: Recommendation) -> bool:
+    """Return whether the rule scales on its forecast: `toTarget` without `for`, on a proportional signal."""
+    return recommendation.rule.follows_load and is_proportional(recommendation.results[0])
+
+
+QUIET = frozenset(("NoTraffic", "TooFewSamples"))
+"""Reasons of Unknown of a source that answers: there is little load."""
+
+
+def is_quiet(recommendation: Recommendation) -> bool:
+    """Return whether the rule is only Unknown because there are too few requests."""
+    return recommendation.verdict is Verdict.UNKNOWN and all(
+        r.judgement.crossed is False or r.judgement.reason in QUIET for r in recommendation.results
+    )
+
+
+def load_in_pods(recommendations: Sequence[Recommendation], pods: int) -> tuple[float | None, ConditionResult | None]:
+    """Return the pods at which the highest proportional signal would equal its threshold, and its result.
+
+    None if none of them is measured.
     """
-    required: float | None = None
+    highest: float | None = None
+    leading: ConditionResult | None = None
     for recommendation in recommendations:
         for result in recommendation.results:
-            value, threshold = result.judgement.value, result.condition.threshold
-            if value is None or threshold <= 0 or not result.condition.above:
+            value = result.judgement.value
+            if value is None or not is_proportional(result):
                 continue
-            required = max(required or 0.0, pods * value / threshold)
-    return required
+            load = pods * value / result.condition.threshold
+            if highest is None or load > highest:
+                highest, leading = load, result
+    return highest, leading

@@ -1,9 +1,8 @@
-"""Scale-down: one step after each stable period."""
+"""Scale-down: to the highest need of the stabilization period, in one step."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from math import ceil
 
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.model.commands import Command, Verb
@@ -12,72 +11,156 @@ from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release.health import is_stalled
 from resilience_operator.decision.scaling.bounds import floor, scale_down_size, via
-from resilience_operator.decision.scaling.recommendation import ScalingContext, required_replicas
+from resilience_operator.decision.scaling.load import is_settling, needed, round_up
+from resilience_operator.decision.scaling.recommendation import (
+    Recommendation,
+    ScalingContext,
+    is_quiet,
+    load_in_pods,
+    scales_ahead,
+)
+from resilience_operator.decision.scaling.scale_up import MAX_INEFFECTIVE
 
 HEADROOM = 0.9
-"""A scale-down must keep every signal below this fraction of its threshold, by proportion."""
+"""A scale-down must keep every proportional signal below this fraction of its threshold. Rules that scale ahead have a
+learned margin instead."""
 
-SCALE_DOWN_HYSTERESIS = 0.9
-"""Scale down only after load has dropped to this fraction of the load at the last scale-up. Otherwise a slowly rising
-load causes alternating steps up and down (`tests/bench/scaling_stability.py`)."""
+TOLERANCE_DOWN = 0.15
+"""Scale down only by this share of the pods or more, or to the minimum. Noise would otherwise move the size up and
+down: the HorizontalPodAutoscaler's tolerance of 10 %, and half of it again, as a forecast is noisier than a mean."""
+
+BLIND_STEP = 0.25
+"""Share of the pods to remove in one step if no proportional signal tells how many are needed."""
+
+REGRESSED_FOR = 3600.0
+"""Seconds for which the size is not tried again at which a latency came back."""
+
+_SLOTS = 20
+"""Entries of `LoadMemory.needs` per stabilization period."""
 
 
 def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | None, float | None]:
-    """Return the scaling memory, a step down if the target was stable long enough, and when that will be.
-
-    Stable: every rule that scales is Ok, no release is in progress, and fewer pods were always sufficient.
-    """
+    """Return the scaling memory, a step down if fewer pods were sufficient for long enough, and when that will be."""
     policy, target, scaling, now = context.policy, context.target, context.scaling, context.now
-    if not _all_ok(context):
+    if is_settling(scaling.load, now):
+        return scaling, None, None
+    if not _may_scale_down(context):
         return reset_stabilization(scaling), None, None
-    lowest = floor(policy, scaling, target.hpa)
     size = scale_down_size(target)
-    required = required_replicas(context.recommendations, target.replicas)
-    least = ceil(round((required or 0.0) / HEADROOM, 6))
-    before = scaling.required_at_scale_up
-    load_fell = required is None or before is None or required <= SCALE_DOWN_HYSTERESIS * before
-    # The load must have been low for the whole period, not only at its end.
-    if size <= lowest or least >= size or not load_fell:
+    lowest = max(floor(policy, scaling, target.hpa), _regressed_floor(scaling, now))
+    if size <= lowest:
         return reset_stabilization(scaling), None, None
-    if scaling.stable_since is None:
-        scaling = replace(scaling, stable_since=now)
-    assert scaling.stable_since is not None
-    # After an outage or a step, a low value is only valid once the look-back window has filled again.
-    due = scaling.stable_since + max(policy.scale_down.after, policy.window)
+    period = max(policy.scale_down.after, policy.window)
+    need = _need(context, size)
+    needs = _with_need(scaling.load.needs, need, period, now)
+    scaling = replace(scaling, load=replace(scaling.load, needs=needs))
+    bound = max(lowest, int(size * (1 - TOLERANCE_DOWN)))
+    last = max((i for i, (_, n) in enumerate(needs) if n > bound), default=-1)
+    good = needs[last + 1 :]
+    if not good:
+        return replace(scaling, stable_since=None) if scaling.stable_since is not None else scaling, None, None
+    first = good[0][0]
+    scaling = replace(scaling, stable_since=first)
+    due = first + period
+    if policy.scale_down.pods is not None or policy.scale_down.percent is not None:
+        due = max(due, (scaling.scaled_down or 0.0) + policy.scale_down.after)
     if now < due:
         return scaling, None, due
-    to = max(lowest, size - _step(policy, size), least)
-    message = f"stable for {format_duration(round(now - scaling.stable_since))}: {size} → {to} pods (minimum {lowest})"
+    highest = max((n for at, n in good if at > now - period), default=need)
+    to = max(lowest, highest, size - _step(policy, size))
+    if to >= size:
+        return scaling, None, None
+    message = f"stable for {format_duration(round(now - first))}: {size} → {to} pods (minimum {lowest})"
     return scaling, Command(Verb.SCALE_DOWN, "Calm", message, from_=size, to=to, via=via(target)), None
 
 
 def reset_stabilization(scaling: ScalingMemory) -> ScalingMemory:
     """Return the scaling memory with no stable period running."""
-    return replace(scaling, stable_since=None) if scaling.stable_since is not None else scaling
+    if scaling.stable_since is None and not scaling.load.needs:
+        return scaling
+    return replace(scaling, stable_since=None, load=replace(scaling.load, needs=()))
 
 
-def _all_ok(context: ScalingContext) -> bool:
+def note_regression(scaling: ScalingMemory, context: ScalingContext, command: Command) -> ScalingMemory:
+    """Remember the size at which a signal that is not proportional to load came back after a scale-down."""
+    down = scaling.scaled_down
+    if down is None or command.reason != "RuleBreached":
+        return scaling
+    within = max(context.policy.scale_down.after, context.policy.window)
+    asking = [r for r in context.recommendations if r.rule.name in command.rules]
+    if context.now - down > within or not asking or any(load_in_pods([r], 1)[0] is not None for r in asking):
+        return scaling
+    return replace(scaling, regressed=context.now, regressed_size=context.target.replicas)
+
+
+def _regressed_floor(scaling: ScalingMemory, now: float) -> int:
+    if scaling.regressed is None or scaling.regressed_size is None or now - scaling.regressed > REGRESSED_FOR:
+        return 0
+    return scaling.regressed_size + 1
+
+
+def _may_scale_down(context: ScalingContext) -> bool:
     return (
         context.policy.scale_down.enabled
         and bool(context.recommendations)
-        and all(r.verdict is Verdict.OK for r in context.recommendations)
-        and not _releasing(context.policy, context.release, context.target, context.now)
+        and all(map(_allows, context.recommendations))
+        and not _releasing(context.release, context.target, context.now)
     )
 
 
-def _releasing(policy: Policy, release: ReleaseMemory, target: TargetState, now: float) -> bool:
-    """Return whether a release prevents scaling down.
+def _allows(recommendation: Recommendation) -> bool:
+    """Return whether the rule allows fewer pods: it is Ok, has no load to measure, or more pods did not help."""
+    if recommendation.verdict is Verdict.OK or is_quiet(recommendation):
+        return True
+    if scales_ahead(recommendation):
+        return recommendation.verdict is not Verdict.UNKNOWN
+    return recommendation.memory.ineffective >= MAX_INEFFECTIVE
 
-    A bake extended by missing metrics does not, and neither does a release that is stalled for its progress deadline.
-    """
+
+def _need(context: ScalingContext, size: int) -> int:
+    """Return the pods that the load needs now, with those that fail: removing them would not remove the failure."""
+    target, load = context.target, context.scaling.load
+    ahead = [r for r in context.recommendations if scales_ahead(r)]
+    others = [r for r in context.recommendations if not scales_ahead(r)]
+    forecast = needed(load) if ahead and load_in_pods(ahead, 1)[0] is not None else None
+    pods, _ = load_in_pods(others, target.replicas)
+    known = [n for n in (forecast, pods / HEADROOM if pods is not None else None) if n is not None]
+    if not known and all(map(is_quiet, context.recommendations)):
+        known = [0.0]
+    need = round_up(max(known)) if known else size - max(1, int(size * BLIND_STEP))
+    return need + _failing(target)
+
+
+def _failing(target: TargetState) -> int:
+    missing = max(0, target.replicas - target.ready)
+    if target.pods is None:
+        return missing
+    return min(missing, sum(not (p.ready or p.terminating or p.unschedulable) for p in target.pods))
+
+
+def _with_need(
+    needs: tuple[tuple[float, int], ...], need: int, period: float, now: float
+) -> tuple[tuple[float, int], ...]:
+    """Return the highest need by slot of the period, with one more."""
+    slot = max(1.0, period / _SLOTS)
+    if needs and now - needs[-1][0] < slot:
+        last = needs[-1]
+        return needs if need <= last[1] else (*needs[:-1], (last[0], need))
+    # One entry that is older than the period shows that it is covered.
+    old = [i for i, (at, _) in enumerate(needs) if now - at >= period]
+    return (*needs[old[-1] :], (now, need)) if old else (*needs, (now, need))
+
+
+def _releasing(release: ReleaseMemory, target: TargetState, now: float) -> bool:
+    """Return whether a release prevents scaling down: while pods of two revisions run, unless it is stalled."""
     if release.phase in (Phase.STABLE, Phase.ROLLED_BACK):
         return False
-    if release.phase is Phase.BAKING and now >= release.since + policy.release.bake:
-        return target.ready < target.replicas and not is_stalled(release, target, now)
+    if release.phase is Phase.BAKING and target.ready >= target.replicas:
+        return False
     return not is_stalled(release, target, now)
 
 
 def _step(policy: Policy, size: int) -> int:
     if policy.scale_down.percent is not None:
         return max(1, int(size * policy.scale_down.percent / 100))
-    return policy.scale_down.pods or 1
+    return policy.scale_down.pods or size

@@ -2,67 +2,252 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from resilience_operator.api.quantities import format_duration
+from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Command, Notice, Verb
-from resilience_operator.decision.model.memory import Verdict
+from resilience_operator.decision.model.memory import RuleMemory, Verdict
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.scaling.bounds import at_most_maximum, ceiling, current_size, via
-from resilience_operator.decision.scaling.recommendation import Recommendation, ScalingContext, wanted_replicas
+from resilience_operator.decision.scaling.load import (
+    DEFAULT_START_UP,
+    SATURATED,
+    SETTLE,
+    current_load,
+    is_settling,
+    needed,
+    round_up,
+)
+from resilience_operator.decision.scaling.lost import lost_pods
+from resilience_operator.decision.scaling.recommendation import (
+    TOLERANCE,
+    Recommendation,
+    ScalingContext,
+    is_proportional,
+    load_in_pods,
+    scales_ahead,
+    serving,
+    wanted_replicas,
+)
 
 AT_MAXIMUM = "at-maximum"
 """Key of the notice that a rule requests more pods than the maximum."""
 
+DOES_NOT_HELP = "does-not-help"
+"""Key, followed by `/` and the rule, of the notice that scaling does not help."""
+
+MAX_INEFFECTIVE = 2
+"""Scale-ups of one breach without an effect, after which the rule does not scale any more."""
+
+EFFECT = 0.9
+"""A value above this share of the one at the last scale-up did not fall."""
+
+SATURATED_EVERY = 60.0
+"""Seconds between two doublings while pods are at their limit, without further evidence."""
+
 
 @dataclass(slots=True)
 class ScaleUpPlan:
-    """The step up, if any. notes: by rule, why it does not scale. wake: when a cooldown ends."""
+    """The step up, if any. notes: by rule, why it does not scale. wake: when a cooldown ends.
+
+    rules: memories that changed. saturated: when pods were last doubled because they were at their limit.
+    """
 
     command: Command | None
-    notes: Mapping[str, str]
+    notes: dict[str, str]
     notices: tuple[Notice, ...] = ()
     wake: float | None = None
+    rules: dict[str, RuleMemory] = field(default_factory=dict)
+    saturated: float | None = None
+
+
+@dataclass(slots=True)
+class _Size:
+    """The size of the target, its limit, and the pods that serve or soon will."""
+
+    current: int
+    limit: int
+    lost: int
+
+    @property
+    def usable(self) -> int:
+        return self.current - self.lost
 
 
 def plan_scale_up(context: ScalingContext) -> ScaleUpPlan:
-    """Plan one step up, to the largest number that a rule in breach requests."""
-    target, now = context.target, context.now
-    size, limit = current_size(target), ceiling(context.policy, target)
-    notes: dict[str, str] = {}
+    """Plan one step up, to the largest number that a rule requests."""
+    target, now, load = context.target, context.now, context.scaling.load
+    lost = lost_pods(target, load, now)
+    size = _Size(current_size(target), ceiling(context.policy, target), lost)
+    plan = ScaleUpPlan(None, {}, saturated=load.saturated)
     notices: list[Notice] = []
     due: list[float] = []
     asking: list[tuple[int, Recommendation]] = []
     for recommendation in context.recommendations:
-        memory, name = recommendation.memory, recommendation.rule.name
-        in_breach = recommendation.verdict is Verdict.BREACH
-        if not in_breach and memory.breach is None:
-            continue
-        if recommendation.suppressed:
-            notes[name] = "only the new revision is in breach: the release is the cause, so no pods are added"
-            continue
-        wanted = wanted_replicas(recommendation, target)
-        if wanted > size >= limit:
-            # Also while briefly Unknown or in cooldown, so that it is not announced again after each.
-            notes[name] = f"already at the maximum of {limit} pods"
-            notices.append(_at_maximum(recommendation, target, limit))
-        elif not in_breach:
-            continue
-        elif memory.scaled is not None and now < (end := memory.scaled + recommendation.scale_up.cooldown):
-            due.append(end)
-            notes[name] = f"in cooldown for another {format_duration(end - now)}"
-        elif wanted <= size:
-            coming = size - target.ready
-            notes[name] = (
-                f"waiting for pods that are not ready yet: {coming}"
-                if coming > 0
-                else "the value is within the tolerance of its threshold"
-            )
-        else:
+        wanted = _judge(recommendation, context, size, plan, notices, due)
+        if wanted is not None:
             asking.append((wanted, recommendation))
-    command = _command(asking, target, size, limit) if asking else None
-    return ScaleUpPlan(command, notes, tuple(notices), min(due, default=None))
+    if asking:
+        plan.command = _command(asking, target, size.current, size.limit)
+        plan.rules.update(_with_values(asking, context))
+    plan.notices, plan.wake = tuple(notices), min(due, default=None)
+    return plan
+
+
+def _judge(
+    recommendation: Recommendation,
+    context: ScalingContext,
+    size: _Size,
+    plan: ScaleUpPlan,
+    notices: list[Notice],
+    due: list[float],
+) -> int | None:
+    """Return the pods that one rule requests now, or None. Adds notes, notices and timers."""
+    now, target = context.now, context.target
+    memory, name = recommendation.memory, recommendation.rule.name
+    in_breach = recommendation.verdict is Verdict.BREACH
+    ahead = scales_ahead(recommendation) and recommendation.verdict is not Verdict.UNKNOWN
+    if memory.breach is None and memory.ineffective:
+        plan.rules[name] = replace(memory, scaled_value=None, ineffective=0)
+    if not in_breach and memory.breach is None and not ahead:
+        return None
+    if recommendation.suppressed:
+        plan.notes[name] = "only the new revision is in breach: the release is the cause, so no pods are added"
+        return None
+    if ahead:
+        wanted = _wanted_ahead(context, size, plan)
+    else:
+        wanted = wanted_replicas(recommendation, target)
+        wanted += size.lost if wanted else 0
+    if wanted > size.current >= size.limit:
+        # Also while briefly Unknown or in cooldown, so that it is not announced again after each.
+        plan.notes[name] = f"already at the maximum of {size.limit} pods"
+        notices.append(_at_maximum(recommendation, target, size.limit))
+        return None
+    if not in_breach and not ahead:
+        return None
+    if memory.scaled is not None and now < (end := memory.scaled + recommendation.scale_up.cooldown):
+        if in_breach:
+            due.append(end)
+            plan.notes[name] = f"in cooldown for another {format_duration(end - now)}"
+        return None
+    if not ahead and not _takes_effect(recommendation, context, plan, notices, due):
+        return None
+    if wanted > size.current:
+        return wanted
+    if in_breach:
+        coming = size.current - target.ready
+        plan.notes[name] = (
+            f"waiting for pods that are not ready yet: {coming}"
+            if coming > 0
+            else "the value is within the tolerance of its threshold"
+        )
+    return None
+
+
+def _wanted_ahead(context: ScalingContext, size: _Size, plan: ScaleUpPlan) -> int:
+    """Return the pods that the forecast needs; 0 within the tolerance."""
+    load, now, ready = context.scaling.load, context.now, serving(context.target)
+    if is_settling(load, now):
+        return 0
+    ahead = [r for r in context.recommendations if scales_ahead(r)]
+    pods, leading = load_in_pods(ahead, context.target.replicas)
+    if pods is None or leading is None:
+        return 0
+    wanted = 0
+    need = needed(load)
+    if round(need, 6) > round(size.usable * (1 + TOLERANCE), 6):
+        wanted = round_up(need) + size.lost
+    allowed = load.saturated is None or now - load.saturated >= SATURATED_EVERY
+    if leading.signal.unit == "ratio" and allowed and _is_saturated(context, pods, leading):
+        # A pod at its limit does not show how much load is missing: at least double.
+        plan.saturated = now
+        wanted = max(wanted, 2 * ready + size.lost)
+    return wanted
+
+
+def _is_saturated(context: ScalingContext, pods: float, leading: ConditionResult) -> bool:
+    """Return whether the pods that serve are at their limit: on average, or now while requests are slow."""
+    ready, threshold = serving(context.target), leading.condition.threshold
+    if pods * threshold >= SATURATED * ready:
+        return True
+    slow = any(r.judgement.crossed for o in context.recommendations for r in o.results if r.signal.unit == "seconds")
+    current = current_load(context.scaling.load, pods, leading.signal.window, context.now)
+    return slow and pods >= SATURATED * ready and current * threshold >= SATURATED * ready
+
+
+def _takes_effect(
+    recommendation: Recommendation,
+    context: ScalingContext,
+    plan: ScaleUpPlan,
+    notices: list[Notice],
+    due: list[float],
+) -> bool:
+    """Return whether a rule may take its next step: the last one is visible in the value, and it had an effect.
+
+    Only for signals that are not proportional to load: their window holds the time before the step until it has passed.
+    Meanwhile, a load signal over its threshold shows that pods are still missing.
+    """
+    memory, name, now = recommendation.memory, recommendation.rule.name, context.now
+    if memory.breach is None or memory.scaled is None or memory.scaled < memory.breach:
+        return True
+    if any(is_proportional(r) or r.judgement.replica_factor is not None for r in recommendation.results):
+        return True
+    if _lacks_pods(context):
+        return True
+    window = max(r.signal.window for r in recommendation.results)
+    load = context.scaling.load
+    served = memory.scaled + (load.start_up or DEFAULT_START_UP)
+    end = max(served, load.served or 0.0) + window + SETTLE
+    if now < end:
+        due.append(end)
+        plan.notes[name] = f"waits for {format_duration(end - now)} until the effect of the last step is visible"
+        return False
+    if memory.ineffective + _without_effect(recommendation) < MAX_INEFFECTIVE:
+        return True
+    if memory.ineffective < MAX_INEFFECTIVE:
+        plan.rules[name] = replace(memory, ineffective=MAX_INEFFECTIVE)
+    message = (
+        f"{recommendation.description}; {MAX_INEFFECTIVE} scale-ups did not lower it, so {name} does not add more "
+        "pods. Look for the cause outside the pods: a dependency, a lock or a quota"
+    )
+    plan.notes[name] = "more pods did not help"
+    notices.append(Notice(f"{DOES_NOT_HELP}/{name}", "ScalingDoesNotHelp", message, warning=True))
+    return False
+
+
+def _lacks_pods(context: ScalingContext) -> bool:
+    """Return whether a proportional signal shows that more pods are needed than there are, without those to come."""
+    ahead = [r for r in context.recommendations if scales_ahead(r)]
+    if not ahead:
+        return any(r.judgement.crossed for o in context.recommendations for r in o.results if is_proportional(r))
+    pods, leading = load_in_pods(ahead, context.target.replicas)
+    load = context.scaling.load
+    if pods is None or leading is None or load.starting is not None or is_settling(load, context.now):
+        return False
+    # Until then, the load that waited for the new pods is still in the metrics.
+    visible = (load.served or 0.0) + SETTLE + leading.signal.window / 4
+    return context.now >= visible and _is_saturated(context, pods, leading)
+
+
+def _without_effect(recommendation: Recommendation) -> int:
+    """Return 1 if the value did not fall since the last scale-up."""
+    value, before = recommendation.results[0].judgement.value, recommendation.memory.scaled_value
+    return int(value is not None and before is not None and value > EFFECT * before)
+
+
+def _with_values(asking: list[tuple[int, Recommendation]], context: ScalingContext) -> dict[str, RuleMemory]:
+    """Return the memories of rules that scale up, with the value that the step should lower."""
+    found = {}
+    for _, recommendation in asking:
+        result, memory = recommendation.results[0], recommendation.memory
+        if is_proportional(result) or memory.breach is None or result.judgement.replica_factor is not None:
+            continue
+        again = memory.scaled is not None and memory.scaled >= memory.breach
+        ineffective = memory.ineffective + _without_effect(recommendation) if again and not _lacks_pods(context) else 0
+        found[recommendation.rule.name] = replace(memory, scaled_value=result.judgement.value, ineffective=ineffective)
+    return found
 
 
 def plan_fallback(context: ScalingContext) -> tuple[Command | None, float | None]:

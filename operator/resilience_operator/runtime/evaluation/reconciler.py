@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from resilience_operator.actions.executor import Executor
 from resilience_operator.decision.decide import Decision, decide
-from resilience_operator.decision.fast_path import detect_steady_state, report_fingerprint
+from resilience_operator.decision.fast_path import detect_steady_state, kept_memory, report_fingerprint
 from resilience_operator.decision.model.commands import Command, Outcome, Verb
 from resilience_operator.decision.model.memory import Intent, Memory
 from resilience_operator.decision.model.observation import Observation
@@ -147,9 +147,10 @@ class PolicyReconciler:
             await self._act_and_record(entry, target, decision)
             return _wake_in(decision)
         found = report_fingerprint(decision)
-        if decision.memory != before:
-            entry.memory = decision.memory
-        else:
+        changed = decision.memory != before
+        # Also if it is equal: what is learned of the load is not compared, and is stored with the next event.
+        entry.memory = kept_memory(before, decision.memory)
+        if not changed:
             if reported.status_problem is None:  # cleared by a full evaluation after it was shown long enough
                 reported.steady_state = detect_steady_state(decision, observations, target, before)
             if found == was and not self._reporter.refresh_due(entry):
