@@ -48,13 +48,20 @@ def _scores_of(release: ReleaseMemory, condition: Condition) -> dict[str, Score]
     return found
 
 
+def _bound_in(key: str) -> float | None:
+    """The histogram bound in the key of a test. None if it has none, or if someone edited the status."""
+    try:
+        return float(key.rpartition("@")[2]) if "@" in key else None
+    except ValueError:
+        return None
+
+
 def log_ratio_at_most(
     release: ReleaseMemory, condition: Condition, key: str, score: Score, false_alarms: float
 ) -> float:
     """Return the upper bound of the log ratio of the failure rates; infinite without enough counts."""
     new, old = score.new_side, score.old_side
-    bound = float(key.rpartition("@")[2]) if "@" in key else None
-    before = counts_before(release, condition, key, bound)
+    before = counts_before(release, condition, key, _bound_in(key))
     requests, failures = old.requests, old.failures
     if before is not None:
         requests, failures = requests + before.samples, failures + before.events
