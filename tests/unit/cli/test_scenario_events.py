@@ -236,6 +236,11 @@ def test_the_operators_clock_jumps_and_the_report_does_not(jump: dict[str, str])
     assert at(found, 15).signals["cpu"].verdict == "Ok"
 
 
+def test_the_policy_changes() -> None:
+    found = ran(events=[{"at": "5m", "policy": policy(rules=RULES)}])
+    assert [set(at(found, m).signals) for m in (4, 6)] == [{"cpu", "error-rate"}, {"cpu"}]
+
+
 def test_a_load_is_read_from_a_trace(tmp_path: Path) -> None:
     (tmp_path / "trace.csv").write_text("seconds,value\n0,100\n300,200\n600,100\n")
     file = tmp_path / "case.yaml"
@@ -283,6 +288,8 @@ def test_a_signal_can_be_divided_by_the_pods() -> None:
         ({"load": {"csv": "none.csv"}}, "cannot read"),
         ({"load": [{"to": 3, "csv": "x.csv"}]}, "load[0]: needs exactly one of to, wave and csv"),
         ({"scrape": "500ms"}, "scrape: is too short"),
+        ({"events": [{"at": "1m", "policy": policy(interval="soon")}]}, "events[0].policy.spec.interval"),
+        ({"events": [{"at": "1m", "policy": "none.yaml"}]}, "none.yaml"),
     ],
     ids=lambda value: str(value)[:50],
 )

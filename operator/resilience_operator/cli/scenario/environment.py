@@ -70,6 +70,10 @@ class SimulatedEnvironment:
         """The requests since the start."""
         return Requests(self._service.total - self._before.total, self._service.failed - self._before.failed)
 
+    def use(self, signals: tuple[Signal, ...], family: str) -> None:
+        """Measure these signals from now on."""
+        self._signals, self._measurement.family = signals, family
+
     def warm_up(self, workload: Workload, window: float) -> None:
         """Fill the look-back window with the load at the start."""
         self._at = START - window - 2 * self._scenario.scrape

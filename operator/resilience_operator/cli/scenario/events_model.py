@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StrictBool, StrictInt
 
@@ -137,7 +137,7 @@ class ClockJump(SpecModel):
 
 KINDS = (
     "release", "scale", "pause", "resume", "hpa", "fault", "dependency", "config", "quota", "nodes", "metricsGone",
-    "operatorDown", "clockJump",
+    "operatorDown", "clockJump", "policy",
 )  # fmt: skip
 """Keys of which each event has exactly one, besides `at`."""
 
@@ -159,6 +159,7 @@ class Event(SpecModel):
     metrics_outage: MetricsOutage | None = Field(default=None, alias="metricsGone")
     operator_outage: OperatorOutage | None = Field(default=None, alias="operatorDown")
     clock_jump: ClockJump | None = None
+    policy: str | dict[str, Any] | None = Field(default=None, description="Somebody changes the policy: as `policy`.")
 
     checks: ClassVar[tuple[Check, ...]] = (
         Check(

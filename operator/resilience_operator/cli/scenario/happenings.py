@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.cli.report.model import Kind, TimelineEvent
@@ -28,7 +29,7 @@ class Happenings:
 
     first: the behaviour of the revision at the start. outages: those of the metric source, with their ends.
     no_scrapes_until: until when pods are not scraped. down: until when the operator does not run. clock: seconds by
-    which its clock is ahead.
+    which its clock is ahead. policy: the new policy, until it is taken up.
     """
 
     service: SimulatedService
@@ -39,6 +40,7 @@ class Happenings:
     no_scrapes_until: float = 0.0
     down: float = 0.0
     clock: float = 0.0
+    policy: str | Mapping[str, Any] | None = None
 
     def schedule(self, event: Event, start: float) -> None:
         """Schedule an event of the scenario."""
@@ -91,6 +93,8 @@ class Happenings:
             return lambda w, now: (w, self._outage(outage, now))
         if (operator := event.operator_outage) is not None:
             return lambda w, now: (w, self._operator_down(now, operator.for_))
+        if (policy := event.policy) is not None:
+            return lambda w, now: (w, self._new_policy(policy))
         jump = event.clock_jump
         assert jump is not None, "an event is one of these"
         return lambda w, now: (w, self._jump(jump.forward - jump.back))
@@ -164,6 +168,10 @@ class Happenings:
     def _operator_down(self, now: float, seconds: float) -> str:
         self.down = now + seconds
         return f"the operator does not run for {format_duration(seconds)}"
+
+    def _new_policy(self, policy: str | Mapping[str, Any]) -> str:
+        self.policy = policy
+        return "the policy changes"
 
     def _jump(self, seconds: float) -> str:
         self.clock += seconds

@@ -15,6 +15,7 @@ from resilience_operator.cli.common.documents import STDIN, Document, documents,
 from resilience_operator.cli.common.policy_loader import load_policy
 from resilience_operator.cli.scenario.interpolation import read_table
 from resilience_operator.cli.scenario.model import Scenario
+from resilience_operator.cli.scenario.policies import policy_document
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,20 +52,31 @@ def read_scenario(file: str, policy: str | None = None) -> ScenarioFile:
         for point in series:
             if point.csv is not None:
                 read_table(str(Path(file).parent / point.csv))
+    folder = str(Path(file).parent)
+    written = {f"events[{n}].policy": e.policy for n, e in enumerate(scenario.events) if e.policy is not None}
+    for path, changed in written.items():
+        _check_policy(found[0], path, changed, folder)
     if policy is not None:
-        body, name = only_policy(policy), policy
-    elif isinstance(scenario.policy, dict):
-        body, name = scenario.policy, ""
+        body = only_policy(policy)
+        _check_policy(found[0], policy, body, folder, of_file=policy)
     else:
-        name = str(Path(file).parent / scenario.policy)
-        body = only_policy(name)
+        body = _check_policy(found[0], "policy", scenario.policy, folder)
+    return ScenarioFile(file, scenario, body)
+
+
+def _check_policy(
+    document: Document, path: str, written: str | dict[str, Any], folder: str, of_file: str = ""
+) -> dict[str, Any]:
+    """The policy as a document, if it is valid. path: the field that names or contains it."""
+    body = policy_document(written, folder)
     try:
         load_policy(body)
     except InvalidPolicy as error:
-        if name:
-            raise UsageError(f"{file}: policy {name}: {error}") from None
-        raise UsageError(_problems(found[0], error, "policy.")) from None
-    return ScenarioFile(file, scenario, body)
+        if isinstance(written, dict) and not of_file:
+            raise UsageError(_problems(document, error, f"{path}.")) from None
+        name = of_file or str(Path(folder) / str(written))
+        raise UsageError(f"{document.file}: policy {name}: {error}") from None
+    return body
 
 
 def _parse(document: Document) -> Scenario:

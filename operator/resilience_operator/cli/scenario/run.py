@@ -11,6 +11,7 @@ from resilience_operator.cli.common.policy_loader import load_policy
 from resilience_operator.cli.report.model import ReportBuilder, RunReport
 from resilience_operator.cli.scenario.environment import DAY, START, SimulatedEnvironment, with_listed_pods
 from resilience_operator.cli.scenario.model import Scenario
+from resilience_operator.cli.scenario.policies import policy_document
 from resilience_operator.cli.scenario.trace import Trace, TraceBuilder
 from resilience_operator.cli.scenario.workload_model import AutoscalerModel
 from resilience_operator.decision.model.commands import Result
@@ -48,6 +49,10 @@ def run(scenario: Scenario, document: Mapping[str, Any], title: str, folder: str
         if happenings.down > now:
             now = happenings.down
             continue
+        if happenings.policy is not None:
+            entry, policy = load_policy(policy_document(happenings.policy, folder))
+            environment.use(entry.compiled.signals, entry.compiled.preset_family)
+            happenings.policy = None
         watched = memory.release is not None and memory.release.phase is not Phase.STABLE
         workload = with_listed_pods(workload, watched)
         target = workload.state(now)
