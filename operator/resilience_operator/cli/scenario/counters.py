@@ -53,6 +53,11 @@ class Series:
         self.times.append(at)
         self.samples.append(sample)
 
+    def newest(self) -> Sample:
+        """The newest sample, as the counters of the running container."""
+        sample = self.samples[-1]
+        return tuple(a - b for a, b in zip(sample, self.offset, strict=True)) if self.offset else sample
+
     def prune(self, before: float) -> None:
         """Forget all samples before a time but the newest of them."""
         keep = bisect_right(self.times, before) - 1

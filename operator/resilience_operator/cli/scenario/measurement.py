@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from resilience_operator.cli.scenario.counters import BUCKETS, CPU, ERRORS, REQUESTS, Sample, Scrapes
+from resilience_operator.cli.scenario.counters import BUCKETS, CPU, ERRORS, REQUESTS, Scrapes
 from resilience_operator.cli.scenario.service import SimulatedService
-from resilience_operator.decision.model.observation import Histogram, Increment, Observation
+from resilience_operator.decision.model.observation import Observation
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.signals import reasons
+from resilience_operator.signals.increments import IncrementTracker
 from resilience_operator.signals.model import Signal, SignalRequest
 from resilience_operator.signals.presets import aggregate
 from resilience_operator.signals.presets.histogram import quantile
 from resilience_operator.signals.presets.models import Families, Join, Quantile, Quotient, Ratio
-from resilience_operator.signals.query.extract import Key
+from resilience_operator.signals.query.extract import Key, PodCounters
 from resilience_operator.signals.query.template import owner_label, owner_of_pod
 from resilience_operator.simulation.workload import Workload
 
@@ -36,10 +36,11 @@ class Measurement:
     memory: float
     _pods: Scrapes = field(init=False)
     _entry: Scrapes = field(init=False)
-    _seen: dict[str, dict[str, Sample]] = field(default_factory=dict)
-    _seen_at: dict[str, float] = field(default_factory=dict)
+    _tracker: IncrementTracker = field(init=False)
+    _now: float = 0.0
 
     def __post_init__(self) -> None:
+        self._tracker = IncrementTracker(lambda: self._now)
         self._pods = Scrapes(self.interval, self.memory + 2 * self.interval)
         self._entry = Scrapes(self.interval, self.memory + 2 * self.interval)
 
@@ -55,6 +56,7 @@ class Measurement:
         self, signal: Signal, workload: Workload, target: TargetState, now: float, watched: bool
     ) -> Observation:
         """One preset signal. watched: a release is analysed, so that what each pod counted is needed too."""
+        self._now = now
         name = signal.preset or signal.name
         found = self.families.find(self.family, name)
         if found is None:
@@ -74,9 +76,26 @@ class Measurement:
             case Quantile():
                 observation = self._quantile(keys, family.join, preset, signal, target, now)
         if not watched or not family.splittable or isinstance(preset, Quotient):
-            self._seen.pop(signal.name, None)
+            self._tracker.forget(keys)
             return observation
-        return self._with_increments(observation, signal.name, isinstance(preset, Quantile), now)
+        scale = preset.scale if isinstance(preset, Quantile) else 1.0
+        return self._tracker.advance(observation, keys, self._counters(workload, preset), now, scale)
+
+    def _counters(self, workload: Workload, preset: Ratio | Quantile) -> dict[Key, dict[str, PodCounters]]:
+        """The newest scraped counters of the pods that exist, by owner."""
+        found: dict[Key, dict[str, PodCounters]] = {}
+        for pod in workload.pods:
+            series = self._pods.series.get(pod.name)
+            if series is None:
+                continue
+            sample = series.newest()
+            if isinstance(preset, Ratio):
+                counters = PodCounters(sample[REQUESTS], sample[ERRORS])
+            else:
+                bounds = (bound / preset.scale for bound in self.service.bounds)
+                counters = PodCounters(sample[REQUESTS], None, dict(zip(bounds, sample[BUCKETS:], strict=True)))
+            found.setdefault((workload.namespace, owner_label(owner_of_pod(pod.name))), {})[pod.name] = counters
+        return found
 
     def requests(self, window: float, now: float) -> float:
         """The requests of all pods within the window."""
@@ -121,9 +140,9 @@ class Measurement:
         for pod, _, (cpu, count) in self._pods.increases(now - window, now, (CPU, REQUESTS)):
             if pod in current:
                 key = (workload.namespace, owner_label(owner_of_pod(pod)))
-                used[key] = used.get(key, 0.0) + cpu / window
-                requests[key] = requests.get(key, 0.0) + count / window
-        if (signal.preset or signal.name) != "cpu":
+                used[key] = used.get(key, 0.0) + (cpu if preset.counted else cpu / window)
+                requests[key] = requests.get(key, 0.0) + count
+        if preset.counted:
             return aggregate.quotient(keys, now, preset, used, requests)
         counted: dict[Key, float] = {}
         for found in workload.pods:
@@ -144,22 +163,3 @@ class Measurement:
         }
         values = {key: quantile(preset.quantile, found) for key, found in buckets.items()}
         return aggregate.quantiles(keys, now, preset, values, samples, buckets)
-
-    def _with_increments(self, observation: Observation, name: str, latency: bool, now: float) -> Observation:
-        """With what each pod counted since the last evaluation."""
-        before = self._seen.get(name)
-        newest = {pod: series.samples[-1] for pod, series in self._pods.series.items() if series.samples}
-        since = self._seen_at.get(name)
-        self._seen[name] = newest
-        self._seen_at[name] = now
-        if before is None or since is None:
-            return observation
-        bounds = self.service.bounds
-        found: list[Increment] = []
-        for pod, sample in newest.items():
-            old = before.get(pod, (0.0,) * len(sample))
-            counted: Sequence[float] = [new - seen for new, seen in zip(sample, old, strict=True)]
-            histogram = Histogram(bounds, tuple(counted[BUCKETS:])) if latency else None
-            events = None if latency else counted[ERRORS]
-            found.append(Increment(pod, self._pods.series[pod].revision, counted[REQUESTS], events, histogram))
-        return observation._replace(increments=tuple(found), since=since)
