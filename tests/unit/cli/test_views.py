@@ -150,7 +150,7 @@ def releasing(new: float, errors: float = 0.0) -> Scene:
             "error-rate is 5%, above 1% for 1m.",
             "there is nothing to pause or roll back: no release is in progress (phase Stable).",
         ]),
-        (60, still(cpu=0.15), {}, ["stable for 1m: removes 1 pod in 4m, down to 3."]),
+        (60, still(cpu=0.15), {}, ["removes the pods that the load has not needed since in 4m, down to 3."]),
     ],
     ids=[
         "calm", "pending", "cooling down", "at its maximum", "dry run", "unknown", "failing release",
