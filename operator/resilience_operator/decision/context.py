@@ -144,6 +144,7 @@ def canary_context(
         release,
         limit(policy.release.false_alarms, tests),
         now,
+        policy.release.warm_up,
         shared_incident,
     )
 

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from resilience_operator.decision.analysis.evidence import _fisher_tail, judge, judge_all, significantly_worse, wilson
+from resilience_operator.decision.analysis.evidence import _fisher_tail, judge, judge_all, significantly_worse
+from resilience_operator.decision.analysis.intervals import wilson
 from resilience_operator.decision.model.observation import Measured
 from resilience_operator.decision.model.policy import Condition, Signal
 from tests.unit.decision.builders import ratio, unknown

@@ -17,13 +17,12 @@ from statistics import NormalDist
 
 from resilience_operator.api.quantities import format_value
 from resilience_operator.decision.analysis import shares
+from resilience_operator.decision.analysis.intervals import CONFIDENCE_Z, wilson
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext, Judgement
 from resilience_operator.decision.analysis.proof import judge_scored
-from resilience_operator.decision.model.observation import Measured, Observation
+from resilience_operator.decision.analysis.trials import BOUND_TARGETS
+from resilience_operator.decision.model.observation import Histogram, Measured, Observation
 from resilience_operator.decision.model.policy import Condition, Signal
-
-CONFIDENCE_Z = NormalDist().inv_cdf(0.975)
-"""Two-sided 95 %."""
 
 FALSE_ALARM = 3e-5
 """Probability that one comparison of two equal revisions calls the new one worse. A release is compared many times, in
@@ -50,16 +49,6 @@ MARGIN_UNDER_LOAD = 2.0
 _NORMAL_FROM = 1000.0
 """Minimum expected events in the smallest cell for the normal approximation. Below it the tail is summed exactly,
 because the approximation then raises up to ten times as many false alarms as specified."""
-
-
-def wilson(events: float, samples: float, z: float = CONFIDENCE_Z) -> tuple[float, float]:
-    """Return the Wilson score interval of a proportion of `events` among `samples` (> 0)."""
-    p = min(1.0, max(0.0, events / samples))
-    z2 = z * z
-    centre = p + z2 / (2 * samples)
-    spread = z * sqrt(p * (1 - p) / samples + z2 / (4 * samples * samples))
-    scale = 1 + z2 / samples
-    return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
 
 
 def judge(condition: Condition, signal: Signal, measured: Measured, z: float = CONFIDENCE_Z) -> Judgement:
@@ -152,6 +141,8 @@ def judge_release(
     )
     if scored is not None:
         return scored
+    if _warming(signal, canary):
+        return _warm_up(signal, new)
     if old is None:
         return _compare_with_baseline(condition, signal, new, canary, ok_before=ok_before)
     if _worse_than_others(condition, signal, observation, canary, new, old):
@@ -175,6 +166,17 @@ def _is_worse_than_before(condition: Condition, signal: Signal, new: Measured, c
     return _clearly_worse(
         condition, signal, new, Measured(counts.events / counts.samples, counts.samples, counts.events)
     )
+
+
+def _warming(signal: Signal, canary: CanaryContext) -> bool:
+    """Return whether the look-back of a latency contains the warm-up of new pods. Increments leave it out instead."""
+    if signal.quantile is None or canary.warm_up <= 0 or canary.release is None:
+        return False
+    return canary.now - canary.release.since < canary.warm_up + signal.window
+
+
+def _warm_up(signal: Signal, new: Measured) -> Judgement:
+    return Judgement(None, "TooFewSamples", f"{signal.name}: the new pods are still warming up", new.value)
 
 
 def judge_part(condition: Condition, signal: Signal, measured: Measured) -> Judgement:
@@ -237,14 +239,34 @@ def _judge_worse(
         if scored.crossed or scored.reason != "Inconclusive":
             return scored
         return Judgement(False, "NotWorse", scored.message, new.value)
+    if _warming(signal, canary):
+        return _warm_up(signal, new)
     if old is None:
         return Judgement(None, "NoBaseline", f"{signal.name}: there is no baseline to compare with", new.value)
-    if new.events is not None and old.events is not None:
+    if signal.quantile is not None:
+        if new.histogram is None or old.histogram is None:
+            message = f"{signal.name}: the requests behind the quantile are not counted"
+            return Judgement(None, "NotComparable", message, new.value)
+        worse = _slower(new.histogram, old.histogram, by)
+    elif new.events is not None and old.events is not None:
         worse = new.value > old.value * (1.0 + by) and significantly_worse(new, old)
     else:
         worse = new.value > old.value * max(1.0 + by, MARGIN)
     message = f"{signal.name} is {value} on the new revision and {format_value(old.value, signal.unit)} on the old one"
     return Judgement(worse, "Crossed" if worse else "NotWorse", message, new.value)
+
+
+def _slower(new: Histogram, old: Histogram, by: float) -> bool:
+    """Return whether significantly more requests are slow, at a bound of both histograms."""
+    bounds = [b for b in shares.informative_bounds(old, BOUND_TARGETS) if b in new.bounds]
+    for bound in bounds:
+        ours, theirs = shares.over(new, bound), shares.over(old, bound)
+        here = Measured(ours / shares.total(new), shares.total(new), ours)
+        there = Measured(theirs / shares.total(old), shares.total(old), theirs)
+        effect = shares.tail_growth(old, bound, by)
+        if here.value > there.value * effect and significantly_worse(here, there, FALSE_ALARM / len(bounds)):
+            return True
+    return False
 
 
 def breach_is_canary_only(

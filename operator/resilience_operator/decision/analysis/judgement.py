@@ -38,6 +38,7 @@ class CanaryContext:
     baseline: request counts of the whole target at the start of the release. measured_since: since when (seconds since
     the epoch) the new revision is measured, or None if unknown.
     release: the release with its scores. limit: the score that convicts, as a logarithm. now: of the evaluation.
+    warm_up: seconds for which latencies of new pods do not count.
     shared_incident: other workloads came into breach at the same time.
     """
 
@@ -48,4 +49,5 @@ class CanaryContext:
     release: ReleaseMemory | None = None
     limit: float = limit(0.001)
     now: float = 0.0
+    warm_up: float = 0.0
     shared_incident: bool = False

@@ -8,11 +8,15 @@ from math import exp
 
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.analysis import sequential
+from resilience_operator.decision.analysis.intervals import wilson
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext, Judgement
 from resilience_operator.decision.analysis.trials import allowed_share, counts_before, test_key
 from resilience_operator.decision.model.memory import RequestCounts
 from resilience_operator.decision.model.policy import Condition, Signal
 from resilience_operator.decision.model.score import LiveScore, Score, Slot
+
+CERTAIN_Z = 4.0
+"""z-score with which a breach is certain: 3 in 100,000, one-sided."""
 
 EXPECTED = 3.0
 """Failures expected at the rate of the breach, of which none or few show a recovery (95 %)."""
@@ -55,7 +59,10 @@ def judge_scored(
     """
     tests = tests_of(condition, canary)
     if not tests:
-        return None
+        if canary.release is None or canary.release.live is None or signal.name not in canary.release.live.at:
+            return None
+        message = f"{signal.name}: the requests of the new pods do not count yet, or are too few"
+        return Judgement(None, "TooFewSamples", message, crossing.value)
     evidence = {key: _against_before(condition, key, live, canary) for key, live in tests.items()}
     key = max(tests, key=lambda k: (sequential.log_evidence(tests[k].score), evidence[k]))
     live, before = tests[key], evidence[key]
@@ -150,12 +157,16 @@ def _is_worse_than_before(
 ) -> bool:
     """Return whether the latest requests of the new revision are worse than before the release, whatever the cause."""
     counts = _baseline(condition, key, canary)
-    if counts is None:
-        return True
-    recent = _sum(s for s in live.slots if s.end > canary.now - signal.window)
     if live.windowed and not live.slots:
-        return True
+        return False
+    recent = _sum(s for s in live.slots if s.end > canary.now - signal.window)
     spread = sequential.dispersion(live.score)
+    if counts is None:
+        # Nothing was counted before the release, but the rule was Ok: it must be certain that it is crossed now.
+        allowed = _allowed(condition, signal, key, live, canary)
+        if recent.new_requests <= 0 or not 0 < allowed < 1:
+            return False
+        return wilson(recent.new_failures / spread, recent.new_requests / spread, CERTAIN_Z)[0] > allowed
     found = sequential.log_evidence_before(
         recent.new_requests, recent.new_failures, counts.samples, counts.events, spread, live.score.effect
     )

@@ -253,7 +253,7 @@ def _rates(condition: Condition, signal: Signal, before: RequestCounts | None, s
     rate = failures / requests if requests > 0 else 0.0
     if condition.worse_by is not None:
         rate = max(rate, 1.0 / max(requests, 1000.0))
-        return rate, min(0.9, 2.0 * rate * (1.0 + condition.worse_by))
+        return rate, min(0.9, rate * max(score.effect, 1.0 + condition.worse_by))
     bad = allowed_share(condition, signal)
     return min(max(rate, bad / 10.0), bad / 2.0), bad
 

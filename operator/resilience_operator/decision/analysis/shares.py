@@ -8,7 +8,7 @@ bucket took longer than the last finite bound, and by how much is unknown.
 from __future__ import annotations
 
 from bisect import bisect_left
-from math import isinf, log
+from math import inf, isinf, log
 
 from resilience_operator.decision.model.observation import Histogram
 
@@ -52,8 +52,9 @@ def tail_growth(histogram: Histogram, bound: float, by: float) -> float:
     """
     place = histogram.bounds.index(bound)
     below = histogram.bounds[place - 1] if place else 0.0
-    here, before = over(histogram, bound), over(histogram, below) if place else total(histogram)
-    if isinf(bound) or here <= 0 or before <= here or below <= 0:
+    here = max(over(histogram, bound), 0.5)  # no request over the bound is less than one
+    before = over(histogram, below) if place else total(histogram)
+    if isinf(bound) or before <= here or below <= 0:
         return 1.0 + by
     return float((before / here) ** (log(1.0 + by) / log(bound / below)))
 
@@ -61,8 +62,16 @@ def tail_growth(histogram: Histogram, bound: float, by: float) -> float:
 def informative_bounds(histogram: Histogram, targets: tuple[float, ...]) -> tuple[float, ...]:
     """Return the finite bounds whose share of slower requests is next to one of `targets`, ascending."""
     requests = total(histogram)
-    shares = [(over(histogram, b) / requests, b) for b in histogram.bounds if not isinf(b)] if requests > 0 else []
-    usable = [(share, bound) for share, bound in shares if 0.0 < share < 0.8]
+    if requests <= 0:
+        return ()
+    shares = [(max(over(histogram, b), 0.5) / requests, b) for b in histogram.bounds if not isinf(b)]
+    # Of the bounds that no request exceeded, the lowest is the one that a slower tail reaches first.
+    empty = next((b for b in histogram.bounds if over(histogram, b) <= 0), inf)
+    usable = [(share, bound) for share, bound in shares if share < 0.8 and bound <= empty]
     if not usable:
         return ()
-    return tuple(sorted({min(usable, key=lambda found: abs(log(found[0] / target)))[1] for target in targets}))
+    chosen = {min(usable, key=lambda found: abs(log(found[0] / target)))[1] for target in targets}
+    # A few requests that take far longer show only at a bound that hardly any request exceeded before.
+    if rare := [bound for share, bound in usable if share <= 2 * min(targets)]:
+        chosen.add(min(rare))
+    return tuple(sorted(chosen))

@@ -12,7 +12,7 @@ from resilience_operator.decision.model.policy import Condition, Policy, Signal
 from resilience_operator.decision.model.score import Cell
 from resilience_operator.decision.model.target import TargetState
 
-BOUND_TARGETS = (0.5, 0.2, 0.05, 0.01)
+BOUND_TARGETS = (0.5, 0.2, 0.05, 0.01, 0.001)
 """Shares of slower requests at which latencies are compared with the baseline: the body and the tail."""
 
 

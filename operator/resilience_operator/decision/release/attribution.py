@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from resilience_operator.decision.analysis.evidence import breach_is_canary_only
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext
+from resilience_operator.decision.analysis.trials import count, test_key, trial_bounds
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts, Verdict
 from resilience_operator.decision.model.observation import SignalView
-from resilience_operator.decision.model.policy import Policy, Rule
+from resilience_operator.decision.model.policy import Condition, Policy, Rule
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
 from resilience_operator.decision.release.remediation import ReleaseFinding
@@ -26,7 +27,10 @@ def update_baseline(
         release = replace(release, baseline=_request_counts(policy, views, release.revision))
     if release.canary_measured_since is not None:
         return release
-    counted = (views[name].observation for name in release.baseline if name in views)
+    signals = {
+        name for key in release.baseline for name in views if key == name or key.startswith((f"{name}>", f"{name}<"))
+    }
+    counted = (views[name].observation for name in signals)
     if any(release.revision in observation.by_revision for observation in counted):
         # The first requests arrived within the last interval.
         return replace(release, canary_measured_since=now - policy.interval)
@@ -73,6 +77,8 @@ def _request_counts(policy: Policy, views: Mapping[str, SignalView], revision: s
     for condition in (c for rule in policy.rules if rule.guards_release for c in rule.conditions):
         view = views[condition.signal]
         measured = view.observation.measured
+        if measured is not None and measured.histogram is not None:
+            found |= _latency_counts(condition, view, revision)
         if measured is None or measured.samples is None or measured.events is None:
             continue
         samples, events = measured.samples, measured.events
@@ -81,6 +87,25 @@ def _request_counts(policy: Policy, views: Mapping[str, SignalView], revision: s
             samples, events = samples - (new.samples or 0.0), max(0.0, events - (new.events or 0.0))
         if samples >= max(view.signal.min_samples, 1.0):
             found[condition.signal] = RequestCounts(samples, events)
+    return found
+
+
+def _latency_counts(condition: Condition, view: SignalView, revision: str | None) -> dict[str, RequestCounts]:
+    """Return how many requests were slow before the release, at each bound at which the condition is tested."""
+    measured = view.observation.measured
+    assert measured is not None
+    new = view.observation.by_revision.get(revision or "")
+    found = {}
+    for bound in trial_bounds(condition, view.signal, measured.histogram):
+        counts = count(condition, measured, bound) if bound is not None else None
+        own = count(condition, new, bound) if new is not None else None
+        if counts is None:
+            continue
+        samples = counts.samples - (own.samples if own is not None else 0.0)
+        events = max(0.0, counts.events - (own.events if own is not None else 0.0))
+        if samples >= view.signal.required_samples:
+            key = test_key(condition, bound if condition.worse_by is not None else None)
+            found[key] = RequestCounts(samples, min(events, samples))
     return found
 
 

@@ -1,0 +1,156 @@
+"""Many releases at once through the sequential test, in arrays.
+
+The same arithmetic as `decision.analysis.sequential` and the same slots as `decision.analysis.scores`, which
+`tests/unit/decision/test_release_verdicts.py` holds together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resilience_operator.decision.analysis import scores, sequential
+
+Floats = NDArray[np.float64]
+ODDS = np.array(sequential.ODDS)
+LOG_WEIGHTS = np.log(np.array(sequential.WEIGHTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """rate: requests/s of the target. new, old: pods of each side, which share the requests equally if `share` is None.
+
+    base, bad: failure rates of the old and of the new revision. burst: failures that come together, on one pod.
+    before: seconds of the baseline. every: seconds between two evaluations.
+    """
+
+    rate: float
+    new: int = 1
+    old: int = 3
+    base: float = 0.001
+    bad: float | None = None
+    burst: int = 1
+    share: float | None = None
+    before: float = 120.0
+    every: float = 5.0
+
+    @property
+    def shares(self) -> Floats:
+        """The share of the requests of each pod, new ones first."""
+        share = self.new / (self.new + self.old) if self.share is None else self.share
+        return np.concatenate([np.full(self.new, share / self.new), np.full(self.old, (1 - share) / self.old)])
+
+
+class Scores:
+    """The scores of `releases` releases."""
+
+    def __init__(self, releases: int, new: int, pods: int, effect: float = 1.0) -> None:
+        self.new, self.effect = new, effect
+        self.likelihoods = np.zeros((releases, len(ODDS)))
+        self.chance, self.failing = np.zeros(releases), np.zeros(releases)
+        self.sums = np.zeros((7, releases, 2))
+        self.requests, self.failures = np.zeros((releases, pods)), np.zeros((releases, pods))
+        self.lasted = np.zeros(releases)
+
+    def add(self, requests: Floats, failures: Floats, seconds: float) -> None:
+        """Add the increments of one evaluation, and close the slots that are complete."""
+        self.requests += requests
+        self.failures += failures
+        self.lasted += seconds
+        new = self.requests[:, : self.new].sum(1)
+        old = self.requests[:, self.new :].sum(1)
+        full = (self.lasted >= scores.SLOT) & (new >= scores.ENOUGH) & (old >= scores.ENOUGH)
+        done = full | (self.lasted >= scores.LONGEST_SLOT)
+        self._close(np.where(done[:, None], self.requests, 0.0), np.where(done[:, None], self.failures, 0.0))
+        keep = ~done
+        self.requests *= keep[:, None]
+        self.failures *= keep[:, None]
+        self.lasted *= keep
+
+    def _close(self, n: Floats, x: Floats) -> None:
+        new, old = n[:, : self.new].sum(1) * self.effect, n[:, self.new :].sum(1)
+        both = (new > 0) & (old > 0)
+        share = np.where(both, new / np.maximum(new + old, 1e-9), 0.5)
+        on_new, all_failures = x[:, : self.new].sum(1), x.sum(1)
+        step = on_new[:, None] * np.log(ODDS) - all_failures[:, None] * np.log1p(share[:, None] * (ODDS - 1))
+        self.likelihoods += np.where(both[:, None], step, 0.0)
+        failing = (x[:, : self.new] > 0).sum(1)
+        self.chance += np.where(both, failing * -np.log(share), 0.0)
+        self.failing += failing
+        for side, part in enumerate((slice(0, self.new), slice(self.new, None))):
+            xs, ns = x[:, part], n[:, part]
+            parts = (ns, xs, xs * xs, xs * ns, ns * ns, (ns > 0).astype(float))
+            for row, values in enumerate(parts):
+                self.sums[row, :, side] += values.sum(1)
+            self.sums[6, :, side] = np.maximum(self.sums[6, :, side], xs.max(1))
+
+    def dispersion(self) -> Floats:
+        """As `sequential.dispersion`."""
+        n, x, xx, xn, nn, cells, largest = self.sums
+        some = x > 0
+        rate, mean = x / np.maximum(n, 1e-9), x / np.maximum(cells, 1e-9)
+        variation = np.maximum(0.0, xx - 2 * rate * xn + rate * rate * nn)
+        weight = np.where(some, np.minimum(1.0, mean), 0.0)
+        excess = np.where(some, variation / np.maximum(mean, 1e-12) * weight, 0.0).sum(1)
+        dof = ((cells - 1) * weight).sum(1)
+        prior = sequential.PRIOR_BURSTS
+        found: Floats = np.maximum(1.0, (excess + prior * largest[:, 0]) / (dof + prior))
+        return found
+
+    def log_evidence(self) -> Floats:
+        """As `sequential.log_evidence`."""
+        terms = LOG_WEIGHTS + self.likelihoods / self.dispersion()[:, None]
+        top = terms.max(1)
+        found: Floats = top + np.log(np.exp(terms - top[:, None]).sum(1))
+        return found
+
+    def convicted(self, before_requests: Floats, before_failures: Floats, limit: float) -> NDArray[np.bool_]:
+        """As `sequential.convicts`, with the old pods and the time before as the baseline."""
+        found, spread = self.log_evidence(), self.dispersion()
+        n, x = self.sums[0, :, 0] * self.effect, self.sums[1, :, 0]
+        m, y = self.sums[0, :, 1] + before_requests, self.sums[1, :, 1] + before_failures
+        with np.errstate(all="ignore"):
+            pooled = (x + y) / (n + m)
+            ratio = x * np.log(x / (n * pooled)) + np.where(y > 0, y * np.log(y / (m * pooled)), 0.0)
+            before = ratio / spread - 0.5 * np.log1p((x + y) / spread) - 1
+            before = np.where((x > 0) & (x * m > y * n), before, 0.0)
+        unlikely = (self.chance >= sequential.CHANCE) | (self.failing >= sequential.MANY_FAILING)
+        proven = (found >= limit) | ((found >= sequential.COMBINED) & (before >= limit))
+        answer: NDArray[np.bool_] = proven & unlikely & (self.failing >= sequential.MIN_FAILING)
+        return answer
+
+
+def draw(rng: np.random.Generator, mean: Floats, rates: Floats, burst: int, shape: Any) -> tuple[Floats, Floats]:
+    """Requests and failures of one evaluation. A burst's failures are requests of one pod on top of the others."""
+    requests = rng.poisson(mean, shape).astype(float)
+    if burst == 1:
+        return requests, rng.binomial(requests.astype(int), rates).astype(float)
+    failures = np.asarray(rng.poisson(mean * rates / burst, shape) * float(burst), dtype=np.float64)
+    return requests + failures, failures
+
+
+def convictions(
+    setting: Setting, releases: int, seconds: float, seed: int, *, false_alarms: float = 0.001, effect: float = 1.0
+) -> Floats:
+    """When each release is convicted, in seconds; infinite if it is not within `seconds`."""
+    rng = np.random.default_rng(seed)
+    pods = setting.new + setting.old
+    mean = setting.rate * setting.every * setting.shares
+    bad = setting.base if setting.bad is None else setting.bad
+    rates = np.where(np.arange(pods) < setting.new, bad, setting.base)
+    # The time before: all requests by equal pods of the old revision.
+    whole = np.array([setting.rate * setting.before])
+    before = draw(rng, whole, np.array([setting.base]), setting.burst, (releases, 1))
+    state = Scores(releases, setting.new, pods, effect)
+    limit = sequential.limit(false_alarms)
+    found = np.full(releases, np.inf)
+    for look in range(1, round(seconds / setting.every) + 1):
+        state.add(*draw(rng, mean, rates, setting.burst, (releases, pods)), setting.every)
+        convicted = state.convicted(before[0][:, 0], before[1][:, 0], limit)
+        found[convicted & np.isinf(found)] = look * setting.every
+        if not np.isinf(found).any():
+            break
+    return found
