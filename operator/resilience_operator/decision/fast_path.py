@@ -104,8 +104,14 @@ def detect_steady_state(
 
 
 def kept_memory(before: Memory, after: Memory) -> Memory:
-    """Return the memory to keep: the object from before if nothing changed, not even what is learned of the load."""
-    return before if after == before and after.scaling.load == before.scaling.load else after
+    """Return the memory to keep: the object from before if nothing changed, not even what is not compared.
+
+    Not compared are what is learned of the load, and the tests of a release as they are in this process.
+    """
+    if after != before or after.scaling.load != before.scaling.load:
+        return after
+    release = before.release
+    return before if release is None or after.release is None or after.release.live is release.live else after
 
 
 def report_fingerprint(decision: Decision) -> tuple[object, ...]:

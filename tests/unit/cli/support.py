@@ -122,7 +122,9 @@ def recording(
         ("latency-p99", "value"): lambda _, t: latency(t),
         ("latency-p99", "samples"): requests,
     }
-    for measure in plan(entry.signals, load_families(), entry.preset_family, past.states[-1], past.all_owners):
+    for measure in plan(
+        entry.compiled.signals, load_families(), entry.compiled.preset_family, past.states[-1], past.all_owners
+    ):
         for part, text in measure.texts.items():
             if part == "buckets":
                 found.answers[text] = ()

@@ -17,10 +17,10 @@ from statistics import NormalDist
 
 from resilience_operator.api.quantities import format_value
 from resilience_operator.decision.analysis import shares
+from resilience_operator.decision.analysis.increments import BOUND_TARGETS
 from resilience_operator.decision.analysis.intervals import CONFIDENCE_Z, wilson
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext, Judgement
 from resilience_operator.decision.analysis.proof import judge_scored
-from resilience_operator.decision.analysis.trials import BOUND_TARGETS
 from resilience_operator.decision.model.observation import Histogram, Measured, Observation
 from resilience_operator.decision.model.policy import Condition, Signal
 

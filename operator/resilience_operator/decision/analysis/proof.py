@@ -8,9 +8,9 @@ from math import exp
 
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.analysis import sequential
+from resilience_operator.decision.analysis.increments import allowed_share, counts_before, test_key
 from resilience_operator.decision.analysis.intervals import wilson
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext, Judgement
-from resilience_operator.decision.analysis.trials import allowed_share, counts_before, test_key
 from resilience_operator.decision.model.memory import RequestCounts
 from resilience_operator.decision.model.policy import Condition, Signal
 from resilience_operator.decision.model.score import LiveScore, Score, Slot

@@ -8,16 +8,16 @@ from math import floor
 
 from resilience_operator.decision.analysis import sequential, shares
 from resilience_operator.decision.analysis.evidence import judge_part
-from resilience_operator.decision.analysis.trials import (
+from resilience_operator.decision.analysis.increments import (
     allowed_share,
     cells_of,
     count,
     counts_before,
+    failing_bounds,
     guarded_conditions,
     is_latency,
     merged_histogram,
     test_key,
-    trial_bounds,
     warming_pods,
 )
 from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts
@@ -104,7 +104,7 @@ def _add_window(
     part = observation.measured
     if condition.worse_by is not None or part is None:
         return
-    bounds = trial_bounds(condition, signal, part.histogram)
+    bounds = failing_bounds(condition, signal, part.histogram)
     counts = count(condition, part, bounds[0]) if bounds else None
     if counts is None:
         return
@@ -150,14 +150,14 @@ def _bounds(
         return (None,)
     histogram = merged_histogram(observation.increments, release.revision)
     if condition.worse_by is None:
-        return trial_bounds(condition, signal, histogram)
+        return failing_bounds(condition, signal, histogram)
     prefix = f"{test_key(condition)}@"
     chosen = sorted({float(key.removeprefix(prefix)) for key in (*scores, *release.baseline) if key.startswith(prefix)})
     if chosen:
         return tuple(chosen)
     if histogram is None or shares.total(histogram) < ENOUGH_FOR_BOUNDS:
         return ()
-    return trial_bounds(condition, signal, histogram)
+    return failing_bounds(condition, signal, histogram)
 
 
 def _effect(condition: Condition, observation: Observation, bound: float | None, release: ReleaseMemory) -> float:

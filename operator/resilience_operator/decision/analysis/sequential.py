@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import exp, log, log1p
 
-from resilience_operator.decision.model.score import Cell, Score, Tally
+from resilience_operator.decision.model.score import Cell, Score, SideCounts
 
 ODDS = (1.4, 2.0, 4.0, 20.0)
 """Odds ratios of the mixture."""
@@ -173,7 +173,7 @@ def _sums(cells: Iterable[Cell], *, new: bool) -> tuple[float, float, int]:
     return requests, failures, failing
 
 
-def _add(side: Tally, cells: Iterable[Cell]) -> Tally:
+def _add(side: SideCounts, cells: Iterable[Cell]) -> SideCounts:
     requests, failures, squares, cross, request_squares, count, largest = side
     for cell in cells:
         n, x = cell.requests, cell.failures
@@ -184,4 +184,4 @@ def _add(side: Tally, cells: Iterable[Cell]) -> Tally:
         request_squares += n * n
         count += 1
         largest = max(largest, x)
-    return Tally(requests, failures, squares, cross, request_squares, count, largest)
+    return SideCounts(requests, failures, squares, cross, request_squares, count, largest)

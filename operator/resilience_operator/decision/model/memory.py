@@ -206,7 +206,7 @@ class ReleaseMemory:
     rollback_limit_reached: rolled back as often as allowed; it stays paused until a person decides.
     rolled_from: the revision that was rolled back or is being rolled back.
     health: what the pods of `revision` showed; None if nothing out of the ordinary.
-    scores: the sequential tests of the release as last stored, by `trials.test_key`. live: the same in this process.
+    scores: the sequential tests of the release as last stored, by `increments.test_key`. live: in this process.
     """
 
     phase: Phase
@@ -229,7 +229,7 @@ class ReleaseMemory:
     good_template: str = ""
     health: HealthMemory | None = None
     scores: Mapping[str, Score] = field(default_factory=dict)
-    live: Live = field(default=None, repr=False, metadata={"transient": True})
+    live: Live = field(default=None, repr=False, compare=False, metadata={"transient": True})
 
     def score(self, key: str) -> Score | None:
         """Return the newest score of a test, or None."""

@@ -21,7 +21,7 @@ class Cell(NamedTuple):
     failures: float
 
 
-class Tally(NamedTuple):
+class SideCounts(NamedTuple):
     """Sums over the cells of one side, from which counts and dispersion follow.
 
     squares: of failures. cross: of failures × requests. request_squares: of requests. largest: failures of a cell.
@@ -40,7 +40,7 @@ class Tally(NamedTuple):
 class Score:
     """The sequential test of one condition and one release.
 
-    at: end of the last slot. new, old: a `Tally` of each side. likelihoods: log-likelihood ratios of the tested odds
+    at: end of the last slot. new, old: `SideCounts` of each side. likelihoods: log-likelihood ratios of the tested odds
     ratios, before the correction for bursts. chance: the negative logarithm of the probability that all failing cells
     of the new side are there by chance. failing: their number. clean: the log-likelihood ratio of "the new revision
     served like its baseline since it was exposed". served_clean: when that was certain, or None.
@@ -60,21 +60,21 @@ class Score:
     pod: str = ""
 
     @property
-    def new_side(self) -> Tally:
+    def new_side(self) -> SideCounts:
         """The new revision's sums."""
-        return _tally(self.new)
+        return _side_counts(self.new)
 
     @property
-    def old_side(self) -> Tally:
+    def old_side(self) -> SideCounts:
         """The sums of the other revisions."""
-        return _tally(self.old)
+        return _side_counts(self.old)
 
 
-def _tally(stored: tuple[float, ...]) -> Tally:
+def _side_counts(stored: tuple[float, ...]) -> SideCounts:
     """Return stored sums; nothing if they are not sums of counts, because someone edited the status."""
-    if len(stored) != len(Tally._fields) or min(stored) < 0 or stored[1] > stored[0] or stored[0] <= 0:
-        return Tally()
-    return Tally(*stored)
+    if len(stored) != len(SideCounts._fields) or min(stored) < 0 or stored[1] > stored[0] or stored[0] <= 0:
+        return SideCounts()
+    return SideCounts(*stored)
 
 
 class Slot(NamedTuple):

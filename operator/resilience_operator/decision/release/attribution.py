@@ -6,8 +6,8 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 from resilience_operator.decision.analysis.evidence import breach_is_canary_only
+from resilience_operator.decision.analysis.increments import count, failing_bounds, test_key
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext
-from resilience_operator.decision.analysis.trials import count, test_key, trial_bounds
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts, Verdict
@@ -96,7 +96,7 @@ def _latency_counts(condition: Condition, view: SignalView, revision: str | None
     assert measured is not None
     new = view.observation.by_revision.get(revision or "")
     found = {}
-    for bound in trial_bounds(condition, view.signal, measured.histogram):
+    for bound in failing_bounds(condition, view.signal, measured.histogram):
         counts = count(condition, measured, bound) if bound is not None else None
         own = count(condition, new, bound) if new is not None else None
         if counts is None:

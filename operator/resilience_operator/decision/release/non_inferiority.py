@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from math import log, log1p, sqrt
 
+from resilience_operator.decision.analysis.increments import counts_before, guarded_conditions, test_key
 from resilience_operator.decision.analysis.sequential import dispersion
-from resilience_operator.decision.analysis.trials import counts_before, guarded_conditions, test_key
 from resilience_operator.decision.model.memory import ReleaseMemory
 from resilience_operator.decision.model.policy import Condition, Policy
 from resilience_operator.decision.model.score import Score

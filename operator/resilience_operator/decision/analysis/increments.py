@@ -1,4 +1,4 @@
-"""Turns increments into trials: for each pod, how many requests there were and how many of them failed a condition."""
+"""Turns increments into counts: for each pod, how many requests there were and how many of them failed a condition."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def allowed_share(condition: Condition, signal: Signal) -> float:
     return condition.threshold if condition.above else 1.0 - condition.threshold
 
 
-def trial_bounds(condition: Condition, signal: Signal, histogram: Histogram | None) -> tuple[float | None, ...]:
+def failing_bounds(condition: Condition, signal: Signal, histogram: Histogram | None) -> tuple[float | None, ...]:
     """Return the histogram bounds at which a condition is tested: (None,) for a ratio, empty if there is none."""
     if not is_latency(signal):
         return (None,)
