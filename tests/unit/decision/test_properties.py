@@ -239,6 +239,11 @@ def test_whatever_comes(policy: Policy, story: list[object]) -> None:
         assert load_memory(json.loads(json.dumps(dump_memory(memory)))) == memory
 
 
+def without_counts(memory: Memory) -> Memory:
+    """Without what is counted of a release that is watched: it grows with the requests, at coarse steps."""
+    return memory if memory.release is None else replace(memory, release=replace(memory.release, scores={}))
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(policies(), targets(), observations())
 def test_while_nothing_happens_it_comes_to_rest(
@@ -253,6 +258,6 @@ def test_while_nothing_happens_it_comes_to_rest(
         outcomes = [Outcome(c, Result.SUPERSEDED) for c in decision.commands]
         after = apply_outcomes(decision.memory, outcomes, target, now)
         if i > 200 and not decision.commands:
-            assert after == memory
+            assert without_counts(after) == without_counts(memory)
             assert decision.notices == ()
         memory = after
