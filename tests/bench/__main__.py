@@ -13,6 +13,7 @@ BENCHMARKS = (
     "decide_speed",
     "replay_speed",
     "release_statistics",
+    "release_verdicts",
     "scaling_stability",
     "release_reaction",
     "dashboard_cost",

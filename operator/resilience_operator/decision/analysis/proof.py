@@ -73,7 +73,9 @@ def judge_scored(
             False, "Recovered", f"{counts}: no longer in breach in the last {format_duration(after)}", crossing.value
         )
     if live.slots and sequential.convicts(score, canary.limit, before):
-        return replace(crossing, crossed=True, reason="Crossed", message=f"{counts}, score {_shown(score, canary)}")
+        return replace(
+            crossing, crossed=True, reason="Crossed", message=f"{_sides(signal, live)}, score {_shown(score, canary)}"
+        )
     suspect = since_release and _is_worse_than_before(condition, signal, key, live, canary)
     if live.windowed and old_crossed is not None:
         return None  # beside old pods, the windows of both sides are compared
@@ -132,7 +134,9 @@ def _judge_alone(
             "NotProvenYet",
             f"no old pods are left to compare with, so the breach must last {format_duration(needed)}",
         )
-    return replace(crossing, crossed=True, reason="Crossed", message=f"{counts}, since the new revision was exposed")
+    return replace(
+        crossing, crossed=True, reason="Crossed", message=f"{_sides(signal, live)}, since the new revision was exposed"
+    )
 
 
 def _against_before(condition: Condition, key: str, live: LiveScore, canary: CanaryContext) -> float:
@@ -227,13 +231,18 @@ def _sum(slots: Iterable[Slot]) -> Slot:
 
 
 def _describe(signal: Signal, live: LiveScore) -> str:
-    """Describe the counts of both sides, and the pod that drives them."""
+    """Describe the counts of both sides of a signal."""
+    return f"{signal.name}: {_sides(signal, live)}"
+
+
+def _sides(signal: Signal, live: LiveScore) -> str:
+    """Describe the counts of both sides."""
     new, old = live.score.new_side, live.score.old_side
     what = "slow" if signal.quantile is not None else "bad"
     parts = [f"{new.failures:.0f} of {new.requests:.0f} requests {what} on the new revision"]
     if old.requests > 0:
         parts.append(f"{old.failures:.0f} of {old.requests:.0f} on the old one")
-    return f"{signal.name}: {', '.join(parts)}"
+    return ", ".join(parts)
 
 
 def _shown(score: Score, canary: CanaryContext) -> str:
