@@ -209,6 +209,13 @@ class Rollback(SpecModel):
             "held paused and an alert is sent. Default 1."
         ),
     )
+    max_revisions: Annotated[StrictInt, Field(ge=1, le=100)] | None = Field(
+        default=None,
+        description=(
+            "How many revisions a rollback may go back, like 3. If the newest revision that may be restored is older, "
+            "nothing is rolled back, and a Warning says so. Default: any number."
+        ),
+    )
 
 
 class Plugin(SpecModel):

@@ -90,6 +90,10 @@ ProgressDeadline = Annotated[float, duration_field("5s")]
 """Seconds."""
 
 
+Quarantine = Annotated[float, duration_field("1m")]
+"""Seconds."""
+
+
 class Release(SpecModel):
     """How a new revision is judged during its rollout and its bake."""
 
@@ -131,10 +135,17 @@ class Release(SpecModel):
         ),
     )
     resume: StrictBool = Field(
-        default=False,
+        default=True,
         description=(
-            "true: resume a paused release when its signals recover. Default false: it stays paused until it is "
-            "rolled back or a person resumes it."
+            "true (default): resume a paused release after its signals were Ok for a whole window, at most twice. "
+            "false: it stays paused until it is rolled back or a person resumes it; Warning events remind of it."
+        ),
+    )
+    quarantine: Quarantine = Field(
+        default=86400.0,
+        description=(
+            "How long a revision that was rolled back stays quarantined, like 24h (default). In this time it is rolled "
+            "back at once if it is applied again. `kubectl resilience release` ends it earlier."
         ),
     )
     false_alarms: RateField = Field(

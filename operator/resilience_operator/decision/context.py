@@ -11,6 +11,7 @@ from resilience_operator.decision.analysis.scores import update_scores
 from resilience_operator.decision.analysis.sequential import limit
 from resilience_operator.decision.analysis.verdicts import MAX_UNKNOWN_INTERVALS, combine, last_known
 from resilience_operator.decision.dry_run import apply_overlay, leave_dry_run, prune
+from resilience_operator.decision.field_managers import display_name, how_to_stop
 from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import (
     DryRunOverlay,
@@ -27,7 +28,8 @@ from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release import lifecycle
 from resilience_operator.decision.release.attribution import update_baseline
 from resilience_operator.decision.release.outage import follow_outage, shows_outage
-from resilience_operator.decision.reverts import current_reverts, stopped_notices
+from resilience_operator.decision.release.quarantine import current_quarantine
+from resilience_operator.decision.reverts import PAUSED, current_reverts, record_revert, stopped_notices
 from resilience_operator.decision.scaling.manual import detect_manual_scaling
 
 
@@ -85,24 +87,30 @@ def prepare(
     signals = signal_views(policy, observations, now, patience, target.replicas)
     if policy.release.progress_deadline is not None and target.kind != "Deployment":
         target = replace(target, progress_deadline=policy.release.progress_deadline)
-    quarantined = {q.revision: q for q in memory.quarantined}
+    still, ended = current_quarantine(memory.quarantined, policy, now)
+    quarantined = {q.revision: q for q in still}
     ok_rules = _ok_rules(policy, memory, now - lookback)
     release, notices = lifecycle.advance(memory.release, policy, target, quarantined, ok_rules, now)
     analysed = release.phase in lifecycle.ANALYSED_PHASES
     # Breaches of one revision do not count against the next.
     same = memory.release is not None and release.continues(memory.release)
     reverts = current_reverts(memory.reverts, target, policy.generation, now)
+    if memory.release is not None and (by := lifecycle.lifted_by(memory.release, target)) is not None and same:
+        reverts, _ = record_revert(reverts, PAUSED, by, now, policy.generation)
+        ended = (*ended, _pause_lifted(release, target, by))
     deployed = not same or target.revision != release.revision
     scaling, reverts, manual = detect_manual_scaling(
         _with_real_replicas(memory, overlay), reverts, target, policy.generation, now, deployed=deployed
     )
     if (not same or not analysed) and (release.scores or release.live is not None):
         release = replace(release, scores={}, live=None)
+    not_a_baseline = {*quarantined, *release.charged} if release.charged else quarantined
     if analysed:
-        release = update_baseline(release, policy, signals, now, anew=not same)
+        fix = memory.release is not None and lifecycle.is_fix(memory.release)
+        release = update_baseline(release, policy, signals, now, anew=not same and not fix)
         release = follow_outage(release, target, now)
         if not shows_outage(release, policy, now):
-            release = update_scores(release, policy, signals, target, quarantined, now)
+            release = update_scores(release, policy, signals, target, not_a_baseline, now)
     suspect = release.revision if analysed else release.rolled_from
     return EvaluationContext(
         policy,
@@ -114,10 +122,10 @@ def prepare(
         release,
         same,
         analysed,
-        canary_context(policy, release, suspect, quarantined, now, shared_incident=shared_incident),
+        canary_context(policy, release, suspect, not_a_baseline, now, shared_incident=shared_incident),
         scaling,
         reverts,
-        notices + manual + (stopped_notices(reverts, target, now) if reverts else ()),
+        notices + ended + manual + (stopped_notices(reverts, target, now) if reverts else ()),
         now,
         patience,
         lookback,
@@ -146,6 +154,19 @@ def canary_context(
         now,
         policy.release.warm_up,
         shared_incident,
+    )
+
+
+def _pause_lifted(release: ReleaseMemory, target: TargetState, by: str) -> Notice:
+    who = display_name(by) if by else "A writer that replaced the whole object"
+    return Notice(
+        f"pause-lifted/{release.revision}",
+        "PauseLifted",
+        f"{who} lifted the operator's pause of {target.kind} {target.name} without changing the pod template. Revision "
+        f"{release.revision} stays on trial: it is paused again or rolled back. To prevent this: "
+        f"{how_to_stop(by, PAUSED)}",
+        warning=True,
+        transient=True,
     )
 
 

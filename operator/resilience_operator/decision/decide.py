@@ -9,21 +9,23 @@ from resilience_operator.api.spec import Mode
 from resilience_operator.decision.analysis.rules import RuleEvaluation, evaluate_rule
 from resilience_operator.decision.context import EvaluationContext, prepare
 from resilience_operator.decision.model.commands import Command, Notice
-from resilience_operator.decision.model.memory import Memory, Phase, Quarantine, ReleaseMemory, Verdict
+from resilience_operator.decision.model.memory import Memory, Phase, Quarantine, ReleaseMemory, RollbackResult, Verdict
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.plugin_calls import pending_calls
 from resilience_operator.decision.release import lifecycle
+from resilience_operator.decision.release.aftermath import watch_rollback
 from resilience_operator.decision.release.analysis import analyse
 from resilience_operator.decision.release.attribution import inconclusive_notice, suppress
 from resilience_operator.decision.release.bake import advance_bake, next_look
+from resilience_operator.decision.release.goal import with_charge, with_service
 from resilience_operator.decision.release.health import assess_pods, learn_startup
 from resilience_operator.decision.release.non_inferiority import is_not_worse
 from resilience_operator.decision.release.outage import without_outage
 from resilience_operator.decision.release.remediation import plan_remediation
 from resilience_operator.decision.report import RuleReport, SignalReport, describe, signal_reports
-from resilience_operator.decision.reverts import retry_at
+from resilience_operator.decision.reverts import PAUSED, blocked, retry_at
 from resilience_operator.decision.scaling.manual import adopt_minimum
 from resilience_operator.decision.scaling.plan import ScalingPlan, plan_scaling
 from resilience_operator.decision.scaling.recommendation import QUIET, Recommendation, ScalingContext
@@ -110,22 +112,89 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
         serving=pods.serving,
         clean=found.clean,
         proven=release.phase is Phase.BAKING and is_not_worse(release, policy),
+        guarded=any(e.rule.guards_release for e in evaluations),
         now=now,
         patience=context.patience,
         lookback=context.lookback,
     )
     findings = [*without_outage(found.findings, release, policy, now), *pods.findings]
-    quarantined = context.memory.quarantined
+    if any(f.verdict is Verdict.BREACH and f.failing_since is not None for f in findings):
+        release = with_charge(release)
+    release = with_service(release, policy, serving=pods.serving and target.rolled_out, now=now)
+    quarantined = tuple(context.quarantined.values())
     before = context.memory.release
     if release.good in context.quarantined and release.good != (before.good if before is not None else None):
         # Someone reapplied a quarantined revision, and it completed its bake.
         quarantined = tuple(q for q in quarantined if q.revision != release.good)
-    plan = plan_remediation(release, policy, target, findings, context.quarantined, now)
-    notices = baked + pods.notices + plan.notices
+    release, aftermath = watch_rollback(release, policy, target, evaluations, context.quarantined, now)
+    if release.rollback_result is RollbackResult.DID_NOT_HELP:
+        # The restored revision fails alike: the other one is not the cause.
+        quarantined = tuple(q for q in quarantined if q.revision != release.rolled_from)
+    if quarantined == context.memory.quarantined:
+        quarantined = context.memory.quarantined
+    plan = plan_remediation(
+        release,
+        policy,
+        target,
+        findings,
+        context.quarantined,
+        now,
+        measured=_measured_at_all(evaluations),
+        clean_since=_clean_since(evaluations),
+        pause_blocked=bool(context.reverts) and blocked(context.reverts, PAUSED, now) is not None,
+    )
+    if release.held_unmeasured and any(c.reason == "ReleaseRecovered" for c in plan.commands):
+        quarantined = tuple(q for q in quarantined if q.revision != release.revision)
+    notices = baked + pods.notices + aftermath + plan.notices
     if not found.measured:
         notices += inconclusive_notice(plan.release, target, found.findings, now - context.lookback)
     wake = min((t for t in (plan.wake, pods.wake) if t is not None), default=None)
     return _ReleaseStep(plan.release, quarantined, found.attributed_signals, plan.commands, notices, wake)
+
+
+def _measured_at_all(evaluations: Sequence[RuleEvaluation]) -> bool:
+    """Return whether a rule that guards releases has a measurement of the target; without such rules, True."""
+    guards = [e for e in evaluations if e.rule.guards_release]
+    return not guards or any(e.verdict is not Verdict.UNKNOWN for e in guards)
+
+
+def _clean_since(evaluations: Sequence[RuleEvaluation]) -> float | None:
+    """Return since when no rule that guards releases is in breach for the whole target, whatever the cause."""
+    guards = [e for e in evaluations if e.rule.guards_release]
+    if any(e.verdict in (Verdict.PENDING, Verdict.BREACH) for e in guards):
+        return None
+    return max((r.timer.since for e in guards if e.verdict is Verdict.OK for r in e.results), default=0.0)
+
+
+def _silent_breaches(evaluations: Sequence[RuleEvaluation], step: _ReleaseStep, target: TargetState) -> list[Notice]:
+    """Return a notice for each guarding rule in breach that leads to no action: no breach stays silent."""
+    release = step.release
+    acting = release.phase in lifecycle.ANALYSED_PHASES and not release.manual_override
+    acting = acting and not (target.paused and release.paused is None)
+    suspected = any(n.reason == "BreachNotProven" for n in step.notices)
+    found = []
+    for e in evaluations:
+        if not e.rule.guards_release:
+            continue
+        of_release = e.memory.release_breach_since is not None
+        if (of_release and acting) or (e.memory.breach is None and not of_release) or e.rule.alert or suspected:
+            continue
+        results = e.results if e.memory.breach is not None else e.release_results
+        message = (
+            f"{e.rule.name}: {describe(e.rule, results)}. Nothing is paused or rolled back: {_why_not(release, target)}"
+        )
+        found.append(Notice(f"guard/{e.rule.name}", "GuardBreached", message, warning=True))
+    return found
+
+
+def _why_not(release: ReleaseMemory, target: TargetState) -> str:
+    if release.manual_override:
+        return f"someone overrode the operator on revision {release.revision}"
+    if target.paused and release.paused is None:
+        return "someone paused the rollout"
+    if release.phase in lifecycle.ANALYSED_PHASES:
+        return f"it is not known to be caused by revision {release.revision}"
+    return f"no release is in progress (phase {release.phase})"
 
 
 def _plan_scaling(
@@ -157,7 +226,13 @@ def _assemble(
         *_adoption(context, plan.command),
         *_plugin_calls(context, evaluations),
     )
-    notices = (*context.notices, *_alerts(evaluations), *step.notices, *plan.notices)
+    notices = (
+        *context.notices,
+        *_alerts(evaluations),
+        *step.notices,
+        *_silent_breaches(evaluations, step, context.target),
+        *plan.notices,
+    )
     active = {n.key: n for n in notices}
     rules = {e.rule.name: plan.rules.get(e.rule.name, e.memory) for e in evaluations}
     notes = plan.notes

@@ -97,6 +97,7 @@ def leave_dry_run(memory: Memory, target: TargetState, now: float) -> Memory:
             good_template=release.good_template,
             ok_before=release.ok_before,
             baseline=release.baseline,
+            served=release.served,
         )
     return replace(
         memory,

@@ -8,7 +8,16 @@ from dataclasses import replace
 from resilience_operator.api.text import cut
 from resilience_operator.decision.dry_run import add_command
 from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
-from resilience_operator.decision.model.memory import Intent, Memory, Phase, Quarantine, RuleMemory, ScalingMemory
+from resilience_operator.decision.model.memory import (
+    Intent,
+    Memory,
+    Phase,
+    Quarantine,
+    ReleaseMemory,
+    RollbackResult,
+    RuleMemory,
+    ScalingMemory,
+)
 from resilience_operator.decision.model.target import MANAGER, TargetState
 from resilience_operator.decision.plugin_calls import mark_called
 
@@ -38,11 +47,11 @@ def apply_outcomes(memory: Memory, outcomes: Iterable[Outcome], target: TargetSt
             continue
         if outcome.result is Result.DRY_RUN:
             memory = replace(memory, overlay=add_command(memory.overlay, outcome.command, target))
-        memory = _effect(memory, outcome.command, now, dry_run=outcome.result is Result.DRY_RUN)
+        memory = _effect(memory, outcome.command, target, now, dry_run=outcome.result is Result.DRY_RUN)
     return replace(memory, intent=Intent(now, failed)) if failed else memory
 
 
-def _effect(memory: Memory, command: Command, now: float, *, dry_run: bool) -> Memory:
+def _effect(memory: Memory, command: Command, target: TargetState, now: float, *, dry_run: bool) -> Memory:
     release = memory.release
     assert release is not None
     match command.verb:
@@ -55,13 +64,24 @@ def _effect(memory: Memory, command: Command, now: float, *, dry_run: bool) -> M
         case Verb.SCALE_DOWN:
             return replace(memory, scaling=replace(_scaled(memory.scaling, command), stable_since=now, scaled_down=now))
         case Verb.PAUSE:
-            paused = replace(release, phase=Phase.PAUSED, since=now, paused=now, paused_rules=command.rules)
+            paused = replace(
+                release, phase=Phase.PAUSED, since=now, paused=now, paused_rules=command.rules, lifted_rules=()
+            )
             return replace(memory, release=paused)
         case Verb.RESUME:
-            resumed = replace(release, phase=Phase.PROGRESSING, since=now, paused=None, paused_rules=())
+            resumed = replace(
+                release,
+                phase=Phase.PROGRESSING,
+                since=now,
+                paused=None,
+                paused_rules=(),
+                pause_marked=False,
+                rollback_limit_reached=False,
+                held_unmeasured=False,
+            )
             return replace(memory, release=resumed)
         case Verb.ROLLBACK:
-            return _rolled_back(memory, command, now, dry_run=dry_run)
+            return _rolled_back(memory, command, target, now, dry_run=dry_run)
         case _:
             return memory
 
@@ -75,7 +95,7 @@ def _scaled(scaling: ScalingMemory, command: Command) -> ScalingMemory:
     return replace(scaling, last_replicas=to, changed_from=before)
 
 
-def _rolled_back(memory: Memory, command: Command, now: float, *, dry_run: bool) -> Memory:
+def _rolled_back(memory: Memory, command: Command, target: TargetState, now: float, *, dry_run: bool) -> Memory:
     release = memory.release
     assert release is not None
     left, to = str(command.from_), str(command.to)
@@ -97,7 +117,11 @@ def _rolled_back(memory: Memory, command: Command, now: float, *, dry_run: bool)
             phase=Phase.ROLLING_BACK,
             since=now,
             revision=to,
-            template=release.good_template,
+            template=_template_of(release, to, target),
+            ready_since=None,
+            rollback_result=RollbackResult.OPEN,
+            lifted_rules=(),
+            held_unmeasured=False,
             bake_started=None,
             unmeasured=None,
             paused=None,
@@ -106,6 +130,17 @@ def _rolled_back(memory: Memory, command: Command, now: float, *, dry_run: bool)
             rolled_from=left,
         ),
     )
+
+
+def _template_of(release: ReleaseMemory, revision: str, target: TargetState) -> str:
+    """Return the template that a rollback restored: the one that the decision chose."""
+    if revision == release.good:
+        return release.good_template
+    known = next((s for s in reversed(release.served) if s.revision == revision), None)
+    if known is not None:
+        return known.template
+    kept = target.find(revision)
+    return kept.template if kept is not None else ""
 
 
 def is_applied(command: Command, target: TargetState) -> bool:

@@ -9,6 +9,7 @@ from resilience_operator.api.pause import IN_FORCE
 from resilience_operator.decision.field_managers import display_name
 from resilience_operator.decision.model.memory import Memory, Phase
 from resilience_operator.decision.model.policy import Mode
+from resilience_operator.decision.reverts import blocked, describe_stop
 from resilience_operator.explain.context import ExplainContext
 from resilience_operator.explain.formatting import pods
 
@@ -67,8 +68,13 @@ def _other_controllers(facts: ExplainContext) -> Iterator[str]:
         times = "once" if q.rollbacks == 1 else f"{q.rollbacks} times"
         yield (
             f"revision {q.revision} is quarantined: rolled back {times}{dry_run}, {facts.ago(q.at)} ago, by "
-            f"{', '.join(q.rules)} ({q.message})"
+            f"{', '.join(q.rules)} ({q.message}). It ends {facts.until(q.at + facts.policy.release.quarantine)}, or "
+            f"with `kubectl resilience release {facts.policy.name} {q.revision}`"
         )
+    if target is not None:
+        for revert in memory.reverts:
+            if blocked(memory.reverts, revert.field, facts.now) is not None:
+                yield describe_stop(revert, target)
     if memory.overlay is not None:
         yield f"simulated by the dry run so far: {_dry_run_changes(memory)}"
 

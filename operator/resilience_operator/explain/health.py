@@ -36,7 +36,9 @@ class PolicyHealth:
 
 
 _RELEASE = {
-    "HeldPaused": 95, "ReleaseFailing": 92, "NoKnownGoodRevision": 91, "Paused": 90, "RollingBack": 85,
+    "HeldPaused": 95, "RollbackDidNotHelp": 94, "GuardBreached": 93, "ReleaseFailing": 92,
+    "ChangeReverted": 91, "HeldUnmeasured": 89,
+    "NoKnownGoodRevision": 91, "Paused": 90, "RollingBack": 85,
     "RolledBack": 50, "NotMeasured": 65, "ManualPause": 40, "Progressing": 20, "Baking": 15,
 }  # fmt: skip
 """Weights of the reasons of ReleaseHealthy; NoRelease has none."""

@@ -11,7 +11,7 @@ from resilience_operator.decision.analysis.verdicts import MAX_UNKNOWN_INTERVALS
 from resilience_operator.decision.field_managers import display_name
 from resilience_operator.decision.model.memory import ReleaseMemory, RuleMemory, Timer, Verdict
 from resilience_operator.decision.model.policy import Condition, Mode, Rule, ScaleUp
-from resilience_operator.decision.release.remediation import rollback_blocked
+from resilience_operator.decision.release.goal import RollbackBlocked, rollback_goal
 from resilience_operator.decision.report import format_bound
 from resilience_operator.decision.scaling.bounds import ceiling, current_size
 from resilience_operator.decision.scaling.scale_up import AT_MAXIMUM
@@ -182,10 +182,12 @@ def _describe_failing(rule: Rule, failing_since: float, release: ReleaseMemory, 
         yield f"the rollout {when}"
     if rule.rollback is None:
         return
+    to = release.good
     if facts.target is not None:
-        refusal = rollback_blocked(release, facts.target, {q.revision: q for q in facts.memory.quarantined})
-        if refusal is not None:
-            yield f"it cannot be rolled back: {refusal.message} ({refusal.reason})"
+        goal = rollback_goal(release, facts.target, {q.revision for q in facts.memory.quarantined}, facts.now)
+        if isinstance(goal, RollbackBlocked):
+            yield f"it cannot be rolled back: {goal.message} ({goal.reason})"
             return
+        to = f"{goal.revision.name}{goal.description}"
     due = facts.until(failing_since + rule.rollback.after)
-    yield f"it will be rolled back to {release.good} {due} ({format_duration(rule.rollback.after)} after the breach)"
+    yield f"it will be rolled back to {to} {due} ({format_duration(rule.rollback.after)} after the breach)"

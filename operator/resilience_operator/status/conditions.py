@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from resilience_operator.api.conditions import ConditionStatus, ConditionType, condition
+from resilience_operator.api.conditions import ConditionType, condition
 from resilience_operator.api.status import Condition
 from resilience_operator.decision.capacity import missing_capacity
 from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.model.commands import Outcome
-from resilience_operator.decision.model.memory import Memory, Phase, Verdict
+from resilience_operator.decision.model.memory import Memory, Verdict
 from resilience_operator.decision.model.policy import Mode
-from resilience_operator.decision.release.health import STUCK
 from resilience_operator.decision.reverts import MIN_REPLICAS, REPLICAS, blocked, describe_stop
 from resilience_operator.decision.scaling.bounds import floor, scale_down_size
 from resilience_operator.decision.scaling.scale_up import AT_MAXIMUM
 from resilience_operator.decision.scaling.withhold import KEDA_OWNS_HPA
 from resilience_operator.status.history import to_datetime
-
-State = tuple[ConditionStatus, str, str]
-"""Status, reason, message."""
+from resilience_operator.status.release_condition import State, release_state
 
 _MEASURED_ENOUGH = "Inconclusive"
 """Reason of Unknown that means too little evidence, not a missing measurement."""
@@ -36,7 +33,7 @@ def conditions_of(
     verdicts = {
         ConditionType.READY: _ready(decision, failures, problem),
         ConditionType.METRICS_AVAILABLE: _metrics(decision),
-        ConditionType.RELEASE_HEALTHY: _release(decision, memory),
+        ConditionType.RELEASE_HEALTHY: release_state(decision, memory),
         ConditionType.SCALING: _scaling(decision, memory),
     }
     return tuple(
@@ -64,47 +61,6 @@ def _metrics(decision: Decision) -> State:
         return "True", "AllSignalsMeasured", f"measured: {', '.join(s.name for s in decision.signals)}{notes}"
     why = "; ".join(s.message or f"{s.name}: {s.reason}" for s in missing)
     return "False", missing[0].reason, f"{why}. No action is taken on these signals"
-
-
-def _release(decision: Decision, memory: Memory) -> State:
-    release = memory.release
-    assert release is not None
-    revision = release.revision or "not seen yet"
-    failing = [r for r in decision.rules if r.release_verdict is Verdict.BREACH]
-    stuck = next((n for n in decision.active.values() if n.reason == STUCK), None)
-    unknown = [r for r in decision.rules if r.release_verdict is Verdict.UNKNOWN]
-    match release.phase:
-        case Phase.ROLLING_BACK:
-            return "False", "RollingBack", f"revision {release.rolled_from} is being rolled back to {revision}"
-        case Phase.ROLLED_BACK:
-            return "False", "RolledBack", f"revision {release.rolled_from} was rolled back to {revision}"
-        case Phase.PAUSED if release.rollback_limit_reached:
-            return (
-                "False",
-                "HeldPaused",
-                f"revision {revision} was rolled back the maximum number of times: a person must decide",
-            )
-        case Phase.PAUSED if release.paused is not None:
-            return "False", "Paused", f"revision {revision} is paused because of {', '.join(release.paused_rules)}"
-        case Phase.PAUSED:
-            return (
-                "Unknown",
-                "ManualPause",
-                f"someone paused the rollout of revision {revision}; the operator does not change it",
-            )
-        case Phase.PROGRESSING | Phase.BAKING if failing or stuck is not None:
-            found = [*(r.description for r in failing), *([stuck.message] if stuck is not None else ())]
-            return "False", "ReleaseFailing" if failing else STUCK, "; ".join(found)
-        case Phase.PROGRESSING | Phase.BAKING if unknown:
-            return "Unknown", "NotMeasured", f"revision {revision} cannot be judged: measurements are missing"
-        case Phase.PROGRESSING:
-            return "True", "Progressing", f"revision {revision} is being rolled out"
-        case Phase.BAKING:
-            return "True", "Baking", f"revision {revision} has reached all pods and is in its bake"
-        case _ if decision.target.paused and release.paused is None:
-            return "True", "ManualPause", f"revision {revision} is the last good revision; someone paused the rollout"
-        case _:
-            return "True", "NoRelease", f"revision {revision} is the last good revision"
 
 
 def _scaling(decision: Decision, memory: Memory) -> State:

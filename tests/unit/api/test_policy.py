@@ -19,7 +19,7 @@ def test_defaults() -> None:
         "http-generic",
     )
     assert (spec.scale_down.enabled, spec.scale_down.after, spec.scale_down.pods) == (True, 300.0, None)
-    assert (spec.release.bake.at_most, spec.release.compare, spec.release.resume) == (600.0, "Revisions", False)
+    assert (spec.release.bake.at_most, spec.release.compare, spec.release.resume) == (600.0, "Revisions", True)
     assert (spec.fallback.after, spec.fallback.replicas) == (180.0, None)
 
 

@@ -158,7 +158,7 @@ def test_a_manual_pause_is_respected_and_told_once() -> None:
         decision = run.look(seen(error_rate=BAD_B), **THEIRS)
         told += reasons(decision)
         assert verbs(decision) == []
-    assert told == ["ManualPause"]
+    assert told == ["ManualPause", "GuardBreached"]
     assert run.release.phase is Phase.PAUSED
     assert verbs(run.look(seen(error_rate=BAD_B), paused=False, paused_by="")) == ["rollback"], "guilty all the while"
 
@@ -172,14 +172,14 @@ def test_a_manual_resume_is_respected_and_told_once() -> None:
         decision = run.look(seen(error_rate=BAD_B))
         told += reasons(decision)
         assert verbs(decision) == []
-    assert told == ["HandsOff"]
+    assert told == ["HandsOff", "GuardBreached"]
 
 
 def test_a_pause_that_somebody_took_over_is_theirs() -> None:
     run = good_a(releasing())
     run.look(seen(error_rate=BAD_B))
     decision = run.look(seen(error_rate=BAD_B), **THEIRS)
-    assert reasons(decision) == ["ManualPause"]
+    assert reasons(decision) == ["ManualPause", "GuardBreached"]
     for _ in range(6):
         assert verbs(run.look(seen(error_rate=BAD_B))) == []
 
@@ -220,7 +220,7 @@ def test_undo_by_hand_of_a_quarantined_revision_is_not_fought() -> None:
         decision = run.look(seen(error_rate=BAD_B))
         told += reasons(decision)
         assert verbs(decision) == []
-    assert told == ["HandsOff"]
+    assert told == ["HandsOff", "GuardBreached"]
     run.target = rolled_out(template_by="kubectl-rollout")
     for _ in range(10):
         run.look(seen(error_rate=ALL_B_GOOD))
@@ -251,7 +251,7 @@ def test_a_rollback_that_makes_no_progress_is_told() -> None:
     told = []
     for _ in range(4):
         told += reasons(run.look(progress_deadline_exceeded=True))
-    assert told == ["RollbackStuck"]
+    assert told == ["RollbackStuck", "RollbackDidNotHelp"]
 
 
 def test_another_object_of_the_same_name_is_another_target() -> None:

@@ -11,8 +11,10 @@ from resilience_operator.decision.model.policy import Release, Rollback, Rule
 from tests.unit.decision.builders import (
     ALL_B_BAD,
     BAD_B,
+    CPU,
     FAILING,
     GOOD_B,
+    SLOW,
     Run,
     policy,
     reasons,
@@ -126,7 +128,7 @@ def test_a_gap_in_the_breach_neither_acts_nor_starts_after_again(unknown_looks: 
 
 
 def test_recovery_in_time_is_no_rollback() -> None:
-    run = release_under_way()
+    run = release_under_way(release=Release(resume=False))
     run.look(BAD)
     for _ in range(10):
         assert verbs(run.look(GOOD)) == [], "it stays paused until a person decides"
@@ -156,14 +158,19 @@ def test_unknown_resumes_nothing() -> None:
         assert verbs(run.look(seen(error_rate=unknown()))) == []
 
 
-def test_a_pause_that_no_rule_asks_for_any_more_is_lifted() -> None:
+@pytest.mark.parametrize("rules", [(), (CPU,), (replace(FAILING, name="another"),)])
+def test_a_pause_whose_rule_is_gone_stays_until_a_person_decides(rules: tuple[Rule, ...]) -> None:
     run = release_under_way()
     run.look(BAD)
-    run.policy = policy(replace(FAILING, name="another"))
-    done = []
-    for _ in range(8):
-        done += verbs(run.look(GOOD))
-    assert done == ["resumeRollout"]
+    run.policy = policy(*(rules or (SLOW,)))
+    done, told = [], []
+    for _ in range(60):
+        decision = run.look(GOOD)
+        done += verbs(decision)
+        told += reasons(decision)
+    assert "resumeRollout" not in done
+    assert told == ["StillPaused"]
+    assert (run.release.phase, run.release.good) == (Phase.PAUSED, "a")
 
 
 @pytest.mark.parametrize(

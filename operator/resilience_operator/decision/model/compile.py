@@ -83,6 +83,7 @@ def compile_policy(
             resume=spec.release.resume,
             false_alarms=spec.release.false_alarms,
             warm_up=spec.release.warm_up,
+            quarantine=spec.release.quarantine,
         ),
         fallback=Fallback(after=fallback.after, replicas=fallback.replicas),
     )
@@ -112,7 +113,7 @@ def _rule(rule: RuleSpec) -> Rule:
         else ScaleUp(scale.pods, scale.percent, bool(scale.to_target), _cooldown(rule, scale)),
         alert=any(a.alert is not None for a in actions),
         pause=any(a.pause_rollout is not None for a in actions),
-        rollback=None if rollback is None else Rollback(rollback.after, rollback.limit),
+        rollback=None if rollback is None else Rollback(rollback.after, rollback.limit, rollback.max_revisions),
         plugins=tuple(Plugin(a.plugin.name, a.plugin.with_) for a in actions if a.plugin is not None),
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator, Field, PlainSerializer
@@ -30,8 +31,10 @@ __all__ = [
     "ReleaseMemory",
     "RequestCounts",
     "Revert",
+    "RollbackResult",
     "RuleMemory",
     "ScalingMemory",
+    "ServedRevision",
     "Timer",
     "Verdict",
 ]
@@ -188,6 +191,22 @@ class HealthMemory:
     old_seconds: float = 0.0
 
 
+class RollbackResult(StrEnum):
+    """What a rollback changed. OPEN: not known yet, or there was none."""
+
+    OPEN = ""
+    HELPED = "Helped"
+    DID_NOT_HELP = "DidNotHelp"
+
+
+@dataclass(frozen=True, slots=True)
+class ServedRevision:
+    """A revision that may be restored. template: the digest of its template as it ran."""
+
+    revision: str
+    template: str
+
+
 @dataclass(frozen=True, slots=True)
 class ReleaseMemory:
     """The memory of the release.
@@ -207,6 +226,15 @@ class ReleaseMemory:
     rolled_from: the revision that was rolled back or is being rolled back.
     health: what the pods of `revision` showed; None if nothing out of the ordinary.
     scores: the sequential tests of the release as last stored, by `increments.test_key`. live: in this process.
+    scores: the sequential tests of the release as last stored, by `trials.test_key`. live: the same in this process.
+    pause_marked: the operator's pause was seen with its annotation.
+    lifted_rules: the rules of a pause that a machine lifted; the release is on trial for them until they are Ok.
+    resumes: how often the operator resumed this release after it recovered.
+    held_unmeasured: a quarantined revision was applied again without measurements; it is judged anew once there are.
+    charged: revisions that failed a rule or whose pods failed, since the last good one. Never a baseline or a goal.
+    served: revisions that served a whole bake with all pods ready and without a charge, the newest last.
+    ready_since: since when all pods of `revision` are ready without a break, in its bake.
+    rollback_result: what the last rollback changed; empty while that is open.
     """
 
     phase: Phase
@@ -230,6 +258,14 @@ class ReleaseMemory:
     health: HealthMemory | None = None
     scores: Mapping[str, Score] = field(default_factory=dict)
     live: Live = field(default=None, repr=False, compare=False, metadata={"transient": True})
+    pause_marked: bool = False
+    lifted_rules: RuleNames = ()
+    resumes: int = 0
+    held_unmeasured: bool = False
+    charged: tuple[str, ...] = ()
+    served: tuple[ServedRevision, ...] = ()
+    ready_since: float | None = None
+    rollback_result: RollbackResult = RollbackResult.OPEN
 
     def score(self, key: str) -> Score | None:
         """Return the newest score of a test, or None."""

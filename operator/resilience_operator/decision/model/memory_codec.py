@@ -31,7 +31,8 @@ MAX_NUMBER = 2.0**53
 MOMENTS = frozenset(
     (
         "since", "crossed", "unknown", "breach", "guilty", "scaled", "called", "rehearsed", "calm", "ready",
-        "unmeasured", "began", "paused", "at", "metricsGone", "stuckSince", "pausingSince", "failingSince", "okSince",
+        "unmeasured", "began", "paused", "at", "metricsGone",
+        "readySince", "stuckSince", "pausingSince", "failingSince", "okSince",
         "outageSince", "outageEnded", "observedAt",
         "servedClean", "scaledDown", "regressed",
     )

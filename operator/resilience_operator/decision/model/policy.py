@@ -10,6 +10,7 @@ from resilience_operator.api.spec import Mode
 __all__ = [
     "Condition",
     "Fallback",
+    "Lift",
     "Mode",
     "Plugin",
     "Policy",
@@ -20,6 +21,19 @@ __all__ = [
     "ScaleUp",
     "Signal",
 ]
+
+
+DEFAULT_QUARANTINE = 86400.0
+"""Seconds of a quarantine: a day, in which a team has seen the rollback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:
+    """A person's order to lift the quarantine of `revision` if it began before `at`. by: who ordered it."""
+
+    revision: str
+    at: float
+    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +101,14 @@ class ScaleUp:
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """Roll back a failing release `after` seconds of breach; a reapplied one at most `limit` more times."""
+    """Roll back a failing release `after` seconds of breach; a reapplied one at most `limit` more times.
+
+    max_revisions: how many revisions it may go back; None for any number.
+    """
 
     after: float = 30.0
     limit: int = 1
+    max_revisions: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +168,7 @@ class Release:
     bake: seconds of analysis after its last pod is ready. until_proven: the bake ends early once it is proven that no
         signal is worse by this ratio; None: it does not.
     progress_deadline: of kinds that have none; None for the default.
+    quarantine: seconds after which a revision that was rolled back may be released again.
     act_on_pods: failing pods of the new revision count like a breach. Otherwise they are only reported.
     false_alarms: probability that an equal revision is held for worse, over a whole release. warm_up: seconds for
     which the latency of a new pod does not count.
@@ -160,9 +179,10 @@ class Release:
     act_on_pods: bool = True
     progress_deadline: float | None = None
     fail_on_progress_deadline: bool = False
-    resume: bool = False
     false_alarms: float = 0.001
     warm_up: float = 30.0
+    resume: bool = True
+    quarantine: float = DEFAULT_QUARANTINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +196,8 @@ class Fallback:
 @dataclass(frozen=True, slots=True)
 class Policy:
     """One ResiliencePolicy. min_replicas: None for the replicas at the first evaluation.
+
+    lifts: orders to lift quarantines, from the policy's annotations.
 
     window: the longest look-back of its signals, seconds.
     """
@@ -193,6 +215,7 @@ class Policy:
     scale_down: ScaleDown = ScaleDown()
     release: Release = Release()
     fallback: Fallback = Fallback()
+    lifts: tuple[Lift, ...] = ()
     window: float = field(init=False, repr=False, compare=False, default=0.0)
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import Phase, ReleaseMemory
 from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.release.goal import mark_served
 
 MOST_STEP = 60.0
 """Maximum seconds between two stored moments at which the operator looked at a bake."""
@@ -39,6 +40,7 @@ def advance_bake(
     serving: bool,
     clean: bool,
     proven: bool,
+    guarded: bool = True,
     now: float,
     patience: float,
     lookback: float,
@@ -47,7 +49,8 @@ def advance_bake(
 
     measured: no rule that guards releases is Unknown. serving: every pod is ready, and none fails.
     clean: no threshold is crossed, whatever the cause. proven: it is proven that the revision is not worse than the
-    one before; a bake with `untilProven` then ends.
+    one before; a bake with `untilProven` then ends. guarded: a rule guards releases. Without one the bake ends, but
+    nothing was judged, so the revision is not good.
     patience: seconds between evaluations that are no gap. lookback: seconds without measurements before a notice.
     """
     if release.phase is not Phase.BAKING or release.bake_started is None:
@@ -67,6 +70,8 @@ def advance_bake(
     if release.unmeasured is not None:
         long = now - release.unmeasured >= lookback
         return release, (_unmeasured(release),) if long and not measured else ()
+    if not guarded:
+        return replace(mark_served(release), phase=Phase.STABLE, since=now, unmeasured=None, observed_at=None), ()
     return _finish_bake(release, clean=clean, early=not over, now=now)
 
 
@@ -116,16 +121,18 @@ def _finish_bake(
         since=now,
         good=release.revision,
         good_template=release.template,
+        charged=(),
         unmeasured=None,
         observed_at=None,
     )
-    return release, (good,)
+    return mark_served(release), (good,)
 
 
 def _unmeasured(release: ReleaseMemory) -> Notice:
     return Notice(
         f"unmeasured/{release.revision}",
         "BakeUnmeasured",
-        f"revision {release.revision} cannot be marked as good: its signals have not been measured for a whole bake",
+        f"revision {release.revision} cannot be marked as good: its signals have not been measured for a whole bake. "
+        "Until then a rollback may restore it only if all its pods were ready for that time",
         warning=True,
     )

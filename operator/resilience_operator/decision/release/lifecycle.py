@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 
-from resilience_operator.decision.field_managers import display_name, is_manual
+from resilience_operator.decision.field_managers import display_name, is_manual, is_person, restates_manifest
 from resilience_operator.decision.model.commands import Notice
-from resilience_operator.decision.model.memory import Phase, ReleaseMemory
+from resilience_operator.decision.model.memory import Phase, ReleaseMemory, RollbackResult
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import MANAGER, TargetState
 
@@ -103,10 +103,12 @@ def _new_revision(
         # revision for that; the new release begins afterwards.
         return release
     begun = release.phase in (Phase.PROGRESSING, Phase.PAUSED) and release.revision is None
+    # A fix of a release that was charged is compared with the last good state, not with the bad one.
+    begun = begun or is_fix(release)
     return replace(
         release,
         phase=Phase.PROGRESSING,
-        since=release.since if begun else now,
+        since=release.since if release.revision is None and begun else now,
         revision=target.revision,
         template=_template_of(target, target.revision),
         bake_started=None,
@@ -122,14 +124,41 @@ def _new_revision(
         manual_override=target.revision in quarantined and is_manual(target.template_by),
         rolled_from=None,
         health=None,
+        pause_marked=False,
+        lifted_rules=(),
+        resumes=0,
+        held_unmeasured=False,
+        ready_since=None,
+        rollback_result=RollbackResult.OPEN,
     )
+
+
+def is_fix(release: ReleaseMemory) -> bool:
+    """Return whether the next revision replaces a release that was charged and has not ended."""
+    return release.phase in ANALYSED_PHASES and bool(release.charged)
+
+
+def lifted_by(release: ReleaseMemory, target: TargetState) -> str | None:
+    """Return the machine that lifted the operator's pause; empty if it has no name, None if it was not a machine.
+
+    The API server records who sets a field, but not who removes it, as `kubectl rollout resume` does with `paused`.
+    That leaves the annotation of the pause. A writer that replaces the object from a manifest removes it too.
+    """
+    if release.paused is None or release.phase is not Phase.PAUSED or target.paused:
+        return None
+    if target.resumed_by:
+        return None if is_person(target.resumed_by) or target.resumed_by == MANAGER else target.resumed_by
+    if release.pause_marked and not target.pause_marked:
+        return target.template_by if restates_manifest(target.template_by) else ""
+    return None
 
 
 def _follow_pause(release: ReleaseMemory, target: TargetState, now: float) -> ReleaseMemory:
     if not target.paused:
         if release.phase is not Phase.PAUSED:
             return release
-        resumed_by_hand = release.paused is not None
+        machine = lifted_by(release, target) is not None
+        resumed_by_hand = release.paused is not None and not machine and target.resumed_by != MANAGER
         return replace(
             release,
             phase=Phase.PROGRESSING,
@@ -138,10 +167,12 @@ def _follow_pause(release: ReleaseMemory, target: TargetState, now: float) -> Re
             paused_rules=(),
             rollback_limit_reached=False,
             manual_override=release.manual_override or resumed_by_hand,
+            lifted_rules=release.paused_rules if machine else (),
+            pause_marked=False,
         )
     if target.paused_by == MANAGER:
         if release.paused is not None:
-            return release
+            return release if release.pause_marked is target.pause_marked else replace(release, pause_marked=True)
         # The operator's own pause, missing from the memory: `remediation` lifts it unless it is still needed.
         return replace(
             release, phase=Phase.PAUSED, since=now, paused=now, paused_rules=(), bake_started=None, unmeasured=None
@@ -167,6 +198,16 @@ def _follow_rollout(release: ReleaseMemory, policy: Policy, target: TargetState,
             return release
 
 
+def rollback_is_late(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> bool:
+    """Return whether a rollback exceeded the progress deadline.
+
+    The condition may briefly be that of the failed release, so it counts from the second evaluation on.
+    """
+    if target.progress_deadline_exceeded and now - release.since >= policy.interval:
+        return True
+    return target.kind != "Deployment" and now - release.since >= target.progress_deadline
+
+
 def _notices(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> Iterator[Notice]:
     if target.paused and release.paused is None:
         yield Notice(
@@ -182,10 +223,7 @@ def _notices(release: ReleaseMemory, policy: Policy, target: TargetState, now: f
             f"someone overrode the operator on revision {release.revision}: the operator observes it but no longer "
             "pauses it or rolls it back",
         )
-    # The condition may briefly be that of the failed release, so it counts from the second evaluation on.
-    late = target.progress_deadline_exceeded and now - release.since >= policy.interval
-    late = late or (target.kind != "Deployment" and now - release.since >= target.progress_deadline)
-    if release.phase is Phase.ROLLING_BACK and late:
+    if release.phase is Phase.ROLLING_BACK and rollback_is_late(release, policy, target, now):
         yield Notice(
             f"rollback-stuck/{release.revision}",
             "RollbackStuck",

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import log2
 
+from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.field_managers import display_name
 from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import Phase, Quarantine, ReleaseMemory, Verdict
 from resilience_operator.decision.model.policy import Policy, Rollback, Rule
 from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.release.goal import RollbackBlocked, RollbackGoal, format_age, rollback_goal
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
 from resilience_operator.decision.report import describe
+
+MAX_RESUMES = 2
+"""How often the operator resumes a release that recovered. After that it flaps, and a person decides."""
 
 PROGRESS_DEADLINE = "progress-deadline"
 """Name under which an exceeded progress deadline is recorded. Rules cannot have this name."""
@@ -59,8 +65,34 @@ def plan_remediation(
     findings: Sequence[ReleaseFinding],
     quarantined: Mapping[str, Quarantine],
     now: float,
+    *,
+    measured: bool = True,
+    clean_since: float | None = 0.0,
+    pause_blocked: bool = False,
 ) -> ReleasePlan:
-    """Plan the remediation of the current release."""
+    """Plan the remediation of the current release.
+
+    measured: a rule that guards releases has a measurement of the target. clean_since: since when no such rule is in
+    breach for the whole target, or None. pause_blocked: another writer keeps lifting
+    the operator's pause, so it is not made again for now.
+    """
+    plan = _plan(release, policy, target, findings, quarantined, now, measured=measured, clean_since=clean_since)
+    if pause_blocked and any(c.verb is Verb.PAUSE for c in plan.commands):
+        plan.commands = tuple(c for c in plan.commands if c.verb is not Verb.PAUSE)
+    return plan
+
+
+def _plan(
+    release: ReleaseMemory,
+    policy: Policy,
+    target: TargetState,
+    findings: Sequence[ReleaseFinding],
+    quarantined: Mapping[str, Quarantine],
+    now: float,
+    *,
+    measured: bool,
+    clean_since: float | None,
+) -> ReleasePlan:
     changed = target.revision is None or target.revision != release.revision
     if release.paused is not None and changed:
         return ReleasePlan(release, (_resume(release, "NewRelease", "a new template was applied during the pause"),))
@@ -69,15 +101,34 @@ def plan_remediation(
         # `changed`: a newer template was applied, which must not be punished for this one.
         return ReleasePlan(release)
     before = quarantined.get(release.revision or "")
-    if before is not None and (limit := _rollback_limit(policy, before)) is not None:
-        return _handle_reapplied(release, target, before, limit, quarantined)
+    if before is not None and (limit := _rollback_limit(policy, before)) is not None and not release.held_unmeasured:
+        if not measured:
+            return _hold_unmeasured(release, target, before, now)
+        return _handle_reapplied(release, target, before, limit, quarantined, now)
+    if before is None and release.paused is not None and (release.rollback_limit_reached or release.held_unmeasured):
+        why = f"revision {release.revision} is no longer quarantined and is judged again"
+        return ReleasePlan(release, (_resume(release, "QuarantineEnded", why),))
     findings = [*findings, *_progress_finding(release, policy, target, now)]
     failing = [f for f in findings if f.verdict is Verdict.BREACH and f.failing_since is not None]
-    if not failing:
-        if suspects := [f for f in findings if f.suspect]:
-            return _pause_suspect(release, target, suspects)
-        return _maybe_resume(release, policy, findings, now)
-    return _remediate(release, target, failing, quarantined, now)
+    if failing:
+        return _remediate(release, target, failing, quarantined, now)
+    if release.lifted_rules and not target.paused:
+        return _after_lift(release, findings)
+    if suspects := [f for f in findings if f.suspect]:
+        return _pause_suspect(release, target, suspects)
+    return _maybe_resume(release, policy, findings, clean_since, now)
+
+
+def _after_lift(release: ReleaseMemory, findings: Sequence[ReleaseFinding]) -> ReleasePlan:
+    """Pause a release again whose pause a machine lifted, unless what it was paused for is Ok."""
+    open_rules = [f for f in findings if f.rule.name in release.lifted_rules and f.verdict is not Verdict.OK]
+    if not open_rules:
+        return ReleasePlan(replace(release, lifted_rules=()))
+    message = (
+        f"a machine lifted the pause of revision {release.revision} before it recovered ({_descriptions(open_rules)}): "
+        "paused again"
+    )
+    return ReleasePlan(release, (_pause(release, release.lifted_rules, "PauseLifted", message),))
 
 
 def _remediate(
@@ -97,18 +148,21 @@ def _remediate(
     overdue = [f for at, f in due if at <= now]
     notices: tuple[Notice, ...] = ()
     if overdue:
-        blocked = rollback_blocked(release, target, quarantined)
-        if blocked is None:
-            rollback = _rollback(release, _rule_names(overdue), "ReleaseFailing", _descriptions(overdue))
-            return ReleasePlan(release, (rollback,))
+        goal = rollback_goal(release, target, quarantined, now)
+        if isinstance(goal, RollbackGoal):
+            allowed = [f for f in overdue if _reaches(f.rule, goal)]
+            if allowed:
+                rollback = _rollback(release, goal, _rule_names(allowed), "ReleaseFailing", _descriptions(allowed))
+                return ReleasePlan(release, (rollback,))
+        blocked = goal if isinstance(goal, RollbackBlocked) else _too_far(release, goal)
         key = f"no-rollback/{blocked.reason}/{release.revision}"
         notices = (Notice(key, blocked.reason, blocked.message, warning=True),)
     pausing = [f for f in failing if f.rule.pause]
     if pausing and not target.paused:
         why = f"{_descriptions(pausing)}: rollout of revision {release.revision} paused"
         return ReleasePlan(release, (_pause(release, _rule_names(pausing), "ReleaseFailing", why),), notices, wake)
-    if pausing and not release.paused_rules:
-        # The operator paused it but the reason was lost: record the current one.
+    if pausing and not _still_asked(release, [f.rule for f in failing]):
+        # The reason was lost, or its rule is gone: record the current one.
         release = replace(release, paused_rules=_rule_names(pausing))
     return ReleasePlan(release, (), notices, wake)
 
@@ -127,43 +181,22 @@ def _pause_suspect(release: ReleaseMemory, target: TargetState, suspects: Sequen
     return ReleasePlan(release, (), (notice,))
 
 
-@dataclass(frozen=True, slots=True)
-class RollbackBlocked:
-    """Why a rollback is not possible."""
-
-    reason: str
-    message: str
+def _still_asked(release: ReleaseMemory, rules: Sequence[Rule]) -> bool:
+    return any(rule.name in release.paused_rules for rule in rules)
 
 
-def rollback_blocked(
-    release: ReleaseMemory, target: TargetState, quarantined: Mapping[str, Quarantine]
-) -> RollbackBlocked | None:
-    """Return why the last good revision cannot be restored, or None if it can."""
-    if release.good is None:
-        return RollbackBlocked(
-            "NoKnownGoodRevision",
-            f"revision {release.revision} fails, but no earlier revision has completed its bake: if you know a good "
-            "one, roll back manually with `kubectl rollout undo`",
-        )
-    if release.good == release.revision and release.good_template == release.template:
-        return RollbackBlocked("AlreadyLastGood", f"revision {release.good} fails but is itself the last good one")
-    if release.good in quarantined:
-        message = f"the last good revision {release.good} was itself rolled back"
-        return RollbackBlocked("GoodRevisionQuarantined", message)
-    kept = target.find(release.good)
-    if kept is None:
-        return RollbackBlocked(
-            "GoodRevisionGone",
-            f"the cluster no longer keeps the last good revision {release.good}: increase "
-            "spec.revisionHistoryLimit of the workload",
-        )
-    if kept.template != release.good_template:
-        return RollbackBlocked(
-            "GoodRevisionChanged",
-            f"the stored template of revision {release.good} is not the one that completed its bake: find out who "
-            f"changed {kept.kept_in or release.good}, and apply a good version manually",
-        )
-    return None
+def _reaches(rule: Rule, goal: RollbackGoal) -> bool:
+    most = rule.rollback.max_revisions if rule.rollback is not None else None
+    return most is None or goal.distance <= most
+
+
+def _too_far(release: ReleaseMemory, goal: RollbackGoal) -> RollbackBlocked:
+    return RollbackBlocked(
+        "RollbackTooFar",
+        f"revision {release.revision} fails, but the newest revision that may be restored is {goal.revision.name}, "
+        f"{goal.distance} revisions back and {format_age(goal.age)} old: rollback.maxRevisions forbids that. Roll "
+        "back manually with `kubectl rollout undo`, or apply a fix",
+    )
 
 
 def _rollback_limit(policy: Policy, before: Quarantine) -> int | None:
@@ -182,19 +215,22 @@ def _handle_reapplied(
     before: Quarantine,
     limit: int,
     quarantined: Mapping[str, Quarantine],
+    now: float,
 ) -> ReleasePlan:
     """Roll back a reapplied quarantined revision immediately, or keep it paused."""
     who = display_name(target.template_by)
-    blocked = rollback_blocked(release, target, quarantined)
-    if before.rollbacks <= limit and blocked is None and not release.rollback_limit_reached:
-        message = f"{who} applied revision {release.revision} again, which was rolled back before ({before.message})"
-        return ReleasePlan(release, (_rollback(release, before.rules, "QuarantinedReapplied", message),))
+    goal = rollback_goal(release, target, quarantined, now)
+    blocked = goal if isinstance(goal, RollbackBlocked) else None
+    if before.rollbacks <= limit and isinstance(goal, RollbackGoal) and not release.rollback_limit_reached:
+        message = f"{who} applied revision {release.revision} again, which was rolled back {_then(before, now)}"
+        return ReleasePlan(release, (_rollback(release, goal, before.rules, "QuarantinedReapplied", message),))
     why = blocked.message if blocked is not None else f"it has already been rolled back {_times(before.rollbacks)}"
     notice = Notice(
         f"held/{release.revision}",
         "HeldPaused",
         f"{who} keeps applying revision {release.revision}, which fails ({before.message}); {why}. The rollout "
-        "stays paused: fix the version at its source, or resume the rollout manually",
+        "stays paused: fix the version at its source, or resume the rollout manually. If the version is right, run "
+        f"`kubectl resilience release` with {release.revision}",
         warning=True,
     )
     if target.paused:
@@ -205,26 +241,63 @@ def _handle_reapplied(
     return ReleasePlan(release, (_pause(release, before.rules, "HeldPaused", message),), (notice,))
 
 
-def _maybe_resume(
-    release: ReleaseMemory, policy: Policy, findings: Sequence[ReleaseFinding], now: float
-) -> ReleasePlan:
-    """Resume a paused release that recovered, if the policy allows it and a whole look-back window was clean.
+def _hold_unmeasured(release: ReleaseMemory, target: TargetState, before: Quarantine, now: float) -> ReleasePlan:
+    """Hold a reapplied revision paused until it can be judged: the numbers that convicted it are old."""
+    message = (
+        f"{display_name(target.template_by)} applied revision {release.revision} again, which was rolled back "
+        f"{_then(before, now)}. There are no measurements now, so it is held paused until there are"
+    )
+    if target.paused:
+        return ReleasePlan(replace(release, held_unmeasured=True), (), (_held_notice(release, message),))
+    return ReleasePlan(release, (_pause(release, before.rules, "HeldUnmeasured", message),))
 
-    A pause that no rule requires any longer, or whose reason was lost, is lifted in the same way.
+
+def _held_notice(release: ReleaseMemory, message: str) -> Notice:
+    return Notice(f"held-unmeasured/{release.revision}", "HeldUnmeasured", message, warning=True)
+
+
+def _maybe_resume(
+    release: ReleaseMemory, policy: Policy, findings: Sequence[ReleaseFinding], clean_since: float | None, now: float
+) -> ReleasePlan:
+    """Resume a paused release that recovered: every rule was Ok for a whole look-back window, for the target too.
+
+    Without the rule that paused it, nothing can tell that it recovered: it stays paused. It is also left to a person if
+    the policy says so, or after it recovered and failed again.
     """
+    paused = release.paused
+    if paused is None or release.phase is not Phase.PAUSED:
+        return ReleasePlan(release)
     asking = {f.rule.name for f in findings if f.rule.pause}
     if policy.release.fail_on_progress_deadline:
         asking.add(PROGRESS_DEADLINE)
-    orphaned = asking.isdisjoint(release.paused_rules)
-    if release.paused is None or release.phase is not Phase.PAUSED or not (policy.release.resume or orphaned):
+    if not asking or (release.paused_rules and asking.isdisjoint(release.paused_rules) and not release.held_unmeasured):
+        rules = ", ".join(release.paused_rules) or "a rule"
+        why = f"{rules} paused it and no longer exists, so nothing can tell whether it recovered"
+        return ReleasePlan(release, (), (_still_paused(release, why, paused, now),))
+    if clean_since is None or any(f.verdict is not Verdict.OK or f.ok_since is None for f in findings):
         return ReleasePlan(release)
-    if any(f.verdict is not Verdict.OK or f.ok_since is None for f in findings):
-        return ReleasePlan(release)
-    at = max((f.ok_since or release.paused for f in findings), default=release.paused) + policy.window
+    at = max(min(clean_since, now), *(min(f.ok_since or paused, now) for f in findings)) + policy.window
     if now < at:
         return ReleasePlan(release, wake=at)
-    why = "no rule requires the pause any longer" if orphaned else "its signals are within bounds again"
-    return ReleasePlan(release, (_resume(release, "ReleaseRecovered", why),))
+    if policy.release.resume and release.resumes < MAX_RESUMES:
+        resumed = replace(release, resumes=release.resumes + 1)
+        return ReleasePlan(resumed, (_resume(release, "ReleaseRecovered", "its signals are within bounds again"),))
+    why = "its signals are within bounds again"
+    if policy.release.resume:
+        why += f", but it failed again after each of {release.resumes} resumptions"
+    return ReleasePlan(release, (), (_still_paused(release, why, paused, now),))
+
+
+def _still_paused(release: ReleaseMemory, why: str, paused: float, now: float) -> Notice:
+    """Return the notice of a pause that only a person ends. It is repeated after 1, 2, 4, 8 … hours."""
+    hours = max(0.0, now - paused) / 3600
+    return Notice(
+        f"still-paused/{int(log2(hours)) + 1 if hours >= 1 else 0}/{release.revision}",
+        "StillPaused",
+        f"revision {release.revision} has been paused for {format_duration(round(max(0.0, now - paused)))}: {why}. "
+        "Resume it with `kubectl rollout resume`, or roll it back with `kubectl rollout undo`",
+        warning=True,
+    )
 
 
 def _progress_finding(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> list[ReleaseFinding]:
@@ -243,15 +316,20 @@ def _progress_finding(release: ReleaseMemory, policy: Policy, target: TargetStat
     return [ReleaseFinding(rule, Verdict.BREACH, now, message="the rollout exceeded its progress deadline")]
 
 
-def _rollback(release: ReleaseMemory, rules: tuple[str, ...], reason: str, why: str) -> Command:
+def _rollback(release: ReleaseMemory, goal: RollbackGoal, rules: tuple[str, ...], reason: str, why: str) -> Command:
     return Command(
         Verb.ROLLBACK,
         reason,
-        f"{why}: revision {release.revision} rolled back to {release.good}",
+        f"{why}: revision {release.revision} rolled back to {goal.revision.name}{goal.description}",
         rules,
         from_=release.revision,
-        to=release.good,
+        to=goal.revision.name,
     )
+
+
+def _then(before: Quarantine, now: float) -> str:
+    """Describe when and why a revision was rolled back: its numbers are of that time."""
+    return f"{format_age(max(0.0, now - before.at))} ago ({before.message}, at that time)"
 
 
 def _pause(release: ReleaseMemory, rules: tuple[str, ...], reason: str, message: str) -> Command:
