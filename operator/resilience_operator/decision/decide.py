@@ -19,7 +19,7 @@ from resilience_operator.decision.release.aftermath import watch_rollback
 from resilience_operator.decision.release.analysis import analyse
 from resilience_operator.decision.release.attribution import inconclusive_notice, suppress
 from resilience_operator.decision.release.bake import advance_bake, next_look
-from resilience_operator.decision.release.goal import with_charge, with_service
+from resilience_operator.decision.release.goal import mark_failed, with_service
 from resilience_operator.decision.release.health import assess_pods, learn_startup
 from resilience_operator.decision.release.non_inferiority import is_not_worse
 from resilience_operator.decision.release.outage import without_outage
@@ -119,7 +119,7 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
     )
     findings = [*without_outage(found.findings, release, policy, now), *pods.findings]
     if any(f.verdict is Verdict.BREACH and f.failing_since is not None for f in findings):
-        release = with_charge(release)
+        release = mark_failed(release)
     release = with_service(release, policy, serving=pods.serving and target.rolled_out, now=now)
     quarantined = tuple(context.quarantined.values())
     before = context.memory.release

@@ -109,7 +109,7 @@ def _blocked(release: ReleaseMemory, target: TargetState, quarantined: Container
     return RollbackBlocked("GoodRevisionQuarantined", message)
 
 
-def with_charge(release: ReleaseMemory) -> ReleaseMemory:
+def mark_failed(release: ReleaseMemory) -> ReleaseMemory:
     """Return the release with a charge against its revision; the same object if it has one."""
     if release.revision is None or release.revision in release.charged:
         return release
