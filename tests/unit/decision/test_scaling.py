@@ -16,6 +16,7 @@ from tests.unit.decision.builders import (
     FAILING,
     SIGNALS,
     SLOW,
+    T0,
     Run,
     note,
     policy,
@@ -245,7 +246,17 @@ def test_nothing_is_given_back_before_the_load_has_fallen() -> None:
     assert to_of(run.look(cpu(0.72))) == 15
     run.target = replace(run.target, ready=15)
     assert to_of(calm(run, 0.56)) is None, "15 × 0.56 / 0.63 is 13.3: within 15 % of 15, it is noise"
+    assert to_of(calm(run, 0.47)) is None, "15 × 0.47 is the load that asked for more"
     assert to_of(calm(run, 0.42)) == 10, "15 × 0.42 / 0.63"
+
+
+def test_the_load_of_the_last_step_does_not_hold_pods_for_long() -> None:
+    run = run_of(rule(ScaleUp(percent=50)), replicas=10)
+    assert to_of(run.look(cpu(0.72))) == 15
+    run.target = replace(run.target, ready=15)
+    done = [(run.now, c.to) for _ in range(200) for c in run.look(cpu(0.46)).commands]
+    assert done[0][1] == 11
+    assert done[0][0] - T0 < 2700
 
 
 @pytest.mark.parametrize(

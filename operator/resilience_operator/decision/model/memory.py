@@ -141,7 +141,7 @@ class ScalingMemory:
     last_replicas: replicas at the last evaluation, or as commanded since. A different number means manual scaling.
     manual_floor: replicas set manually. The operator does not scale below this number until it is changed again.
     stable_since: since when fewer pods are sufficient, or when the last step down was made.
-    required_at_scale_up: written by older versions; no longer used.
+    required_at_scale_up: pods that the load needed at the last scale-up.
     changed_from: the replicas before `last_replicas`, if the operator made that change and nobody has scaled since.
     scaled_down: when the operator last scaled down. regressed, regressed_size: when a signal that is not
         proportional to load came back after that, and the size at which it did.

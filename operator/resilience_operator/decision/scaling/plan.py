@@ -47,6 +47,9 @@ def plan_scaling(context: ScalingContext) -> ScalingPlan:
         command, fallback_due = plan_fallback(context)
     if command is not None:
         scaling = note_regression(reset_stabilization(scaling), context, command)
+        if command is up.command:
+            required, _ = load_in_pods(context.recommendations, context.target.replicas)
+            scaling = replace(scaling, required_at_scale_up=required)
         return ScalingPlan(scaling, command, up.notes, up.notices, up.wake, up.rules)
     context.scaling = scaling
     scaling, down, stable_at = plan_scale_down(context)

@@ -29,6 +29,13 @@ TOLERANCE_DOWN = 0.15
 """Scale down only by this share of the pods or more, or to the minimum. Noise would otherwise move the size up and
 down: the HorizontalPodAutoscaler's tolerance of 10 %, and half of it again, as a forecast is noisier than a mean."""
 
+SCALE_DOWN_HYSTERESIS = 0.9
+"""After a step up of a rule that does not scale ahead, load must first drop to this share of the load at that step.
+Otherwise a slowly rising load causes alternating steps up and down (`tests/bench/scaling_stability.py`)."""
+
+HYSTERESIS_PERIODS = 6
+"""Stabilization periods after which that step no longer holds pods: half an hour by default."""
+
 BLIND_STEP = 0.25
 """Share of the pods to remove in one step if no proportional signal tells how many are needed."""
 
@@ -51,6 +58,8 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
     if size <= lowest:
         return reset_stabilization(scaling), None, None
     period = max(policy.scale_down.after, policy.window)
+    if _holds_last_step(context, period):
+        return reset_stabilization(scaling), None, None
     need = _need(context, size)
     needs = _with_need(scaling.load.needs, need, period, now)
     scaling = replace(scaling, load=replace(scaling.load, needs=needs))
@@ -72,6 +81,18 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
         return scaling, None, None
     message = f"stable for {format_duration(round(now - first))}: {size} → {to} pods (minimum {lowest})"
     return scaling, Command(Verb.SCALE_DOWN, "Calm", message, from_=size, to=to, via=via(target)), None
+
+
+def _holds_last_step(context: ScalingContext, period: float) -> bool:
+    """Return whether the load is still about what it was at the last step up, which was not long ago."""
+    before = context.scaling.required_at_scale_up
+    if before is None or any(map(scales_ahead, context.recommendations)):
+        return False
+    last = max((r.memory.scaled for r in context.recommendations if r.memory.scaled is not None), default=None)
+    pods, _ = load_in_pods(context.recommendations, context.target.replicas)
+    if last is None or pods is None or context.now - last >= HYSTERESIS_PERIODS * period:
+        return False
+    return pods > SCALE_DOWN_HYSTERESIS * before
 
 
 def reset_stabilization(scaling: ScalingMemory) -> ScalingMemory:
