@@ -33,20 +33,11 @@ def test_a_bad_release_that_is_rolled_out_is_caught_too() -> None:
     assert (alarm, rolled_back) == (True, True)
 
 
-@pytest.mark.parametrize(
-    ("scale_up", "bound"),
-    [
-        (ScaleUp(pods=2), scaling_stability.BOUND_CHANGES),
-        # A step of half overshoots while the load still rises, and no surplus is held: one more turn now and then.
-        (ScaleUp(percent=50.0), scaling_stability.BOUND_CHANGES + 1),
-        (ScaleUp(to_target=True), scaling_stability.BOUND_CHANGES),
-    ],
-    ids=["pods", "percent", "toTarget"],
-)
-def test_scaling_turns_twice_a_period(scale_up: ScaleUp, bound: float) -> None:
+@pytest.mark.parametrize("scale_up", [ScaleUp(pods=2), ScaleUp(percent=50.0), ScaleUp(to_target=True)])
+def test_scaling_turns_twice_a_period_at_most(scale_up: ScaleUp) -> None:
     policy = scaling_stability.policy_with(scale_up)
     found = scaling_stability.run(policy, scaling_stability.Load(period=21600.0, noise=0.15), hours=12.0, seed=7)
-    assert found.changes_a_period <= bound
+    assert found.changes_a_period <= scaling_stability.BOUND_CHANGES
     assert found.ups
     assert found.downs
     assert found.overloaded < 0.02

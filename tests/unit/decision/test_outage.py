@@ -71,4 +71,4 @@ def test_while_pods_serve_a_breach_of_the_release_is_not_hidden(replaces_all: bo
     run.target = state(4, out=True, replaces_all=replaces_all)
     run.look(GOOD)
     told = [notice.reason for _ in range(6) for notice in run.look(OUTAGE).notices]
-    assert "BreachNotProven" in told
+    assert "GuardBreached" in told
