@@ -13,7 +13,6 @@ BENCHMARKS = (
     "decide_speed",
     "replay_speed",
     "release_statistics",
-    "release_verdicts",
     "scaling_stability",
     "release_reaction",
     "dashboard_cost",

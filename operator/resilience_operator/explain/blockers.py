@@ -68,8 +68,8 @@ def _other_controllers(facts: ExplainContext) -> Iterator[str]:
         times = "once" if q.rollbacks == 1 else f"{q.rollbacks} times"
         yield (
             f"revision {q.revision} is quarantined: rolled back {times}{dry_run}, {facts.ago(q.at)} ago, by "
-            f"{', '.join(q.rules)} ({q.message}). It ends {facts.until(q.at + facts.policy.release.quarantine)}, or "
-            f"with `kubectl resilience release {facts.policy.name} {q.revision}`"
+            f"{', '.join(q.rules)} ({q.message}). It ends {facts.until(q.at + facts.policy.release.quarantine)}; to "
+            "end it earlier, shorten `release.quarantine`"
         )
     if target is not None:
         for revert in memory.reverts:

@@ -24,7 +24,7 @@ def current_quarantine(
         lift = next((x for x in policy.lifts if x.revision == entry.revision and at <= min(x.at, now)), None)
         if lift is not None:
             who = lift.by or "someone"
-            notices.append(_ended(entry, f"{who} lifted its quarantine with `kubectl resilience release`"))
+            notices.append(_ended(entry, f"{who} lifted its quarantine"))
         elif now - at >= policy.release.quarantine:
             notices.append(_ended(entry, f"its quarantine of {format_duration(policy.release.quarantine)} is over"))
         else:

@@ -229,8 +229,8 @@ def _handle_reapplied(
         f"held/{release.revision}",
         "HeldPaused",
         f"{who} keeps applying revision {release.revision}, which fails ({before.message}); {why}. The rollout "
-        "stays paused: fix the version at its source, or resume the rollout manually. If the version is right, run "
-        f"`kubectl resilience release` with {release.revision}",
+        "stays paused: fix the version at its source, or resume the rollout manually. If the version is right, shorten "
+        "`release.quarantine` of the policy",
         warning=True,
     )
     if target.paused:
