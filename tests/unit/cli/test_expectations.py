@@ -41,9 +41,9 @@ MET: list[dict[str, Any]] = [
     {"action": "rollback", "times": 1, "to": "v1", "rule": "failing-release"},
     {"action": "rollback", "times": {"min": 1, "max": 2}},
     {"action": "rollback", "message": "ERROR-RATE is"},
-    {"action": "rollback", "from": "10m", "within": "2m"},
-    {"action": "rollback", "after": "release", "within": "2m"},
-    {"action": "rollback", "after": "pauseRollout", "within": "1m"},
+    {"action": "rollback", "from": "10m", "within": "3m"},
+    {"action": "rollback", "after": "release", "within": "3m"},
+    {"action": "rollback", "after": "pauseRollout", "within": "2m"},
     {"action": "rollback", "notBefore": "10m"},
     {"action": "rollback", "never": True, "until": "10m"},
     {"action": "scaleUp", "never": True},
@@ -65,7 +65,7 @@ MET: list[dict[str, Any]] = [
     {"replicas": 5},
     {"ready": {"min": 4}},
     {"podHours": {"min": 2.4, "max": 2.7}},
-    {"failedRequests": {"max": "1%"}},
+    {"failedRequests": {"max": "2%"}},
     {"failedRequests": {"min": "2%"}, "from": "10m15s", "until": "11m"},
 ]
 
@@ -88,8 +88,8 @@ UNMET: list[tuple[dict[str, Any], str, str]] = [
         "it did not happen",
     ),
     (
-        {"action": "rollback", "notBefore": "12m"},
-        "rollback at least once not before +12m",
+        {"action": "rollback", "notBefore": "15m"},
+        "rollback at least once not before +15m",
         "it happened once, at +1",
     ),
     (

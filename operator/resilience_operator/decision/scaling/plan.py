@@ -47,7 +47,8 @@ def plan_scaling(context: ScalingContext) -> ScalingPlan:
         command, fallback_due = plan_fallback(context)
     if command is not None:
         scaling = note_regression(reset_stabilization(scaling), context, command)
-        if command is up.command:
+        asking = [r for r in context.recommendations if command is up.command and r.rule.name in command.rules]
+        if any(r.memory.base_replicas is None for r in asking):
             required, _ = load_in_pods(context.recommendations, context.target.replicas)
             scaling = replace(scaling, required_at_scale_up=required)
         return ScalingPlan(scaling, command, up.notes, up.notices, up.wake, up.rules)
