@@ -36,7 +36,7 @@ def test_a_release_without_progress_is_rolled_back_when_the_policy_says_so(world
     )
     world.until(lambda: "rollback" in world.actions(), "it is rolled back")
     world.until_phase("RolledBack")
-    assert "progress deadline" in world.status()["lastDecision"]["message"]
+    assert "never was ready" in world.status()["lastDecision"]["message"]
 
 
 def test_a_fallback_holds_more_pods_while_the_metrics_are_gone(world: World, operator: Operator) -> None:
