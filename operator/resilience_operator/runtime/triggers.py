@@ -50,7 +50,7 @@ class Triggers:
 
     async def policies_listed(self) -> None:
         """Restore the targets that no policy references any more."""
-        await self.cleanup.restore_orphans(self.ownership.owns)
+        self._spawn(self.cleanup.restore_orphans(self.ownership.owns), "sweep")
 
     def target_changed(self, target: TargetKey) -> None:
         """Evaluate the policies on a target."""
@@ -72,7 +72,7 @@ class Triggers:
                 self.evaluation.plugin_actions.forget(entry.uid)
                 self.evaluation.scheduler.enqueue(entry, entry.phase_offset * min(entry.interval, SPREAD))
         if listed:
-            self._spawn(self.policies_listed(), "sweep")
+            self._spawn(self.cleanup.restore_orphans(self.ownership.owns), "sweep")
 
     def busy(self, namespaces: NamespaceFilter) -> bool:
         """Return True while an evaluation, a status write or a cleanup is in progress in `namespaces`."""

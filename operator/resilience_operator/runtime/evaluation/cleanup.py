@@ -44,7 +44,11 @@ class Cleanup:
         return +self._under_way
 
     async def restore_orphans(self, within: Callable[[str], bool]) -> None:
-        """Restore every target without a policy in these namespaces, and finish rollbacks that a crash interrupted."""
+        """Restore every target without a policy in these namespaces, and finish rollbacks that a crash interrupted.
+
+        Waits until the targets are listed.
+        """
+        await self._targets.synced()
         for key in tuple(self._targets.with_leftovers()):
             if within(key[1]):
                 await self.restore_target(key)
