@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from resilience_operator.kube.writes.field_ownership import owns_template
+from resilience_operator.kube.writes.field_ownership import hand_back
 from tests.e2e.test_release import bad, guard
 from tests.support.clients import call
 from tests.support.operator import Operator
@@ -76,21 +76,26 @@ def template_of(world: World, name: str = NAME) -> Obj:
     return template
 
 
-def until_rolled_back(world: World, folder: Path, apply: Apply) -> None:
-    apply(world, folder, manifest(world, "1.0", {"KEPT": "1", "OLD": "1"}, sidecar=True))
-    world.rolled_out()
+def guarded(world: World) -> None:
+    """Version 1.0 is known good, and 2.0 will be bad."""
     world.load.workload(world.namespace, NAME, rps=120, cpu_utilisation=0.3, latency_p99_seconds=0.2)
     world.policy(rules=guard({"pauseRollout": {}}, {"rollback": {}}), scaleDown={"enabled": False})
     world.until_phase("Stable")
     world.until_verdict("error-rate", "Ok")
     bad(world)
+
+
+def until_rolled_back(world: World, folder: Path, apply: Apply) -> None:
+    apply(world, folder, manifest(world, "1.0", {"KEPT": "1", "OLD": "1"}, sidecar=True))
+    world.rolled_out()
+    guarded(world)
     apply(world, folder, manifest(world, "2.0", {"KEPT": "2", "NEW": "2"}, sidecar=False))
     world.until_phase("RolledBack")
     assert len(template_of(world)["spec"]["containers"]) == 2
 
 
 def owns_nothing(world: World) -> bool:
-    return not owns_template(world.get()["metadata"]["managedFields"])
+    return hand_back(world.get()["metadata"]["managedFields"]) is None
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -131,11 +136,7 @@ def test_a_crash_between_the_two_patches_keeps_no_field(
         apply = CLIENTS["kubectl-server-side"]
         apply(world, tmp_path, manifest(world, "1.0", {"OLD": "1"}, sidecar=False))
         world.rolled_out()
-        world.load.workload(world.namespace, NAME, rps=120, cpu_utilisation=0.3, latency_p99_seconds=0.2)
-        world.policy(rules=guard({"pauseRollout": {}}, {"rollback": {}}), scaleDown={"enabled": False})
-        world.until_phase("Stable")
-        world.until_verdict("error-rate", "Ok")
-        bad(world)
+        guarded(world)
         apply(world, tmp_path, manifest(world, "2.0", {}, sidecar=False))
         eventually(lambda: operator.process is None, "it is killed between the two")
         assert world.running() == "1.0"

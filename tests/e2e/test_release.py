@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resilience_operator.kube.writes.field_ownership import owns_template
+from resilience_operator.kube.writes.field_ownership import hand_back
 from tests.e2e.test_scaling import after_evaluations
 from tests.support.operator import Operator
 from tests.support.waiting import throughout
@@ -60,7 +60,7 @@ def test_a_failing_release_is_paused_and_rolled_back_in_one_patch(world: World, 
         assert [e["type"] for e in world.told(reason)] == ["Warning"]
         assert [e["type"] for e in world.told(reason, "Deployment")] == ["Warning"]
     # The fields of the template were returned to their manager.
-    assert not owns_template(world.get()["metadata"]["managedFields"])
+    assert hand_back(world.get()["metadata"]["managedFields"]) is None
     world.until_phase("Stable")
 
 

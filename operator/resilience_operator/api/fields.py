@@ -31,12 +31,16 @@ _UNREACHED = 1_000_000
 """A minimum number of items or properties that no object can have."""
 
 
+Write = Callable[[Any], Any]
+"""Writes a field's value as it stands in a document."""
+
+
 @dataclass(frozen=True, slots=True)
 class Parsed:
     """Annotates a field: `parse` reads its value and raises ValueError, and `write` is the inverse."""
 
     parse: Callable[[Any], Any]
-    write: Callable[[Any], Any]
+    write: Write
     schema: Callable[[], JsonSchema]
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -101,49 +105,38 @@ def _threshold_schema() -> JsonSchema:
     }
 
 
-def _parse_percent(written: object) -> float:
-    if isinstance(written, str) and len(written) <= _PERCENT_LENGTH and re.fullmatch(_PERCENT, written):
-        percent = float(written[:-1])
-        if 1 <= percent <= 1000:
-            return percent / 100
-    raise QuantityError(f"{_shown(written)} is not allowed here: {_PERCENT_HINT}")
+def percentage_field(at_least: float, at_most: float, places: int, example: str, write: Write) -> Parsed:
+    """A percentage within bounds (both in percent), written with its sign. Its value is a ratio: `20%` is 0.2.
+
+    A number without a sign is refused, since 20 could be meant as 20 %. places: decimals at most.
+    """
+    digits = len(f"{at_most:g}")
+    pattern = rf"[0-9]{{1,{digits}}}(\.[0-9]{{1,{places}}})?%"
+    longest = digits + places + len(".%")
+    hint = f"write a percentage from {at_least:g}% to {at_most:g}%, like {example}"
+
+    def parse(written: object) -> float:
+        if isinstance(written, str) and len(written) <= longest and re.fullmatch(pattern, written):
+            percent = float(written[:-1])
+            if at_least <= percent <= at_most:
+                return percent / 100
+        raise QuantityError(f"{_shown(written)} is not allowed here: {hint}")
+
+    def schema() -> JsonSchema:
+        number = "double(self.replace('%', ''))"
+        within = f"{number} >= {float(at_least)} && {number} <= {float(at_most)}"
+        rule = {"rule": f"self.matches({cel_string(f'^({pattern})$')}) && {within}", "message": hint}
+        return {"type": "string", "maxLength": longest, "x-kubernetes-validations": [rule]}
+
+    return Parsed(parse, write, schema)
 
 
-def _percent_schema() -> JsonSchema:
-    within = "double(self.replace('%', '')) >= 1.0 && double(self.replace('%', '')) <= 1000.0"
-    rule = {"rule": f"self.matches({cel_string(f'^({_PERCENT})$')}) && {within}", "message": _PERCENT_HINT}
-    return {"type": "string", "maxLength": _PERCENT_LENGTH, "x-kubernetes-validations": [rule]}
+_PERCENT = percentage_field(1, 1000, 3, "20%", lambda ratio: format_threshold(Threshold(ratio, Unit.RATIO)))
 
+PercentField = Annotated[float, _PERCENT]
+"""A percentage: `20%` is 0.2."""
 
-_PERCENT = r"[0-9]{1,4}(\.[0-9]{1,3})?%"
-_PERCENT_LENGTH = 9
-_PERCENT_HINT = "write a percentage from 1% to 1000%, like 20%"
-
-PercentField = Annotated[
-    float, Parsed(_parse_percent, lambda ratio: format_threshold(Threshold(ratio, Unit.RATIO)), _percent_schema)
-]
-"""A percentage, with its sign: `20%` is 0.2. A number without a sign is refused, since 20 could be meant as 20%."""
-
-
-def _parse_rate(written: object) -> float:
-    if isinstance(written, str) and len(written) <= _RATE_LENGTH and re.fullmatch(_RATE, written):
-        percent = float(written[:-1])
-        if 0.001 <= percent <= 10:
-            return percent / 100
-    raise QuantityError(f"{_shown(written)} is not allowed here: {_RATE_HINT}")
-
-
-def _rate_schema() -> JsonSchema:
-    within = "double(self.replace('%', '')) >= 0.001 && double(self.replace('%', '')) <= 10.0"
-    rule = {"rule": f"self.matches({cel_string(f'^({_RATE})$')}) && {within}", "message": _RATE_HINT}
-    return {"type": "string", "maxLength": _RATE_LENGTH, "x-kubernetes-validations": [rule]}
-
-
-_RATE = r"[0-9]{1,2}(\.[0-9]{1,4})?%"
-_RATE_LENGTH = 8
-_RATE_HINT = "write a percentage from 0.001% to 10%, like 0.1%"
-
-RateField = Annotated[float, Parsed(_parse_rate, lambda rate: f"{rate * 100:.6g}%", _rate_schema)]
+RateField = Annotated[float, percentage_field(0.001, 10, 4, "0.1%", lambda rate: f"{rate * 100:.6g}%")]
 """A probability, written as a percentage: 0.1% is 0.001."""
 
 ThresholdField = Annotated[Threshold, Parsed(parse_threshold, _write_threshold, _threshold_schema)]
@@ -168,7 +161,7 @@ def _parse_bake(written: object) -> Bake:
         what = f"unknown field {_shown(unknown[0])}" if unknown else "atMost is missing"
         raise ValueError(f"{what}: {_BAKE_HINT}")
     proven = written.get("untilProven")
-    return Bake(duration_field().parse(written["atMost"]), None if proven is None else _parse_percent(proven))
+    return Bake(duration_field().parse(written["atMost"]), None if proven is None else _PERCENT.parse(proven))
 
 
 def _write_bake(bake: Bake) -> object:

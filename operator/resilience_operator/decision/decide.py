@@ -141,8 +141,9 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
         now,
         measured=_measured_at_all(evaluations),
         clean_since=_clean_since(evaluations),
-        pause_blocked=bool(context.reverts) and blocked(context.reverts, PAUSED, now) is not None,
     )
+    if context.reverts and blocked(context.reverts, PAUSED, now) is not None:
+        plan = plan.without_pause()  # another writer keeps lifting the operator's pause
     if release.held_unmeasured and any(c.reason == "ReleaseRecovered" for c in plan.commands):
         quarantined = tuple(q for q in quarantined if q.revision != release.revision)
     notices = baked + pods.notices + aftermath + plan.notices

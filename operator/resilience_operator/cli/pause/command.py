@@ -44,13 +44,8 @@ def pause(
     """  # noqa: D301 - the \b tells click to keep the lines
     from resilience_operator.cli.pause.run import pause
 
-    chosen = select(
-        names,
-        namespace=namespace or default_namespace(access),
-        everywhere=all_namespaces,
-        selector=selector,
-        all_=all_,
-    )
+    where = namespace or default_namespace(access)
+    chosen = select(names, namespace=where, everywhere=all_namespaces, selector=selector, all_=all_)
     pause(chosen, access, output, reason=reason, span=span)
 
 
@@ -76,11 +71,6 @@ def resume(
     """  # noqa: D301
     from resilience_operator.cli.pause.run import resume
 
-    chosen = select(
-        names,
-        namespace=namespace or default_namespace(access),
-        everywhere=all_namespaces,
-        selector=selector,
-        all_=all_,
-    )
+    where = namespace or default_namespace(access)
+    chosen = select(names, namespace=where, everywhere=all_namespaces, selector=selector, all_=all_)
     resume(chosen, access, output)

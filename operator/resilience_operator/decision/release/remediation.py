@@ -57,6 +57,10 @@ class ReleasePlan:
     notices: tuple[Notice, ...] = ()
     wake: float | None = None
 
+    def without_pause(self) -> ReleasePlan:
+        """Return the plan without the command that pauses."""
+        return replace(self, commands=tuple(c for c in self.commands if c.verb is not Verb.PAUSE))
+
 
 def plan_remediation(
     release: ReleaseMemory,
@@ -68,31 +72,12 @@ def plan_remediation(
     *,
     measured: bool = True,
     clean_since: float | None = 0.0,
-    pause_blocked: bool = False,
 ) -> ReleasePlan:
     """Plan the remediation of the current release.
 
     measured: a rule that guards releases has a measurement of the target. clean_since: since when no such rule is in
-    breach for the whole target, or None. pause_blocked: another writer keeps lifting
-    the operator's pause, so it is not made again for now.
+    breach for the whole target, or None.
     """
-    plan = _plan(release, policy, target, findings, quarantined, now, measured=measured, clean_since=clean_since)
-    if pause_blocked and any(c.verb is Verb.PAUSE for c in plan.commands):
-        plan.commands = tuple(c for c in plan.commands if c.verb is not Verb.PAUSE)
-    return plan
-
-
-def _plan(
-    release: ReleaseMemory,
-    policy: Policy,
-    target: TargetState,
-    findings: Sequence[ReleaseFinding],
-    quarantined: Mapping[str, Quarantine],
-    now: float,
-    *,
-    measured: bool,
-    clean_since: float | None,
-) -> ReleasePlan:
     changed = target.revision is None or target.revision != release.revision
     if release.paused is not None and changed:
         return ReleasePlan(release, (_resume(release, "NewRelease", "a new template was applied during the pause"),))

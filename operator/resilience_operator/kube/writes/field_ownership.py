@@ -30,7 +30,7 @@ def hand_back(managed_fields: Sequence[Mapping[str, Any]] | None, manager: str =
     given: Fields = {}
     kept: list[Entry] = []
     for entry in entries:
-        template = template_fields(entry) if _is(entry, manager) else None
+        template = _template_fields(entry) if _is(entry, manager) else None
         if template is None:
             kept.append(entry)
             continue
@@ -40,19 +40,14 @@ def hand_back(managed_fields: Sequence[Mapping[str, Any]] | None, manager: str =
             kept.append({**entry, "fieldsV1": rest})
     if not given:
         return None
-    others = [entry for entry in kept if not _is(entry, manager) and template_fields(entry) is not None]
+    others = [entry for entry in kept if not _is(entry, manager) and _template_fields(entry) is not None]
     if others:
         owner = max(others, key=lambda entry: (entry.get("operation") == _APPLY, str(entry.get("time") or "")))
         owner["fieldsV1"] = _union(owner["fieldsV1"], {"f:spec": {"f:template": given}})
     return kept
 
 
-def owns_template(managed_fields: Sequence[Mapping[str, Any]] | None, manager: str = MANAGER) -> bool:
-    """Return whether `manager` owns any field of the pod template."""
-    return any(_is(entry, manager) and template_fields(entry) is not None for entry in managed_fields or ())
-
-
-def template_fields(entry: Mapping[str, Any]) -> Fields | None:
+def _template_fields(entry: Mapping[str, Any]) -> Fields | None:
     """Return the fields of the pod template in one entry; None if there are none."""
     found: Any = entry.get("fieldsV1")
     for key in ("f:spec", "f:template"):

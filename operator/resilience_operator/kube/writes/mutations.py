@@ -34,7 +34,8 @@ from resilience_operator.kube.client.paths import (
     Resource,
 )
 from resilience_operator.kube.writes import field_ownership, last_applied
-from resilience_operator.kube.writes.rollout_pause import Ops, can_pause, is_paused, pause_ops, resume_ops
+from resilience_operator.kube.writes.json_patch import Ops, annotation_path, remove_op, set_op, test_op
+from resilience_operator.kube.writes.rollout_pause import can_pause, is_paused, pause_ops, resume_ops
 from resilience_operator.resilience import CallError, Conflict, Deadline, GiveUp, NotFound, Unprocessable
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ async def scale(kube: KubeClient, target: TargetState, to: int, *, deadline: Dea
         if replicas != target.replicas:
             raise _conflict(target, f"has {replicas} replicas, not {target.replicas}")
         # A Scale has no field `replicas` if the value is 0.
-        return [_test("/spec/replicas", replicas or None), _set("/spec/replicas", to)]
+        return [test_op("/spec/replicas", replicas or None), set_op("/spec/replicas", to)]
 
     written = await _write(kube, resource, target, plan, deadline, subresource="scale")
     return _change("scale", target, target.replicas, to, written)
@@ -153,7 +154,7 @@ async def rollback(kube: KubeClient, target: TargetState, revision: str, *, dead
         if paused != target.paused:
             raise _conflict(target, "was paused" if paused else "was resumed")
         _check_pause(live, target)
-        ops = [_same_template(live), _set("/spec/template", template)]
+        ops = [_same_template(live), set_op("/spec/template", template)]
         if not there:
             _check_template(live, target)
             if target.kind == "Deployment":
@@ -186,7 +187,10 @@ async def hand_back(
             if fields is None or meta["uid"] != target.uid:
                 return live
             # With the version, since the list is replaced as a whole.
-            ops = [_set("/metadata/resourceVersion", meta["resourceVersion"]), _set("/metadata/managedFields", fields)]
+            ops = [
+                set_op("/metadata/resourceVersion", meta["resourceVersion"]),
+                set_op("/metadata/managedFields", fields),
+            ]
             try:
                 return await kube.patch(path, ops, kind=PatchKind.JSON, deadline=deadline)
             except Conflict:
@@ -226,7 +230,7 @@ async def _write(
             raise refused[1]  # no `test` failed, since nothing has changed: the result itself is invalid
         tried = True
         try:
-            guarded = [_test("/metadata/uid", target.uid), *ops]
+            guarded = [test_op("/metadata/uid", target.uid), *ops]
             return await kube.patch(patched, guarded, kind=PatchKind.JSON, deadline=deadline)
         except Conflict:
             pass
@@ -284,30 +288,21 @@ def _change_cause(live: KubeObject, kept: KubeObject) -> Ops:
     """
     now = live["metadata"].get("annotations") or {}
     then = (kept["metadata"].get("annotations") or {}).get(_CHANGE_CAUSE)
-    path = f"/metadata/annotations/{_CHANGE_CAUSE.replace('/', '~1')}"
+    path = annotation_path(_CHANGE_CAUSE)
     if not now or now.get(_CHANGE_CAUSE) == then:
         return []
-    return [{"op": "remove", "path": path}] if then is None else [_set(path, then)]
+    return [remove_op(path)] if then is None else [set_op(path, then)]
 
 
 def _last_applied(live: KubeObject, template: KubeObject) -> Ops:
     """The patch that keeps the manifest of `kubectl apply` in step with the restored template."""
     annotations = live["metadata"].get("annotations") or {}
     manifest = last_applied.with_template(annotations, template)
-    path = f"/metadata/annotations/{last_applied.LAST_APPLIED.replace('/', '~1')}"
-    return [] if manifest is None else [_set(path, manifest)]
-
-
-def _test(path: str, value: Any) -> dict[str, Any]:
-    return {"op": "test", "path": path, "value": value}
+    return [] if manifest is None else [set_op(annotation_path(last_applied.LAST_APPLIED), manifest)]
 
 
 def _same_template(live: KubeObject) -> dict[str, Any]:
-    return _test("/spec/template", live["spec"]["template"])
-
-
-def _set(path: str, value: Any) -> dict[str, Any]:
-    return {"op": "add", "path": path, "value": value}  # `add` also replaces an existing value
+    return test_op("/spec/template", live["spec"]["template"])
 
 
 def _change(

@@ -15,12 +15,9 @@ async def get_policy(kube: KubeClient, namespace: str, name: str, *, deadline: D
     return await kube.get(POLICIES.item(namespace, name), deadline=deadline)
 
 
-async def list_policies(
-    kube: KubeClient, namespace: str | None = None, *, deadline: Deadline, selector: str | None = None
-) -> Listing:
-    """List all policies of a namespace, or of the cluster (None). selector: by labels."""
-    params = {"labelSelector": selector} if selector else None
-    return await kube.list(POLICIES.collection(namespace), deadline=deadline, params=params)
+async def list_policies(kube: KubeClient, namespace: str | None = None, *, deadline: Deadline) -> Listing:
+    """List all policies of a namespace, or of the cluster (None)."""
+    return await kube.list(POLICIES.collection(namespace), deadline=deadline)
 
 
 def policy_pages(

@@ -8,12 +8,8 @@ pauses the rollout, also during a scale-up. The same patch stores the original p
 
 from __future__ import annotations
 
-from typing import Any
-
 from resilience_operator.kube.cache.workloads import MOST_REPLICAS, Obj, number
-
-Ops = list[dict[str, Any]]
-"""A JSON patch: https://www.rfc-editor.org/rfc/rfc6902."""
+from resilience_operator.kube.writes.json_patch import ANNOTATIONS, Ops, annotation_path, remove_op, set_op, test_op
 
 HELD = 1_000_000
 """A partition above every ordinal: replicas are at most 100,000 where this operator scales."""
@@ -29,7 +25,6 @@ that replaces the whole object from a manifest removes it.
 """
 
 _MARKS = {"Deployment": PAUSED_REVISION, "StatefulSet": ORIGINAL_PARTITION}
-_ANNOTATIONS = "/metadata/annotations"
 _PARTITION = "/spec/updateStrategy/rollingUpdate/partition"
 
 
@@ -60,10 +55,10 @@ def pause_ops(kind: str, obj: Obj, revision: str) -> Ops:
     """The patch that pauses it, with a test that it is not paused. revision: the one that is paused."""
     if kind != "StatefulSet":
         # The API does not store `paused: false`.
-        return [_test("/spec/paused", None), _set("/spec/paused", True), *_annotate(obj, PAUSED_REVISION, revision)]
+        return [test_op("/spec/paused", None), set_op("/spec/paused", True), *_annotate(obj, PAUSED_REVISION, revision)]
     rolling = (obj["spec"].get("updateStrategy") or {}).get("rollingUpdate")
-    before = _test("/spec/updateStrategy/rollingUpdate", rolling) if rolling else None
-    after = _set("/spec/updateStrategy/rollingUpdate", {**(rolling or {}), "partition": HELD})
+    before = test_op("/spec/updateStrategy/rollingUpdate", rolling) if rolling else None
+    after = set_op("/spec/updateStrategy/rollingUpdate", {**(rolling or {}), "partition": HELD})
     return [*([before] if before else []), after, *_annotate(obj, ORIGINAL_PARTITION, str(partition(obj)))]
 
 
@@ -71,25 +66,13 @@ def resume_ops(kind: str, obj: Obj) -> Ops:
     """The patch that lifts the pause, with a test that it is still paused."""
     mark = _MARKS.get(kind, "")
     kept = (obj["metadata"].get("annotations") or {}).get(mark)
-    forget: Ops = [] if kept is None else [{"op": "remove", "path": f"{_ANNOTATIONS}/{_escaped(mark)}"}]
+    forget: Ops = [] if kept is None else [remove_op(annotation_path(mark))]
     if kind != "StatefulSet":
-        return [_test("/spec/paused", True), _set("/spec/paused", False), *forget]
-    return [_test(_PARTITION, partition(obj)), _set(_PARTITION, number(kept, most=MOST_REPLICAS)), *forget]
+        return [test_op("/spec/paused", True), set_op("/spec/paused", False), *forget]
+    return [test_op(_PARTITION, partition(obj)), set_op(_PARTITION, number(kept, most=MOST_REPLICAS)), *forget]
 
 
 def _annotate(obj: Obj, name: str, value: str) -> Ops:
     if obj["metadata"].get("annotations"):
-        return [_set(f"{_ANNOTATIONS}/{_escaped(name)}", value)]
-    return [_set(_ANNOTATIONS, {name: value})]
-
-
-def _escaped(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")
-
-
-def _test(path: str, value: Any) -> dict[str, Any]:
-    return {"op": "test", "path": path, "value": value}
-
-
-def _set(path: str, value: Any) -> dict[str, Any]:
-    return {"op": "add", "path": path, "value": value}  # `add` also replaces an existing value
+        return [set_op(annotation_path(name), value)]
+    return [set_op(ANNOTATIONS, {name: value})]
