@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from resilience_operator.api.spec import SHARED_INTERVAL
@@ -29,6 +30,9 @@ class Resolved(NamedTuple):
     entry: PolicyEntry
     target: TargetState
     compiled: CompiledPolicy
+
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 class SignalReader:
@@ -80,17 +84,48 @@ def _prepare(entry: PolicyEntry, target: TargetState) -> None:
     watched = _has_release(entry, target)
     if entry.requests_for is not target.revisions or entry.requests_watched is not watched:
         owners = {r.owner: r.name for r in target.revisions if r.replicas > 0}
-        entry.requests = _requests(entry, owners, watched=watched)
-        entry.requests_for, entry.requests_watched = target.revisions, watched
+        replaced = _replaced(entry, target)
+        entry.requests = _requests(entry, owners, replaced, watched=watched)
+        entry.requests_for = None if replaced else target.revisions
+        entry.requests_watched = watched
 
 
-def _requests(entry: PolicyEntry, owners: Mapping[str, str], *, watched: bool = False) -> tuple[SignalRequest, ...]:
+def _requests(
+    entry: PolicyEntry, owners: Mapping[str, str], replaced: Mapping[str, str] = _NONE, *, watched: bool = False
+) -> tuple[SignalRequest, ...]:
+    """Return the requests of a policy. replaced: further owners, only for the signals by which a release is judged."""
     compiled = entry.compiled
     kind, namespace, name = compiled.target
+    judged = _judged(entry) if replaced else ()
+    both = {**replaced, **owners}
     return tuple(
-        SignalRequest(namespace, name, kind, owners, signal, compiled.source, compiled.preset_family, watched)
+        SignalRequest(
+            namespace,
+            name,
+            kind,
+            both if signal.name in judged else owners,
+            signal,
+            compiled.source,
+            compiled.preset_family,
+            watched,
+        )
         for signal in compiled.signals
     )
+
+
+def _replaced(entry: PolicyEntry, target: TargetState) -> Mapping[str, str]:
+    """Return the owner of the revision that a release replaces, at the first evaluation that sees the release.
+
+    Its requests are what the release is compared with. A fast rollout may have ended its last pod by then.
+    """
+    release = entry.memory.release
+    before = target.find(release.revision) if release is not None and release.revision != target.revision else None
+    return {before.owner: before.name} if before is not None and before.replicas == 0 else _NONE
+
+
+def _judged(entry: PolicyEntry) -> frozenset[str]:
+    rules = entry.policy.rules if entry.policy is not None else ()
+    return frozenset(c.signal for rule in rules if rule.guards_release for c in rule.conditions)
 
 
 def _has_release(entry: PolicyEntry, target: TargetState) -> bool:
