@@ -64,9 +64,9 @@ SCENARIOS = (
         "scaleDown",
         {"rules": [SCALE_UP], "scaleDown": {"after": "5s", "pods": 2}},
         _quiet,
-        # Two thirds of the threshold: a pod fewer would be too close to it.
-        {"cpu_total_cores": 0.3},
-        replicas=5,
+        # Too close to the threshold for a pod fewer. One step leads to the minimum, however slowly the rate falls.
+        {"cpu_total_cores": 0.24},
+        replicas=4,
     ),
     Scenario("pause", "pauseRollout", {"rules": [PAUSE]}, _bad_release, {"rps": 120, "cpu_utilisation": 0.3}),
     Scenario("rollback", "rollback", {"rules": [ROLL_BACK]}, _bad_release, {"rps": 120, "cpu_utilisation": 0.3}),

@@ -22,7 +22,7 @@ from tests.support.world import World
 
 pytestmark = pytest.mark.long
 
-LIKELY = 9
+LIKELY = 11
 """Calls that an action is made of, at most, as far as is known: so many targets are prepared beforehand."""
 
 

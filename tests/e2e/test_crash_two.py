@@ -25,7 +25,7 @@ from tests.support.world import World
 
 pytestmark = pytest.mark.long
 
-MOMENTS = 11
+MOMENTS = 13
 """Calls at which a policy each waits, at most, as far as is known; no more may act in a namespace at once."""
 
 

@@ -157,7 +157,7 @@ async def test_a_person_s_scale_is_told_apart(shop: Shop) -> None:
     await shop.kube.patch(
         scale, {"spec": {"replicas": 4}}, kind=PatchKind.MERGE, deadline=soon(), field_manager="kubectl"
     )
-    assert (await shop.until(lambda s: s.replicas == 4)).scaled_by == "kubectl"
+    assert (await shop.until(lambda s: s.replicas == 4)).scaled_by == "kubectl-scale"
 
 
 async def test_of_many_that_scale_at_once_one_does(shop: Shop) -> None:

@@ -75,18 +75,12 @@ def prepare(
 
     shared_incident: other workloads came into breach at the same time.
     """
-    if memory.target_uid != target.uid:
-        # A different object with the same name: the memory of the old one does not apply.
-        memory = Memory(target_uid=target.uid)
-    if policy.mode is not Mode.DRY_RUN:
-        memory = leave_dry_run(memory, target, now)
+    memory = _memory_of(memory, policy, target, now)
     patience = MAX_UNKNOWN_INTERVALS * policy.interval
     lookback = max(patience, policy.window)
     overlay = prune(memory.overlay, target)
-    target = apply_overlay(target, overlay)
+    target = _with_deadline(apply_overlay(target, overlay), policy)
     signals = signal_views(policy, observations, now, patience, target.replicas)
-    if policy.release.progress_deadline is not None and target.kind != "Deployment":
-        target = replace(target, progress_deadline=policy.release.progress_deadline)
     still, ended = current_quarantine(memory.quarantined, policy, now)
     quarantined = {q.revision: q for q in still}
     ok_rules = _ok_rules(policy, memory, now - lookback)
@@ -94,23 +88,21 @@ def prepare(
     analysed = release.phase in lifecycle.ANALYSED_PHASES
     # Breaches of one revision do not count against the next.
     same = memory.release is not None and release.continues(memory.release)
-    reverts = current_reverts(memory.reverts, target, policy.generation, now)
-    if memory.release is not None and (by := lifecycle.lifted_by(memory.release, target)) is not None and same:
-        reverts, _ = record_revert(reverts, PAUSED, by, now, policy.generation)
+    by = lifecycle.lifted_by(memory.release, target) if memory.release is not None and same else None
+    reverts = _reverts(memory, policy, target, by, now)
+    if by is not None:
         ended = (*ended, _pause_lifted(release, target, by))
     deployed = not same or target.revision != release.revision
     scaling, reverts, manual = detect_manual_scaling(
         _with_real_replicas(memory, overlay), reverts, target, policy.generation, now, deployed=deployed
     )
+    not_a_baseline = {*quarantined, *release.charged} if release.charged else quarantined
     if (not same or not analysed) and (release.scores or release.live is not None):
         release = replace(release, scores={}, live=None)
-    not_a_baseline = {*quarantined, *release.charged} if release.charged else quarantined
     if analysed:
-        fix = memory.release is not None and lifecycle.is_fix(memory.release)
-        release = update_baseline(release, policy, signals, now, anew=not same and not fix)
-        release = follow_outage(release, target, now)
-        if not shows_outage(release, policy, now):
-            release = update_scores(release, policy, signals, target, not_a_baseline, now)
+        begins = not same and not (memory.release is not None and lifecycle.is_fix(memory.release))
+        release = update_baseline(release, policy, signals, now, anew=begins)
+        release = _with_evidence(release, policy, signals, target, not_a_baseline, now)
     suspect = release.revision if analysed else release.rolled_from
     return EvaluationContext(
         policy,
@@ -130,6 +122,46 @@ def prepare(
         patience,
         lookback,
     )
+
+
+def _memory_of(memory: Memory, policy: Policy, target: TargetState, now: float) -> Memory:
+    """Return the memory that applies to the target. That of another object with the same name does not."""
+    if memory.target_uid != target.uid:
+        memory = Memory(target_uid=target.uid)
+    return memory if policy.mode is Mode.DRY_RUN else leave_dry_run(memory, target, now)
+
+
+def _with_deadline(target: TargetState, policy: Policy) -> TargetState:
+    """Return the target with the policy's progress deadline, if its kind has none of its own."""
+    deadline = policy.release.progress_deadline
+    if deadline is None or target.kind == "Deployment":
+        return target
+    return replace(target, progress_deadline=deadline)
+
+
+def _reverts(
+    memory: Memory, policy: Policy, target: TargetState, lifted_by: str | None, now: float
+) -> tuple[Revert, ...]:
+    """Return how often other writers reverted the operator's changes. lifted_by: who has just lifted its pause."""
+    reverts = current_reverts(memory.reverts, target, policy.generation, now)
+    if lifted_by is None:
+        return reverts
+    return record_revert(reverts, PAUSED, lifted_by, now, policy.generation)[0]
+
+
+def _with_evidence(
+    release: ReleaseMemory,
+    policy: Policy,
+    signals: Mapping[str, SignalView],
+    target: TargetState,
+    not_a_baseline: Container[str],
+    now: float,
+) -> ReleaseMemory:
+    """Return the release with the requests since the last evaluation counted, except those of an outage by strategy."""
+    release = follow_outage(release, target, now)
+    if shows_outage(release, policy, now):
+        return release
+    return update_scores(release, policy, signals, target, not_a_baseline, now)
 
 
 def canary_context(

@@ -34,7 +34,7 @@ MOMENTS = frozenset(
         "unmeasured", "began", "paused", "at", "metricsGone",
         "readySince", "stuckSince", "pausingSince", "failingSince", "okSince",
         "outageSince", "outageEnded", "observedAt",
-        "servedClean", "scaledDown", "regressed",
+        "servedClean", "scaledDown", "regressed", "changed", "starting", "saturated", "served",
     )
 )  # fmt: skip
 """JSON keys of numbers that are seconds since the epoch."""
@@ -44,7 +44,7 @@ _MAPS_OF_MOMENTS = frozenset(("called", "rehearsed"))
 NUMBERS = frozenset(
     (
         "need", "samples", "events", "oldSeconds", "startupSeconds", "new", "old", "likelihoods", "chance", "failing",
-        "clean", "effect", "margin", "startUp", "scaledValue",
+        "clean", "effect", "margin", "startUp", "scaledValue", "forecast", "needs",
     )
 )  # fmt: skip
 """JSON keys of the other floating-point numbers."""

@@ -138,9 +138,8 @@ def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> FieldManag
         for field in ("f:paused", "f:template", "f:replicas"):
             if field in spec:
                 manager = manager_of(entry)
-                if manager == MANAGER and field != "f:template":
-                    time = _OWN
-                found = (time, _owns_image(spec[field]), manager)
+                written = _OWN if manager == MANAGER and field != "f:template" else time
+                found = (written, _owns_image(spec[field]), manager)
                 latest[field] = max(latest.get(field, found), found, key=lambda one: one[:2])
     if not latest:
         return NOBODY
