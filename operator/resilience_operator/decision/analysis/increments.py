@@ -7,13 +7,30 @@ from math import isfinite, isinf
 
 from resilience_operator.decision.analysis import shares
 from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts
-from resilience_operator.decision.model.observation import Histogram, Increment, Measured
+from resilience_operator.decision.model.observation import Histogram, Increment, Measured, Observation
 from resilience_operator.decision.model.policy import Condition, Policy, Signal
 from resilience_operator.decision.model.score import Cell
 from resilience_operator.decision.model.target import TargetState
 
 BOUND_TARGETS = (0.5, 0.2, 0.05, 0.01, 0.001)
 """Shares of slower requests at which latencies are compared with the baseline: the body and the tail."""
+
+
+def with_revisions(observation: Observation, target: TargetState) -> Observation:
+    """Return the observation with the revision of each increment, for pods whose names do not tell it.
+
+    Those of StatefulSets and DaemonSets are told by the listed pods. Increments of a pod that is not listed are dropped,
+    since its revision is unknown. If no pod is listed there are no increments, and the windows are judged.
+    """
+    if all(part.revision for part in observation.increments):
+        return observation
+    revisions = {pod.name: pod.revision for pod in target.pods or () if pod.revision}
+    parts = [
+        part if part.revision else part._replace(revision=revisions.get(part.pod, ""))
+        for part in observation.increments
+    ]
+    known = tuple(part for part in parts if part.revision)
+    return observation._replace(increments=known, since=observation.since if known else None)
 
 
 def test_key(condition: Condition, bound: float | None = None) -> str:

@@ -19,6 +19,7 @@ from resilience_operator.decision.analysis.increments import (
     merged_histogram,
     test_key,
     warming_pods,
+    with_revisions,
 )
 from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts
 from resilience_operator.decision.model.observation import Histogram, Observation, SignalView
@@ -64,6 +65,7 @@ def update_scores(
     first_seen = _first_seen(live, views, conditions.values(), release.revision)
     for condition in conditions.values():
         signal, observation = views[condition.signal]
+        observation = with_revisions(observation, target)
         if observation.since is None:
             if condition.signal not in live.at and not observation.splittable:
                 _add_window(scores, condition, signal, observation, release, now)

@@ -170,9 +170,11 @@ def is_unusual(target: TargetState, release: ReleaseMemory | None) -> bool:
     """Whether the pods are to be listed: a release is not complete, or pods are missing."""
     if target.ready < target.replicas or target.create_failure:
         return True
+    # The name of such a pod does not tell its revision, by which its requests are counted.
+    unnamed = release is not None and target.kind in ("StatefulSet", "DaemonSet")
     if release is None or target.revision != release.revision:
-        return not target.rolled_out
-    return release.phase in _WATCHED
+        return unnamed or not target.rolled_out
+    return release.phase in _WATCHED or (unnamed and release.phase is Phase.BAKING)
 
 
 def _too_few_since(before: float | None, target: TargetState, pods: Iterable[Pod], now: float) -> float | None:
