@@ -234,8 +234,8 @@ def test_a_load_spike_during_a_good_release_is_scaled_for_not_rolled_back(world:
     world.release("1.1")
     world.until(lambda: world.replicas() == 6, "scaled for")
     throughout(lambda: world.running() == "1.1", "not rolled back", until=after_evaluations(operator, 4))
+    # Both revisions fail since the release: it may be paused, but is not rolled back without proof.
     assert "rollback" not in world.actions()
-    assert "pauseRollout" not in world.actions()
 
 
 def test_a_bad_release_that_hardly_anybody_asked_is_kept_and_told(world: World, operator: Operator) -> None:

@@ -107,7 +107,9 @@ class TestWithTheOperator:
         self.allow_rollback(world)
         world.until(lambda: world.running() != "2.0", "the release is rolled back")
         assert world.running() == "1.0"
-        assert world.status()["lastDecision"]["to"] == world.status()["target"]["lastGoodRevision"]
+        world.until(lambda: world.status()["lastDecision"]["action"] == "rollback", "the status tells of it")
+        status = world.status()
+        assert status["lastDecision"]["to"] == status["target"]["lastGoodRevision"]
 
     def test_one_of_the_same_namespace_is_not_restored(self, world: World, operator: Operator) -> None:
         _, good = self.paused(world, operator)

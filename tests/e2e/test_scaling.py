@@ -129,5 +129,5 @@ def test_a_scale_by_hand_is_respected_and_told(world: World, operator: Operator)
         "checkout", world.namespace, {"spec": {"replicas": 6}}, field_manager="kubectl"
     )
     note = world.until(lambda: world.told("ManualScale"), "it is told")[0]["note"]
-    assert "kubectl scaled Deployment checkout from 3 to 6" in note
+    assert "kubectl (kubectl-scale) scaled Deployment checkout from 3 to 6" in note
     throughout(lambda: world.replicas() == 6, "it stays", until=after_evaluations(operator, 5))

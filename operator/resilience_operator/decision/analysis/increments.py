@@ -19,8 +19,8 @@ BOUND_TARGETS = (0.5, 0.2, 0.05, 0.01, 0.001)
 def with_revisions(observation: Observation, target: TargetState) -> Observation:
     """Return the observation with the revision of each increment, for pods whose names do not tell it.
 
-    Those of StatefulSets and DaemonSets are told by the listed pods. Increments of a pod that is not listed are dropped,
-    since its revision is unknown. If no pod is listed there are no increments, and the windows are judged.
+    Those of StatefulSets and DaemonSets are told by the listed pods. Increments of a pod that is not listed are
+    dropped, since its revision is unknown. If no pod is listed there are no increments, and the windows are judged.
     """
     if all(part.revision for part in observation.increments):
         return observation
