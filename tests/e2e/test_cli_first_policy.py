@@ -25,7 +25,7 @@ def test_a_first_policy_stands_on_what_was_recorded_and_is_taken_up(
 
     def recorded() -> bool:
         run = resilience("init", "checkout", *url, "-o", "json")
-        return run.returncode == 0 and "error-rate: nothing" not in run.stdout
+        return run.returncode == 0 and "no data recorded" not in run.stdout
 
     eventually(recorded, "Prometheus has recorded some minutes", patience=180, every=3.0)
     run = resilience("init", "checkout", *url, "--apply")

@@ -23,7 +23,10 @@ from tests.support.install import ROOT
 from tests.support.world import World
 
 CRD = "resiliencepolicies.resilience-operator.io"
-REFUSED = ("helm template resilience-operator manifests/helm/resilience-operator --set dryrun=true", "kubectl scale ")
+REFUSED = (
+    "helm template resilience-operator manifests/helm/resilience-operator --set dryrun=true",
+    "kubectl scale deployment/resilience-operator --replicas=2 ",
+)
 """How the commands begin that are shown for how they are refused."""
 BY_KUBECTL, BY_HELM = "kubectl apply --server-side -k manifests/base", "helm install "
 KUBECTL_UNINSTALLS = "kubectl delete clusterroles,clusterrolebindings,"

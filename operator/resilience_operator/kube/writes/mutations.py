@@ -186,14 +186,16 @@ async def hand_back(
             fields = field_ownership.hand_back(meta.get("managedFields"))
             if fields is None or meta["uid"] != target.uid:
                 return live
-            # With the version, since the list is replaced as a whole.
+            # The list is replaced as a whole. Who changes a field increases the generation; the controllers, which
+            # write only the status all the time, do not.
             ops = [
-                set_op("/metadata/resourceVersion", meta["resourceVersion"]),
+                test_op("/metadata/uid", target.uid),
+                test_op("/metadata/generation", meta["generation"]),
                 set_op("/metadata/managedFields", fields),
             ]
             try:
                 return await kube.patch(path, ops, kind=PatchKind.JSON, deadline=deadline)
-            except Conflict:
+            except (Conflict, Unprocessable):
                 await kube.retry.pause(attempt, deadline)
                 live = await kube.get(path, deadline=deadline)
     except CallError as error:
