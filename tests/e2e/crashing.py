@@ -31,7 +31,11 @@ ACTED = ("ScaledUp", "ScaledDown", "RolloutPaused", "RolloutResumed", "RolledBac
 
 @dataclass(frozen=True)
 class Scenario:
-    """One kind of action. verb: whose intent begins the count. load: the calm. provoke: what ends it."""
+    """One kind of action. verb: whose intent begins the count. load: the calm. provoke: what ends it.
+
+    min_ready: seconds that a new pod must be ready. Old pods stay beside the new ones meanwhile, so that all releases
+    are judged by the same evidence, and at about the same time.
+    """
 
     name: str
     verb: str
@@ -40,6 +44,7 @@ class Scenario:
     load: Mapping[str, Any]
     replicas: int = 3
     hpa: bool = False
+    min_ready: int = 0
 
 
 def _busy(world: World, name: str) -> None:
@@ -56,6 +61,7 @@ def _bad_release(world: World, name: str) -> None:
 
 
 _KEEP = {"enabled": False}
+_REQUESTS = {"rps": 120, "cpu_utilisation": 0.3}
 
 SCENARIOS = (
     Scenario("scale-up", "scaleUp", {"rules": [SCALE_UP], "scaleDown": _KEEP}, _busy, {"cpu_utilisation": 0.3}),
@@ -68,8 +74,8 @@ SCENARIOS = (
         {"cpu_total_cores": 0.24},
         replicas=4,
     ),
-    Scenario("pause", "pauseRollout", {"rules": [PAUSE]}, _bad_release, {"rps": 120, "cpu_utilisation": 0.3}),
-    Scenario("rollback", "rollback", {"rules": [ROLL_BACK]}, _bad_release, {"rps": 120, "cpu_utilisation": 0.3}),
+    Scenario("pause", "pauseRollout", {"rules": [PAUSE]}, _bad_release, _REQUESTS, min_ready=15),
+    Scenario("rollback", "rollback", {"rules": [ROLL_BACK]}, _bad_release, _REQUESTS, min_ready=15),
     Scenario("hpa", "scaleUp", {"rules": [SCALE_UP], "scaleDown": _KEEP}, _busy, {"cpu_utilisation": 0.3}, hpa=True),
 )
 
@@ -81,6 +87,7 @@ def prepare(world: World, scenario: Scenario, names: list[str]) -> None:
             "metadata": {"name": name},
             "spec": {
                 "replicas": scenario.replicas,
+                "minReadySeconds": scenario.min_ready,
                 "selector": {"matchLabels": {"app": name}},
                 "template": world.template(name, "1.0"),
             },

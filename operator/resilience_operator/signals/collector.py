@@ -108,9 +108,10 @@ class SignalCollector:
             result = results[query]
             if is_optional(part):
                 if self._fault(query, result, now, started) is None:
-                    group.answers[part] = result.value or {}
-                    if part == SCRAPES and group.preset_query is not None:
-                        group.preset_query.learn_intervals(result.value or {})
+                    if part == SCRAPES:
+                        group.learn_intervals(result.value)
+                    else:
+                        group.answers[part] = result.value or {}
                 continue
             group.note = group.note or result.pace.note
             group.fault = group.fault or self._fault(query, result, now, started)

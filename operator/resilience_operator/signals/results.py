@@ -51,7 +51,7 @@ class SignalResults:
                 return None
             key, answers = target.parts[0][0], group.answers
             try:
-                if key in answers.get(MIXED, _EMPTY) or key in answers.get(PROBE, _EMPTY):
+                if (mixed := answers.get(MIXED)) and key in mixed:
                     return None
                 number = to_scalar(group, key, group.preset)
             except Exception:  # `observations` reports it for that signal alone
@@ -66,6 +66,8 @@ def _of_quotient(group: QueryGroup, key: Key, preset: Quotient) -> ScalarSample 
     upper, lower = group.answers["numerator"].get(key), group.answers["denominator"].get(key)
     if upper is None or not lower:
         return None
+    if (probe := group.answers.get(PROBE)) and aggregate.uncovered_usage(probe.get(key, ())) > upper:
+        return None
     value = upper / lower
     return _scalar((group.at, value, lower if preset.counted else None)) if isfinite(value) else None
 
@@ -73,6 +75,8 @@ def _of_quotient(group: QueryGroup, key: Key, preset: Quotient) -> ScalarSample 
 def _of_ratio(group: QueryGroup, key: Key, preset: Ratio) -> ScalarSample | None:
     samples = group.answers["samples"].get(key)
     if samples is None or not 0 < samples < inf:
+        return None
+    if (probe := group.answers.get(PROBE)) and key in probe:
         return None
     value = min(group.answers["events"].get(key, 0.0), samples) / samples
     return _scalar((group.at, value, samples)) if isfinite(value) else None

@@ -192,6 +192,11 @@ def quotient(
     return Observation(at, measured, by_revision=split, splittable=t.splittable)
 
 
+def uncovered_usage(details: Sequence[Detail]) -> float:
+    """The usage of a revision's containers that the numerator leaves out."""
+    return sum([value for _, value in details])
+
+
 def _dominant(t: SeriesKeys, covered: float, uncovered: Mapping[Key, Sequence[Detail]]) -> str:
     """The container that uses most of the CPU that is not covered, if that is more than what is covered; else empty."""
     usage: dict[str, float] = {}

@@ -32,8 +32,8 @@ from resilience_operator.signals.presets.models import (
 from resilience_operator.signals.query import extract
 from resilience_operator.signals.query.client import Extractor, Query
 from resilience_operator.signals.query.cohorts import Cohorts
-from resilience_operator.signals.query.extract import Index, Key
 from resilience_operator.signals.query.scope import QueryScope
+from resilience_operator.signals.query.scrape_intervals import SCRAPES_SECONDS, ScrapeIntervals, scrape_intervals
 from resilience_operator.signals.query.template import fill_custom, matchers, pod_name_regex
 from resilience_operator.signals.sources.registry import SourceRegistry
 
@@ -58,12 +58,6 @@ PROBE_SECONDS = 60.0
 
 SCRAPES = "scrapes"
 """Key of the query from which the scrape interval is learned."""
-
-SCRAPES_SECONDS = 600.0
-"""The range of that query, and the time for which its answer is used."""
-
-SCRAPES_PER_WINDOW = 4
-"""Scrapes that a window needs: a rate needs two samples, and one missed scrape must not create a gap."""
 
 COUNTERS = "counters/"
 """Prefix of the keys of the queries for the counters of pods."""
@@ -91,30 +85,16 @@ class _PresetQuery:
     buckets: str = ""
     probe: tuple[str, Extractor] | None = None
     counters: tuple[str, Extractor] | None = None
-    intervals: dict[Key, float] = field(default_factory=dict)
-    scrapes: object = None
-
-    def learn_intervals(self, scrapes: Index) -> None:
-        """Keep the scrape intervals of an answer, once for each answer."""
-        if scrapes is not self.scrapes:
-            self.scrapes = scrapes
-            self.intervals.update({key: SCRAPES_SECONDS / count for key, count in scrapes.items() if count >= 1})
-
-    def window_for(self, target: aggregate.SeriesKeys, window: float) -> float:
-        """The window in seconds, widened to four scrapes of the target. A target that is not known keeps its window."""
-        intervals = self.intervals
-        if not intervals:
-            return window
-        needed = max([SCRAPES_PER_WINDOW * intervals.get(key, 0.0) for key, _ in target.parts], default=0.0)
-        # Ten samples in ten minutes may be eleven: a window that is nearly long enough is not widened.
-        return window if needed <= window * 1.15 else min(shared_window(needed / 1.15), _MAX_SHARED_WINDOW)
+    intervals: dict[int, ScrapeIntervals] = field(default_factory=dict)
+    """By chunk of the scope."""
 
 
 @dataclass(slots=True)
 class QueryGroup:
     """Requests that share the same queries. answers, at and fault are set when the results have arrived.
 
-    window: the look-back in seconds, of a preset whose queries serve many namespaces.
+    window, chunk: the look-back in seconds and the chunk of the scope, of a preset that serves many namespaces.
+    intervals: where the scrape intervals of that chunk are kept.
     note: how often the queries are sent, if that is not at each evaluation.
     tracker: computes the increments of the pods' counters; None if they are not queried.
     """
@@ -126,8 +106,14 @@ class QueryGroup:
     fault: tuple[str, str] | None = None
     note: str = ""
     window: float = 0.0
-    preset_query: _PresetQuery | None = None
+    chunk: int = 0
+    intervals: dict[int, ScrapeIntervals] = field(default_factory=dict)
     tracker: IncrementTracker | None = None
+
+    def learn_intervals(self, found: ScrapeIntervals | None) -> None:
+        """Keep the scrape intervals of an answer; those before if it has none."""
+        if found:
+            self.intervals[self.chunk] = found
 
 
 class _Resolved(NamedTuple):
@@ -224,16 +210,18 @@ class QueryPlanner:
             if preset_query is None:
                 tracker = self._tracker if f"{COUNTERS}0" in (resolved.queries or {}) else None
                 return target, QueryGroup(resolved.preset, resolved.queries or {}, tracker=tracker)
-            window = preset_query.window_for(target, resolved.window)
-            return target, self._group(request, preset_query, window, groups, split=len(target.parts) > 1)
+            return target, self._group(request, preset_query, resolved, groups)
         except Exception as error:
             return internal_error(request.signal.name, now, error)
 
     def _group(
-        self, request: SignalRequest, preset_query: _PresetQuery, window: float, groups: Groups, *, split: bool
+        self, request: SignalRequest, preset_query: _PresetQuery, resolved: _Resolved, groups: Groups
     ) -> QueryGroup:
-        """The group of requests that share a preset's queries. split: the buckets are needed."""
+        """The group of requests that share a preset's queries."""
         chunk = preset_query.scope.chunk_of(request.namespace)
+        window, parts = resolved.window, resolved.target.parts
+        if (intervals := preset_query.intervals.get(chunk)) is not None:
+            window = intervals.widened(window, [key for key, _ in parts] if intervals.others else ())
         key = (id(preset_query), window, chunk)
         group = groups.get(key)
         if group is None:
@@ -245,11 +233,13 @@ class QueryPlanner:
                 queries[PROBE] = Query(request.source, text, extractor, refresh=PROBE_SECONDS)
             if preset_query.family.scrapes:
                 text = preset_query.scope.text(preset_query.family.scrapes, SCRAPES_SECONDS, chunk)
-                extractor = extract.index_by_target(*extract.labels_of(preset_query.family.join))
+                extractor = scrape_intervals(*extract.labels_of(preset_query.family.join))
                 queries[SCRAPES] = Query(request.source, text, extractor, refresh=SCRAPES_SECONDS)
-            group = groups[key] = QueryGroup(preset_query.preset, queries, window=window, preset_query=preset_query)
+            group = groups[key] = QueryGroup(
+                preset_query.preset, queries, window=window, intervals=preset_query.intervals, chunk=chunk
+            )
         more: dict[str, Query] = {}
-        if preset_query.buckets and (split or request.watched):
+        if preset_query.buckets and (len(parts) > 1 or request.watched):
             more |= self._bucket_queries(request, preset_query, window)
         if preset_query.counters is not None and request.watched:
             more |= self._counter_queries(request, preset_query, *preset_query.counters)
@@ -260,7 +250,8 @@ class QueryPlanner:
             preset_query.preset,
             {**group.queries, **more},
             window=window,
-            preset_query=preset_query,
+            chunk=chunk,
+            intervals=preset_query.intervals,
             tracker=tracker,
         )
 
