@@ -16,6 +16,7 @@ from typing import Any
 import typer
 
 from resilience_operator.cli.kubectl import app
+from resilience_operator.cli.output.formats import CHOICES
 
 NO_FILES = 4
 """Directive: suggest only what was printed."""
@@ -50,6 +51,8 @@ def suggestions(words: list[str]) -> tuple[list[str], int]:
 
 
 def _choices(option: Any) -> list[str]:
+    if option.name == "output" and option.metavar:
+        return [choice.partition("=")[0] + ("=" if "=" in choice else "") for choice in CHOICES.split("|")]
     kind = option.type_descriptor.annotation
     return [str(form.value) for form in kind] if isinstance(kind, type) and issubclass(kind, Enum) else []
 

@@ -412,8 +412,8 @@ def test_the_namespace_is_the_contexts(tmp_path: Path, current: str, namespace: 
 @pytest.mark.parametrize(
     ("command", "usage"),
     [
-        ("explain", "Usage: kubectl resilience explain [OPTIONS] NAME"),
-        ("status", "Usage: kubectl resilience status [OPTIONS] [NAME]"),
+        ("explain", "Usage: kubectl resilience explain [OPTIONS] [NAME]..."),
+        ("status", "Usage: kubectl resilience status [OPTIONS] [NAME]..."),
         ("lint", "Usage: kubectl resilience lint [OPTIONS] FILE..."),
         ("convert", "Usage: kubectl resilience convert [OPTIONS] FILE..."),
         ("init", "Usage: kubectl resilience init [OPTIONS] DEPLOYMENT"),

@@ -68,7 +68,8 @@ class Group(TyperGroup):
             if found is None:
                 raise
             message, code = found
-            print(f"{self.name}: {' '.join(message.split())}", file=sys.stderr)
+            for line in message.splitlines() if isinstance(error, CommandError) else [message]:
+                print(f"{self.name}: {' '.join(line.split())}", file=sys.stderr)
             raise typer.Exit(code) from None
 
 

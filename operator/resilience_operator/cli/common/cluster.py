@@ -8,14 +8,10 @@ from typing import Any, TypeVar
 
 from resilience_operator.cli.common.access import Access, default_namespace
 from resilience_operator.cli.common.errors import CommandError
-from resilience_operator.decision.model.target import TargetState
-from resilience_operator.kube.cache.deployments import deployment_state, project_deployment, project_replica_set
-from resilience_operator.kube.cache.hpa import project_autoscaler
 from resilience_operator.kube.client.client import Impersonation, KubeClient
 from resilience_operator.kube.client.credentials import KubeconfigParts
-from resilience_operator.kube.client.paths import AUTOSCALERS, DEPLOYMENTS, REPLICA_SETS
 from resilience_operator.kube.writes.policies import get_policy
-from resilience_operator.resilience import CallError, Deadline, NotFound, RetryPolicy
+from resilience_operator.resilience import Deadline, NotFound, RetryPolicy
 
 __all__ = ["Access", "default_namespace"]
 
@@ -60,22 +56,3 @@ async def read_policy(kube: KubeClient, namespace: str, name: str) -> dict[str, 
         if "could not find the requested resource" in error.message:
             raise CommandError(NO_CRD) from None
         raise CommandError(f"policy {name} not found in namespace {namespace}") from None
-
-
-async def read_target(kube: KubeClient, namespace: str, name: str) -> TargetState | str:
-    """Read the target as a `TargetState`; or why it cannot be read."""
-    until = deadline()
-    try:
-        found, sets, scalers = await asyncio.gather(
-            kube.get(DEPLOYMENTS.item(namespace, name), deadline=until),
-            kube.list(REPLICA_SETS.collection(namespace), deadline=until),
-            kube.list(AUTOSCALERS.collection(namespace), deadline=until),
-        )
-    except CallError as error:
-        return error.message
-    hpas = [a for item in scalers.items if (a := project_autoscaler(item)) is not None]
-    return deployment_state(
-        project_deployment(found),
-        [record for item in sets.items if (record := project_replica_set(item)) is not None],
-        next((a.hpa for a in hpas if a.target == ("Deployment", namespace, name)), None),
-    )

@@ -14,6 +14,7 @@ from resilience_operator.cli.common.access import Access
 from resilience_operator.cli.common.console import Output, PolicyFormat
 from resilience_operator.cli.common.errors import UsageError
 from resilience_operator.cli.common.time_args import parse_span
+from resilience_operator.cli.output.formats import CHOICES, ObjectOutput, parse_output
 
 NamespaceOption = Annotated[
     str | None,
@@ -30,6 +31,12 @@ ContextOption = Annotated[
     typer.Option("--context", help="Context of the kubeconfig. Default: the current context.", metavar="CONTEXT"),
 ]
 OutputOption = Annotated[Output, typer.Option("-o", "--output", help="Output format.")]
+ObjectOutputOption = Annotated[
+    ObjectOutput,
+    typer.Option(
+        "-o", "--output", help=f"Output format: {CHOICES}.", metavar="FORMAT", parser=parse_output, show_default=False
+    ),
+]
 PolicyFormatOption = Annotated[PolicyFormat, typer.Option("-o", "--output", help="Output format.")]
 PrometheusOption = Annotated[str | None, typer.Option("--prometheus-url", help="URL of Prometheus.", metavar="URL")]
 ConfigOption = Annotated[
@@ -42,7 +49,9 @@ PictureOption = Annotated[
 ]
 NamesArgument = Annotated[
     list[str] | None,
-    typer.Argument(help="Names of policies: NAME or rsp/NAME.", metavar="NAME", show_default=False),
+    typer.Argument(
+        help="Policies: NAME, rsp/NAME, or a target like deployment/NAME.", metavar="NAME", show_default=False
+    ),
 ]
 SelectorOption = Annotated[
     str | None,

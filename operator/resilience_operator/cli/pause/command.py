@@ -8,8 +8,8 @@ import typer
 
 from resilience_operator.cli.common import options
 from resilience_operator.cli.common.access import Access, default_namespace
-from resilience_operator.cli.common.console import Output
 from resilience_operator.cli.common.selection import select
+from resilience_operator.cli.output.formats import TABLE
 
 
 @options.cluster_command
@@ -28,17 +28,20 @@ def pause(
     all_: options.AllOption = False,
     all_namespaces: options.AllNamespacesOption = False,
     namespace: options.NamespaceOption = None,
-    output: options.OutputOption = Output.TABLE,
+    output: options.ObjectOutputOption = TABLE,
 ) -> None:
     """Pause policies: the operator does not evaluate them or act on them.
 
     Nothing is undone: pods stay as they are, and a rollout that the operator paused stays paused. Pausing again
     changes the reason and the end.
 
+    Exit codes: 0 paused, 1 a policy is missing or could not be changed, 2 invalid arguments.
+
     \b
     Examples:
       kubectl resilience pause checkout --reason "load test" --for 2h
       kubectl resilience pause checkout cart -n shop --reason "incident 4711, see the channel"
+      kubectl resilience pause deployment/checkout --reason "migration" --for 1h
       kubectl resilience pause -l team=payments --reason "migration" --for 1h
       kubectl resilience pause -A --reason "stop everything: incident 4711"
     """  # noqa: D301 - the \b tells click to keep the lines
@@ -57,11 +60,13 @@ def resume(
     all_: options.AllOption = False,
     all_namespaces: options.AllNamespacesOption = False,
     namespace: options.NamespaceOption = None,
-    output: options.OutputOption = Output.TABLE,
+    output: options.ObjectOutputOption = TABLE,
 ) -> None:
     """Resume paused policies.
 
     This never resumes a paused rollout.
+
+    Exit codes: 0 resumed, 1 a policy is missing, not paused or could not be changed, 2 invalid arguments.
 
     \b
     Examples:

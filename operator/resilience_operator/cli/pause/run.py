@@ -12,9 +12,10 @@ from typing import Any
 from resilience_operator.api.conditions import ConditionType, find_condition
 from resilience_operator.api.pause import BY, IN_FORCE, REASON, UNREADABLE, UNTIL, Pause, moment_text, read_pause
 from resilience_operator.cli.common.cluster import Access, deadline, read_policy, with_kube
-from resilience_operator.cli.common.console import CommandError, Output, UsageError, emit, print_note, show
+from resilience_operator.cli.common.console import CommandError, UsageError, print_note, show
 from resilience_operator.cli.common.selection import Selection
 from resilience_operator.cli.common.time_args import parse_span
+from resilience_operator.cli.output.formats import ObjectOutput
 from resilience_operator.cli.pause.several import annotate_selected, report
 from resilience_operator.cli.status.view import read_status
 from resilience_operator.explain.overview import without_none
@@ -30,7 +31,7 @@ OBSERVED_WITHIN = 10.0
 """Seconds for the operator to observe a pause or resume; after that a message says that none did."""
 
 
-def pause(chosen: Selection, access: Access, output: Output, *, reason: str, span: str | None) -> None:
+def pause(chosen: Selection, access: Access, output: ObjectOutput, *, reason: str, span: str | None) -> None:
     """Run `pause`. span: a duration as text; None for no end."""
     if not reason.strip():
         raise UsageError("--reason is empty: state why the policy is paused")
@@ -50,7 +51,7 @@ def pause(chosen: Selection, access: Access, output: Output, *, reason: str, spa
         print_note("these pauses do not expire: `kubectl resilience resume` with the same selection ends them")
 
 
-def _pause_one(namespace: str, name: str, access: Access, output: Output, values: Values) -> None:
+def _pause_one(namespace: str, name: str, access: Access, output: ObjectOutput, values: Values) -> None:
     """Pause one policy, and wait until the operator has observed it."""
 
     async def work(kube: KubeClient) -> tuple[dict[str, Any], bool]:
@@ -69,7 +70,7 @@ def _pause_one(namespace: str, name: str, access: Access, output: Output, values
         print_note("no operator has confirmed it yet: check that one is running and watches this namespace")
 
 
-def resume(chosen: Selection, access: Access, output: Output) -> None:
+def resume(chosen: Selection, access: Access, output: ObjectOutput) -> None:
     """Run `resume`. Raises CommandError if the only policy is not paused."""
     if (only := chosen.only) is not None:
         _resume_one(*only, access, output)
@@ -81,7 +82,7 @@ def resume(chosen: Selection, access: Access, output: Output) -> None:
     report("resumed", annotate_selected(chosen, access, values, wanted=lambda policy: policy.paused), output)
 
 
-def _resume_one(namespace: str, name: str, access: Access, output: Output) -> None:
+def _resume_one(namespace: str, name: str, access: Access, output: ObjectOutput) -> None:
     """Resume one policy, and wait until the operator has observed it."""
 
     async def work(kube: KubeClient) -> tuple[Pause, bool]:
@@ -102,8 +103,8 @@ def _resume_one(namespace: str, name: str, access: Access, output: Output) -> No
         print_note("no operator has confirmed it yet: check that one is running and watches this namespace")
 
 
-def _report(sentence: str, namespace: str, name: str, pause: Pause | None, noted: bool, output: Output) -> None:
-    if output is Output.TABLE:
+def _report(sentence: str, namespace: str, name: str, pause: Pause | None, noted: bool, output: ObjectOutput) -> None:
+    if output.for_people:
         show(sentence)
         return
     document = {
@@ -115,7 +116,7 @@ def _report(sentence: str, namespace: str, name: str, pause: Pause | None, noted
         "by": pause.by if pause else None,
         "noted": noted,
     }
-    emit(without_none(document), output)
+    output.print(without_none(document), [name])
 
 
 def _retry_hint(name: str, namespace: str) -> str:

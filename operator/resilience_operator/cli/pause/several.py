@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from resilience_operator.api.pause import read_pause
 from resilience_operator.cli.common.cluster import NO_CRD, Access, deadline, with_kube
-from resilience_operator.cli.common.console import EXIT_FAILED, CommandError, Output, columns, emit, print_note, show
+from resilience_operator.cli.common.console import EXIT_FAILED, CommandError, columns, print_note, show
 from resilience_operator.cli.common.selection import Selection
+from resilience_operator.cli.output.formats import ObjectOutput
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.kube.writes.policies import annotate_policy, get_policy, policy_pages
 from resilience_operator.resilience import CallError, Deadline, NotFound
@@ -60,10 +61,10 @@ def annotate_selected(
     return with_kube(access, work)
 
 
-def report(verb: str, done: Sequence[Policy], output: Output) -> None:
+def report(verb: str, done: Sequence[Policy], output: ObjectOutput) -> None:
     """Print what was changed, the failures last. Raises CommandError if any failed."""
     failed = [policy for policy in done if policy.error]
-    if output is Output.TABLE:
+    if output.for_people:
         rows = [
             [p.namespace, p.name, p.error or verb] for p in sorted(done, key=lambda p: (bool(p.error), p.namespace))
         ]
@@ -71,28 +72,43 @@ def report(verb: str, done: Sequence[Policy], output: Output) -> None:
             show(columns(["NAMESPACE", "NAME", "RESULT"], rows))
     else:
         documents = [{"namespace": p.namespace, "name": p.name, "result": p.error or verb} for p in done]
-        emit(documents, output)
+        output.print(documents, [p.name for p in done if not p.error])
     if failed:
         raise CommandError(f"{len(failed)} of {len(done)} policies could not be {verb}", EXIT_FAILED)
     print_note(f"{len(done)} {'policy' if len(done) == 1 else 'policies'} {verb}")
 
 
 async def _select(kube: KubeClient, chosen: Selection) -> list[Policy]:
-    if chosen.names:
-        assert chosen.namespace is not None, "a name is in one namespace"
-        namespace = chosen.namespace
-        return [await _read(kube, namespace, name) for name in chosen.names]
-    found: list[Policy] = []
+    if not chosen.names and not chosen.targets:
+        return [policy async for policy, _ in _listed(kube, chosen)]
+    assert chosen.namespace is not None, "a name is in one namespace"
+    named = [await _read(kube, chosen.namespace, name) for name in chosen.names]
+    if not chosen.targets:
+        return named
+    known, found = set(chosen.names), list(named)
+    missing = set(chosen.targets)
+    async for policy, body in _listed(kube, Selection(chosen.namespace)):
+        matching = {target for target in chosen.targets if target.is_target_of(body)}
+        missing -= matching
+        if matching and policy.name not in known:
+            known.add(policy.name)
+            found.append(policy)
+    return found + [Policy(chosen.namespace, str(one), error="no policy targets it") for one in missing]
+
+
+async def _listed(kube: KubeClient, chosen: Selection) -> AsyncIterator[tuple[Policy, Mapping[str, Any]]]:
     try:
         async for page in policy_pages(
             kube, chosen.namespace, selector=chosen.selector, deadline=Deadline.after(LISTING)
         ):
-            found += [_policy(body["metadata"]) for body in page.items]
+            for body in page.items:
+                yield _policy(body["metadata"]), body
             # One that cannot be decoded can be paused all the same.
-            found += [Policy(one.namespace, one.name) for one in page.unreadable if one.name]
+            for one in page.unreadable:
+                if one.name:
+                    yield Policy(one.namespace, one.name), {}
     except NotFound:
         raise CommandError(NO_CRD) from None
-    return found
 
 
 async def _read(kube: KubeClient, namespace: str, name: str) -> Policy:

@@ -16,6 +16,9 @@ from resilience_operator.explain.overview import Row, worst_first
 
 HEADERS = ("NAME", "STATE", "TARGET", "PODS", "RELEASE", "SIGNALS", "LAST DECISION", "WHY")
 
+WIDE_HEADERS = ("MODE", "REVISION", "LAST GOOD", "QUARANTINED", "SINCE")
+"""Columns of `-o wide`, after the others. SINCE: the age of the newest change of a condition."""
+
 STYLES = {Level.BAD: "bold red", Level.WARNING: "yellow", Level.NOTE: "cyan", Level.GOOD: "green"}
 """The terminal style of each level."""
 
@@ -67,6 +70,19 @@ def cells(row: Row, now: float) -> list[Cell]:
         Cell(", ".join(_signal(s) for s in status.signals)),
         Cell(_last(status.last_decision, now)),
         Cell(row.state.why),
+    ]
+
+
+def wide_cells(row: Row, now: float) -> list[Cell]:
+    """The columns of `-o wide`."""
+    status, target = row.status, row.status.target
+    changed = max((to_epoch(c.last_transition_time) for c in status.conditions), default=None)
+    return [
+        Cell(row.mode),
+        Cell((target.revision if target else None) or ""),
+        Cell((target.last_good_revision if target else None) or ""),
+        Cell(",".join(one.revision for one in status.quarantined)),
+        Cell("" if changed is None else age(now - changed)),
     ]
 
 
