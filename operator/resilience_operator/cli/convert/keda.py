@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resilience_operator.cli.convert.behavior import convert_behavior
 from resilience_operator.cli.convert.builder import PODS, Json, PolicyBuilder, plain
-from resilience_operator.cli.convert.metrics import resource
+from resilience_operator.cli.convert.metrics import is_promql, resource
 from resilience_operator.cli.convert.reader import TrackingReader
 
 PAUSED = ("autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas")
@@ -110,6 +110,9 @@ def _prometheus(metadata: TrackingReader, draft: PolicyBuilder, name: str, metri
         threshold = 0.0
     if threshold <= 0 or not query:
         metadata.add_note("the query or threshold is missing, or the threshold is not a positive number", lost=True)
+        return
+    if not is_promql(query):
+        metadata.add_note("the query is not valid PromQL: add a signal with a corrected query", "query", lost=True)
         return
     if metric_type == "AverageValue":
         metadata.add_note("the threshold is per pod, so the query is divided by the number of pods", "threshold")

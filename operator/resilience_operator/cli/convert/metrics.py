@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from resilience_operator.cli.convert.builder import PODS, PolicyBuilder, mine, plain
 from resilience_operator.cli.convert.reader import TrackingReader
 from resilience_operator.kube.quantities import parse_quantity
+from resilience_operator.promql.errors import TemplateError, quoted
+from resilience_operator.promql.syntax import parse
+from resilience_operator.signals.query.template import PLACEHOLDER, regex_literal
 
 _USAGE = {
     "cpu": "rate(container_cpu_usage_seconds_total{{{0}}}[{{{{window}}}}])",
     "memory": "container_memory_working_set_bytes{{{0}}}",
 }
 """cAdvisor metrics of containers; series of pause containers and cgroup sums have no container name."""
+
+_METRIC = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 _ADAPTER = (
     "the metrics adapter's rules define this metric; check that the query, which uses a series of the same name, "
@@ -81,6 +87,15 @@ def resource(place: TrackingReader, draft: PolicyBuilder, name: str, container: 
         place.add_note(f"{name} is queried from Prometheus (cAdvisor), not from metrics-server")
 
 
+def is_promql(query: str) -> bool:
+    """Whether a query, with its placeholders filled, is valid PromQL."""
+    try:
+        parse(PLACEHOLDER.sub(lambda m: "2m" if m[1] == "window" else "x", query))
+    except TemplateError:
+        return False
+    return True
+
+
 def _metric(inner: TrackingReader) -> tuple[str, list[str]]:
     """The name and label matchers of a metric identifier."""
     metric = inner.inside("metric")
@@ -90,14 +105,14 @@ def _metric(inner: TrackingReader) -> tuple[str, list[str]]:
 def _matchers(selector: TrackingReader) -> Iterator[str]:
     labels = selector.take("matchLabels", {})
     for label, value in labels.items() if isinstance(labels, dict) else ():
-        yield f'{label}="{value}"'
+        yield f"{label}={quoted(str(value))}"
     for each in selector.each("matchExpressions"):
-        label, values = each.take("key", ""), "|".join(str(v) for v in each.take("values", []))
+        label, values = each.take("key", ""), "|".join(regex_literal(str(v)) for v in each.take("values", []))
         match each.take("operator"):
             case "In":
-                yield f'{label}=~"{values}"'
+                yield f"{label}=~{quoted(values)}"
             case "NotIn":
-                yield f'{label}!~"{values}"'
+                yield f"{label}!~{quoted(values)}"
             case "Exists":
                 yield f'{label}!=""'
             case "DoesNotExist":
@@ -108,6 +123,14 @@ def _matchers(selector: TrackingReader) -> Iterator[str]:
 
 def _named(inner: TrackingReader, draft: PolicyBuilder, name: str, query: str, *, per_pod: bool = True) -> None:
     """Convert a metric of an adapter. per_pod: its AverageValue is a sum that is divided by the pods."""
+    if not _METRIC.fullmatch(name) or not is_promql(query):
+        target_of(inner.inside("target"))
+        inner.add_note(
+            f"the metric {name} or one of its labels is no name in Prometheus: add a signal with a query of the "
+            "series that your exporter makes of it",
+            lost=True,
+        )
+        return
     kind, value = target_of(inner.inside("target"))
     number = _number(inner, value)
     if number is None:

@@ -11,18 +11,25 @@ from resilience_operator.cli.common.console import EXIT_FAILED, Output, emit, pr
 
 
 def lint(
-    files: Annotated[list[str], typer.Argument(help="Files with policies; - for standard input.", metavar="FILE...")],
+    files: Annotated[
+        list[str], typer.Argument(help="Files or folders with policies; - for standard input.", metavar="FILE...")
+    ],
     output: options.OutputOption = Output.TABLE,
 ) -> None:
-    """Validate policy files as the API server and the operator do.
+    """Check policy files: what the API server, the operator and Prometheus would refuse, and what is hardly meant.
 
-    No cluster is needed. Prints `file:line: path: what to change`, and exits with 1 if there are errors. Warnings are
-    about policies that are valid and hardly mean what they say. Documents of other kinds are skipped.
+    No cluster is needed. Prints all findings at once, as `file:line: path: what to change`. Folders are searched for
+    .yaml, .yml and .json files. Documents of other kinds are skipped. Warnings are about policies that are valid and
+    hardly do what is meant.
+
+    Exit codes: 0 no errors, 1 errors or an unreadable file, 2 invalid arguments.
 
     \b
     Examples:
-      kubectl resilience lint policies/*.yaml
+      kubectl resilience lint policies/
       helm template . | kubectl resilience lint -
+      kubectl get rsp -A -o yaml | kubectl resilience lint -
+      kubectl resilience lint policy.yaml -o json
     """  # noqa: D301
     from resilience_operator.cli.lint.checks import lint as look_through
 
