@@ -14,7 +14,8 @@ SBOM := .local/sbom/resilience-operator.cdx.json
 LOCK := $(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-emit-index-url --no-header
 CHART_FILES := manifests/helm/resilience-operator/files
 CHART_COPIES := crds/resilience-operator.io_resiliencepolicies.yaml manifests/base/rbac.yaml manifests/base/rbac-people.yaml \
-  manifests/base/admission.yaml manifests/components/auth/rbac-auth.yaml
+  manifests/base/admission.yaml manifests/components/auth/rbac-auth.yaml \
+  manifests/monitoring/alerts.yaml manifests/monitoring/grafana-dashboard.json
 export PYTHONPATH := operator
 export NODE
 # Whatever the environment says: the tests start the operator hundreds of times, and without byte code each takes twice the CPU.
@@ -61,6 +62,9 @@ lint: venv ## Style, types, import contract, generated files in step
 	$(BIN)/python -m resilience_operator.tools.crd --check
 	$(BIN)/python -m resilience_operator.tools.reference --check
 	$(BIN)/python -m resilience_operator.tools.chart_schema --check
+	$(BIN)/python -m resilience_operator.tools.chart_readme --check
+	$(BIN)/python -m resilience_operator.tools.configuration --check
+	$(BIN)/python -m resilience_operator.tools.events --check
 	@for file in $(CHART_COPIES); do cmp $$file $(CHART_FILES)/$${file##*/} || { echo 'run `make generate`'; exit 1; }; done
 
 .PHONY: format
@@ -73,6 +77,9 @@ generate: venv ## Write the generated files anew (CRD, reference, what the Helm 
 	$(BIN)/python -m resilience_operator.tools.crd
 	$(BIN)/python -m resilience_operator.tools.reference
 	$(BIN)/python -m resilience_operator.tools.chart_schema
+	$(BIN)/python -m resilience_operator.tools.chart_readme
+	$(BIN)/python -m resilience_operator.tools.configuration
+	$(BIN)/python -m resilience_operator.tools.events
 	cp $(CHART_COPIES) $(CHART_FILES)
 	{ printf '%s\n' 'apiVersion: monitoring.coreos.com/v1' 'kind: PrometheusRule' 'metadata:' '  name: resilience-operator' 'spec:'; \
 	  sed 's/^/  /' manifests/monitoring/alerts.yaml; } > manifests/monitoring/prometheusrule.yaml

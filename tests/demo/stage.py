@@ -16,6 +16,7 @@ from pathlib import Path
 from tests.cluster import Cluster, ClusterError, Options, down, up
 from tests.cluster.processes import Process, Records, mark_of
 from tests.cluster.settings import LOCAL
+from tests.demo.prelude import play_while_building
 from tests.demo.view import NAME
 from tests.support.install import NAMESPACE, SERVICE_ACCOUNT, install, operator_kubeconfig
 from tests.support.operator import Operator
@@ -101,6 +102,7 @@ def clear(say: Say) -> None:
 def set_up(say: Say, ports: int = PORTS) -> Stage:
     """Bring everything up, from nothing. ports: the first of a row of free ones on loopback."""
     clear(say)
+    play_while_building(say)
     cluster = up(Options(state=STATE, ports=ports), say=say)
     install(cluster)
     say("installed from manifests/base: the CRD, the ServiceAccount and its roles")

@@ -33,7 +33,7 @@ from tests.support.waiting import eventually
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
 SAMPLES = MANIFESTS / "samples"
-OVERLAYS = ["dry-run", "ha", "namespaced", "secured", "sharded"]
+OVERLAYS = ["dry-run", "ha", "namespaced", "openshift", "secured", "sharded"]
 
 VERBS = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"]
 READ = {"get", "list", "watch"}
@@ -241,7 +241,7 @@ class TestOverlays:
         objects = {each["kind"]: each for each in render(kubectl, MANIFESTS / "overlays" / "ha")}
         deployment = objects["Deployment"]["spec"]
         assert deployment["replicas"] == 3
-        assert objects["PodDisruptionBudget"]["spec"]["minAvailable"] == 2
+        assert objects["PodDisruptionBudget"]["spec"]["maxUnavailable"] == 1
         spread = deployment["template"]["spec"]["topologySpreadConstraints"]
         assert {each["topologyKey"]: each["whenUnsatisfiable"] for each in spread} == {
             "topology.kubernetes.io/zone": "DoNotSchedule",

@@ -110,8 +110,8 @@ class SourceConfig(BaseModel):
             "often. 60 is as much as one query that is always under way."
         ),
     ] = 60.0
-    connect_timeout_seconds: Annotated[float, Field(gt=0, le=60)] = 3.0
-    read_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
+    connect_timeout_seconds: Annotated[float, Field(gt=0, le=60), _about("Maximum time to connect.")] = 3.0
+    read_timeout_seconds: Annotated[float, Field(gt=0, le=300), _about("Maximum time to wait for a response.")] = 10.0
     max_answer_bytes: Annotated[int, Field(ge=1024), _about("Maximum size of a response.")] = 64 << 20
     max_clock_skew_seconds: Annotated[
         float, Field(gt=0), _about("Maximum clock difference before results count as stale.")
