@@ -8,6 +8,7 @@ from typing import Any
 from resilience_operator.api.base import to_epoch
 from resilience_operator.explain.blockers import blockers
 from resilience_operator.explain.context import ExplainContext
+from resilience_operator.explain.evidence import evidence_document
 from resilience_operator.explain.health import PolicyHealth, health_of
 from resilience_operator.explain.rules import RuleExplained, explain_rule
 from resilience_operator.explain.scale_down import scale_down
@@ -71,4 +72,5 @@ def _rule(rule: RuleExplained) -> dict[str, Any]:
         "does": rule.does,
         "readings": list(rule.readings),
         "then": list(rule.then),
+        "evidence": [evidence_document(found) for found in rule.evidence],
     }

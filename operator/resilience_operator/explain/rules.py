@@ -16,12 +16,16 @@ from resilience_operator.decision.report import format_bound
 from resilience_operator.decision.scaling.bounds import ceiling, current_size
 from resilience_operator.decision.scaling.scale_up import AT_MAXIMUM
 from resilience_operator.explain.context import ExplainContext
+from resilience_operator.explain.evidence import TestEvidence, describe_evidence, release_evidence
 from resilience_operator.explain.formatting import adds, does, needed, pods
 
 
 @dataclass(frozen=True, slots=True)
 class RuleExplained:
-    """One rule in sentences. readings: measured values; then: the actions, or why there are none."""
+    """One rule in sentences. readings: measured values; then: the actions, or why there are none.
+
+    evidence: the tests of the release that the rule guards, and `evidence_readings` the same in sentences.
+    """
 
     name: str
     verdict: Verdict
@@ -29,6 +33,8 @@ class RuleExplained:
     does: str
     readings: tuple[str, ...]
     then: tuple[str, ...]
+    evidence: tuple[TestEvidence, ...] = ()
+    evidence_readings: tuple[str, ...] = ()
 
 
 def explain_rule(rule: Rule, facts: ExplainContext) -> RuleExplained:
@@ -41,8 +47,16 @@ def explain_rule(rule: Rule, facts: ExplainContext) -> RuleExplained:
     timers = [memory.timers[i] if i < len(memory.timers) else Timer() for i in range(len(rule.conditions))]
     verdict = combine(rule, [t.verdict for t in timers])
     readings = tuple(_describe_condition(c, t, facts) for c, t in zip(rule.conditions, timers, strict=True))
+    evidence = tuple(release_evidence(rule, facts))
     return RuleExplained(
-        rule.name, verdict, wanted, does(rule), readings, tuple(_then(rule, memory, timers, verdict, facts))
+        rule.name,
+        verdict,
+        wanted,
+        does(rule),
+        readings,
+        tuple(_then(rule, memory, timers, verdict, facts)),
+        evidence,
+        tuple(describe_evidence(found, facts) for found in evidence),
     )
 
 

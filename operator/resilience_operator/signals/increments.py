@@ -63,6 +63,8 @@ class IncrementTracker:
     ) -> Observation:
         """Return the observation with the increments since the previous look, and keep the new counters.
 
+        The first look has none, and says so.
+
         at: time of the counters, seconds since the epoch. scale: seconds per unit of the bucket bounds.
         """
         if observation.reason == reasons.STATUS_NOT_READABLE:
@@ -83,7 +85,7 @@ class IncrementTracker:
         watched.at, watched.looked_at = at, looked_at
         watched.pods = {pod: kept for pod, kept in watched.pods.items() if at - kept.seen <= FORGET_SECONDS}
         watched.pods.update({pod: _Kept(new, at) for pod, (_, new) in pods.items()})
-        return observation._replace(increments=_converted(found, scale), since=since)
+        return observation._replace(increments=_converted(found, scale), since=since, first_look=since is None)
 
     def _sweep(self, now: float) -> None:
         if now - self._swept_at > FORGET_SECONDS / 10:

@@ -50,7 +50,7 @@ class Scores:
     def __init__(self, releases: int, new: int, pods: int, effect: float = 1.0) -> None:
         self.new, self.effect = new, effect
         self.likelihoods = np.zeros((releases, len(ODDS)))
-        self.chance, self.failing = np.zeros(releases), np.zeros(releases)
+        self.chance, self.failing, self.old_failing = np.zeros((3, releases))
         self.sums = np.zeros((7, releases, 2))
         self.requests, self.failures = np.zeros((releases, pods)), np.zeros((releases, pods))
         self.lasted = np.zeros(releases)
@@ -71,15 +71,20 @@ class Scores:
         self.lasted *= keep
 
     def _close(self, n: Floats, x: Floats) -> None:
-        new, old = n[:, : self.new].sum(1) * self.effect, n[:, self.new :].sum(1)
+        new, old = n[:, : self.new].sum(1), n[:, self.new :].sum(1)
         both = (new > 0) & (old > 0)
-        share = np.where(both, new / np.maximum(new + old, 1e-9), 0.5)
-        on_new, all_failures = x[:, : self.new].sum(1), x.sum(1)
-        step = on_new[:, None] * np.log(ODDS) - all_failures[:, None] * np.log1p(share[:, None] * (ODDS - 1))
-        self.likelihoods += np.where(both[:, None], step, 0.0)
+        share = np.where(both, new * self.effect / np.maximum(new * self.effect + old, 1e-9), 0.5)
+        on_new, bad = x[:, : self.new].sum(1), x.sum(1)
+        # Half of each side's requests fail where nothing did, so that the formulas are defined; it does not count.
+        some = both & (bad > 0)
+        sides = np.where(some, new, 2.0), np.where(some, old, 2.0), np.where(some, bad, 2.0)
+        for place, odds in enumerate(ODDS):
+            step = on_new * np.log(odds) - growth(*sides, self.effect, odds)
+            self.likelihoods[:, place] += np.where(some, step, 0.0)
         failing = (x[:, : self.new] > 0).sum(1)
         self.chance += np.where(both, failing * -np.log(share), 0.0)
         self.failing += failing
+        self.old_failing += (x[:, self.new :] > 0).sum(1)
         for side, part in enumerate((slice(0, self.new), slice(self.new, None))):
             xs, ns = x[:, part], n[:, part]
             parts = (ns, xs, xs * xs, xs * ns, ns * ns, (ns > 0).astype(float))
@@ -94,10 +99,16 @@ class Scores:
         rate, mean = x / np.maximum(n, 1e-9), x / np.maximum(cells, 1e-9)
         variation = np.maximum(0.0, xx - 2 * rate * xn + rate * rate * nn)
         weight = np.where(some, np.minimum(1.0, mean), 0.0)
-        excess = np.where(some, variation / np.maximum(mean, 1e-12) * weight, 0.0).sum(1)
+        independent = np.maximum(mean, 1e-12) * (1.0 - np.minimum(rate, sequential.MAX_RATE))
+        excess = np.where(some, variation / independent * weight, 0.0).sum(1)
         dof = ((cells - 1) * weight).sum(1)
+        pooled = x.sum(1) / np.maximum(n.sum(1), 1e-9)
+        expected = np.maximum(pooled * n[:, 0] / np.maximum(cells[:, 0], 1.0), 1e-12)
+        deviation = np.maximum(0.0, largest[:, 0] - expected)
+        variance = expected * (1.0 - np.minimum(pooled, sequential.MAX_RATE))
+        burst = np.minimum(largest[:, 0], deviation * deviation / variance)
         prior = sequential.PRIOR_BURSTS
-        found: Floats = np.maximum(1.0, (excess + prior * largest[:, 0]) / (dof + prior))
+        found: Floats = np.maximum(1.0, (excess + prior * burst) / (dof + prior))
         return found
 
     def log_evidence(self) -> Floats:
@@ -110,17 +121,44 @@ class Scores:
     def convicted(self, before_requests: Floats, before_failures: Floats, limit: float) -> NDArray[np.bool_]:
         """As `sequential.convicts`, with the old pods and the time before as the baseline."""
         found, spread = self.log_evidence(), self.dispersion()
-        n, x = self.sums[0, :, 0] * self.effect, self.sums[1, :, 0]
+        n, x = np.maximum(self.sums[0, :, 0], 1e-9), self.sums[1, :, 0]
         m, y = self.sums[0, :, 1] + before_requests, self.sums[1, :, 1] + before_failures
-        with np.errstate(all="ignore"):
-            pooled = (x + y) / (n + m)
-            ratio = x * np.log(x / (n * pooled)) + np.where(y > 0, y * np.log(y / (m * pooled)), 0.0)
-            before = ratio / spread - 0.5 * np.log1p((x + y) / spread) - 1
-            before = np.where((x > 0) & (x * m > y * n), before, 0.0)
-        unlikely = (self.chance >= sequential.CHANCE) | (self.failing >= sequential.MANY_FAILING)
+        likely = expected_failures(n, m, x + y, self.effect)
+        ratio = surplus(x, likely) + surplus(n - x, n - likely)
+        ratio += surplus(y, x + y - likely) + surplus(m - y, m - x - y + likely)
+        before = ratio / spread - 0.5 * np.log1p((x + y) / spread) - 1
+        before = np.where((x > likely) & (x > 0), before, 0.0)
+        many = np.maximum(self.failing, 2 * np.minimum(self.failing, self.old_failing)) >= sequential.MANY_FAILING
+        unlikely = (self.chance >= sequential.CHANCE) | many
         proven = (found >= limit) | ((found >= sequential.COMBINED) & (before >= limit))
         answer: NDArray[np.bool_] = proven & unlikely & (self.failing >= sequential.MIN_FAILING)
         return answer
+
+
+def expected_failures(new: Floats, old: Floats, bad: Floats, odds: float) -> Floats:
+    """As `sequential.expected_failures`."""
+    linear, constant = odds * (new + bad) + old - bad, odds * new * bad
+    root = np.sqrt(np.maximum(0.0, linear * linear - 4.0 * (odds - 1.0) * constant))
+    found: Floats = np.minimum(np.minimum(2.0 * constant / (linear + root), new), bad)
+    return found
+
+
+def growth(new: Floats, old: Floats, bad: Floats, effect: float, odds: float) -> Floats:
+    """As `sequential._growth`."""
+    before, after = (expected_failures(new, old, bad, at) for at in (effect, effect * odds))
+    found = np.log(effect) * (after - before) + np.log(odds) * after
+    for mean, sign in ((before, 1.0), (after, -1.0)):
+        for part in (mean, new - mean, bad - mean, old - bad + mean):
+            found = found + sign * surplus(part, np.ones_like(part))
+    grown: Floats = found + (found - np.log(odds) * before) / np.maximum(1.0, new + old - 1.0)
+    rare = bad * np.log1p(new * effect / (new * effect + old) * (odds - 1.0))
+    return np.where(bad <= sequential.RARE * (new + old), rare, grown)
+
+
+def surplus(count: Floats, likely: Floats) -> Floats:
+    """count × log(count / likely); 0 for no counts."""
+    found: Floats = np.where(count > 0, count * np.log(np.maximum(count, 1e-300) / np.maximum(likely, 1e-300)), 0.0)
+    return found
 
 
 def draw(rng: np.random.Generator, mean: Floats, rates: Floats, burst: int, shape: Any) -> tuple[Floats, Floats]:

@@ -118,7 +118,9 @@ def run(case: Case, seed: int) -> Verdict:
         observation = _observe(case, [*pods, *gone], now)
         for pod in gone:
             pod.window.append((0.0, 0.0, np.zeros(len(BOUNDS))))
-        if began is not None and looks > 26:
+        if began == now:
+            observation = observation._replace(first_look=True)
+        elif began is not None:
             observation = observation._replace(increments=increments, since=now - case.every)
         decision = decide(policy, {case.condition.signal: observation}, target, memory, now)
         memory = apply_outcomes(decision.memory, tuple(Outcome(c, Result.DONE) for c in decision.commands), target, now)

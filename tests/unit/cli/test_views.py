@@ -20,8 +20,12 @@ from resilience_operator.cli.explain.view import explain, to_document
 from resilience_operator.cli.history import view as history
 from resilience_operator.cli.kubectl import app
 from resilience_operator.cli.status import view as overview
+from resilience_operator.decision.analysis.sequential import add_slot
 from resilience_operator.decision.model.commands import Outcome, Result
+from resilience_operator.decision.model.memory import Phase
+from resilience_operator.decision.model.memory_codec import dump_memory
 from resilience_operator.decision.model.observation import Measured, Observation
+from resilience_operator.decision.model.score import Cell, Score
 from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
 from resilience_operator.explain.explain import document
 from resilience_operator.simulation.engine import simulate
@@ -189,6 +193,36 @@ def test_an_explanation_for_scripts() -> None:
     found = document(explain(*after(60, still())))
     assert json.loads(json.dumps(found)) == found
     assert [rule["name"] for rule in found["rules"]] == ["cpu-saturation", "slow-requests", "failing-release"]
+
+
+def scored_release() -> tuple[dict[str, Any], TargetState, float]:
+    """A release in its bake whose sequential test has counted something."""
+    body, target, now = after(60, still())
+    score = Score()
+    for slot in range(1, 4):
+        cells = [Cell("v2-x", True, 60.0, 2.0), Cell("v1-y", False, 180.0, 1.0)]
+        score = add_slot(score, cells, now - 20 + slot)
+    score = replace(score, pod="v2-x")
+    memory = load_policy(body)[0].memory
+    assert memory.release is not None
+    release = replace(memory.release, phase=Phase.PROGRESSING, revision="v2", scores={"error-rate>0.01": score})
+    body["status"]["memory"] = dump_memory(replace(memory, release=release))
+    return body, target, now
+
+
+def test_the_evidence_on_a_release_is_explained() -> None:
+    text = sentences(*scored_release())
+    assert (
+        "error-rate on the release: 6 of 180 requests bad on the new revision, 3 of 540 on the old one; score "
+    ) in text
+    assert " of 4000; most of them on pod v2-x; a verdict needs about " in text
+    assert "more requests of the new revision at this rate (counted until 17s ago)." in text
+    rules = {rule["name"]: rule["evidence"] for rule in document(explain(*scored_release()))["rules"]}
+    assert rules["cpu-saturation"] == []
+    (found,) = rules["failing-release"]
+    assert found["new"] == {"requests": 180, "failures": 6} and found["old"] == {"requests": 540, "failures": 3}
+    assert 1 < found["score"] < found["limit"] == 4000
+    assert found["pod"] == "v2-x" and found["moreRequests"] > 0
 
 
 def test_a_policy_that_nobody_looked_at() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from itertools import pairwise
-from math import exp
+from math import comb, exp
 
 import pytest
 
@@ -51,6 +51,23 @@ def test_the_expected_evidence_of_equal_revisions_is_one() -> None:
         on_new = exp(sequential.log_evidence(evidence((new, 1, old, 0)), 1.0))
         on_old = exp(sequential.log_evidence(evidence((new, 0, old, 1)), 1.0))
         assert share * on_new + (1 - share) * on_old == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(("new", "old", "bad"), [(10, 10, 5), (60, 60, 50), (20, 180, 90), (125, 125, 115)])
+def test_the_expected_evidence_is_one_if_many_requests_fail(new: int, old: int, bad: int) -> None:
+    """Exactly: over the hypergeometric distribution of the failures of the new side."""
+    total = 0.0
+    for on_new in range(max(0, bad - old), min(new, bad) + 1):
+        probability = comb(new, on_new) * comb(old, bad - on_new) / comb(new + old, bad)
+        total += probability * exp(sequential.log_evidence(evidence((new, on_new, old, bad - on_new)), 1.0))
+    assert 0.97 < total < 1.01
+
+
+def test_two_bursts_on_a_small_share_prove_nothing() -> None:
+    """At a share of 5 % two bursts have a probability of 1 in 400 each time, which happens within a day."""
+    for burst in (3, 15, 50):
+        stream = [[Cell("n", True, 12 + burst, burst), Cell("o", False, 230, 0)]] * 2
+        assert not sequential.convicts(scored(stream)[-1], LIMIT)
 
 
 def test_a_minimum_effect_moves_equality() -> None:
@@ -116,9 +133,9 @@ def test_better_is_never_worse() -> None:
 
 
 def test_the_limit_is_shared_by_all_tests() -> None:
-    assert exp(sequential.limit(0.001)) == pytest.approx(2000)
-    assert exp(sequential.limit(0.001, 5)) == pytest.approx(10_000)
-    assert exp(sequential.limit(0.01)) == pytest.approx(200)
+    assert exp(sequential.limit(0.001)) == pytest.approx(4000)
+    assert exp(sequential.limit(0.001, 5)) == pytest.approx(20_000)
+    assert exp(sequential.limit(0.01)) == pytest.approx(400)
 
 
 def test_a_score_that_someone_edited_is_no_evidence() -> None:

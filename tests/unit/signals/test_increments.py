@@ -58,6 +58,13 @@ def count(samples: float, events: float = 0.0) -> PodCounters:
     return PodCounters(samples, events)
 
 
+def test_the_first_look_says_that_the_next_one_has_increments() -> None:
+    looks = Looks()
+    first, second = looks.look(old_a=count(100, 1)), looks.look(old_a=count(200, 2))
+    assert (first.first_look, first.since) == (True, None)
+    assert (second.first_look, second.since) == (False, 5.0)
+
+
 def test_the_first_look_has_no_increments() -> None:
     found = Looks().look(old_a=count(1000, 3))
     assert (found.increments, found.since) == ((), None)

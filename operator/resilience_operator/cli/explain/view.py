@@ -44,7 +44,7 @@ def to_document(e: Explanation) -> Text:
         text.append(": ")
         text.append(rule.verdict.value, style=_STYLES[rule.verdict])
         text.append(f"\n  on {rule.acts_when}: {rule.does}", style="dim")
-        for sentence in (*rule.readings, *rule.then):
+        for sentence in (*rule.readings, *rule.evidence_readings, *rule.then):
             text.append(f"\n  {_sentence(sentence)}")
     _section(text, "Scale-down", e.scale_down)
     _section(text, "Last decision", (e.last,) if e.last else ())

@@ -123,7 +123,7 @@ def judge_release(
     else:
         new, old = part, _others(condition, signal, observation, canary)
     if condition.worse_by is not None:
-        return _judge_worse(condition, signal, canary, new, old, ok_before=ok_before, after=after)
+        return _judge_worse(condition, signal, observation, canary, new, old, ok_before=ok_before, after=after)
     found = judge_part(condition, signal, new)
     if not found.crossed:
         return found
@@ -141,8 +141,8 @@ def judge_release(
     )
     if scored is not None:
         return scored
-    if _warming(signal, canary):
-        return _warm_up(signal, new)
+    if (early := _too_early(signal, observation, canary, new)) is not None:
+        return early
     if old is None:
         return _compare_with_baseline(condition, signal, new, canary, ok_before=ok_before)
     if _worse_than_others(condition, signal, observation, canary, new, old):
@@ -168,15 +168,25 @@ def _is_worse_than_before(condition: Condition, signal: Signal, new: Measured, c
     )
 
 
-def _warming(signal: Signal, canary: CanaryContext) -> bool:
-    """Return whether the look-back of a latency contains the warm-up of new pods. Increments leave it out instead."""
-    if signal.quantile is None or canary.warm_up <= 0 or canary.release is None:
-        return False
-    return canary.now - canary.release.since < canary.warm_up + signal.window
+def _too_early(signal: Signal, observation: Observation, canary: CanaryContext, new: Measured) -> Judgement | None:
+    """Return Unknown if the windows of both sides must not be compared yet.
 
-
-def _warm_up(signal: Signal, new: Measured) -> Judgement:
-    return Judgement(None, "TooFewSamples", f"{signal.name}: the new pods are still warming up", new.value)
+    At the first look at the pods the sequential test begins with the next evaluation. A comparison of windows would be
+    one more test, outside the budget of false alarms of the release. Later the look-back of a latency may contain the
+    warm-up of new pods, which increments leave out.
+    """
+    if observation.first_look:
+        why = "the requests of each pod are counted from this evaluation on"
+    elif (
+        signal.quantile is not None
+        and canary.warm_up > 0
+        and canary.release is not None
+        and canary.now - canary.release.since < canary.warm_up + signal.window
+    ):
+        why = "the new pods are still warming up"
+    else:
+        return None
+    return Judgement(None, "TooFewSamples", f"{signal.name}: {why}", new.value)
 
 
 def judge_part(condition: Condition, signal: Signal, measured: Measured) -> Judgement:
@@ -219,6 +229,7 @@ def judge_part(condition: Condition, signal: Signal, measured: Measured) -> Judg
 def _judge_worse(
     condition: Condition,
     signal: Signal,
+    observation: Observation,
     canary: CanaryContext,
     new: Measured,
     old: Measured | None,
@@ -239,8 +250,8 @@ def _judge_worse(
         if scored.crossed or scored.reason != "Inconclusive":
             return scored
         return Judgement(False, "NotWorse", scored.message, new.value)
-    if _warming(signal, canary):
-        return _warm_up(signal, new)
+    if (early := _too_early(signal, observation, canary, new)) is not None:
+        return early
     if old is None:
         return Judgement(None, "NoBaseline", f"{signal.name}: there is no baseline to compare with", new.value)
     if signal.quantile is not None:
@@ -263,8 +274,8 @@ def _slower(new: Histogram, old: Histogram, by: float) -> bool:
         ours, theirs = shares.over(new, bound), shares.over(old, bound)
         here = Measured(ours / shares.total(new), shares.total(new), ours)
         there = Measured(theirs / shares.total(old), shares.total(old), theirs)
-        effect = shares.tail_growth(old, bound, by)
-        if here.value > there.value * effect and significantly_worse(here, there, FALSE_ALARM / len(bounds)):
+        least = shares.with_odds(there.value, shares.slower_odds(old, bound, by))
+        if here.value > least and significantly_worse(here, there, FALSE_ALARM / len(bounds)):
             return True
     return False
 

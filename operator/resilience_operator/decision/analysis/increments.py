@@ -9,7 +9,7 @@ from resilience_operator.decision.analysis import shares
 from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts
 from resilience_operator.decision.model.observation import Histogram, Increment, Measured, Observation
 from resilience_operator.decision.model.policy import Condition, Policy, Signal
-from resilience_operator.decision.model.score import Cell
+from resilience_operator.decision.model.score import Cell, Score
 from resilience_operator.decision.model.target import TargetState
 
 BOUND_TARGETS = (0.5, 0.2, 0.05, 0.01, 0.001)
@@ -39,6 +39,14 @@ def test_key(condition: Condition, bound: float | None = None) -> str:
     return key if bound is None else f"{key}@{bound:g}"
 
 
+def bound_of(key: str) -> float | None:
+    """Return the histogram bound in the key of a test. None if it has none, or if someone edited the status."""
+    try:
+        return float(key.rpartition("@")[2]) if "@" in key else None
+    except ValueError:
+        return None
+
+
 def guarded_conditions(policy: Policy) -> dict[str, Condition]:
     """Return the conditions of the rules that guard releases, by their key, each once."""
     return {test_key(c): c for rule in policy.rules if rule.guards_release for c in rule.conditions}
@@ -54,6 +62,24 @@ def allowed_share(condition: Condition, signal: Signal) -> float:
     if signal.quantile is not None:
         return 1.0 - signal.quantile
     return condition.threshold if condition.above else 1.0 - condition.threshold
+
+
+def baseline_counts(score: Score, before: RequestCounts | None) -> RequestCounts:
+    """Return all known requests of the old state: those beside the release and those before it."""
+    old = score.old_side
+    if before is None:
+        return RequestCounts(old.requests, old.failures)
+    return RequestCounts(old.requests + before.samples, old.failures + before.events)
+
+
+def allowed_rate(condition: Condition, signal: Signal, score: Score, before: RequestCounts | None) -> float | None:
+    """Return the failure rate that is no breach; None if there is no baseline to tell it from."""
+    if condition.worse_by is None:
+        return allowed_share(condition, signal)
+    counts = baseline_counts(score, before)
+    if counts.samples <= 0:
+        return None
+    return shares.with_odds(min(1.0, counts.events / counts.samples), score.effect)
 
 
 def failing_bounds(condition: Condition, signal: Signal, histogram: Histogram | None) -> tuple[float | None, ...]:

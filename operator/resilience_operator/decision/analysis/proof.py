@@ -5,10 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from math import exp
+from typing import NamedTuple
 
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.analysis import sequential
-from resilience_operator.decision.analysis.increments import allowed_share, counts_before, test_key
+from resilience_operator.decision.analysis.increments import (
+    allowed_rate,
+    baseline_counts,
+    bound_of,
+    counts_before,
+    test_key,
+)
 from resilience_operator.decision.analysis.intervals import wilson
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext, Judgement
 from resilience_operator.decision.model.memory import RequestCounts
@@ -63,38 +70,82 @@ def judge_scored(
             return None
         message = f"{signal.name}: the requests of the new pods do not count yet, or are too few"
         return Judgement(None, "TooFewSamples", message, crossing.value)
-    evidence = {key: _against_before(condition, key, live, canary) for key, live in tests.items()}
-    key = max(tests, key=lambda k: (sequential.log_evidence(tests[k].score), evidence[k]))
-    live, before = tests[key], evidence[key]
-    score = live.score
-    counts = _describe(signal, live)
+    found = [
+        _judge_test(
+            condition,
+            signal,
+            canary,
+            crossing,
+            key,
+            live,
+            old_crossed=old_crossed,
+            ok_before=ok_before,
+            since_release=since_release,
+            after=after,
+        )
+        for key, live in tests.items()
+    ]
+    if any(judged is None for judged in found):
+        return None
+    return max((judged for judged in found if judged is not None), key=_rank).judgement
+
+
+class _Judged(NamedTuple):
+    """The judgement by one test. evidence: beside the old pods; before: against all known of the old state."""
+
+    judgement: Judgement
+    evidence: float
+    before: float
+
+
+_RANKS = {"Recovered": 0, SHARED: 1, "CrossedBefore": 1, "Inconclusive": 2}
+"""Of several tests of a condition: a proof decides, then one that lacks only time or an innocent explanation."""
+
+
+def _rank(judged: _Judged) -> tuple[bool, int, bool, float, float]:
+    found = judged.judgement
+    return found.crossed is True, _RANKS.get(found.reason, 3), found.suspect, judged.evidence, judged.before
+
+
+def _judge_test(
+    condition: Condition,
+    signal: Signal,
+    canary: CanaryContext,
+    crossing: Judgement,
+    key: str,
+    live: LiveScore,
+    *,
+    old_crossed: bool | None,
+    ok_before: bool,
+    since_release: bool,
+    after: float,
+) -> _Judged | None:
+    """Judge by one test. None if the windows of both sides are compared instead."""
+    score, counts = live.score, _describe(signal, live)
+    evidence, before = sequential.log_evidence(score), _against_before(condition, key, live, canary)
+
+    def judged(judgement: Judgement) -> _Judged:
+        return _Judged(judgement, evidence, before)
+
     if not live.windowed and _recovered(_allowed(condition, signal, key, live, canary), signal, live, canary, after):
-        return Judgement(
-            False, "Recovered", f"{counts}: no longer in breach in the last {format_duration(after)}", crossing.value
-        )
+        message = f"{counts}: no longer in breach in the last {format_duration(after)}"
+        return judged(Judgement(False, "Recovered", message, crossing.value))
     if live.slots and sequential.convicts(score, canary.limit, before):
-        return replace(
-            crossing, crossed=True, reason="Crossed", message=f"{_sides(signal, live)}, score {_shown(score, canary)}"
-        )
+        message = f"{_sides(signal, live)}, score {_shown(score, canary)}"
+        return judged(replace(crossing, crossed=True, reason="Crossed", message=message))
     suspect = since_release and _is_worse_than_before(condition, signal, key, live, canary)
     if live.windowed and old_crossed is not None:
         return None  # beside old pods, the windows of both sides are compared
     if _has_old(live, signal):
         if old_crossed:
-            return Judgement(
-                False, SHARED, f"{counts}: the old pods are in breach too", crossing.value, suspect=suspect
-            )
-        return Judgement(
-            None,
-            "Inconclusive",
-            f"{counts}: not proven that the new revision is worse, score {_shown(score, canary)}",
-            crossing.value,
-            suspect=suspect,
-        )
+            message = f"{counts}: the old pods are in breach too"
+            return judged(Judgement(False, SHARED, message, crossing.value, suspect=suspect))
+        message = f"{counts}: not proven that the new revision is worse, score {_shown(score, canary)}"
+        return judged(Judgement(None, "Inconclusive", message, crossing.value, suspect=suspect))
     if not ok_before:
         message = f"{signal.name} was not Ok before the release, or the old pods were in breach too"
-        return Judgement(False, "CrossedBefore", message, crossing.value, suspect=suspect)
-    return _judge_alone(signal, live, before, canary, crossing, counts, suspect=suspect)
+        return judged(Judgement(False, "CrossedBefore", message, crossing.value, suspect=suspect))
+    return judged(_judge_alone(signal, live, before, canary, crossing, counts, suspect=suspect))
 
 
 def _judge_alone(
@@ -141,19 +192,16 @@ def _judge_alone(
 
 def _against_before(condition: Condition, key: str, live: LiveScore, canary: CanaryContext) -> float:
     """Return the evidence of all requests of the new revision against all known of the old state."""
-    counts = _baseline(condition, key, canary)
-    old, new = live.score.old_side, live.score.new_side
-    requests, failures = old.requests, old.failures
-    if counts is not None:
-        requests, failures = requests + counts.samples, failures + counts.events
+    counts, new = baseline_counts(live.score, _baseline(condition, key, canary)), live.score.new_side
     spread = sequential.dispersion(live.score)
-    return sequential.log_evidence_before(new.requests, new.failures, requests, failures, spread, live.score.effect)
+    return sequential.log_evidence_before(
+        new.requests, new.failures, counts.samples, counts.events, spread, live.score.effect
+    )
 
 
 def _baseline(condition: Condition, key: str, canary: CanaryContext) -> RequestCounts | None:
     assert canary.release is not None
-    bound = float(key.rpartition("@")[2]) if "@" in key else None
-    return counts_before(canary.release, condition, key, bound)
+    return counts_before(canary.release, condition, key, bound_of(key))
 
 
 def _is_worse_than_before(
@@ -202,13 +250,7 @@ def _recovered(allowed: float, signal: Signal, live: LiveScore, canary: CanaryCo
 
 def _allowed(condition: Condition, signal: Signal, key: str, live: LiveScore, canary: CanaryContext) -> float:
     """Return the failure rate that is no breach."""
-    if condition.worse_by is None:
-        return allowed_share(condition, signal)
-    old, counts = live.score.old_side, _baseline(condition, key, canary)
-    requests, failures = old.requests, old.failures
-    if counts is not None:
-        requests, failures = requests + counts.samples, failures + counts.events
-    return live.score.effect * failures / requests if requests > 0 else 0.0
+    return allowed_rate(condition, signal, live.score, _baseline(condition, key, canary)) or 0.0
 
 
 def _has_old(live: LiveScore, signal: Signal) -> bool:

@@ -9,7 +9,10 @@ from math import floor
 from resilience_operator.decision.analysis import sequential, shares
 from resilience_operator.decision.analysis.evidence import judge_part
 from resilience_operator.decision.analysis.increments import (
+    allowed_rate,
     allowed_share,
+    baseline_counts,
+    bound_of,
     cells_of,
     count,
     counts_before,
@@ -41,6 +44,9 @@ ENOUGH_FOR_BOUNDS = 100.0
 
 CHECKPOINT = 60.0
 """Seconds between two stored versions of the scores, unless the evidence changes a lot."""
+
+MOST_FAILING = 0.9
+"""Maximum failure rate that a comparison expects of a worse revision."""
 
 LARGEST = 2.0**52
 """The largest stored number: JSON numbers are exact up to twice of it."""
@@ -83,12 +89,13 @@ def update_scores(
                 found = LiveScore(release.scores.get(key, Score()) if found is None else Score())
             cells = cells_of(observation.increments, condition, bound, release.revision, excluded, warming)
             found = _open(found, cells, observation.since)
-            effect = 1.0 if condition.worse_by is None else _effect(condition, observation, bound, release)
-            found = _crossing(found, condition, signal, observation, release, now)
+            before = counts_before(release, condition, key, bound)
             if _complete(found, observation.at, old_pods=old_pods):
-                before = counts_before(release, condition, key, bound)
+                effect = 1.0
+                if condition.worse_by is not None:
+                    effect = _effect(condition, observation, bound, release, found.score, before)
                 found = _close(found, condition, signal, before, effect, observation.at)
-            scores[key] = found
+            scores[key] = _crossing(found, condition, signal, observation, release, before=before, now=now)
     if scores == live.scores and ends == live.at:
         return release
     return _checkpoint(release, LiveEvidence(scores, ends, first_seen, live.checkpoint), now)
@@ -116,10 +123,10 @@ def _add_window(
         return
     if found.since is None:
         found = replace(found, since=now)
-    found = _crossing(found, condition, signal, observation, release, now)
+    before = counts_before(release, condition, key, bounds[0])
+    found = _crossing(found, condition, signal, observation, release, before=before, now=now)
     if now - (found.since or now) >= signal.window:
         cell = Cell("", True, counts.samples, counts.events)
-        before = counts_before(release, condition, key, bounds[0])
         found = _close(replace(found, cells=(cell,)), condition, signal, before, 1.0, now)
         found = replace(found, since=now)
     scores[key] = found
@@ -154,7 +161,7 @@ def _bounds(
     if condition.worse_by is None:
         return failing_bounds(condition, signal, histogram)
     prefix = f"{test_key(condition)}@"
-    chosen = sorted({float(key.removeprefix(prefix)) for key in (*scores, *release.baseline) if key.startswith(prefix)})
+    chosen = sorted(_bounds_in(key for key in (*scores, *release.baseline) if key.startswith(prefix)))
     if chosen:
         return tuple(chosen)
     if histogram is None or shares.total(histogram) < ENOUGH_FOR_BOUNDS:
@@ -162,19 +169,33 @@ def _bounds(
     return failing_bounds(condition, signal, histogram)
 
 
-def _effect(condition: Condition, observation: Observation, bound: float | None, release: ReleaseMemory) -> float:
-    """Return by how much more often a revision may fail that is worse by exactly `by`."""
+def _bounds_in(keys: Iterable[str]) -> set[float]:
+    return {bound for key in keys if (bound := bound_of(key)) is not None}
+
+
+def _effect(
+    condition: Condition,
+    observation: Observation,
+    bound: float | None,
+    release: ReleaseMemory,
+    score: Score,
+    before: RequestCounts | None,
+) -> float:
+    """Return the odds ratio of failing for a revision that is worse by exactly `by`."""
     by = condition.worse_by or 0.0
     if bound is None:
-        return 1.0 + by
+        counts = baseline_counts(score, before)
+        rate = counts.events / counts.samples if counts.samples > 0 else 0.0
+        worse = min(rate * (1.0 + by), MOST_FAILING)
+        return max(1.0, shares.odds_ratio(worse, rate)) if rate > 0 else 1.0 + by
     histogram: Histogram | None = None
     for revision, measured in observation.by_revision.items():
         if revision != release.revision and measured.histogram is not None:
             histogram = measured.histogram if histogram is None else shares.merged(histogram, measured.histogram)
     histogram = histogram or merged_histogram(observation.increments, release.revision)
     if histogram is None or bound not in histogram.bounds:
-        return 1.0 + by
-    return max(1.0, shares.tail_growth(histogram, bound, by))
+        return score.effect if score.at else 1.0 + by
+    return shares.slower_odds(histogram, bound, by)
 
 
 def _crossing(
@@ -183,18 +204,24 @@ def _crossing(
     signal: Signal,
     observation: Observation,
     release: ReleaseMemory,
+    *,
+    before: RequestCounts | None,
     now: float,
 ) -> LiveScore:
-    """Return the score with the time since when the new revision crosses the condition."""
-    new = observation.by_revision.get(release.revision or "") if observation.splittable else observation.measured
+    """Return the score with the time since when the new revision crosses the condition.
+
+    A comparison is made in slots, so it is crossed since the start of the first slot that shows it.
+    """
     if condition.worse_by is None:
-        crossed = new is not None and judge_part(condition, signal, new).crossed is True
+        new = observation.by_revision.get(release.revision or "") if observation.splittable else observation.measured
+        crossed, began = new is not None and judge_part(condition, signal, new).crossed is True, now
     else:
         recent = [s for s in found.slots if s.end > now - signal.window]
         requests, failures = sum(s.new_requests for s in recent), sum(s.new_failures for s in recent)
-        old = found.score.old_side
-        crossed = requests > 0 and failures * old.requests > found.score.effect * old.failures * requests
-    since = (found.crossed_since if found.crossed_since is not None else now) if crossed else None
+        allowed = allowed_rate(condition, signal, found.score, before)
+        crossed = allowed is not None and failures > allowed * requests
+        began = recent[-1].start if recent else now
+    since = (found.crossed_since if found.crossed_since is not None else began) if crossed else None
     return found if since == found.crossed_since else replace(found, crossed_since=since)
 
 
@@ -248,14 +275,12 @@ def _close(
 
 def _rates(condition: Condition, signal: Signal, before: RequestCounts | None, score: Score) -> tuple[float, float]:
     """Return the failure rates of a revision like its baseline, and of one that fails the condition."""
-    old = score.old_side
-    requests, failures = old.requests, old.failures
-    if before is not None:
-        requests, failures = requests + before.samples, failures + before.events
-    rate = failures / requests if requests > 0 else 0.0
+    counts = baseline_counts(score, before)
+    rate = counts.events / counts.samples if counts.samples > 0 else 0.0
     if condition.worse_by is not None:
-        rate = max(rate, 1.0 / max(requests, 1000.0))
-        return rate, min(0.9, rate * max(score.effect, 1.0 + condition.worse_by))
+        rate = min(max(rate, 1.0 / max(counts.samples, 1000.0)), MOST_FAILING / 2)
+        odds = max(score.effect, 1.0 + condition.worse_by)
+        return rate, min(MOST_FAILING, shares.with_odds(rate, odds))
     bad = allowed_share(condition, signal)
     return min(max(rate, bad / 10.0), bad / 2.0), bad
 

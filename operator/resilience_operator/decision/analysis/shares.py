@@ -8,7 +8,8 @@ bucket took longer than the last finite bound, and by how much is unknown.
 from __future__ import annotations
 
 from bisect import bisect_left
-from math import inf, isinf, log
+from math import inf, isinf, log, log1p
+from statistics import NormalDist
 
 from resilience_operator.decision.model.observation import Histogram
 
@@ -45,18 +46,42 @@ def merged(first: Histogram, second: Histogram) -> Histogram:
     return Histogram(bounds, tuple([left[b] + right[b] for b in bounds]))
 
 
-def tail_growth(histogram: Histogram, bound: float, by: float) -> float:
-    """Return how many times more requests exceed `bound` if all take `by` longer, at least 1.
+def with_odds(rate: float, odds: float) -> float:
+    """Return a rate whose odds are `odds` times as high."""
+    return odds * rate / (1.0 + (odds - 1.0) * rate)
 
-    Between two bounds the tail is taken as a power of the latency.
+
+def odds_ratio(rate: float, other: float) -> float:
+    """Return how many times higher the odds of `rate` are than those of `other`; both between 0 and 1."""
+    return rate * (1.0 - other) / ((1.0 - rate) * other)
+
+
+def slower_odds(histogram: Histogram, bound: float, by: float) -> float:
+    """Return the odds ratio of requests over `bound` if all requests take `by` longer, at least 1.
+
+    Then those over the bound are those that exceed bound / (1 + by) now. Between two bounds the share is interpolated
+    on the scale of the normal quantile against the logarithm of the latency, which is exact for log-normal latencies.
     """
     place = histogram.bounds.index(bound)
-    below = histogram.bounds[place - 1] if place else 0.0
-    here = max(over(histogram, bound), 0.5)  # no request over the bound is less than one
-    before = over(histogram, below) if place else total(histogram)
-    if isinf(bound) or before <= here or below <= 0:
+    here = _normal_quantile(histogram, bound)
+    if isinf(bound) or bound <= 0:
         return 1.0 + by
-    return float((before / here) ** (log(1.0 + by) / log(bound / below)))
+    # Below the lowest bound, the slope above it is continued.
+    below = histogram.bounds[place - 1] if place else 0.0
+    ends = (below, bound) if below > 0 else (bound, histogram.bounds[place + 1])
+    if isinf(ends[1]):
+        return 1.0 + by
+    low, high = (_normal_quantile(histogram, end) for end in ends)
+    slope = (low - high) / log(ends[1] / ends[0])
+    normal = NormalDist()
+    return max(1.0, odds_ratio(normal.cdf(here + slope * log1p(by)), normal.cdf(here)))
+
+
+def _normal_quantile(histogram: Histogram, bound: float) -> float:
+    """Return the normal quantile of the share of requests over a bound. No or all requests count as half a request."""
+    requests = max(total(histogram), 2.0)
+    slower = min(max(over(histogram, bound), 0.5), requests - 0.5)
+    return NormalDist().inv_cdf(slower / requests)
 
 
 def informative_bounds(histogram: Histogram, targets: tuple[float, ...]) -> tuple[float, ...]:

@@ -66,6 +66,7 @@ class Observation(NamedTuple):
         analysed and the series have a pod label.
     since: start of the increments, seconds since the epoch; None if there are none, as at the first evaluation after a
         start of the operator. None is a gap in observation; an empty `increments` with `since` is not.
+    first_look: the counters of the pods were read for the first time, so that the next evaluation has increments.
     window: the look-back in seconds, if it is longer than the policy's.
     note: how the signal is measured, if not as the policy says, as a clause for the status.
     """
@@ -81,6 +82,7 @@ class Observation(NamedTuple):
     since: float | None = None
     note: str = ""
     window: float | None = None
+    first_look: bool = False
 
     @classmethod
     def unknown(cls, at: float, reason: str, message: str) -> Observation:

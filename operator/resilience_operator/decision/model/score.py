@@ -42,10 +42,10 @@ class Score:
 
     at: end of the last slot. new, old: `SideCounts` of each side. likelihoods: log-likelihood ratios of the tested odds
     ratios, before the correction for bursts. chance: the negative logarithm of the probability that all failing cells
-    of the new side are there by chance. failing: their number. clean: the log-likelihood ratio of "the new revision
-    served like its baseline since it was exposed". served_clean: when that was certain, or None.
-    effect: ratio of failure rates up to which the new revision counts as equal. pod: the new pod with the most
-    failures.
+    of the new side are there by chance. failing, old_failing: failing cells of each side.
+    clean: the log-likelihood ratio of "the new revision served like its baseline since it was exposed".
+    served_clean: when that was certain, or None. effect: odds ratio of failing up to which the new revision counts as
+    equal. pod: the new pod with the most failures.
     """
 
     at: float = 0.0
@@ -54,6 +54,7 @@ class Score:
     likelihoods: tuple[float, ...] = ()
     chance: float = 0.0
     failing: float = 0.0
+    old_failing: float = 0.0
     clean: float = 0.0
     served_clean: float | None = None
     effect: float = 1.0

@@ -1,21 +1,27 @@
 """Non-inferiority: whether it is proven that a release is not worse than its baseline. It ends a bake early.
 
-The ratio of the two failure rates is tested by a mixture sequential probability ratio test with a normal approximation
-(Johari, Pekelis and Walsh, "Always Valid Inference", 2015), so that looking often does not make a proof more likely.
+The odds ratio of failing is tested by a mixture sequential probability ratio test with a normal approximation (Johari,
+Pekelis and Walsh, "Always Valid Inference", 2015), so that looking often does not make a proof more likely.
 """
 
 from __future__ import annotations
 
 from math import log, log1p, sqrt
 
-from resilience_operator.decision.analysis.increments import counts_before, guarded_conditions, test_key
+from resilience_operator.decision.analysis.increments import (
+    baseline_counts,
+    bound_of,
+    counts_before,
+    guarded_conditions,
+    test_key,
+)
 from resilience_operator.decision.analysis.sequential import dispersion
 from resilience_operator.decision.model.memory import ReleaseMemory
 from resilience_operator.decision.model.policy import Condition, Policy
 from resilience_operator.decision.model.score import Score
 
 SCALE = 0.3
-"""Standard deviation of the mixture, in units of the log ratio: differences of about a third are found soonest."""
+"""Standard deviation of the mixture, in units of the log odds ratio: differences of about a third are found soonest."""
 
 LEAST_FAILURES = 10.0
 """Failures of each side below which the normal approximation does not hold."""
@@ -48,26 +54,16 @@ def _scores_of(release: ReleaseMemory, condition: Condition) -> dict[str, Score]
     return found
 
 
-def _bound_in(key: str) -> float | None:
-    """The histogram bound in the key of a test. None if it has none, or if someone edited the status."""
-    try:
-        return float(key.rpartition("@")[2]) if "@" in key else None
-    except ValueError:
-        return None
-
-
 def log_ratio_at_most(
     release: ReleaseMemory, condition: Condition, key: str, score: Score, false_alarms: float
 ) -> float:
-    """Return the upper bound of the log ratio of the failure rates; infinite without enough counts."""
-    new, old = score.new_side, score.old_side
-    before = counts_before(release, condition, key, _bound_in(key))
-    requests, failures = old.requests, old.failures
-    if before is not None:
-        requests, failures = requests + before.samples, failures + before.events
-    if new.requests <= 0 or requests <= 0 or min(new.failures, failures) < LEAST_FAILURES:
+    """Return the upper bound of the log odds ratio of failing; infinite without enough counts."""
+    new = score.new_side
+    counts = baseline_counts(score, counts_before(release, condition, key, bound_of(key)))
+    if new.requests <= 0 or counts.samples <= 0 or min(new.failures, counts.events) < LEAST_FAILURES:
         return float("inf")
-    estimate = log(new.failures / (new.requests * score.effect)) - log(failures / requests)
-    variance = dispersion(score) * (1 / new.failures + 1 / failures)
+    served = max(new.requests - new.failures, 0.5), max(counts.samples - counts.events, 0.5)
+    estimate = log(new.failures / served[0]) - log(counts.events / served[1]) - log(score.effect)
+    variance = dispersion(score) * (1 / new.failures + 1 / counts.events + 1 / served[0] + 1 / served[1])
     spread = variance * (variance + SCALE**2) / SCALE**2
     return estimate + sqrt(spread * (log((variance + SCALE**2) / variance) + 2 * log(1 / false_alarms)))

@@ -1,0 +1,98 @@
+"""Explains the sequential tests of a release: each score against its limit, and what drives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import exp
+from typing import Any
+
+from resilience_operator.api.quantities import format_duration, format_value
+from resilience_operator.decision.analysis import sequential
+from resilience_operator.decision.analysis.increments import bound_of, is_latency, test_key
+from resilience_operator.decision.analysis.proof import format_score
+from resilience_operator.decision.model.policy import Condition, Rule
+from resilience_operator.decision.model.score import Score
+from resilience_operator.explain.context import ExplainContext
+
+MAX_SCORE = 1e6
+"""The largest score shown: any that is larger is certain too."""
+
+
+@dataclass(frozen=True, slots=True)
+class TestEvidence:
+    """One sequential test, as last stored. score, limit: natural logarithms.
+
+    bound: of the histogram, in seconds, for a latency that is compared with the baseline. more: about how many more
+    requests of the new revision a verdict needs at this rate, or None if that cannot be told.
+    """
+
+    condition: Condition
+    latency: bool
+    counts: Score
+    score: float
+    limit: float
+    bound: float | None
+    more: float | None
+
+
+def release_evidence(rule: Rule, facts: ExplainContext) -> Iterator[TestEvidence]:
+    """Yield the tests of a rule that guards releases, while a release is analysed."""
+    release = facts.release
+    if release is None or not facts.watched or not rule.guards_release:
+        return
+    limit = sequential.limit(facts.policy.release.false_alarms, len(release.scores))
+    for condition in rule.conditions:
+        latency = is_latency(facts.policy.signals[condition.signal])
+        key = test_key(condition)
+        for name in sorted(k for k in release.scores if k == key or k.startswith(f"{key}@")):
+            score = release.scores[name]
+            yield TestEvidence(
+                condition,
+                latency,
+                score,
+                sequential.log_evidence(score),
+                limit,
+                bound_of(name),
+                sequential.more_requests(score, limit),
+            )
+
+
+def describe_evidence(found: TestEvidence, facts: ExplainContext) -> str:
+    """Describe one test as a sentence."""
+    new, old, name = found.counts.new_side, found.counts.old_side, found.condition.signal
+    over = f" over {format_value(found.bound, 'seconds')}" if found.bound is not None else ""
+    what = f"slow{over}" if found.latency else "bad"
+    sides = f"{new.failures:.0f} of {new.requests:.0f} requests {what} on the new revision"
+    if old.requests > 0:
+        sides += f", {old.failures:.0f} of {old.requests:.0f} on the old one"
+    parts = [f"{name} on the release: {sides}", f"score {format_score(found.score)} of {format_score(found.limit)}"]
+    if found.counts.pod:
+        parts.append(f"most of them on pod {found.counts.pod}")
+    if found.score >= found.limit:
+        parts.append("proven")
+    elif found.more is not None:
+        parts.append(f"a verdict needs about {found.more:.2g} more requests of the new revision at this rate")
+    elif new.requests > 0:
+        parts.append("nothing shows that the new revision is worse")
+    at = min(found.counts.at, facts.now)
+    return f"{'; '.join(parts)} (counted until {format_duration(max(0, round(facts.now - at)))} ago)"
+
+
+def evidence_document(found: TestEvidence) -> dict[str, Any]:
+    """Return one test as JSON."""
+    new, old = found.counts.new_side, found.counts.old_side
+    return {
+        "signal": found.condition.signal,
+        "score": _shown(found.score),
+        "limit": _shown(found.limit),
+        "new": {"requests": new.requests, "failures": new.failures},
+        "old": {"requests": old.requests, "failures": old.failures},
+        "overSeconds": found.bound,
+        "pod": found.counts.pod or None,
+        "moreRequests": None if found.more is None else round(found.more),
+    }
+
+
+def _shown(logarithm: float) -> float:
+    return min(MAX_SCORE, float(f"{exp(min(max(logarithm, 0.0), 20.0)):.3g}"))
