@@ -88,9 +88,12 @@ def test_frozen_at_every_call(
         lambda: found if set(found := {p.fault: p for p in proxy.seen() if p.fault}) == set(moments) else None,
         "all calls are through",
     )
-    for name, (n, how) in moments.items():
-        if calls[n - 1].startswith("PATCH"):
-            assert (through[name].reached == 200) is (how == "at once"), through[name]
+    for name, (_, how) in moments.items():
+        call = through[name]
+        if call.asked.method == "PATCH":
+            # Fields are handed back at the version that was read; the controller's status may come in between.
+            retried = call.reached == 409 and "managedFields" in str(call.asked.json())
+            assert call.reached != 200 if how == "late" else call.reached == 200 or retried, call
     leader.thaw()
     process = leader.process
     assert process is not None

@@ -13,6 +13,7 @@ import pytest
 
 from resilience_operator.api.pause import UNTIL, Pause
 from resilience_operator.kube.client.decoding import Unreadable
+from resilience_operator.runtime.cache.packed_status import EMPTY
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 from resilience_operator.runtime.evaluation.reconciler import STATUS_PROBLEM_SHOWN
 from resilience_operator.runtime.scheduling import scheduler as scheduling
@@ -169,7 +170,7 @@ async def test_an_error_of_one_policy_is_counted_shown_and_harms_no_other(
     poison.requests_for = None
     for victim in victims:
         parts.api.statuses.pop(victim.key)
-        victim.raw_status, victim.reported.digest = b"{}", None
+        victim.packed_status, victim.reported.digest = EMPTY, None
         victim.reported.invalidate()
     await parts.evaluate()
     unharmed(parts, victims)

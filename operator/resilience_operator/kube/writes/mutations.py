@@ -186,16 +186,14 @@ async def hand_back(
             fields = field_ownership.hand_back(meta.get("managedFields"))
             if fields is None or meta["uid"] != target.uid:
                 return live
-            # The list is replaced as a whole. Who changes a field increases the generation; the controllers, which
-            # write only the status all the time, do not.
+            # With the version, since the list is replaced as a whole.
             ops = [
-                test_op("/metadata/uid", target.uid),
-                test_op("/metadata/generation", meta["generation"]),
+                set_op("/metadata/resourceVersion", meta["resourceVersion"]),
                 set_op("/metadata/managedFields", fields),
             ]
             try:
                 return await kube.patch(path, ops, kind=PatchKind.JSON, deadline=deadline)
-            except (Conflict, Unprocessable):
+            except Conflict:
                 await kube.retry.pause(attempt, deadline)
                 live = await kube.get(path, deadline=deadline)
     except CallError as error:

@@ -18,12 +18,12 @@ from resilience_operator.decision.model.memory import Memory
 from resilience_operator.decision.model.memory_codec import load_memory
 from resilience_operator.kube.cache.workloads import epoch
 from resilience_operator.kube.client.decoding import Unreadable
+from resilience_operator.runtime.cache.packed_status import EMPTY, pack, unpack
 from resilience_operator.runtime.cache.policy_entry import (
     CompiledPolicy,
     PolicyEntry,
     StatusProblem,
     TargetKey,
-    compact_json,
     phase_offset_of,
     status_summary,
 )
@@ -168,7 +168,7 @@ class PolicyCache:
             pause=read_pause(meta.get("annotations")),
         )
         try:
-            entry.raw_status = compact_json(body.get("status") or {})
+            entry.packed_status = pack(body.get("status") or {})
         except Exception as error:
             _lose_status(entry, error)
         if not entry.reported.rewrite:
@@ -178,14 +178,14 @@ class PolicyCache:
     def _read_status(self, entry: PolicyEntry, body: Mapping[str, Any]) -> None:
         try:
             status = body.get("status") or {}
-            known, found = entry.raw_status, compact_json(status)
+            known, found = entry.packed_status, pack(status)
             if found == known:
                 return
-            changed = entry.reported.rewrite or status.get("memory") != orjson.loads(known).get("memory")
+            changed = entry.reported.rewrite or status.get("memory") != orjson.loads(unpack(known)).get("memory")
         except Exception as error:
             _lose_status(entry, error)
             return
-        entry.raw_status = found
+        entry.packed_status = found
         if changed:
             # Another replica wrote this status: it has evaluated the policy since.
             self.restore_from_status(entry)
@@ -193,7 +193,7 @@ class PolicyCache:
     def restore_from_status(self, entry: PolicyEntry) -> None:
         """Load memory and history from the status. Unreadable parts are discarded and will be replaced."""
         try:
-            status = PolicyStatus.model_validate(orjson.loads(entry.raw_status))
+            status = PolicyStatus.model_validate(orjson.loads(unpack(entry.packed_status)))
         except Exception as error:
             _lose_status(entry, error)
             return
@@ -298,15 +298,15 @@ class PolicyCache:
 def _lose_status(entry: PolicyEntry, error: Exception) -> None:
     """Discard a status that cannot be read. The policy restarts without memory and reports it."""
     contain(Stage.STATUS, *entry.key, error, known=entry.reported.rewrite)
-    entry.raw_status, entry.status, entry.history = b"{}", PolicyStatus(), DecisionHistory()
+    entry.packed_status, entry.status, entry.history = EMPTY, PolicyStatus(), DecisionHistory()
     _reset_state(entry, f"the status could not be read ({_short(error)})")
 
 
 def lose_memory(entry: PolicyEntry, error: Exception) -> None:
     """Discard the memory of a policy, and report it in the policy's status."""
     contain(Stage.STATUS, *entry.key, error, known=entry.reported.rewrite)
-    entry.raw_status = compact_json(
-        {key: value for key, value in orjson.loads(entry.raw_status).items() if key != "memory"}
+    entry.packed_status = pack(
+        {key: value for key, value in orjson.loads(unpack(entry.packed_status)).items() if key != "memory"}
     )
     _reset_state(entry, f"status.memory could not be used ({_short(error)})")
 

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
-
-import orjson
 
 from resilience_operator.api.pause import Pause
 from resilience_operator.api.status import Condition, PolicyStatus, TargetStatus
@@ -17,6 +13,7 @@ from resilience_operator.decision.fast_path import SteadyState
 from resilience_operator.decision.model.memory import Memory
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import Revision
+from resilience_operator.runtime.cache.packed_status import EMPTY
 from resilience_operator.runtime.cache.source_catalog import ReadyProblem
 from resilience_operator.runtime.telemetry.history import EvaluationHistory
 from resilience_operator.signals.model import Signal, SignalRequest
@@ -95,7 +92,7 @@ class PolicyEntry:
     have expired.
     compiled: from the spec. memory, history, evaluation_history: the state that evaluations leave. reported: what was
     last reported of it. While it is processed, it is in `WorkQueue.processing`.
-    status: a summary (`status_summary`). raw_status: the whole status at `resource_version`, as JSON.
+    status: a summary (`status_summary`). packed_status: the whole status at `resource_version`.
     requests: queries for its metric source, valid for the revisions in `requests_for`. requests_watched: they are for
     a release that is analysed.
     evaluation_history: points for the dashboard's charts, if they are kept.
@@ -113,7 +110,7 @@ class PolicyEntry:
     memory: Memory = field(default_factory=Memory)
     history: DecisionHistory = field(default_factory=DecisionHistory)
     status: PolicyStatus = field(default_factory=PolicyStatus)
-    raw_status: bytes = b"{}"
+    packed_status: bytes = EMPTY
     evaluation_history: EvaluationHistory | None = None
     reported: Reported = field(default_factory=Reported)
     requests: tuple[SignalRequest, ...] = ()
@@ -151,11 +148,6 @@ def status_summary(status: PolicyStatus) -> PolicyStatus:
     conditions = tuple(Condition.model_construct(_NONE, **dict(c)) for c in status.conditions)
     target = TargetStatus.model_construct(_NONE, **dict(status.target)) if status.target is not None else None
     return PolicyStatus.model_construct(_NONE, conditions=conditions, target=target)
-
-
-def compact_json(status: Mapping[str, Any]) -> bytes:
-    """Serialize a status for the cache. Copied, because orjson's own result occupies 4 KiB however short it is."""
-    return bytes(memoryview(orjson.dumps(status)))
 
 
 @lru_cache(maxsize=1024)

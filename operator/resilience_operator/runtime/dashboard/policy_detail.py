@@ -39,7 +39,7 @@ class PolicyDetail:
         """Return a cheap version key that changes whenever the document would change."""
         acting = self.owns(entry.namespace)
         newest = entry.evaluation_history.newest if entry.evaluation_history is not None else None
-        return acting, entry.compiled.generation, newest, id(entry.raw_status)
+        return acting, entry.compiled.generation, newest, id(entry.packed_status)
 
     def document(self, entry: PolicyEntry) -> Document:
         """Return the whole detail document as JSON data."""

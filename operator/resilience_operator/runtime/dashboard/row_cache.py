@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.explain.health import PolicyHealth, health_of
 from resilience_operator.explain.overview import Row
+from resilience_operator.runtime.cache.packed_status import unpack
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 
 Owns = Callable[[str], bool]
@@ -30,7 +31,7 @@ class CachedRow:
     @classmethod
     def of(cls, entry: PolicyEntry, acting: bool) -> CachedRow:
         """Build the row. Never fails: an unreadable status results in a row that says so."""
-        status = _read(entry.raw_status)
+        status = _read(unpack(entry.packed_status))
         kind, namespace, name = entry.compiled.kind, entry.namespace, entry.target[2]
         mode = entry.policy.mode.value if entry.policy is not None else ""
         state = (
@@ -40,12 +41,14 @@ class CachedRow:
         )
         row = Row(namespace, entry.name, mode, f"{kind}/{name}", state, status or PolicyStatus())
         text = f"{namespace}/{entry.name} {row.target} {state.word} {mode}".lower()
-        return cls(row, acting, text, entry.raw_status, entry.compiled.generation)
+        return cls(row, acting, text, entry.packed_status, entry.compiled.generation)
 
     def is_current(self, entry: PolicyEntry, acting: bool) -> bool:
         """Return True if the policy has not changed since the row was built."""
         return (
-            self.acting == acting and self.generation == entry.compiled.generation and self.source is entry.raw_status
+            self.acting == acting
+            and self.generation == entry.compiled.generation
+            and self.source is entry.packed_status
         )
 
     def without_details(self) -> CachedRow:

@@ -22,7 +22,8 @@ from resilience_operator.decision.model.memory_codec import dump_memory
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.resilience import CallError, Deadline
-from resilience_operator.runtime.cache.policy_entry import PolicyEntry, compact_json
+from resilience_operator.runtime.cache.packed_status import pack, unpack
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 from resilience_operator.runtime.cache.source_catalog import ReadyProblem
 from resilience_operator.runtime.containment import Stage, contain
 from resilience_operator.runtime.reporting.event_recorder import EventRecorder
@@ -138,7 +139,7 @@ class Reporter:
             generation=entry.compiled.generation,
         )
         memory = entry.memory if skip.pause is not None else None
-        stored = PolicyStatus.model_validate(orjson.loads(entry.raw_status))
+        stored = PolicyStatus.model_validate(orjson.loads(unpack(entry.packed_status)))
         rendering = partial(render_skipped, stored, ready, memory)
         await self._status_writer.write_status(entry, rendering, deadline, why="refusal")
         if skip.pause is None:
@@ -154,7 +155,7 @@ class Reporter:
             except Exception as unreadable:
                 # The stored status cannot be written back: keep the memory, replace the rest.
                 contain(Stage.STATUS, *entry.key, unreadable)
-                entry.raw_status, entry.reported.rewrite = compact_json({"memory": dump_memory(entry.memory)}), True
+                entry.packed_status, entry.reported.rewrite = pack({"memory": dump_memory(entry.memory)}), True
                 await self.write_skip(entry, skip, now, deadline)
         except CallError as failure:
             if not entry.deleted:

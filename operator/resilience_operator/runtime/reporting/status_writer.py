@@ -17,7 +17,8 @@ from resilience_operator.api.status import PolicyStatus
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.kube.writes.policies import patch_status, replace_status
 from resilience_operator.resilience import Deadline
-from resilience_operator.runtime.cache.policy_entry import PolicyEntry, compact_json, status_summary
+from resilience_operator.runtime.cache.packed_status import pack, unpack
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry, status_summary
 from resilience_operator.runtime.scheduling.rate_limit import AdaptiveRateLimiter
 from resilience_operator.runtime.scheduling.token_bucket import TokenBucket
 from resilience_operator.runtime.telemetry.metrics import STATUS_WRITES
@@ -80,7 +81,7 @@ class StatusWriter:
         if entry.reported.rewrite:
             await self._rewrite(entry, rendered, digest, deadline, why)
             return True
-        stored: dict[str, Any] = orjson.loads(entry.raw_status)
+        stored: dict[str, Any] = orjson.loads(unpack(entry.packed_status))
         now = time.monotonic()
         if entry.reported.digest is None and digest == _fingerprint(significant_of(stored)):
             # Unchanged since an earlier process wrote it.
@@ -110,7 +111,7 @@ class StatusWriter:
             STATUS_WRITES.labels(why).inc()
             self._rate_limiter.record()
             entry.resource_version = str(written["metadata"]["resourceVersion"])
-            entry.raw_status = compact_json(written.get("status") or {})
+            entry.packed_status = pack(written.get("status") or {})
         self._mark_written(entry, rendered, digest, now if why == "refresh" else self._staggered(entry, now))
         return True
 
@@ -140,7 +141,7 @@ class StatusWriter:
         self._rate_limiter.record()
         entry.reported.rewrite = False
         entry.resource_version = str(written["metadata"]["resourceVersion"])
-        entry.raw_status = compact_json(written.get("status") or {})
+        entry.packed_status = pack(written.get("status") or {})
         self._mark_written(entry, rendered, digest, self._staggered(entry, time.monotonic()))
 
     def _mark_written(self, entry: PolicyEntry, rendered: Rendered, digest: bytes, at: float) -> None:
