@@ -159,6 +159,11 @@ class TestAuthors:
         # `resume` is the default. It lifts only the operator's own pauses, which need a rule that pauses.
         release = {"spec": {"release": {"failOnProgressDeadline": True}}}
         assert "resumes" in refused(lambda: author.patch("tried", release))
+        freeze = {"spec": {"release": {"freeze": [{"cron": "0 18 * * FRI", "for": "62h"}]}}}
+        assert "resumes" in refused(lambda: author.patch("tried", freeze))
+        begun = {"metadata": {"annotations": {"resilience-operator.io/freeze-until": "2040-01-01T00:00:00Z"}}}
+        assert "resumes" in refused(lambda: author.patch("tried", begun))
+        author.patch("tried", {"metadata": {"annotations": {"resilience-operator.io/pause-reason": "test"}}})
 
     def test_a_target_is_not_swapped_for_another(self, account: Callable[[str], Account]) -> None:
         author = account("ann").may([POLICIES, on("apps", "deployments", names=("checkout",))]).author()

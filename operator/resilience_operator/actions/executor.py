@@ -33,6 +33,9 @@ VERBS: Mapping[Verb, ActionHandler] = {
     Verb.PAUSE: rollout.pause,
     Verb.RESUME: rollout.resume,
     Verb.ROLLBACK: rollout.rollback,
+    Verb.FREEZE: rollout.freeze,
+    Verb.UNFREEZE: rollout.resume,
+    Verb.DENY_ROLLBACK: rollout.deny,
 }
 
 

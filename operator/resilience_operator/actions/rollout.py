@@ -1,4 +1,4 @@
-"""pauseRollout, resumeRollout and rollback."""
+"""pauseRollout, resumeRollout, rollback, and the verbs of freezes and approvals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ async def pause(
 async def resume(
     kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
 ) -> mutations.Change | None:
-    """Lift the operator's own pause."""
+    """Lift the operator's own pause, of a failing release or for a freeze."""
     del command
     return await mutations.resume(kube, target, deadline=deadline)
 
@@ -30,3 +30,19 @@ async def rollback(
 ) -> mutations.Change | None:
     """Restore the template of the revision `command.to`, and unpause, in one patch."""
     return await mutations.rollback(kube, target, str(command.to), deadline=deadline)
+
+
+async def freeze(
+    kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
+) -> mutations.Change | None:
+    """Pause the rollout for a freeze, before a template arrives."""
+    del command
+    return await mutations.pause(kube, target, deadline=deadline)
+
+
+async def deny(
+    kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
+) -> mutations.Change | None:
+    """Change nothing: a denied rollback is only recorded."""
+    del kube, target, command, deadline
+    return None

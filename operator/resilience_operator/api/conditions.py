@@ -82,6 +82,7 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
     ConditionType.RELEASE_HEALTHY: {
         "NoRelease": "No release is in progress: all pods run a revision that completed its bake.",
         "Progressing": "A release is in progress, without a breach attributed to it.",
+        "Frozen": "A freeze is in effect: the rollout is paused, and a new template waits until it ends.",
         "Baking": "A release has reached all pods and is in its bake.",
         "ReleaseFailing": "Only the new revision breaches a rule.",
         "ReleaseStuck": "Pods of the new revision fail; the message says which ones and why.",

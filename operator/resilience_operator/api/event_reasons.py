@@ -28,6 +28,29 @@ EVENT_REASONS: Mapping[str, EventReason] = {
     "RolloutPaused": EventReason("The operator paused the rollout of a failing release.", _CHECK_RELEASE, True),
     "RolloutResumed": EventReason("The operator lifted its own pause.", _NOTHING),
     "RolledBack": EventReason("The last good pod template was restored.", _CHECK_RELEASE, True),
+    "RolloutFrozen": EventReason(
+        "A freeze has begun: the rollout is paused, so that a new template waits.",
+        "To release during the freeze, run `kubectl rollout resume`.",
+    ),
+    "FreezeHolds": EventReason(
+        "A new template arrived during a freeze and waits for its end.",
+        "To release it now, run `kubectl rollout resume`.",
+    ),
+    "FreezeLifted": EventReason("A person resumed the rollout, which ends the freeze for this target.", _NOTHING),
+    "FreezeIgnored": EventReason(
+        "A release begins during a freeze and does not wait; the message says why.", "See docs/freezes.md.", True
+    ),
+    "ApprovalNeeded": EventReason(
+        "A rollback waits for a person's approval.",
+        "Run `kubectl resilience approve` or `kubectl resilience deny`.",
+        True,
+    ),
+    "ApprovalMissing": EventReason(
+        "Nobody has answered in time, and the policy says to wait on.",
+        "Run `kubectl resilience approve` or `kubectl resilience deny`.",
+        True,
+    ),
+    "RollbackDenied": EventReason("A person denied a rollback; the revision is not rolled back.", _NOTHING),
     "PluginRun": EventReason("An action of a plugin was run.", _NOTHING),
     "Alert": EventReason(
         "A rule with the action alert is in breach.", "Check the signal that the message names.", True

@@ -56,8 +56,8 @@ def read_pause(annotations: Mapping[str, object] | None) -> Pause | None:
     found = annotations or {}
     if REASON not in found and UNTIL not in found:
         return None
-    until, problem = _moment(found[UNTIL]) if UNTIL in found else (None, "")
-    return Pause(_short(found.get(REASON)), until, _short(found.get(BY)), problem)
+    until, problem = to_moment(found[UNTIL], UNTIL) if UNTIL in found else (None, "")
+    return Pause(short_text(found.get(REASON)), until, short_text(found.get(BY)), problem)
 
 
 def moment_text(moment: float) -> str:
@@ -65,23 +65,25 @@ def moment_text(moment: float) -> str:
     return format_timestamp(to_datetime(round(moment) if isfinite(moment) else moment))
 
 
-def _moment(text: object) -> tuple[float | None, str]:
+def to_moment(text: object, annotation: str) -> tuple[float | None, str]:
+    """Return the time in an annotation (seconds since the epoch), or None and why it cannot be parsed."""
     try:
         moment = datetime.fromisoformat(str(text).strip())
     except ValueError:
         moment = None
     if moment is None or moment.tzinfo is None:
-        problem = f"{_short(text)!r} in {UNTIL} is not a time with a time zone: use one like 2026-01-31T12:00:00Z"
-        return None, problem
+        what = f"{short_text(text)!r} in {annotation} is not a time with a time zone"
+        return None, f"{what}: use one like 2026-01-31T12:00:00Z"
     seconds = to_epoch(moment)
     if not EARLIEST.timestamp() <= round(seconds) <= LATEST.timestamp():
-        problem = (
-            f"{_short(text)!r} in {UNTIL} is not within the years 1 to 9999 in UTC: to pause without an end, remove it"
-        )
+        problem = f"{short_text(text)!r} in {annotation} is not within the years 1 to 9999 in UTC"
+        if annotation == UNTIL:
+            problem += ": to pause without an end, remove it"
         return None, problem
     return seconds, ""
 
 
-def _short(text: object) -> str:
+def short_text(text: object) -> str:
+    """Return the text of an annotation as one line, cut to `MOST_SHOWN` characters."""
     line = " ".join(str(text or "").split())
     return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN - 1]}…"

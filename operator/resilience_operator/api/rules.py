@@ -198,6 +198,20 @@ class PauseRollout(SpecModel):
     """Pause a release that is in progress or in its bake. Written as {}."""
 
 
+class Approval(SpecModel):
+    """Ask a person before a rollback."""
+
+    within: Duration = Field(
+        default=300.0, description="How long to wait for an answer, like 5m (default). It counts from the request."
+    )
+    otherwise: Literal["Act", "Hold"] = Field(
+        default="Act",
+        description=(
+            "What to do without an answer. Act (default): roll back. Hold: do not roll back until somebody approves."
+        ),
+    )
+
+
 class Rollback(SpecModel):
     """Restore the last good revision while a release is in progress, paused or in its bake."""
 
@@ -214,6 +228,13 @@ class Rollback(SpecModel):
         description=(
             "How many revisions a rollback may go back, like 3. If the newest revision that may be restored is older, "
             "nothing is rolled back, and a Warning says so. Default: any number."
+        ),
+    )
+    approval: Approval | None = Field(
+        default=None,
+        description=(
+            "Ask a person first, like {within: 5m, otherwise: Act}. A Warning and the notifiers carry the commands: "
+            "kubectl resilience approve and deny. Default: roll back without asking."
         ),
     )
 

@@ -10,6 +10,7 @@ from pydantic import Field, StrictBool, StrictInt
 from .base import SpecModel
 from .checks import Check, cel_list, cel_string
 from .fields import Bake, BakeField, Duration, RateField, duration_field
+from .freeze import FREEZES_LIMIT, Freeze
 from .quantities import parse_duration
 from .rules import Condition, Rule
 from .signals import (
@@ -160,6 +161,14 @@ class Release(SpecModel):
         description=(
             "How long the latency and the CPU usage of a new pod do not count against the release, like 30s "
             "(default): caches are cold and code is not compiled yet. Failures always count."
+        ),
+    )
+    freeze: Annotated[tuple[Freeze, ...], Field(max_length=FREEZES_LIMIT)] = Field(
+        default=(),
+        description=(
+            "Times in which no new release begins, like [{cron: 0 18 * * FRI, for: 62h, timeZone: Europe/Berlin}]. The "
+            "rollout is paused at the start, so that a new pod template waits for the end. Scaling, pausing and "
+            "rollbacks go on. A person who resumes the rollout ends the freeze for this target."
         ),
     )
 
@@ -475,6 +484,12 @@ class PolicySpec(SpecModel):
                 spec.target_ref.kind in ("Deployment", "StatefulSet") or not _used(spec, "pause_rollout")
             ),
             cel=f"self.targetRef.kind in ['Deployment', 'StatefulSet'] || !{_cel_used('pauseRollout')}",
+        ),
+        Check(
+            message="only the rollout of a Deployment or StatefulSet can be paused: remove release.freeze",
+            holds=lambda spec: spec.target_ref.kind in ("Deployment", "StatefulSet") or not spec.release.freeze,
+            cel="self.targetRef.kind in ['Deployment', 'StatefulSet'] || !has(self.release) || "
+            "!has(self.release.freeze) || self.release.freeze.size() == 0",
         ),
         Check(
             message="only a Deployment, StatefulSet or DaemonSet has revisions to restore: remove rollback",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from resilience_operator.cli.approve.command import approve, deny
 from resilience_operator.cli.common.app import SETTINGS, Command, Group, add_version
 from resilience_operator.cli.common.errors import PROGRAM
 from resilience_operator.cli.convert.command import convert
@@ -25,7 +26,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 success; 1 failure or nothing found; 2 invalid arguments, file or configuration.",
 )
 
-for command in (status, explain, history, pause, resume, init, convert, lint, simulate, replay):
+for command in (status, explain, history, pause, resume, approve, deny, init, convert, lint, simulate, replay):
     app.command(cls=Command)(command)
 app.command(name="test", cls=Command)(run_tests)
 add_version(app)

@@ -27,6 +27,7 @@ from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release import lifecycle
 from resilience_operator.decision.release.attribution import update_baseline
+from resilience_operator.decision.release.freeze import without_freeze
 from resilience_operator.decision.release.outage import follow_outage, shows_outage
 from resilience_operator.decision.release.quarantine import current_quarantine
 from resilience_operator.decision.reverts import PAUSED, current_reverts, record_revert, stopped_notices
@@ -37,7 +38,8 @@ from resilience_operator.decision.scaling.manual import detect_manual_scaling
 class EvaluationContext:
     """The inputs of one evaluation, and what follows from the target alone. Not frozen, for speed.
 
-    memory: the memory of this target (by UID). target: the target with the dry-run overlay.
+    memory: the memory of this target (by UID). actual: the target with the dry-run overlay. target: the same apart
+    from the pause for a freeze.
     release, scaling: the memory updated from the target, before any rule is evaluated.
     same_release: the last evaluation analysed the same revision. analysed: a breach counts against the release.
     reverts: changes of the operator that others reverted.
@@ -46,6 +48,7 @@ class EvaluationContext:
 
     policy: Policy
     memory: Memory
+    actual: TargetState
     target: TargetState
     overlay: DryRunOverlay | None
     signals: Mapping[str, SignalView]
@@ -71,15 +74,13 @@ def prepare(
     *,
     shared_incident: bool = False,
 ) -> EvaluationContext:
-    """Prepare an evaluation. A signal without an observation counts as Unknown.
-
-    shared_incident: other workloads came into breach at the same time.
-    """
+    """Prepare an evaluation. A signal without an observation counts as Unknown. shared_incident: as in `decide`."""
     memory = _memory_of(memory, policy, target, now)
     patience = MAX_UNKNOWN_INTERVALS * policy.interval
     lookback = max(patience, policy.window)
     overlay = prune(memory.overlay, target)
-    target = _with_deadline(apply_overlay(target, overlay), policy)
+    actual = _with_deadline(apply_overlay(target, overlay), policy)
+    target = without_freeze(actual, memory.freeze, memory.release)
     signals = signal_views(policy, observations, now, patience, target.replicas)
     still, ended = current_quarantine(memory.quarantined, policy, now)
     quarantined = {q.revision: q for q in still}
@@ -107,6 +108,7 @@ def prepare(
     return EvaluationContext(
         policy,
         memory,
+        actual,
         target,
         overlay,
         signals,

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from resilience_operator.api.spec import Mode
 from resilience_operator.decision.analysis.rules import RuleEvaluation, evaluate_rule
 from resilience_operator.decision.context import EvaluationContext, prepare
-from resilience_operator.decision.model.commands import Command, Notice
-from resilience_operator.decision.model.memory import Memory, Phase, Quarantine, ReleaseMemory, RollbackResult, Verdict
+from resilience_operator.decision.model.commands import Command, Notice, Verb
+from resilience_operator.decision.model.memory import (
+    FreezeMemory,
+    Memory,
+    Phase,
+    Quarantine,
+    ReleaseMemory,
+    Revert,
+    RollbackRequest,
+    RollbackResult,
+    Verdict,
+)
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.plugin_calls import pending_calls
-from resilience_operator.decision.release import lifecycle
+from resilience_operator.decision.release import freeze, lifecycle
 from resilience_operator.decision.release.aftermath import watch_rollback
 from resilience_operator.decision.release.analysis import analyse
+from resilience_operator.decision.release.approval import approval_of, ask, kept_request, without_rollback
 from resilience_operator.decision.release.attribution import inconclusive_notice, suppress
 from resilience_operator.decision.release.bake import advance_bake, next_look
 from resilience_operator.decision.release.goal import mark_failed, with_service
 from resilience_operator.decision.release.health import assess_pods, learn_startup
 from resilience_operator.decision.release.non_inferiority import is_not_worse
 from resilience_operator.decision.release.outage import without_outage
-from resilience_operator.decision.release.remediation import plan_remediation
+from resilience_operator.decision.release.remediation import ReleaseFinding, ReleasePlan, plan_remediation
 from resilience_operator.decision.report import RuleReport, SignalReport, describe, signal_reports
 from resilience_operator.decision.reverts import PAUSED, blocked, retry_at
 from resilience_operator.decision.scaling.manual import adopt_minimum
@@ -90,6 +102,9 @@ class _ReleaseStep:
     commands: tuple[Command, ...]
     notices: tuple[Notice, ...]
     wake: float | None
+    reverts: tuple[Revert, ...]
+    request: RollbackRequest | None = None
+    freeze: FreezeMemory | None = None
 
 
 @dataclass(slots=True)
@@ -132,16 +147,17 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
         quarantined = tuple(q for q in quarantined if q.revision != release.rolled_from)
     if quarantined == context.memory.quarantined:
         quarantined = context.memory.quarantined
-    plan = plan_remediation(
+    remediate = partial(
+        plan_remediation,
         release,
         policy,
         target,
-        findings,
-        context.quarantined,
-        now,
+        quarantined=context.quarantined,
+        now=now,
         measured=_measured_at_all(evaluations),
         clean_since=_clean_since(evaluations),
     )
+    plan, request = _with_approval(context, remediate, findings)
     if context.reverts and blocked(context.reverts, PAUSED, now) is not None:
         plan = plan.without_pause()  # another writer keeps lifting the operator's pause
     if release.held_unmeasured and any(c.reason == "ReleaseRecovered" for c in plan.commands):
@@ -150,7 +166,58 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
     if not found.measured:
         notices += inconclusive_notice(plan.release, target, found.findings, now - context.lookback)
     wake = min((t for t in (plan.wake, pods.wake) if t is not None), default=None)
-    return _ReleaseStep(plan.release, quarantined, found.attributed_signals, plan.commands, notices, wake)
+    step = _ReleaseStep(
+        plan.release, quarantined, found.attributed_signals, plan.commands, notices, wake, context.reverts, request
+    )
+    return _with_freeze(context, step) if freeze.applies(policy, context.memory.freeze) else step
+
+
+def _with_approval(
+    context: EvaluationContext,
+    remediate: Callable[[Sequence[ReleaseFinding]], ReleasePlan],
+    findings: Sequence[ReleaseFinding],
+) -> tuple[ReleasePlan, RollbackRequest | None]:
+    """Return the remediation, and the rollback that waits for a person's approval."""
+    plan, before = remediate(findings), context.memory.request
+    rollback = next((c for c in plan.commands if c.verb is Verb.ROLLBACK), None)
+    if rollback is None:
+        return plan, before if before is None else kept_request(before, plan.release, findings)
+    policy, target = context.policy, context.target
+    approval = approval_of(policy, rollback)
+    if approval is None:
+        return plan, None
+    asked = ask(policy, rollback, approval, before, f"{target.kind} {target.name}", context.now)
+    if asked.command is not None and asked.command.verb is Verb.ROLLBACK:
+        return replace(plan, commands=(asked.command,)), asked.request
+    plan = remediate(list(without_rollback(findings)))
+    commands = plan.commands if asked.command is None else (*plan.commands, asked.command)
+    wake = min((t for t in (plan.wake, asked.wake) if t is not None), default=None)
+    return replace(plan, commands=commands, notices=plan.notices + asked.notices, wake=wake), asked.request
+
+
+def _with_freeze(context: EvaluationContext, step: _ReleaseStep) -> _ReleaseStep:
+    """Return the step with what a freeze requires: the rollout is paused, or resumed at its end."""
+    plan = freeze.plan_freeze(
+        context.policy,
+        context.actual,
+        context.memory,
+        step.release,
+        reverts=step.reverts,
+        commands=step.commands,
+        now=context.now,
+    )
+    commands = step.commands
+    if plan.resume_held:
+        commands = tuple(c for c in commands if (c.verb, c.reason) != (Verb.RESUME, "NewRelease"))
+    wake = min((t for t in (step.wake, plan.wake) if t is not None), default=None)
+    return replace(
+        step,
+        commands=commands + plan.commands,
+        notices=step.notices + plan.notices,
+        wake=wake,
+        reverts=plan.reverts,
+        freeze=plan.memory,
+    )
 
 
 def _measured_at_all(evaluations: Sequence[RuleEvaluation]) -> bool:
@@ -253,7 +320,9 @@ def _assemble(
             quarantined=step.quarantined,
             overlay=context.overlay,
             intent=None,
-            reverts=context.reverts,
+            reverts=step.reverts,
+            freeze=step.freeze,
+            request=step.request,
             announced=_announced(memory.announced, active, step.release),
             metrics_missing_since=scaling.metrics_missing_since,
             startup_seconds=learn_startup(memory.startup_seconds, context.target.pods),

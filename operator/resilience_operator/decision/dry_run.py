@@ -65,7 +65,7 @@ def add_command(overlay: DryRunOverlay | None, command: Command, target: TargetS
             overlay = replace(overlay, replicas=replicas, real_replicas=real)
         case Verb.PAUSE:
             overlay = replace(overlay, paused=True, real_revision=target.revision)
-        case Verb.RESUME:
+        case Verb.RESUME | Verb.UNFREEZE:
             paused = False if target.paused else None
             over = paused is None and overlay.revision is None
             overlay = replace(overlay, paused=paused, real_revision=None if over else target.revision)

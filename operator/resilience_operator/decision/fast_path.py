@@ -25,6 +25,7 @@ from resilience_operator.decision.model.memory import Memory, Phase, RuleMemory
 from resilience_operator.decision.model.observation import Observation, signal_views
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.release.freeze import without_freeze
 from resilience_operator.decision.scaling.bounds import can_scale_down
 
 _WITHIN_BOUNDS = {"WithinBounds", False}
@@ -128,6 +129,8 @@ def _at_rest(memory: Memory, target: TargetState) -> bool:
     release = memory.release
     if release is None or release.phase not in (Phase.STABLE, Phase.BAKING):
         return False
+    if memory.freeze is not None:
+        target = without_freeze(target, memory.freeze, release)
     if target.paused or target.progress_deadline_exceeded or target.revision != release.revision:
         return False
     if (

@@ -9,6 +9,7 @@ from resilience_operator.api.text import cut
 from resilience_operator.decision.dry_run import add_command
 from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.model.memory import (
+    FreezeMemory,
     Intent,
     Memory,
     Phase,
@@ -67,7 +68,7 @@ def _effect(memory: Memory, command: Command, target: TargetState, now: float, *
             paused = replace(
                 release, phase=Phase.PAUSED, since=now, paused=now, paused_rules=command.rules, lifted_rules=()
             )
-            return replace(memory, release=paused)
+            return replace(memory, release=paused, freeze=_not_held(memory.freeze))
         case Verb.RESUME:
             resumed = replace(
                 release,
@@ -82,8 +83,20 @@ def _effect(memory: Memory, command: Command, target: TargetState, now: float, *
             return replace(memory, release=resumed)
         case Verb.ROLLBACK:
             return _rolled_back(memory, command, target, now, dry_run=dry_run)
+        case Verb.FREEZE:
+            return replace(memory, freeze=replace(memory.freeze or FreezeMemory(), held_since=now))
+        case Verb.UNFREEZE:
+            return replace(memory, freeze=None)
+        case Verb.DENY_ROLLBACK if memory.request is not None:
+            denied = replace(memory.request, denied=True, by=str(command.arguments.get("by", "")))
+            return replace(memory, request=denied)
         case _:
             return memory
+
+
+def _not_held(freeze: FreezeMemory | None) -> FreezeMemory | None:
+    """Return the memory of a freeze whose pause is lifted, or belongs to the release now."""
+    return freeze if freeze is None else replace(freeze, held_since=None, marked=False)
 
 
 def _scaled(scaling: ScalingMemory, command: Command) -> ScalingMemory:
@@ -112,6 +125,8 @@ def _rolled_back(memory: Memory, command: Command, target: TargetState, now: flo
     return replace(
         memory,
         quarantined=(*others, entry)[-MAX_QUARANTINED:],
+        freeze=_not_held(memory.freeze),
+        request=None,
         release=replace(
             release,
             phase=Phase.ROLLING_BACK,
@@ -152,9 +167,9 @@ def is_applied(command: Command, target: TargetState) -> bool:
             return target.replicas == command.to
         case Verb.ADOPT_MINIMUM:
             return target.hpa is not None and target.hpa.original_min is None
-        case Verb.PAUSE:
+        case Verb.PAUSE | Verb.FREEZE:
             return target.paused and target.paused_by == MANAGER
-        case Verb.RESUME:
+        case Verb.RESUME | Verb.UNFREEZE:
             return not target.paused
         case Verb.ROLLBACK:
             return _rollback_is_applied(command, target)

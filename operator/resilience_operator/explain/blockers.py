@@ -9,6 +9,7 @@ from resilience_operator.api.pause import IN_FORCE
 from resilience_operator.decision.field_managers import display_name
 from resilience_operator.decision.model.memory import Memory, Phase
 from resilience_operator.decision.model.policy import Mode
+from resilience_operator.decision.release.freeze import active_freeze
 from resilience_operator.decision.reverts import blocked, describe_stop
 from resilience_operator.explain.context import ExplainContext
 from resilience_operator.explain.formatting import pods
@@ -52,7 +53,9 @@ def _other_controllers(facts: ExplainContext) -> Iterator[str]:
         yield (
             f"someone scaled the target to {pods(memory.scaling.manual_floor)}: the operator does not scale below that"
         )
-    paused = target.paused if target is not None else release is not None and release.phase is Phase.PAUSED
+    yield from _freezes(facts)
+    seen = facts.target
+    paused = seen.paused if seen is not None else release is not None and release.phase is Phase.PAUSED
     if paused and (release is None or release.paused is None):
         who = display_name(target.paused_by) if target is not None else "someone"
         yield f"{who} paused the rollout: the operator neither resumes it nor rolls it back"
@@ -77,6 +80,25 @@ def _other_controllers(facts: ExplainContext) -> Iterator[str]:
                 yield describe_stop(revert, target)
     if memory.overlay is not None:
         yield f"simulated by the dry run so far: {_dry_run_changes(memory)}"
+
+
+def _freezes(facts: ExplainContext) -> Iterator[str]:
+    """Yield the freeze in effect, and the rollback that waits for approval or was denied."""
+    active, _ = active_freeze(facts.policy, facts.now)
+    if active is not None and facts.memory.freeze is not None:
+        lifted = facts.memory.freeze.lifted_at is not None
+        what = "someone resumed the rollout, so it does not apply" if lifted else "a new template waits until then"
+        yield f"a freeze ({active.cause}) is in effect until {active.end}: {what}"
+    request = facts.memory.request
+    if request is None:
+        return
+    if request.denied:
+        yield f"{request.by or 'someone'} denied the rollback of revision {request.revision}"
+    else:
+        yield (
+            f"the rollback of revision {request.revision} to {request.to} has waited for approval for "
+            f"{facts.ago(request.asked_at)}: `kubectl resilience approve` or `deny`"
+        )
 
 
 def _dry_run_changes(memory: Memory) -> str:

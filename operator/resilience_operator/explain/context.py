@@ -13,6 +13,7 @@ from resilience_operator.decision.dry_run import apply_overlay, prune
 from resilience_operator.decision.model.memory import Memory, ReleaseMemory, RuleMemory
 from resilience_operator.decision.model.policy import Policy, Rule
 from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.release.freeze import without_freeze
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
 
 
@@ -30,10 +31,11 @@ class ExplainContext:
 
     @cached_property
     def target(self) -> TargetState | None:
-        """The target with the dry-run overlay, as in decisions."""
+        """The target with the dry-run overlay and without the pause for a freeze, as in decisions."""
         if self.live is None:
             return None
-        return apply_overlay(self.live, prune(self.memory.overlay, self.live))
+        target = apply_overlay(self.live, prune(self.memory.overlay, self.live))
+        return without_freeze(target, self.memory.freeze, self.memory.release)
 
     @property
     def paused_by_hand(self) -> bool:

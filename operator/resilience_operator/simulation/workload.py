@@ -218,9 +218,9 @@ class Workload:
                 return self.scale(int(command.to or 0), MANAGER, now)
             case Verb.ADOPT_MINIMUM if self.hpa is not None:
                 return replace(self, hpa=replace(self.hpa, original_min=None), version=self.version + 1)
-            case Verb.PAUSE:
+            case Verb.PAUSE | Verb.FREEZE:
                 return self.pause(MANAGER)
-            case Verb.RESUME:
+            case Verb.RESUME | Verb.UNFREEZE:
                 return self.resume(now, MANAGER)
             case Verb.ROLLBACK:
                 restored = replace(self, template=str(command.to), template_by=MANAGER, progressed=now)

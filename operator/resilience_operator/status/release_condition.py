@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from resilience_operator.api.conditions import ConditionStatus
 from resilience_operator.decision.decide import Decision
-from resilience_operator.decision.model.memory import Memory, Phase, ReleaseMemory, Verdict
+from resilience_operator.decision.model.memory import FreezeMemory, Memory, Phase, ReleaseMemory, Verdict
 from resilience_operator.decision.release.aftermath import DID_NOT_HELP
+from resilience_operator.decision.release.freeze import FROZEN, active_freeze
 from resilience_operator.decision.release.health import STUCK
 from resilience_operator.decision.reverts import PAUSED, blocked, describe_stop
 
@@ -21,7 +22,7 @@ def release_state(decision: Decision, memory: Memory) -> State:
         _rolled_back(decision, release)
         or _paused(release)
         or _failing(decision, memory, release)
-        or _in_progress(decision, release)
+        or _in_progress(decision, memory, release)
     )
 
 
@@ -66,7 +67,18 @@ def _failing(decision: Decision, memory: Memory, release: ReleaseMemory) -> Stat
     return None
 
 
-def _in_progress(decision: Decision, release: ReleaseMemory) -> State:
+def _frozen(decision: Decision, memory: FreezeMemory) -> State | None:
+    """Return the state of a target whose rollout is paused for a freeze."""
+    active, _ = active_freeze(decision.policy, decision.at)
+    if memory.held_since is None or active is None:
+        return None
+    waits = next((n for n in decision.active.values() if n.reason == "FreezeHolds"), None)
+    if waits is not None:
+        return "True", FROZEN, waits.message
+    return "True", FROZEN, f"a freeze ({active.cause}) is in effect until {active.end}: a new template waits until then"
+
+
+def _in_progress(decision: Decision, memory: Memory, release: ReleaseMemory) -> State:
     revision = release.revision or "not seen yet"
     if release.phase is Phase.PAUSED:
         why = f"someone paused the rollout of revision {revision}; the operator does not change it"
@@ -77,6 +89,8 @@ def _in_progress(decision: Decision, release: ReleaseMemory) -> State:
         if release.phase is Phase.BAKING:
             return "True", "Baking", f"revision {revision} has reached all pods and is in its bake"
         return "True", "Progressing", f"revision {revision} is being rolled out"
+    if memory.freeze is not None and (held := _frozen(decision, memory.freeze)) is not None:
+        return held
     what = "is the last good revision" if release.good == release.revision else "runs on all pods"
     if decision.target.paused and release.paused is None:
         return "True", "ManualPause", f"revision {revision} {what}; someone paused the rollout"

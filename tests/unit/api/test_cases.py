@@ -104,6 +104,14 @@ ACCEPTED: Mapping[str, Changes] = {
     "a bake with its limit alone": {"release": {"bake": {"atMost": "1h"}}},
     "failing pods are only reported": {"release": {"podFailures": "Report"}},
     "a progress deadline": {"release": {"progressDeadline": "90s"}},
+    "freezes": {
+        "release.freeze": [
+            {"cron": "0 18 * * FRI", "for": "62h", "timeZone": "Europe/Berlin"},
+            {"cron": "*/30 9-17 1,15 JAN-MAR *", "for": "1m"},
+        ]
+    },
+    "an approval": {"rules.2.then.1.rollback.approval": {"within": "10m", "otherwise": "Hold"}},
+    "an approval with its defaults": {"rules.2.then.1.rollback.approval": {}},
     "hold": {"fallback": {"after": "1m", "hold": {}}},
     "a kind known by its scale": {
         "targetRef": {"apiVersion": "example.com/v1", "kind": "Fleet", "name": "checkout"},
@@ -504,6 +512,37 @@ REFUSED: Mapping[str, Refused] = {
     "rolling back a Rollout": Refused(
         {"targetRef": {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "a"}}, "spec", "remove rollback"
     ),
+    "a freeze of a DaemonSet": Refused(
+        {
+            "targetRef.kind": "DaemonSet",
+            "rules": [{"name": "a", "when": {"signal": "error-rate", "above": "1%"}, "then": [{"rollback": {}}]}],
+            "release.freeze": [{"cron": "0 18 * * FRI", "for": "62h"}],
+        },
+        "spec",
+        "remove release.freeze",
+    ),
+    "a freeze in words": Refused(
+        {"release.freeze": [{"cron": "@weekly", "for": "62h"}]}, "spec.release.freeze[0].cron", "write five fields"
+    ),
+    "a freeze without end": Refused(
+        {"release.freeze": [{"cron": "0 18 * * FRI"}]}, "spec.release.freeze[0].for", "", "for: Required value"
+    ),
+    "a freeze of a year": Refused(
+        {"release.freeze": [{"cron": "0 18 * * FRI", "for": "8760h"}]},
+        "spec.release.freeze[0].for",
+        "write a duration from 1m to 2160h",
+    ),
+    "a time zone with a space": Refused(
+        {"release.freeze": [{"cron": "0 18 * * FRI", "for": "1h", "timeZone": "Europe Berlin"}]},
+        "spec.release.freeze[0].timeZone",
+        "write a time zone of the IANA database",
+    ),
+    "an approval by nobody": Refused(
+        {"rules.2.then.1.rollback.approval": {"otherwise": "Perhaps"}},
+        "spec.rules[2].then[1].rollback.approval.otherwise",
+        "",
+        "Unsupported value",
+    ),
     # not yet
 }
 
@@ -515,9 +554,19 @@ REFUSED_BY_PYTHON_ALONE: Mapping[str, Refused] = {
         {"rules.1.when.above": "70%"}, "spec.rules", "compares latency-p99 with 70%: write a duration like 800ms"
     ),
     "not a number": Refused({f"{WHEN}.above": float("nan")}, "spec.rules[0].when.above", RATIO_OR_DURATION),
+    "a freeze at no hour": Refused(
+        {"release.freeze": [{"cron": "0 24 * * FRI", "for": "62h"}]},
+        "spec.release.freeze[0].cron",
+        "write a number from 0 to 23",
+    ),
+    "an unknown time zone": Refused(
+        {"release.freeze": [{"cron": "0 18 * * FRI", "for": "62h", "timeZone": "Europe/Atlantis"}]},
+        "spec.release.freeze[0].timeZone",
+        "not a known time zone",
+    ),
     "without end": Refused({f"{WHEN}.above": float("inf")}, "spec.rules[0].when.above", RATIO_OR_DURATION),
 }
-"""CEL does not see thresholds, and JSON has no NaN."""
+"""CEL does not see thresholds, JSON has no NaN, and the schema sees only the form of a schedule."""
 
 
 @pytest.mark.parametrize("changes", ACCEPTED.values(), ids=ACCEPTED.keys())

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import getpass
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Any
 
 from resilience_operator.api.conditions import ConditionType, find_condition
 from resilience_operator.api.pause import BY, IN_FORCE, REASON, UNREADABLE, UNTIL, Pause, moment_text, read_pause
 from resilience_operator.cli.common.cluster import Access, deadline, read_policy, with_kube
+from resilience_operator.cli.common.confirmation import await_observed, current_user
 from resilience_operator.cli.common.console import CommandError, UsageError, print_note, show
 from resilience_operator.cli.common.selection import Selection
 from resilience_operator.cli.common.time_args import parse_span
@@ -20,15 +18,10 @@ from resilience_operator.cli.pause.several import annotate_selected, report
 from resilience_operator.cli.status.view import read_status
 from resilience_operator.explain.overview import without_none
 from resilience_operator.kube.client.client import KubeClient
-from resilience_operator.kube.client.whoami import whoami
 from resilience_operator.kube.writes.policies import annotate_policy
-from resilience_operator.resilience import CallError
 
 Values = Callable[[KubeClient], Awaitable[Mapping[str, str | None]]]
 """The annotations to set; None removes one."""
-
-OBSERVED_WITHIN = 10.0
-"""Seconds for the operator to observe a pause or resume; after that a message says that none did."""
 
 
 def pause(chosen: Selection, access: Access, output: ObjectOutput, *, reason: str, span: str | None) -> None:
@@ -41,7 +34,7 @@ def pause(chosen: Selection, access: Access, output: ObjectOutput, *, reason: st
     until = None if seconds is None else time.time() + seconds
 
     async def values(kube: KubeClient) -> dict[str, str | None]:
-        return {REASON: reason, UNTIL: None if until is None else moment_text(until), BY: await _current_user(kube)}
+        return {REASON: reason, UNTIL: None if until is None else moment_text(until), BY: await current_user(kube)}
 
     if (only := chosen.only) is not None:
         _pause_one(*only, access, output, values)
@@ -58,7 +51,7 @@ def _pause_one(namespace: str, name: str, access: Access, output: ObjectOutput, 
         await read_policy(kube, namespace, name)
         body = await annotate_policy(kube, namespace, name, await values(kube), deadline=deadline())
         asked = str(read_pause(body["metadata"]["annotations"]))
-        return body, await _await_observed(kube, namespace, name, lambda body: _paused(body).startswith(asked))
+        return body, await await_observed(kube, namespace, name, lambda body: _paused(body).startswith(asked))
 
     body, noted = with_kube(access, work)
     found = read_pause(body["metadata"].get("annotations"))
@@ -94,7 +87,7 @@ def _resume_one(namespace: str, name: str, access: Access, output: ObjectOutput)
             raise CommandError(f"policy {name} is not paused{why}")
         removed = dict.fromkeys((REASON, UNTIL, BY))
         await annotate_policy(kube, namespace, name, removed, deadline=deadline())
-        return found, await _await_observed(kube, namespace, name, lambda body: not _paused(body))
+        return found, await await_observed(kube, namespace, name, lambda body: not _paused(body))
 
     found, noted = with_kube(access, work)
     ran_out = " (already expired)" if found.over(time.time()) else ""
@@ -123,27 +116,8 @@ def _retry_hint(name: str, namespace: str) -> str:
     return f"kubectl resilience resume {name} -n {namespace}"
 
 
-async def _current_user(kube: KubeClient) -> str:
-    """The user name at the API server; otherwise the local user name."""
-    try:
-        return await whoami(kube, deadline=deadline()) or getpass.getuser()
-    except (CallError, OSError, KeyError):
-        return "somebody"
-
-
 def _paused(body: dict[str, Any]) -> str:
     """The operator's message on the pause in force; empty if there is none."""
     status = read_status(body)
     ready = find_condition(status.conditions, ConditionType.READY) if status is not None else None
     return ready.message if ready is not None and ready.reason in (IN_FORCE, UNREADABLE) else ""
-
-
-async def _await_observed(kube: KubeClient, namespace: str, name: str, so: Callable[[dict[str, Any]], bool]) -> bool:
-    """Wait until the operator reports it. Errors are ignored, since the change itself has been made."""
-    ends = time.monotonic() + OBSERVED_WITHIN
-    while time.monotonic() < ends:
-        with suppress(CallError):
-            if so(await read_policy(kube, namespace, name)):
-                return True
-        await asyncio.sleep(0.25)
-    return False

@@ -17,6 +17,9 @@ class Verb(StrEnum):
     ROLLBACK = "rollback"
     ADOPT_MINIMUM = "adoptMinimum"
     PLUGIN = "plugin"
+    FREEZE = "freezeRollout"
+    UNFREEZE = "unfreezeRollout"
+    DENY_ROLLBACK = "denyRollback"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,14 +8,17 @@ from math import inf
 from resilience_operator.api.quantities import Unit
 from resilience_operator.api.rules import DEFAULT_WORSE_BY, Action
 from resilience_operator.api.rules import Condition as ConditionSpec
+from resilience_operator.api.rules import Rollback as RollbackSpec
 from resilience_operator.api.rules import Rule as RuleSpec
 from resilience_operator.api.rules import ScaleUp as ScaleUpSpec
 from resilience_operator.api.signals import BUILT_IN_SIGNALS, ZONE_LOST, look_back, unit_of_preset
 from resilience_operator.api.signals import Signal as SignalSpec
 from resilience_operator.api.spec import Mode, PolicySpec, interval_of
 from resilience_operator.decision.model.policy import (
+    Approval,
     Condition,
     Fallback,
+    FreezeWindow,
     Plugin,
     Policy,
     Release,
@@ -84,6 +87,7 @@ def compile_policy(
             false_alarms=spec.release.false_alarms,
             warm_up=spec.release.warm_up,
             quarantine=spec.release.quarantine,
+            freezes=tuple(FreezeWindow(f.cron, f.time_zone, f.for_) for f in spec.release.freeze),
         ),
         fallback=Fallback(after=fallback.after, replicas=fallback.replicas),
     )
@@ -113,9 +117,14 @@ def _rule(rule: RuleSpec) -> Rule:
         else ScaleUp(scale.pods, scale.percent, bool(scale.to_target), _cooldown(rule, scale)),
         alert=any(a.alert is not None for a in actions),
         pause=any(a.pause_rollout is not None for a in actions),
-        rollback=None if rollback is None else Rollback(rollback.after, rollback.limit, rollback.max_revisions),
+        rollback=None if rollback is None else _rollback(rollback),
         plugins=tuple(Plugin(a.plugin.name, a.plugin.with_) for a in actions if a.plugin is not None),
     )
+
+
+def _rollback(spec: RollbackSpec) -> Rollback:
+    approval = None if spec.approval is None else Approval(spec.approval.within, spec.approval.otherwise == "Act")
+    return Rollback(spec.after, spec.limit, spec.max_revisions, approval)
 
 
 def _cooldown(rule: RuleSpec, scale: ScaleUpSpec) -> float:

@@ -21,6 +21,7 @@ from resilience_operator.decision.model.score import Score
 
 __all__ = [
     "DryRunOverlay",
+    "FreezeMemory",
     "HealthMemory",
     "Intent",
     "LoadMemory",
@@ -31,6 +32,7 @@ __all__ = [
     "ReleaseMemory",
     "RequestCounts",
     "Revert",
+    "RollbackRequest",
     "RollbackResult",
     "RuleMemory",
     "ScalingMemory",
@@ -322,6 +324,41 @@ class Revert:
 
 
 @dataclass(frozen=True, slots=True)
+class FreezeMemory:
+    """What a freeze did to the target.
+
+    held_since: since when the operator has paused the rollout for it. marked: that pause was seen with its annotation.
+    lifted_at: when a person ended the freeze for this target. arrived: a template arrived in the freeze before the
+    rollout was paused.
+    """
+
+    held_since: float | None = None
+    marked: bool = False
+    lifted_at: float | None = None
+    arrived: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RollbackRequest:
+    """A rollback that waits for a person's approval.
+
+    revision, to: the revision to roll back, and the one to restore. asked_at: when. denied: a person denied it.
+    by: who answered.
+    """
+
+    revision: str
+    to: str
+    asked_at: float
+    denied: bool = False
+    by: str = ""
+
+    @property
+    def id(self) -> str:
+        """What an answer refers to."""
+        return f"{self.revision}@{self.asked_at:.0f}"
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """Commands about to be executed, stored before the first of them.
 
@@ -338,6 +375,7 @@ class Memory:
     """The whole memory of one policy. announced: keys of the active notices that were already sent.
 
     startup_seconds: how long the target's pods take from creation to readiness (90th percentile), or None.
+    freeze: None if no freeze is in effect. request: the rollback that waits for approval, or was denied.
     """
 
     target_uid: str = ""
@@ -351,3 +389,5 @@ class Memory:
     announced: frozenset[str] = field(default=frozenset(), metadata=stored_as("told"))
     metrics_missing_since: float | None = field(default=None, metadata=stored_as("metricsGone"))
     startup_seconds: float | None = None
+    freeze: FreezeMemory | None = None
+    request: RollbackRequest | None = None

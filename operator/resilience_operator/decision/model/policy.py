@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import tzinfo
 
+from resilience_operator.api.cron import Cron
+from resilience_operator.api.orders import NO_ORDERS, Orders
 from resilience_operator.api.spec import Mode
 
 __all__ = [
+    "Approval",
     "Condition",
     "Fallback",
+    "FreezeWindow",
     "Lift",
     "Mode",
     "Plugin",
@@ -100,15 +105,24 @@ class ScaleUp:
 
 
 @dataclass(frozen=True, slots=True)
+class Approval:
+    """A rollback waits `within` seconds for a person's approval. act: without an answer it is executed."""
+
+    within: float = 300.0
+    act: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Rollback:
     """Roll back a failing release `after` seconds of breach; a reapplied one at most `limit` more times.
 
-    max_revisions: how many revisions it may go back; None for any number.
+    max_revisions: how many revisions it may go back; None for any number. approval: None: it needs none.
     """
 
     after: float = 30.0
     limit: int = 1
     max_revisions: int | None = None
+    approval: Approval | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +176,15 @@ class ScaleDown:
 
 
 @dataclass(frozen=True, slots=True)
+class FreezeWindow:
+    """A recurring freeze: it begins at each occurrence of `cron` in `zone` and lasts `duration` seconds."""
+
+    cron: Cron
+    zone: tzinfo
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """How a release is analysed.
 
@@ -172,6 +195,7 @@ class Release:
     act_on_pods: failing pods of the new revision count like a breach. Otherwise they are only reported.
     false_alarms: probability that an equal revision is held for worse, over a whole release. warm_up: seconds for
     which the latency of a new pod does not count.
+    freezes: times in which no new release begins.
     """
 
     bake: float = 600.0
@@ -183,6 +207,7 @@ class Release:
     warm_up: float = 30.0
     resume: bool = True
     quarantine: float = DEFAULT_QUARANTINE
+    freezes: tuple[FreezeWindow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +222,7 @@ class Fallback:
 class Policy:
     """One ResiliencePolicy. min_replicas: None for the replicas at the first evaluation.
 
-    lifts: orders to lift quarantines, from the policy's annotations.
+    lifts: orders to lift quarantines, from the policy's annotations. orders: the other orders in them.
 
     window: the longest look-back of its signals, seconds.
     """
@@ -216,6 +241,7 @@ class Policy:
     release: Release = Release()
     fallback: Fallback = Fallback()
     lifts: tuple[Lift, ...] = ()
+    orders: Orders = NO_ORDERS
     window: float = field(init=False, repr=False, compare=False, default=0.0)
 
     def __post_init__(self) -> None:

@@ -121,6 +121,7 @@ class TargetState:
     progress_deadline: seconds within which a rollout must make progress.
     replaces_all: a rollout may leave no pod ready for a while, as `strategy: Recreate` does.
     min_ready_seconds: seconds for which a pod must be ready to count as available.
+    can_pause: its update strategy lets a rollout be paused (a StatefulSet's `OnDelete` does not).
     """
 
     kind: str
@@ -149,6 +150,7 @@ class TargetState:
     progress_deadline: float = DEFAULT_PROGRESS_DEADLINE
     min_ready_seconds: float = 0.0
     replaces_all: bool = False
+    can_pause: bool = True
 
     def find(self, revision: str | None) -> Revision | None:
         """Return the revision with that name, if it still exists."""

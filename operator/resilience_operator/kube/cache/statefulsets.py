@@ -15,7 +15,7 @@ from resilience_operator.kube.cache.workloads import (
     project_workload,
     replaces_all,
 )
-from resilience_operator.kube.writes.rollout_pause import is_marked, is_paused
+from resilience_operator.kube.writes.rollout_pause import can_pause, is_marked, is_paused
 
 KIND = "StatefulSet"
 
@@ -36,6 +36,7 @@ def project_stateful_set(obj: Obj, old: Workload | None = None) -> Workload:
         current=str(status.get("currentRevision") or ""),
         newest=str(status.get("updateRevision") or ""),
         max_unavailable=max_unavailable_in(spec.get("updateStrategy") or {}),
+        can_pause=can_pause(KIND, obj),
     )
 
 
@@ -81,4 +82,5 @@ def stateful_set_state(
         replaces_all=replaces_all(workload),
         scaled_by=workload.writers.replicas,
         hpa=hpa,
+        can_pause=workload.can_pause,
     )

@@ -64,7 +64,7 @@ class Workload:
     pause_marked: the annotation that the operator sets with its pause exists. resumed_by: as in `TargetState`.
     placement: the nodes on which its pods may run.
     create_failure, progress_deadline, min_ready_seconds: as in `TargetState`.
-    max_unavailable: how many pods a rollout may take away, as a number or a percentage.
+    max_unavailable: how many pods a rollout may take away, as a number or a percentage. can_pause: as in `TargetState`.
     """
 
     kind: str
@@ -92,6 +92,7 @@ class Workload:
     progress_deadline: float = DEFAULT_PROGRESS_DEADLINE
     min_ready_seconds: float = 0.0
     max_unavailable: int | str = 1
+    can_pause: bool = True
 
 
 def template_digest(template: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from resilience_operator.api.orders import NO_ORDERS, Orders, read_orders
 from resilience_operator.api.pause import MOST_SHOWN, read_pause
 from resilience_operator.api.spec import asks_alone
 from resilience_operator.api.status import PolicyStatus
@@ -91,7 +92,8 @@ class PolicyCache:
         self._read_status(entry, body)
         paused, entry.pause = entry.pause, read_pause(meta.get("annotations"))
         if int(meta.get("generation", 0)) == entry.compiled.generation and not entry.compiled.unreadable:
-            return entry, entry.pause != paused
+            ordered = self._take_orders(entry, read_orders(meta.get("annotations")))
+            return entry, ordered or entry.pause != paused
         self._replace(entry, self._read_spec(body))
         return entry, True
 
@@ -241,6 +243,8 @@ class PolicyCache:
             generation=compiled.generation,
             dry_run=self._dry_run,
         )
+        if (orders := read_orders(meta.get("annotations"))) is not NO_ORDERS:
+            policy = replace(policy, orders=orders)
         source, source_problem = spec.metric_source.name or "default", None
         if self._sources is not None:
             source, source_problem = self._sources.find(
@@ -271,6 +275,14 @@ class PolicyCache:
             preset_family=spec.metric_source.preset,
             shared_queries_only=not asks_alone(spec),
         )
+
+    def _take_orders(self, entry: PolicyEntry, orders: Orders) -> bool:
+        """Put new orders from the annotations into the policy. Returns whether there are any."""
+        policy = entry.compiled.policy
+        if policy is None or policy.orders == orders:
+            return False
+        self._replace(entry, replace(entry.compiled, policy=replace(policy, orders=orders)))
+        return True
 
     def _replace(self, entry: PolicyEntry, compiled: CompiledPolicy) -> None:
         """Swap in what a new generation compiles to."""

@@ -44,10 +44,13 @@ _EVENT_REASONS = {
     Verb.RESUME: "RolloutResumed",
     Verb.ROLLBACK: "RolledBack",
     Verb.PLUGIN: "PluginRun",
+    Verb.FREEZE: "RolloutFrozen",
+    Verb.UNFREEZE: "RolloutResumed",
+    Verb.DENY_ROLLBACK: "RollbackDenied",
 }
 WARNING_VERBS = (Verb.PAUSE, Verb.ROLLBACK)
 """Verbs whose Events are Warnings, even when they succeed."""
-_CHANGES = (Verb.SCALE_UP, Verb.SCALE_DOWN, Verb.ADOPT_MINIMUM, Verb.PAUSE, Verb.RESUME, Verb.ROLLBACK)
+_CHANGES = tuple(verb for verb in Verb if verb not in (Verb.PLUGIN, Verb.DENY_ROLLBACK))
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,8 @@ def paused(entry: PolicyEntry, pause: Pause, target: TargetState) -> SkipReason:
         if release is not None and release.paused is not None and target.paused
         else ""
     )
+    if entry.memory.freeze is not None and entry.memory.freeze.held_since is not None and target.paused:
+        held = "; its rollout, which the operator paused for a freeze, stays paused meanwhile"
     message = f"{pause}. Nothing is looked at and nothing is done{held}"
     if pause.problem:
         return SkipReason("False", UNREADABLE, message, pause, target)

@@ -1,0 +1,1 @@
+"""`kubectl resilience approve` and `deny`."""
