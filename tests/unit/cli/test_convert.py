@@ -301,7 +301,7 @@ def test_the_examples_of_the_guide_come_out_as_they_stand_there(tmp_path: Path) 
     page = (ROOT / "docs" / "migration.md").read_text()
     blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     sources, policies = blocks[0::2], blocks[1::2]
-    assert len(sources) == len(policies) == 2
+    assert len(sources) == len(policies) == 4
     for source, policy in zip(sources, policies, strict=True):
         file = tmp_path / "source.yaml"
         file.write_text(source)

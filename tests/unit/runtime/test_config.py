@@ -167,3 +167,16 @@ def test_the_time_of_a_log_line_is_rfc_3339(capsys: pytest.CaptureFixture[str]) 
     assert line["time"].endswith("Z")
     assert len(line["time"]) == len("2026-01-31T12:30:05.123Z")
     assert datetime.fromisoformat(line["time"]).utcoffset() == timedelta(0)
+
+
+def test_the_time_of_a_console_line_is_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    try:
+        configure_logging("console", "info")
+        logging.getLogger("resilience_operator.test").info("hello")
+        time, _, _ = capsys.readouterr().err.partition(" ")
+    finally:
+        logging.basicConfig(handlers=before or [logging.NullHandler()], level=level, force=True)
+    assert time.endswith("Z")
+    assert datetime.fromisoformat(time).utcoffset() == timedelta(0)

@@ -1,1 +1,1 @@
-"""`kubectl resilience convert`: policies from HPAs and KEDA ScaledObjects."""
+"""`kubectl resilience convert`: policies from autoscalers, and from analyses of releases."""

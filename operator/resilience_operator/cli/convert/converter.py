@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from resilience_operator.api.v1alpha1 import KIND, InvalidPolicy, parse_policy
+from resilience_operator.api.target import WORKLOADS
+from resilience_operator.cli.convert.analyses import Analyses
 from resilience_operator.cli.convert.builder import Json
 from resilience_operator.cli.convert.hpa import ALWAYS, convert_hpa
 from resilience_operator.cli.convert.keda import PAUSED, convert_scaled_object
 from resilience_operator.cli.convert.reader import ConversionNote, TrackingReader
+from resilience_operator.cli.convert.result import Converted, checked, kept_metadata
+
+__all__ = ["Converted", "convert_all"]
 
 HPA, SCALED_OBJECT = "HorizontalPodAutoscaler", "ScaledObject"
 _HARMLESS = ("kubectl.kubernetes.io/last-applied-configuration",)
 
 
-@dataclass(slots=True)
-class Converted:
-    """The result for one document. source: its kind and name. policy: None if it was not converted."""
-
-    source: str
-    policy: Json | None = None
-    notes: list[ConversionNote] = field(default_factory=list)
-
-    @property
-    def whole(self) -> bool:
-        """Whether everything was converted."""
-        return self.policy is not None and not any(remark.lost for remark in self.notes)
-
-
 def convert_all(documents: Iterable[Any]) -> list[Converted]:
-    """Convert each document; lists from kubectl are split."""
-    return [_convert(document) for document in _flat(documents)]
+    """Convert each document; lists from kubectl are split. Analyses are converted with the objects that use them."""
+    flat = list(_flat(documents))
+    analyses = Analyses([one for one in flat if isinstance(one, Mapping)])
+    scaled = {_place(one) for one in flat if isinstance(one, Mapping) and one.get("kind") == SCALED_OBJECT}
+    return [analyses.convert(one) if analyses.has(one) else _convert(one, scaled) for one in flat]
 
 
 def _flat(documents: Iterable[Any]) -> Iterator[Any]:
@@ -43,7 +35,13 @@ def _flat(documents: Iterable[Any]) -> Iterator[Any]:
             yield document
 
 
-def _convert(document: Any) -> Converted:
+def _place(document: Mapping[str, Any]) -> tuple[str, str]:
+    metadata = document.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
+
+
+def _convert(document: Any, scaled: set[tuple[str, str]]) -> Converted:
     if not isinstance(document, Mapping) or not isinstance(document.get("metadata", {}), Mapping):
         return Converted(
             "a document", notes=[ConversionNote("", "is not a Kubernetes object and was skipped", lost=True)]
@@ -53,11 +51,17 @@ def _convert(document: Any) -> Converted:
     name = "/".join(str(part) for part in (metadata.get("namespace"), metadata.get("name")) if part)
     found = Converted(f"{kind or 'an object without a kind'} {name}".rstrip())
     spec = TrackingReader(document.get("spec") or {}, "spec", found.notes)
-    kept = _metadata(metadata)
+    kept = kept_metadata(metadata)
     try:
         if kind == HPA and version == "autoscaling/v2":
-            if any(owner.get("kind") == SCALED_OBJECT for owner in metadata.get("ownerReferences") or ()):
-                found.notes.append(ConversionNote("", "is managed by KEDA: convert its ScaledObject", lost=True))
+            owners = metadata.get("ownerReferences") or ()
+            owner = next((str(one.get("name")) for one in owners if one.get("kind") == SCALED_OBJECT), None)
+            if owner is not None:
+                # KEDA made it. If its ScaledObject is in the input, nothing is left out.
+                found.used = (_place(document)[0], owner) in scaled
+                text = f"is managed by KEDA: its ScaledObject {owner} is converted"
+                lost = f"is managed by KEDA: convert its ScaledObject {owner}"
+                found.notes.append(ConversionNote("", text if found.used else lost, lost=not found.used))
                 return found
             policy = convert_hpa(spec, kept)
         elif kind == SCALED_OBJECT and version.startswith("keda.sh/"):
@@ -76,25 +80,17 @@ def _convert(document: Any) -> Converted:
     for key in metadata.get("annotations") or {}:
         if key not in (*PAUSED, *_HARMLESS):
             found.notes.append(ConversionNote(f"metadata.annotations[{key}]", "is not converted"))
-    return _checked(found, policy, kind)
+    kept_kind = str(policy["spec"]["targetRef"].get("kind"))
+    if kept_kind not in WORKLOADS:
+        found.notes.append(
+            ConversionNote(
+                "spec.scaleTargetRef",
+                f"the operator scales {kept_kind} through its /scale only, and needs rights on it (docs: other kinds)",
+            )
+        )
+    return checked(found, policy, [text.format("HPA" if kind == HPA else kind, _mode(policy)) for text in ALWAYS])
 
 
-def _metadata(metadata: Mapping[str, Any]) -> Json:
-    return {key: metadata[key] for key in ("name", "namespace", "labels") if metadata.get(key)}
-
-
-def _checked(found: Converted, policy: Json, kind: str) -> Converted:
-    """The policy, if it is valid."""
-    if not policy["spec"]["rules"]:
-        found.notes.append(ConversionNote("", f"nothing in it can be converted, so there is no {KIND}", lost=True))
-        return found
-    try:
-        parse_policy(policy)
-    except InvalidPolicy as error:
-        found.notes.append(ConversionNote("", f"the resulting policy would be rejected: {error}", lost=True))
-        return found
-    found.policy = policy
-    name = "HPA" if kind == HPA else kind
-    mode = "" if policy["spec"]["mode"] == "Suspended" else "the policy is in mode DryRun and changes nothing. "
-    found.notes += [ConversionNote("", text.format(name, mode)) for text in ALWAYS]
-    return found
+def _mode(policy: Json) -> str:
+    suspended = policy["spec"]["mode"] == "Suspended"
+    return "" if suspended else "the policy is in mode DryRun and changes nothing. "

@@ -85,8 +85,11 @@ def _trigger(trigger: TrackingReader, draft: PolicyBuilder) -> None:
         case _:
             for key in (*metadata.content, "authenticationRef"):
                 (metadata if key in metadata.content else trigger).take(key)
+            recipe = (
+                " such as `hour() >= bool 8`, which is 1 from 8:00 UTC on, and a rule on it" if kind == "cron" else ""
+            )
             trigger.add_note(
-                f"a trigger of type {kind or '(none)'} cannot be converted: add a signal with a custom query",
+                f"a trigger of type {kind or '(none)'} cannot be converted: add a signal with a custom query{recipe}",
                 lost=True,
             )
 
@@ -95,8 +98,8 @@ def _prometheus(metadata: TrackingReader, draft: PolicyBuilder, name: str, metri
     query, address = str(metadata.take("query", "")).strip(), metadata.take("serverAddress")
     metadata.take("metricName")  # deprecated by KEDA, and only a name
     metadata.add_note(
-        f"a policy contains no URL: configure {address} as the operator's default metric source, or select "
-        "another one with metricSource.name",
+        f"a policy contains no URL: configure {address or 'the server'} as the operator's default metric source, or "
+        "select another one with metricSource.name",
         "serverAddress",
     )
     metadata.drop("activationThreshold", "not used: it applies only while scaled to zero")

@@ -11,13 +11,18 @@ from resilience_operator.cli.convert.yaml_output import commented, joined
 
 
 def run(files: Iterable[str], output: PolicyFormat) -> bool:
-    """Print policies and notes. Returns whether everything was converted. Raises CommandError, UsageError."""
+    """Print policies with notes, and what was left out. Returns whether everything was converted.
+
+    Raises CommandError, UsageError.
+    """
     found = convert_all(document.content for file in files for document in documents(file))
     if not found:
         raise CommandError("the input contains no document")
     for one in found:
+        # Notes on a policy are comments above it; those on what has no policy would be nowhere.
         for remark in one.notes:
-            print_note(f"{one.source}: {'LEFT OUT: ' if remark.lost else ''}{remark}")
+            if remark.lost or (one.policy is None and not one.used):
+                print_note(f"{one.source}: {'LEFT OUT: ' if remark.lost else ''}{remark}")
     if output is PolicyFormat.JSON:
         emit([_document(one) for one in found], output)
     else:

@@ -17,12 +17,18 @@ from resilience_operator.api.text import one_line
 LogFormat = Literal["json", "console", "auto"]
 
 
+def _rfc3339(record: logging.LogRecord) -> str:
+    """The record's time in UTC, in milliseconds, in both formats."""
+    moment = datetime.fromtimestamp(record.created, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 class _Console(logging.Formatter):
-    """`12:30:05 INFO  runtime.evaluation.batch  shop/checkout: scaleUp 3 → 5`."""
+    """`2026-01-31T12:30:05.123Z INFO    runtime.evaluation.batch  shop/checkout: scaleUp 3 → 5`."""
 
     def format(self, record: logging.LogRecord) -> str:
         name = record.name.removeprefix("resilience_operator.")
-        line = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname:<7} {name}  {one_line(record.getMessage())}"
+        line = f"{_rfc3339(record)} {record.levelname:<7} {name}  {one_line(record.getMessage())}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
@@ -30,8 +36,7 @@ class _Json(JsonFormatter):
     """One JSON object per line. `time` is RFC 3339 in UTC, in milliseconds: `2026-01-31T12:30:05.123Z`."""
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
-        moment = datetime.fromtimestamp(record.created, UTC)
-        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return _rfc3339(record)
 
 
 def configure_logging(format_: LogFormat, level: str) -> None:
