@@ -163,6 +163,14 @@ class Release(SpecModel):
             "(default): caches are cold and code is not compiled yet. Failures always count."
         ),
     )
+    git_ops: Literal["Ignore", "Tell"] = Field(
+        default="Tell",
+        description=(
+            "What to do about the tool that applies the target from git. Tell (default): record an Event on its "
+            "Application (Argo CD), Kustomization or HelmRelease (Flux) as well when a release is paused or rolled "
+            "back. Ignore: do not."
+        ),
+    )
     freeze: Annotated[tuple[Freeze, ...], Field(max_length=FREEZES_LIMIT)] = Field(
         default=(),
         description=(

@@ -80,7 +80,7 @@ def prepare(
     lookback = max(patience, policy.window)
     overlay = prune(memory.overlay, target)
     actual = _with_deadline(apply_overlay(target, overlay), policy)
-    target = without_freeze(actual, memory.freeze, memory.release)
+    target = actual if memory.freeze is None else without_freeze(actual, memory.freeze, memory.release)
     signals = signal_views(policy, observations, now, patience, target.replicas)
     still, ended = current_quarantine(memory.quarantined, policy, now)
     quarantined = {q.revision: q for q in still}

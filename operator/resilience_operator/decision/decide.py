@@ -147,17 +147,10 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
         quarantined = tuple(q for q in quarantined if q.revision != release.rolled_from)
     if quarantined == context.memory.quarantined:
         quarantined = context.memory.quarantined
-    remediate = partial(
-        plan_remediation,
-        release,
-        policy,
-        target,
-        quarantined=context.quarantined,
-        now=now,
-        measured=_measured_at_all(evaluations),
-        clean_since=_clean_since(evaluations),
-    )
-    plan, request = _with_approval(context, remediate, findings)
+    plan, request = _remediate(context, release, findings, evaluations), context.memory.request
+    if plan.commands or request is not None:
+        again = partial(_remediate, context, release, evaluations=evaluations)
+        plan, request = _with_approval(context, plan, findings, again)
     if context.reverts and blocked(context.reverts, PAUSED, now) is not None:
         plan = plan.without_pause()  # another writer keeps lifting the operator's pause
     if release.held_unmeasured and any(c.reason == "ReleaseRecovered" for c in plan.commands):
@@ -172,13 +165,32 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
     return _with_freeze(context, step) if freeze.applies(policy, context.memory.freeze) else step
 
 
+def _remediate(
+    context: EvaluationContext,
+    release: ReleaseMemory,
+    findings: Sequence[ReleaseFinding],
+    evaluations: Sequence[RuleEvaluation],
+) -> ReleasePlan:
+    return plan_remediation(
+        release,
+        context.policy,
+        context.target,
+        findings,
+        context.quarantined,
+        context.now,
+        measured=_measured_at_all(evaluations),
+        clean_since=_clean_since(evaluations),
+    )
+
+
 def _with_approval(
     context: EvaluationContext,
-    remediate: Callable[[Sequence[ReleaseFinding]], ReleasePlan],
+    plan: ReleasePlan,
     findings: Sequence[ReleaseFinding],
+    again: Callable[[Sequence[ReleaseFinding]], ReleasePlan],
 ) -> tuple[ReleasePlan, RollbackRequest | None]:
-    """Return the remediation, and the rollback that waits for a person's approval."""
-    plan, before = remediate(findings), context.memory.request
+    """Return the plan, and the rollback that waits for a person's approval. again: plans for other findings."""
+    before = context.memory.request
     rollback = next((c for c in plan.commands if c.verb is Verb.ROLLBACK), None)
     if rollback is None:
         return plan, before if before is None else kept_request(before, plan.release, findings)
@@ -189,7 +201,7 @@ def _with_approval(
     asked = ask(policy, rollback, approval, before, f"{target.kind} {target.name}", context.now)
     if asked.command is not None and asked.command.verb is Verb.ROLLBACK:
         return replace(plan, commands=(asked.command,)), asked.request
-    plan = remediate(list(without_rollback(findings)))
+    plan = again(list(without_rollback(findings)))
     commands = plan.commands if asked.command is None else (*plan.commands, asked.command)
     wake = min((t for t in (plan.wake, asked.wake) if t is not None), default=None)
     return replace(plan, commands=commands, notices=plan.notices + asked.notices, wake=wake), asked.request

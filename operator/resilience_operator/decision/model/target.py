@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 MANAGER = "resilience-operator"
 """The field manager of this operator: in `managedFields` it marks the operator's own changes."""
 
 DEFAULT_PROGRESS_DEADLINE = 600.0
 """Seconds. The default of a Deployment's `progressDeadlineSeconds`; used for the kinds that have none."""
+
+
+class DeliveredBy(NamedTuple):
+    """What applies the target from git or a chart. kind: Application, Kustomization, HelmRelease or `Helm release`."""
+
+    kind: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +133,7 @@ class TargetState:
     progress_deadline: seconds within which a rollout must make progress.
     replaces_all: a rollout may leave no pod ready for a while, as `strategy: Recreate` does.
     min_ready_seconds: seconds for which a pod must be ready to count as available.
+    delivered_by: what applies it from git or a chart, or None.
     can_pause: its update strategy lets a rollout be paused (a StatefulSet's `OnDelete` does not).
     """
 
@@ -151,6 +164,7 @@ class TargetState:
     min_ready_seconds: float = 0.0
     replaces_all: bool = False
     can_pause: bool = True
+    delivered_by: DeliveredBy | None = None
 
     def find(self, revision: str | None) -> Revision | None:
         """Return the revision with that name, if it still exists."""

@@ -72,4 +72,5 @@ def daemon_set_state(workload: Workload, revisions: Iterable[RevisionRecord]) ->
         template=workload.template,
         min_ready_seconds=workload.min_ready_seconds,
         replaces_all=replaces_all(workload),
+        delivered_by=workload.delivered_by,
     )

@@ -155,4 +155,5 @@ def deployment_state(
         progress_deadline=deployment.progress_deadline,
         min_ready_seconds=deployment.min_ready_seconds,
         replaces_all=replaces_all(deployment),
+        delivered_by=deployment.delivered_by,
     )

@@ -83,4 +83,5 @@ def stateful_set_state(
         scaled_by=workload.writers.replicas,
         hpa=hpa,
         can_pause=workload.can_pause,
+        delivered_by=workload.delivered_by,
     )

@@ -15,7 +15,8 @@ from datetime import datetime
 from typing import Any
 
 from resilience_operator.decision.field_managers import HPA_CONTROLLER, KUBECTL_APPLY, KUBECTL_SCALE
-from resilience_operator.decision.model.target import DEFAULT_PROGRESS_DEADLINE, MANAGER
+from resilience_operator.decision.model.target import DEFAULT_PROGRESS_DEADLINE, MANAGER, DeliveredBy
+from resilience_operator.kube.cache.delivery import delivered_by
 from resilience_operator.kube.cache.nodes import ANYWHERE, Placement, placement_of
 from resilience_operator.kube.cache.selectors import NOTHING, Selector, selector_of
 
@@ -64,7 +65,8 @@ class Workload:
     pause_marked: the annotation that the operator sets with its pause exists. resumed_by: as in `TargetState`.
     placement: the nodes on which its pods may run.
     create_failure, progress_deadline, min_ready_seconds: as in `TargetState`.
-    max_unavailable: how many pods a rollout may take away, as a number or a percentage. can_pause: as in `TargetState`.
+    max_unavailable: how many pods a rollout may take away, as a number or a percentage.
+    can_pause, delivered_by: as in `TargetState`.
     """
 
     kind: str
@@ -93,6 +95,7 @@ class Workload:
     min_ready_seconds: float = 0.0
     max_unavailable: int | str = 1
     can_pause: bool = True
+    delivered_by: DeliveredBy | None = None
 
 
 def template_digest(template: Mapping[str, Any]) -> str:
@@ -222,6 +225,7 @@ def project_workload(kind: str, obj: Obj, old: Workload | None, **kind_fields: A
         placement=placement_in(obj, old),
         selector=_selector_in(obj, old),
         min_ready_seconds=float(number(obj["spec"].get("minReadySeconds"))),
+        delivered_by=delivered_by(meta),
         **kind_fields,
     )
 

@@ -18,9 +18,9 @@ from typing import Literal
 from resilience_operator.api.pause import Pause
 from resilience_operator.api.text import cut
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
-from resilience_operator.decision.model.commands import Outcome, Result, Verb
+from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.model.target import TargetState
-from resilience_operator.kube.client import events
+from resilience_operator.kube.client import delivery_events, events
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.resilience import Breaker, BreakerSettings, CallError, Deadline, GiveUp, Unprocessable
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
@@ -60,6 +60,7 @@ class PendingEvent:
     notice: key of the lasting notice that it reports, which counts as announced when both Events exist; or empty.
     trace_id: of the evaluation that decided it; or empty.
     change: it reports a change of the workload, including a failed or dry-run one.
+    delivery: what it says on the object that applies the target from git; empty: nothing.
     """
 
     key: str
@@ -71,6 +72,7 @@ class PendingEvent:
     notice: str = ""
     trace_id: str = ""
     change: bool = False
+    delivery: str = ""
 
     @property
     def dedup_key(self) -> str:
@@ -102,7 +104,9 @@ class EventRecorder:
 
     async def record(self, entry: PolicyEntry, publication: Publication, deadline: Deadline) -> None:
         """Record Events for outcomes and new notices, and retry pending ones."""
-        await self._enqueue(entry, (*_of_outcomes(publication), *_of_notices(publication)), deadline)
+        tells = entry.policy is not None and entry.policy.release.tell_delivery
+        outcomes = _of_outcomes(publication, entry.name, tells=tells)
+        await self._enqueue(entry, (*outcomes, *_of_notices(publication)), deadline)
 
     async def record_pause(
         self, entry: PolicyEntry, target: TargetState, pause: Pause | None, at: float, deadline: Deadline
@@ -164,10 +168,19 @@ class EventRecorder:
         return any(not isinstance(error, GiveUp) for errors in found for error in errors)
 
     async def _record(self, entry: PolicyEntry, event: PendingEvent, deadline: Deadline) -> list[CallError]:
-        """Record the Event on both objects. Returns the errors."""
+        """Record the Event on its objects. Returns the errors."""
         target = event.target
         policy = events.ObjectRef(API_VERSION, KIND, entry.namespace, entry.name, entry.uid)
         workload = events.ObjectRef(target.api_version, target.kind, target.namespace, target.name, target.uid)
+        subjects = [(policy, workload, event.message), (workload, policy, event.message)]
+        failed: list[CallError] = []
+        if event.delivery and target.delivered_by is not None:
+            try:
+                owner = await delivery_events.find(self._kube, target.delivered_by, deadline=deadline)
+            except CallError as error:
+                failed.append(error)
+            else:
+                subjects += [] if owner is None else [(owner, workload, event.delivery)]
         errors = await asyncio.gather(
             *(
                 events.record(
@@ -177,15 +190,17 @@ class EventRecorder:
                     type=event.type,
                     reason=event.reason,
                     action=event.action,
-                    message=event.message,
+                    message=message,
                     related=related,
                     trace_id=event.trace_id,
                     deadline=deadline,
                 )
-                for subject, related in ((policy, workload), (workload, policy))
+                for subject, related, message in subjects
             )
         )
-        return [error for error in errors if error is not None]
+        # An Event on another tool's object is optional: one that is refused is not tried again.
+        failed += [error for error in errors[2:] if error is not None and not isinstance(error, GiveUp)]
+        return [*failed, *(error for error in errors[:2] if error is not None)]
 
 
 def _may_pass(error: CallError) -> bool:
@@ -193,7 +208,7 @@ def _may_pass(error: CallError) -> bool:
     return not (isinstance(error, Unprocessable) or error.status == HTTPStatus.BAD_REQUEST)
 
 
-def _of_outcomes(publication: Publication) -> Iterator[PendingEvent]:
+def _of_outcomes(publication: Publication, policy: str, *, tells: bool) -> Iterator[PendingEvent]:
     for outcome in publication.outcomes:
         command = outcome.command
         if outcome.retryable:
@@ -210,7 +225,21 @@ def _of_outcomes(publication: Publication) -> Iterator[PendingEvent]:
             target=publication.target,
             trace_id=publication.trace_id,
             change=command.verb in _CHANGES,
+            delivery=_for_delivery(publication.target, command, policy) if tells and not (failed or dry_run) else "",
         )
+
+
+def _for_delivery(target: TargetState, command: Command, policy: str) -> str:
+    """Return what to say on the object that applies the target from git: empty if it does not concern it."""
+    if target.delivered_by is None or command.verb not in WARNING_VERBS:
+        return ""
+    what = f"{target.kind} {target.namespace}/{target.name}: {command.message}"
+    if command.verb is Verb.PAUSE:
+        return f"{what} (ResiliencePolicy {policy})"
+    return (
+        f"{what} (ResiliencePolicy {policy}). The source still has revision {command.from_}: revert it there. If it is "
+        "applied again, it is rolled back again, and then held paused"
+    )
 
 
 def _of_notices(publication: Publication) -> Iterator[PendingEvent]:
