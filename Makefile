@@ -99,6 +99,13 @@ image-test: venv ## Build the image with buildah and run it as the cluster would
 dist: venv ## Build the wheel and the source distribution into dist/
 	$(BIN)/hatchling build --clean -d dist
 
+.PHONY: krew
+krew: dist ## Archive the kubectl plugin for krew into .local/krew/
+	rm -rf .local/krew
+	mkdir -p .local/krew/content
+	cp -p .krew/kubectl-resilience LICENSE requirements/runtime.txt dist/*.whl .local/krew/content/
+	tar -C .local/krew/content --owner=0 --group=0 --numeric-owner -czf .local/krew/kubectl-resilience.tar.gz .
+
 $(AUDIT)/.stamp: requirements/audit.txt | $(VENV)/.stamp
 	@test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
 	$(BIN)/uv pip sync --quiet --python $(AUDIT)/bin/python --require-hashes requirements/audit.txt

@@ -19,6 +19,7 @@ app = typer.Typer(
     name="resilience-operator",
     help="Kubernetes operator that scales workloads and rolls back releases on CPU, latency and errors.",
     **SETTINGS,
+    epilog="Exit codes: 0 success; 1 failure; 2 invalid arguments or configuration.",
 )
 
 EXIT_CONFIG = 2
@@ -28,7 +29,12 @@ KubeconfigOption = Annotated[
     Path | None, typer.Option("--kubeconfig", help="Kubeconfig file. Default in a pod: its ServiceAccount.")
 ]
 PrometheusOption = Annotated[
-    str | None, typer.Option("--prometheus-url", help="URL of the metric source named default.", metavar="URL")
+    str | None,
+    typer.Option(
+        "--prometheus-url",
+        help="URL of the metric source named default. Default: none.",
+        metavar="URL",
+    ),
 ]
 TenancyOption = Annotated[
     str | None,
@@ -40,41 +46,66 @@ TenancyOption = Annotated[
 ]
 DryRunOption = Annotated[
     bool | None,
-    typer.Option("--dry-run", help=("Run every policy in DryRun mode: record and report decisions, change nothing.")),
+    typer.Option(
+        "--dry-run",
+        help=("Run every policy in DryRun mode: record and report decisions, change nothing. Default: off."),
+    ),
 ]
 NamespaceOption = Annotated[
     list[str] | None,
     typer.Option("--namespace", help="Watch only this namespace. Repeatable. Default: all namespaces.", metavar="NAME"),
 ]
-FileOption = Annotated[Path | None, typer.Option("--config", help="Configuration file (YAML).", metavar="FILE")]
+FileOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        help="Configuration file (YAML). Default: none.",
+        metavar="FILE",
+    ),
+]
 PortOption = Annotated[
-    int | None, typer.Option("--port", help="Port of /healthz, /readyz and /metrics. 0 disables all endpoints.")
+    int | None,
+    typer.Option(
+        "--port",
+        help="Port of /healthz, /readyz and /metrics. 0 disables all endpoints. Default: 8080.",
+    ),
 ]
 DashboardPortOption = Annotated[
-    int | None, typer.Option("--dashboard-port", help="Port of the dashboard. May be the same as --port.")
+    int | None,
+    typer.Option(
+        "--dashboard-port",
+        help="Port of the dashboard. May be the same as --port. Default: 8081.",
+    ),
 ]
 ListenOption = Annotated[
-    str | None, typer.Option("--listen", help="Listen address of all endpoints.", metavar="ADDRESS")
+    str | None, typer.Option("--listen", help="Listen address of all endpoints. Default: 0.0.0.0.", metavar="ADDRESS")
 ]
 LogFormatOption = Annotated[
     Literal["json", "console", "auto"] | None,
-    typer.Option("--log-format", help=("Log format. auto: console on a terminal, otherwise JSON.")),
+    typer.Option("--log-format", help=("Log format. auto: console on a terminal, otherwise JSON. Default: auto.")),
 ]
 LogLevelOption = Annotated[
-    Literal["debug", "info", "warning", "error"] | None, typer.Option("--log-level", help="Log level.")
+    Literal["debug", "info", "warning", "error"] | None, typer.Option("--log-level", help="Log level. Default: info.")
 ]
 ElectionOption = Annotated[
     bool | None,
-    typer.Option("--leader-election/--no-leader-election", help="Act only while holding the leader Lease."),
+    typer.Option(
+        "--leader-election/--no-leader-election",
+        help="Act only while holding the leader Lease. Default: off.",
+    ),
 ]
 ShardsOption = Annotated[
     int | None,
-    typer.Option("--shards", help=("Number of shards that the replicas divide the policies into."), metavar="N"),
+    typer.Option(
+        "--shards",
+        help=("Number of shards that the replicas divide the policies into. Default: 1."),
+        metavar="N",
+    ),
 ]
 
 OtlpOption = Annotated[
     str | None,
-    typer.Option("--otlp-endpoint", help="OTLP/HTTP endpoint to send traces to.", metavar="URL"),
+    typer.Option("--otlp-endpoint", help="OTLP/HTTP endpoint to send traces to. Default: none.", metavar="URL"),
 ]
 
 
@@ -107,15 +138,16 @@ def run(
 ) -> None:
     """Run the operator until SIGTERM or Ctrl-C.
 
-    Flags override RESILIENCE_* environment variables, which override the file given by --config.
-    Exit codes: 0 stopped by a signal, 1 failure, 2 invalid configuration or arguments.
-    """
-    from resilience_operator.kube.client.credentials import NoCluster
-    from resilience_operator.resilience.loop_idle import idle_tracking_loop
-    from resilience_operator.runtime.app import run as run_app
-    from resilience_operator.runtime.telemetry.gc_tuning import raise_gc_threshold
-    from resilience_operator.runtime.telemetry.log_setup import configure_logging
+    Flags override RESILIENCE_* environment variables, like RESILIENCE_PORT, which override the file given by --config.
+    Settings without a flag, like sources and notifiers, are in the file: `resilience-operator config` prints them all.
 
+    Exit codes: 0 stopped by a signal, 1 failure, 2 invalid configuration or arguments.
+
+    \b
+    Examples:
+      resilience-operator run --prometheus-url http://prometheus:9090 --dry-run
+      resilience-operator run --config operator.yaml --log-level debug
+    """  # noqa: D301 - the \b tells click to keep the lines
     flags = {
         "kubeconfig": kubeconfig,
         "prometheus_url": prometheus_url,
@@ -131,12 +163,22 @@ def run(
         "shards": shards,
         "otlp_endpoint": otlp_endpoint,
     }
-    loaded = _load(flags, config)
-    configure_logging(loaded.log_format, loaded.log_level)
+    _serve(_load(flags, config))
+
+
+def _serve(config: Config) -> None:
+    """Run the operator. An expected failure is one line."""
+    from resilience_operator.kube.client.credentials import NoCluster
+    from resilience_operator.resilience.loop_idle import idle_tracking_loop
+    from resilience_operator.runtime.app import run as run_app
+    from resilience_operator.runtime.telemetry.gc_tuning import raise_gc_threshold
+    from resilience_operator.runtime.telemetry.log_setup import configure_logging
+
+    configure_logging(config.log_format, config.log_level)
     raise_gc_threshold()
     try:
         with asyncio.Runner(loop_factory=idle_tracking_loop) as runner:
-            runner.run(run_app(loaded))
+            runner.run(run_app(config))
     except NoCluster as error:
         typer.echo(f"resilience-operator: {error}", err=True)
         raise typer.Exit(EXIT_CONFIG) from None
@@ -150,7 +192,15 @@ def config(
     file: FileOption = None,
     output: Annotated[Literal["yaml", "json"], typer.Option("-o", "--output", help="Output format.")] = "yaml",
 ) -> None:
-    """Print the effective configuration from environment and file, with secrets masked."""
+    """Print the effective configuration from environment and file, with secrets masked.
+
+    Exit codes: 0 valid, 2 invalid: one line says what to change.
+
+    \b
+    Examples:
+      resilience-operator config
+      resilience-operator config --config operator.yaml -o json
+    """  # noqa: D301
     import yaml
 
     from resilience_operator.runtime.config import show
