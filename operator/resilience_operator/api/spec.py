@@ -159,8 +159,8 @@ class Release(SpecModel):
     warm_up: Duration = Field(
         default=30.0,
         description=(
-            "How long the latency and the CPU usage of a new pod do not count against the release, like 30s "
-            "(default): caches are cold and code is not compiled yet. Failures always count."
+            "How long the latency of a new pod does not count against the release, like 30s (default): caches are "
+            "cold and code is not compiled yet. Failures always count."
         ),
     )
     git_ops: Literal["Ignore", "Tell"] = Field(

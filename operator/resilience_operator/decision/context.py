@@ -9,6 +9,7 @@ from resilience_operator.api.spec import Mode
 from resilience_operator.decision.analysis.judgement import CanaryContext
 from resilience_operator.decision.analysis.scores import update_scores
 from resilience_operator.decision.analysis.sequential import limit
+from resilience_operator.decision.analysis.suspicion import is_suspect
 from resilience_operator.decision.analysis.verdicts import MAX_UNKNOWN_INTERVALS, combine, last_known
 from resilience_operator.decision.dry_run import apply_overlay, leave_dry_run, prune
 from resilience_operator.decision.field_managers import display_name, how_to_stop
@@ -28,6 +29,7 @@ from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release import lifecycle
 from resilience_operator.decision.release.attribution import update_baseline
 from resilience_operator.decision.release.freeze import without_freeze
+from resilience_operator.decision.release.goal import mark_failed
 from resilience_operator.decision.release.outage import follow_outage, shows_outage
 from resilience_operator.decision.release.quarantine import current_quarantine
 from resilience_operator.decision.reverts import PAUSED, current_reverts, record_revert, stopped_notices
@@ -84,6 +86,7 @@ def prepare(
     signals = signal_views(policy, observations, now, patience, target.replicas)
     still, ended = current_quarantine(memory.quarantined, policy, now)
     quarantined = {q.revision: q for q in still}
+    memory = _mark_suspect(memory, policy, target)
     ok_rules = _ok_rules(policy, memory, now - lookback)
     release, notices = lifecycle.advance(memory.release, policy, target, quarantined, ok_rules, now)
     analysed = release.phase in lifecycle.ANALYSED_PHASES
@@ -131,6 +134,17 @@ def _memory_of(memory: Memory, policy: Policy, target: TargetState, now: float) 
     if memory.target_uid != target.uid:
         memory = Memory(target_uid=target.uid)
     return memory if policy.mode is Mode.DRY_RUN else leave_dry_run(memory, target, now)
+
+
+def _mark_suspect(memory: Memory, policy: Policy, target: TargetState) -> Memory:
+    """Charge a release that fails by its counts when another revision replaces it before the proof is complete.
+
+    Otherwise a fix that fails alike would be compared with it.
+    """
+    release = memory.release
+    if release is None or release.phase not in lifecycle.ANALYSED_PHASES or target.revision in (None, release.revision):
+        return memory
+    return replace(memory, release=mark_failed(release)) if is_suspect(release, policy) else memory
 
 
 def _with_deadline(target: TargetState, policy: Policy) -> TargetState:

@@ -127,10 +127,14 @@ def _judge_test(
     def judged(judgement: Judgement) -> _Judged:
         return _Judged(judgement, evidence, before)
 
-    if not live.windowed and _recovered(_allowed(condition, signal, key, live, canary), signal, live, canary, after):
+    allowed = _allowed(condition, signal, key, live, canary)
+    if not live.windowed and _recovered(allowed, signal, live, canary, after):
         message = f"{counts}: no longer in breach in the last {format_duration(after)}"
         return judged(Judgement(False, "Recovered", message, crossing.value))
     if live.slots and sequential.convicts(score, canary.limit, before):
+        if not live.windowed and _recovered(allowed, signal, live, canary, 0.0):
+            message = f"{counts}: proven, but the latest requests are no longer in breach"
+            return judged(Judgement(None, "Receding", message, crossing.value))
         message = f"{_sides(signal, live)}, score {_shown(score, canary)}"
         return judged(replace(crossing, crossed=True, reason="Crossed", message=message))
     suspect = since_release and _is_worse_than_before(condition, signal, key, live, canary)

@@ -25,13 +25,13 @@ from math import exp, log, log1p, sqrt
 
 from resilience_operator.decision.model.score import Cell, Score, SideCounts
 
-ODDS = (1.4, 2.0, 4.0, 20.0)
+ODDS = (1.6, 6.0, 25.0)
 """Odds ratios of the mixture."""
 
-WEIGHTS = (0.15, 0.25, 0.25, 0.35)
+WEIGHTS = (0.375, 0.25, 0.375)
 """Their weights."""
 
-PRIOR_BURSTS = 0.5
+PRIOR_BURSTS = 0.25
 """Weight, in cells, of the assumption that the largest cell is one burst."""
 
 CHANCE = log(100.0)
