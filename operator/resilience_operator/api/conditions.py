@@ -89,6 +89,7 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
         "Paused": "The operator paused the release.",
         "ManualPause": "A person paused the rollout; the operator neither resumes it nor rolls it back.",
         "GuardBreached": "A rule that guards releases is in breach, and nothing is paused or rolled back for it.",
+        "BreachNotProven": "The new revision breaches a rule since its release, and may not be the cause.",
         "RollbackDidNotHelp": "The restored revision fails as well; the quarantine of the other one is lifted.",
         "HeldUnmeasured": "A quarantined revision was applied again without measurements; it is held paused.",
         "ChangeReverted": "Another writer lifted the operator's pause twice; the operator stops for a while.",

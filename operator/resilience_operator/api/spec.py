@@ -146,7 +146,7 @@ class Release(SpecModel):
         default=86400.0,
         description=(
             "How long a revision that was rolled back stays quarantined, like 24h (default). In this time it is rolled "
-            "back at once if it is applied again. Shorten it to end a quarantine earlier."
+            "back at once if it is applied again. `kubectl resilience release` ends a quarantine earlier."
         ),
     )
     false_alarms: RateField = Field(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from resilience_operator.api.spec import Mode
@@ -31,7 +31,7 @@ from resilience_operator.decision.release.attribution import update_baseline
 from resilience_operator.decision.release.freeze import without_freeze
 from resilience_operator.decision.release.goal import mark_failed
 from resilience_operator.decision.release.outage import follow_outage, shows_outage
-from resilience_operator.decision.release.quarantine import current_quarantine
+from resilience_operator.decision.release.quarantine import current_quarantine, discharge, unreadable_lifts
 from resilience_operator.decision.reverts import PAUSED, current_reverts, record_revert, stopped_notices
 from resilience_operator.decision.scaling.manual import detect_manual_scaling
 
@@ -89,6 +89,8 @@ def prepare(
     memory = _mark_suspect(memory, policy, target)
     ok_rules = _ok_rules(policy, memory, now - lookback)
     release, notices = lifecycle.advance(memory.release, policy, target, quarantined, ok_rules, now)
+    if ended:
+        release = discharge(release, {q.revision for q in memory.quarantined} - quarantined.keys())
     analysed = release.phase in lifecycle.ANALYSED_PHASES
     # Breaches of one revision do not count against the next.
     same = memory.release is not None and release.continues(memory.release)
@@ -100,11 +102,11 @@ def prepare(
     scaling, reverts, manual = detect_manual_scaling(
         _with_real_replicas(memory, overlay), reverts, target, policy.generation, now, deployed=deployed
     )
-    not_a_baseline = {*quarantined, *release.charged} if release.charged else quarantined
+    not_a_baseline: Collection[str] = {*quarantined, *release.charged} if release.charged else quarantined
     if (not same or not analysed) and (release.scores or release.live is not None):
         release = replace(release, scores={}, live=None)
     if analysed:
-        begins = not same and not (memory.release is not None and lifecycle.is_fix(memory.release))
+        begins = not same and not (memory.release is not None and _keeps_baseline(memory.release))
         release = update_baseline(release, policy, signals, now, anew=begins)
         release = _with_evidence(release, policy, signals, target, not_a_baseline, now)
     suspect = release.revision if analysed else release.rolled_from
@@ -122,11 +124,22 @@ def prepare(
         canary_context(policy, release, suspect, not_a_baseline, now, shared_incident=shared_incident),
         scaling,
         reverts,
-        notices + ended + manual + (stopped_notices(reverts, target, now) if reverts else ()),
+        (
+            *notices,
+            *ended,
+            *unreadable_lifts(policy),
+            *manual,
+            *(stopped_notices(reverts, target, now) if reverts else ()),
+        ),
         now,
         patience,
         lookback,
     )
+
+
+def _keeps_baseline(before: ReleaseMemory) -> bool:
+    """Return whether a new release is compared with what was counted before the one that it replaces."""
+    return lifecycle.is_fix(before) or (lifecycle.is_unproven(before) and bool(before.baseline))
 
 
 def _memory_of(memory: Memory, policy: Policy, target: TargetState, now: float) -> Memory:
@@ -170,13 +183,15 @@ def _with_evidence(
     policy: Policy,
     signals: Mapping[str, SignalView],
     target: TargetState,
-    not_a_baseline: Container[str],
+    not_a_baseline: Collection[str],
     now: float,
 ) -> ReleaseMemory:
     """Return the release with the requests since the last evaluation counted, except those of an outage by strategy."""
     release = follow_outage(release, target, now)
     if shows_outage(release, policy, now):
         return release
+    if release.unproven:
+        not_a_baseline = {*release.unproven, *not_a_baseline}
     return update_scores(release, policy, signals, target, not_a_baseline, now)
 
 

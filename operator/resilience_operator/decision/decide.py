@@ -35,7 +35,8 @@ from resilience_operator.decision.release.goal import mark_failed, with_service
 from resilience_operator.decision.release.health import assess_pods, learn_startup
 from resilience_operator.decision.release.non_inferiority import is_not_worse
 from resilience_operator.decision.release.outage import without_outage
-from resilience_operator.decision.release.remediation import ReleaseFinding, ReleasePlan, plan_remediation
+from resilience_operator.decision.release.quarantine import discharge
+from resilience_operator.decision.release.remediation import NOT_PROVEN, ReleaseFinding, ReleasePlan, plan_remediation
 from resilience_operator.decision.report import RuleReport, SignalReport, describe, signal_reports
 from resilience_operator.decision.reverts import PAUSED, blocked, retry_at
 from resilience_operator.decision.scaling.manual import adopt_minimum
@@ -145,6 +146,7 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
     if release.rollback_result is RollbackResult.DID_NOT_HELP:
         # The restored revision fails alike: the other one is not the cause.
         quarantined = tuple(q for q in quarantined if q.revision != release.rolled_from)
+        release = discharge(release, (release.rolled_from,))
     if quarantined == context.memory.quarantined:
         quarantined = context.memory.quarantined
     plan, request = _remediate(context, release, findings, evaluations), context.memory.request
@@ -251,7 +253,7 @@ def _silent_breaches(evaluations: Sequence[RuleEvaluation], step: _ReleaseStep, 
     release = step.release
     acting = release.phase in lifecycle.ANALYSED_PHASES and not release.manual_override
     acting = acting and not (target.paused and release.paused is None)
-    suspected = any(n.reason == "BreachNotProven" for n in step.notices)
+    suspected = any(n.reason == NOT_PROVEN for n in step.notices)
     found = []
     for e in evaluations:
         if not e.rule.guards_release:

@@ -10,6 +10,7 @@ from resilience_operator.decision.field_managers import display_name
 from resilience_operator.decision.model.memory import Memory, Phase
 from resilience_operator.decision.model.policy import Mode
 from resilience_operator.decision.release.freeze import active_freeze
+from resilience_operator.decision.release.manual_steps import release_command
 from resilience_operator.decision.reverts import blocked, describe_stop
 from resilience_operator.explain.context import ExplainContext
 from resilience_operator.explain.formatting import pods
@@ -72,7 +73,7 @@ def _other_controllers(facts: ExplainContext) -> Iterator[str]:
         yield (
             f"revision {q.revision} is quarantined: rolled back {times}{dry_run}, {facts.ago(q.at)} ago, by "
             f"{', '.join(q.rules)} ({q.message}). It ends {facts.until(q.at + facts.policy.release.quarantine)}; to "
-            "end it earlier, shorten `release.quarantine`"
+            f"end it earlier: {release_command(facts.policy, q.revision)}"
         )
     if target is not None:
         for revert in memory.reverts:

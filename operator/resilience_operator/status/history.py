@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from resilience_operator.api.base import to_datetime
 from resilience_operator.api.status import HISTORY_LENGTH, DecisionStatus
 from resilience_operator.api.text import cut, one_line
-from resilience_operator.decision.model.commands import Outcome, Result
+from resilience_operator.decision.model.commands import HistoryMark, Notice, Outcome, Result
 
-__all__ = ["HISTORY_LENGTH", "DecisionHistory", "history_entry", "to_datetime"]
+__all__ = ["HISTORY_LENGTH", "DecisionHistory", "history_entry", "notice_entry", "to_datetime"]
 
 MOST_MESSAGE = 512
 """Maximum bytes of a decision's message; longer ones are cut."""
@@ -28,6 +28,18 @@ class DecisionHistory:
     def add(self, entries: Sequence[DecisionStatus]) -> DecisionHistory:
         """Return the history with `entries` added; they are in chronological order."""
         return DecisionHistory((*reversed(entries), *self.entries)[:HISTORY_LENGTH]) if entries else self
+
+
+def notice_entry(mark: HistoryMark, notice: Notice, at: float, trace_id: str) -> DecisionStatus:
+    """Return a notice as a history entry."""
+    return DecisionStatus(
+        at=to_datetime(at),
+        action=mark.action,
+        from_=mark.revision,
+        reason=notice.reason,
+        message=cut(one_line(notice.message), MOST_MESSAGE),
+        trace_id=trace_id or None,
+    )
 
 
 def history_entry(outcome: Outcome, at: float, trace_id: str) -> DecisionStatus:

@@ -8,6 +8,7 @@ from resilience_operator.decision.model.memory import FreezeMemory, Memory, Phas
 from resilience_operator.decision.release.aftermath import DID_NOT_HELP
 from resilience_operator.decision.release.freeze import FROZEN, active_freeze
 from resilience_operator.decision.release.health import STUCK
+from resilience_operator.decision.release.remediation import NOT_PROVEN
 from resilience_operator.decision.reverts import PAUSED, blocked, describe_stop
 
 State = tuple[ConditionStatus, str, str]
@@ -64,7 +65,8 @@ def _failing(decision: Decision, memory: Memory, release: ReleaseMemory) -> Stat
     breached = [r for r in decision.rules if r.rule.guards_release and r.verdict is Verdict.BREACH] or failing
     if breached:
         return "False", "GuardBreached", "; ".join(r.description for r in breached)
-    return None
+    unproven = next((n for n in decision.active.values() if n.reason == NOT_PROVEN), None)
+    return ("False", NOT_PROVEN, unproven.message) if unproven is not None else None
 
 
 def _frozen(decision: Decision, memory: FreezeMemory) -> State | None:

@@ -366,6 +366,25 @@ def test_lifting_a_quarantine_does_not_lift_the_next_one() -> None:
     assert [q.revision for q in run.memory.quarantined] == ["b"], "it failed again"
 
 
+def test_who_lifted_a_quarantine_and_when_is_recorded() -> None:
+    run = rolled_back()
+    run.policy = replace(run.policy, lifts=(Lift("b", run.now, "ann"),))
+    (notice,) = [n for n in run.look(after=60.0).notices if n.reason == "QuarantineEnded"]
+    assert "ann lifted its quarantine at 2001-09-09T" in notice.message
+    assert notice.history == ("endQuarantine", "b")
+    assert "QuarantineEnded" not in reasons(run.look()), "once"
+    assert "b" not in run.release.charged, "it may serve, and be restored"
+
+
+def test_an_order_that_cannot_be_read_is_told_once_and_lifts_nothing() -> None:
+    run = rolled_back()
+    run.policy = replace(run.policy, lift_problem="the annotation is not a JSON list")
+    (notice,) = [n for n in run.look().notices if n.reason == "ReleaseOrderUnreadable"]
+    assert "kubectl resilience release checkout REVISION -n shop" in notice.message
+    assert "ReleaseOrderUnreadable" not in reasons(run.look())
+    assert [q.revision for q in run.memory.quarantined] == ["b"]
+
+
 def held() -> Run:
     run = rolled_back()
     assert verbs(again(run)) == ["rollback"]

@@ -17,6 +17,8 @@ from resilience_operator.resilience import CallError
 OBSERVED_WITHIN = 10.0
 """Seconds for the operator to observe a change; after that a message says that none did."""
 
+NOT_CONFIRMED = "no operator has confirmed it yet: check that one is running and watches this namespace"
+
 
 async def current_user(kube: KubeClient) -> str:
     """The user name at the API server; otherwise the local user name."""

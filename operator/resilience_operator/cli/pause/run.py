@@ -9,7 +9,7 @@ from typing import Any
 from resilience_operator.api.conditions import ConditionType, find_condition
 from resilience_operator.api.pause import BY, IN_FORCE, REASON, UNREADABLE, UNTIL, Pause, moment_text, read_pause
 from resilience_operator.cli.common.cluster import Access, deadline, read_policy, with_kube
-from resilience_operator.cli.common.confirmation import await_observed, current_user
+from resilience_operator.cli.common.confirmation import NOT_CONFIRMED, await_observed, current_user
 from resilience_operator.cli.common.console import CommandError, UsageError, print_note, show
 from resilience_operator.cli.common.selection import Selection
 from resilience_operator.cli.common.time_args import parse_span
@@ -60,7 +60,7 @@ def _pause_one(namespace: str, name: str, access: Access, output: ObjectOutput, 
     if found.until is None:
         print_note(f"this pause does not expire: `{_retry_hint(name, namespace)}` ends it")
     if not noted:
-        print_note("no operator has confirmed it yet: check that one is running and watches this namespace")
+        print_note(NOT_CONFIRMED)
 
 
 def resume(chosen: Selection, access: Access, output: ObjectOutput) -> None:
@@ -93,7 +93,7 @@ def _resume_one(namespace: str, name: str, access: Access, output: ObjectOutput)
     ran_out = " (already expired)" if found.over(time.time()) else ""
     _report(f"policy {name} is resumed; it was {found}{ran_out}", namespace, name, None, noted, output)
     if not noted:
-        print_note("no operator has confirmed it yet: check that one is running and watches this namespace")
+        print_note(NOT_CONFIRMED)
 
 
 def _report(sentence: str, namespace: str, name: str, pause: Pause | None, noted: bool, output: ObjectOutput) -> None:

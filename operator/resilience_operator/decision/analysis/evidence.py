@@ -305,11 +305,20 @@ def breach_is_canary_only(
 def _others(condition: Condition, signal: Signal, observation: Observation, canary: CanaryContext) -> Measured | None:
     """Return the other revisions merged into one, or None if they have too little data."""
     split = observation.by_revision.items()
-    parts = [m for name, m in split if name != canary.revision and name not in canary.quarantined]
+    unproven = canary.release.unproven if canary.release is not None else ()
+    parts = [
+        m
+        for name, m in split
+        if name != canary.revision and name not in canary.quarantined and not (name in unproven and _is_counted(m))
+    ]
     old = _merge([m for m in parts if isfinite(m.value)], condition.above)
     if old is None or (old.samples is not None and not old.samples >= signal.required_samples):
         return None
     return old
+
+
+def _is_counted(measured: Measured) -> bool:
+    return measured.events is not None or measured.histogram is not None
 
 
 def _worse_than_others(

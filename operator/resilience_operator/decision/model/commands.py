@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Verb(StrEnum):
@@ -91,12 +92,20 @@ class Outcome:
         return f"{self.command.message}: {self.message}" if self.message else self.command.message
 
 
+class HistoryMark(NamedTuple):
+    """How a notice appears in the history of decisions: as an `action` on a revision."""
+
+    action: str
+    revision: str
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
     """A notification sent once, when its cause begins.
 
     key: its identity. The key of a notice about a release ends in `/` and the revision; it is sent once per release.
     warning: the Event type is Warning. transient: it reports a single event (manual scaling), so it is not remembered.
+    history: it is also recorded among the decisions.
     """
 
     key: str
@@ -104,3 +113,4 @@ class Notice:
     message: str
     warning: bool = False
     transient: bool = False
+    history: HistoryMark | None = None

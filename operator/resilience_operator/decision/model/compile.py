@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from math import inf
 
+from resilience_operator.api.lifts import read_lifts
 from resilience_operator.api.quantities import Unit
 from resilience_operator.api.rules import DEFAULT_WORSE_BY, Action
 from resilience_operator.api.rules import Condition as ConditionSpec
@@ -50,7 +52,14 @@ def min_samples_of(preset: str) -> int:
 
 
 def compile_policy(
-    spec: PolicySpec, *, uid: str, namespace: str, name: str, generation: int, dry_run: bool = False
+    spec: PolicySpec,
+    *,
+    uid: str,
+    namespace: str,
+    name: str,
+    generation: int,
+    dry_run: bool = False,
+    annotations: Mapping[str, object] | None = None,
 ) -> Policy:
     """Return the policy in base units. dry_run: the whole operator is in dry-run mode."""
     signals = {s.name: s for s in signals_of(spec)}
@@ -60,6 +69,7 @@ def compile_policy(
     if dry_run and mode is Mode.ENFORCE:
         mode = Mode.DRY_RUN
     down, fallback = spec.scale_down, spec.fallback
+    lifts, lift_problem = read_lifts(annotations)
     return Policy(
         uid=uid,
         namespace=namespace,
@@ -91,6 +101,8 @@ def compile_policy(
             freezes=tuple(FreezeWindow(f.cron, f.time_zone, f.for_) for f in spec.release.freeze),
         ),
         fallback=Fallback(after=fallback.after, replicas=fallback.replicas),
+        lifts=lifts,
+        lift_problem=lift_problem,
     )
 
 

@@ -233,6 +233,7 @@ class ReleaseMemory:
     lifted_rules: the rules of a pause that a machine lifted; the release is on trial for them until they are Ok.
     resumes: how often the operator resumed this release after it recovered.
     held_unmeasured: a quarantined revision was applied again without measurements; it is judged anew once there are.
+    unproven: revisions before this one that were replaced before they were known to be good. Never a baseline.
     charged: revisions that failed a rule or whose pods failed, since the last good one. Never a baseline or a goal.
     served: revisions that served a whole bake with all pods ready and without a charge, the newest last.
     ready_since: since when all pods of `revision` are ready without a break, in its bake.
@@ -264,6 +265,7 @@ class ReleaseMemory:
     lifted_rules: RuleNames = ()
     resumes: int = 0
     held_unmeasured: bool = False
+    unproven: tuple[str, ...] = ()
     charged: tuple[str, ...] = ()
     served: tuple[ServedRevision, ...] = ()
     ready_since: float | None = None

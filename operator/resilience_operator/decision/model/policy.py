@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 
 from resilience_operator.api.cron import Cron
+from resilience_operator.api.lifts import Lift
 from resilience_operator.api.orders import NO_ORDERS, Orders
 from resilience_operator.api.spec import Mode
 
@@ -30,15 +31,6 @@ __all__ = [
 
 DEFAULT_QUARANTINE = 86400.0
 """Seconds of a quarantine: a day, in which a team has seen the rollback."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lift:
-    """A person's order to lift the quarantine of `revision` if it began before `at`. by: who ordered it."""
-
-    revision: str
-    at: float
-    by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +216,8 @@ class Fallback:
 class Policy:
     """One ResiliencePolicy. min_replicas: None for the replicas at the first evaluation.
 
-    lifts: orders to lift quarantines, from the policy's annotations. orders: the other orders in them.
+    lifts: orders to lift quarantines, from the policy's annotations. lift_problem: what is wrong with them, or empty.
+    orders: the other orders in them.
 
     window: the longest look-back of its signals, seconds.
     """
@@ -243,6 +236,7 @@ class Policy:
     release: Release = Release()
     fallback: Fallback = Fallback()
     lifts: tuple[Lift, ...] = ()
+    lift_problem: str = ""
     orders: Orders = NO_ORDERS
     window: float = field(init=False, repr=False, compare=False, default=0.0)
 

@@ -9,6 +9,7 @@ from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.model.memory import Phase, ReleaseMemory, ServedRevision
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import Revision, TargetState
+from resilience_operator.decision.release.manual_steps import undo_command
 
 MAX_SERVED = 10
 """Revisions remembered as served: as many as a workload keeps by default (`revisionHistoryLimit`)."""
@@ -85,7 +86,7 @@ def _blocked(release: ReleaseMemory, target: TargetState, quarantined: Container
         return RollbackBlocked(
             "NoKnownGoodRevision",
             f"revision {release.revision} fails, but no earlier revision has completed its bake: if you know a good "
-            "one, roll back manually with `kubectl rollout undo`",
+            f"one, roll back manually with `{undo_command(target)}`",
         )
     if release.good == release.revision and release.good_template == release.template:
         return RollbackBlocked("AlreadyLastGood", f"revision {release.good} fails but is itself the last good one")

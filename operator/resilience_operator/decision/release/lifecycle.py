@@ -19,6 +19,9 @@ from resilience_operator.decision.model.target import MANAGER, TargetState
 ANALYSED_PHASES = (Phase.PROGRESSING, Phase.PAUSED, Phase.BAKING)
 """Phases in which a breach counts against the release."""
 
+MAX_UNPROVEN = 10
+"""Revisions remembered as no baseline: as many as a workload keeps by default (`revisionHistoryLimit`)."""
+
 
 def advance(
     release: ReleaseMemory | None,
@@ -103,19 +106,23 @@ def _new_revision(
         # revision for that; the new release begins afterwards.
         return release
     begun = release.phase in (Phase.PROGRESSING, Phase.PAUSED) and release.revision is None
-    # A fix of a release that was charged is compared with the last good state, not with the bad one.
-    begun = begun or is_fix(release)
+    fix, unproven = is_fix(release), is_unproven(release)
+    ok_before = release.ok_before if begun or fix else tuple(sorted(ok_rules))
+    if unproven and not fix:
+        # The predecessor may have broken a rule that was Ok before it.
+        ok_before = tuple(sorted({*release.ok_before, *ok_before}))
     return replace(
         release,
         phase=Phase.PROGRESSING,
-        since=release.since if release.revision is None and begun else now,
+        since=release.since if begun else now,
         revision=target.revision,
         template=_template_of(target, target.revision),
         bake_started=None,
         unmeasured=None,
         observed_at=None,
-        ok_before=release.ok_before if begun else tuple(sorted(ok_rules)),
-        baseline=release.baseline if begun else {},
+        ok_before=ok_before,
+        baseline=release.baseline if begun or fix or unproven else {},
+        unproven=_with_unproven(release) if unproven else () if not fix else release.unproven,
         canary_measured_since=None,
         shared_breaches=(),
         paused=None,
@@ -134,8 +141,33 @@ def _new_revision(
 
 
 def is_fix(release: ReleaseMemory) -> bool:
-    """Return whether the next revision replaces a release that was charged and has not ended."""
+    """Return whether the next revision replaces a charged release, which has not ended or was just rolled back.
+
+    It is compared with the last good state, and not with the bad one.
+    """
+    if release.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK):
+        return release.rollback_result is RollbackResult.OPEN
     return release.phase in ANALYSED_PHASES and bool(release.charged)
+
+
+def is_unproven(release: ReleaseMemory) -> bool:
+    """Return whether the next revision replaces one of which nobody knows yet whether it is good.
+
+    It is then compared with the state before both of them. A revision that was measured to serve like its baseline, or
+    whose pods were ready for a whole bake, is as good a baseline as any.
+    """
+    if release.phase not in ANALYSED_PHASES or release.revision is None or not release.ok_before:
+        return False
+    if any(s.revision == release.revision and s.template == release.template for s in release.served):
+        return False
+    scores = [x.score for x in release.live.scores.values()] if release.live is not None else release.scores.values()
+    return not scores or any(score.served_clean is None for score in scores)
+
+
+def _with_unproven(release: ReleaseMemory) -> tuple[str, ...]:
+    assert release.revision is not None
+    others = tuple(name for name in release.unproven if name != release.revision)
+    return (*others, release.revision)[-MAX_UNPROVEN:]
 
 
 def lifted_by(release: ReleaseMemory, target: TargetState) -> str | None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
+from resilience_operator.api.pause import moment_text
 from resilience_operator.api.quantities import format_duration
-from resilience_operator.decision.model.commands import Notice
-from resilience_operator.decision.model.memory import Quarantine
+from resilience_operator.decision.model.commands import HistoryMark, Notice
+from resilience_operator.decision.model.memory import Quarantine, ReleaseMemory
 from resilience_operator.decision.model.policy import Policy
 
 
@@ -23,8 +27,8 @@ def current_quarantine(
         at = min(entry.at, now)
         lift = next((x for x in policy.lifts if x.revision == entry.revision and at <= min(x.at, now)), None)
         if lift is not None:
-            who = lift.by or "someone"
-            notices.append(_ended(entry, f"{who} lifted its quarantine"))
+            when = moment_text(min(lift.at, now))
+            notices.append(_ended(entry, f"{lift.by or 'someone'} lifted its quarantine at {when}"))
         elif now - at >= policy.release.quarantine:
             notices.append(_ended(entry, f"its quarantine of {format_duration(policy.release.quarantine)} is over"))
         else:
@@ -38,4 +42,21 @@ def _ended(entry: Quarantine, why: str) -> Notice:
         "QuarantineEnded",
         f"revision {entry.revision} may be released again: {why}",
         transient=True,
+        history=HistoryMark("endQuarantine", entry.revision),
     )
+
+
+def discharge(release: ReleaseMemory, revisions: Iterable[str | None]) -> ReleaseMemory:
+    """Return the release without charges against `revisions`; the same object if there are none."""
+    acquitted = set(revisions)
+    if acquitted.isdisjoint(release.charged):
+        return release
+    return replace(release, charged=tuple(name for name in release.charged if name not in acquitted))
+
+
+def unreadable_lifts(policy: Policy) -> tuple[Notice, ...]:
+    """Return the notice that an order to lift a quarantine cannot be read."""
+    if not policy.lift_problem:
+        return ()
+    message = f"{policy.lift_problem}. Use `kubectl resilience release {policy.name} REVISION -n {policy.namespace}`"
+    return (Notice("lift-unreadable", "ReleaseOrderUnreadable", message, warning=True),)

@@ -15,6 +15,7 @@ from resilience_operator.decision.model.policy import Policy, Rollback, Rule
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release.goal import RollbackBlocked, RollbackGoal, format_age, rollback_goal
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
+from resilience_operator.decision.release.manual_steps import release_command, resume_command, undo_command
 from resilience_operator.decision.report import describe
 
 MAX_RESUMES = 2
@@ -22,6 +23,9 @@ MAX_RESUMES = 2
 
 PROGRESS_DEADLINE = "progress-deadline"
 """Name under which an exceeded progress deadline is recorded. Rules cannot have this name."""
+
+NOT_PROVEN = "BreachNotProven"
+"""Reason of a pause, its notice and the condition: a breach since the release, which may not be its cause."""
 
 
 @dataclass(slots=True)
@@ -88,8 +92,8 @@ def plan_remediation(
     before = quarantined.get(release.revision or "")
     if before is not None and (limit := _rollback_limit(policy, before)) is not None and not release.held_unmeasured:
         if not measured:
-            return _hold_unmeasured(release, target, before, now)
-        return _handle_reapplied(release, target, before, limit, quarantined, now)
+            return _hold_unmeasured(release, policy, target, before, now)
+        return _handle_reapplied(release, target, before, limit, quarantined, policy=policy, now=now)
     if before is None and release.paused is not None and (release.rollback_limit_reached or release.held_unmeasured):
         why = f"revision {release.revision} is no longer quarantined and is judged again"
         return ReleasePlan(release, (_resume(release, "QuarantineEnded", why),))
@@ -100,8 +104,8 @@ def plan_remediation(
     if release.lifted_rules and not target.paused:
         return _after_lift(release, findings)
     if suspects := [f for f in findings if f.suspect]:
-        return _pause_suspect(release, target, suspects)
-    return _maybe_resume(release, policy, findings, clean_since, now)
+        return _hold_suspect(release, target, suspects)
+    return _maybe_resume(release, policy, target, findings, clean_since, now)
 
 
 def _after_lift(release: ReleaseMemory, findings: Sequence[ReleaseFinding]) -> ReleasePlan:
@@ -139,12 +143,15 @@ def _remediate(
             if allowed:
                 rollback = _rollback(release, goal, _rule_names(allowed), "ReleaseFailing", _descriptions(allowed))
                 return ReleasePlan(release, (rollback,))
-        blocked = goal if isinstance(goal, RollbackBlocked) else _too_far(release, goal)
+        blocked = goal if isinstance(goal, RollbackBlocked) else _too_far(release, target, goal)
         key = f"no-rollback/{blocked.reason}/{release.revision}"
         notices = (Notice(key, blocked.reason, blocked.message, warning=True),)
     pausing = [f for f in failing if f.rule.pause]
     if pausing and not target.paused:
         why = f"{_descriptions(pausing)}: rollout of revision {release.revision} paused"
+        if target.rolled_out and not due:
+            paused = replace(target, paused=True)
+            why += f". All pods run it already, and no rule rolls back. To restore another: {undo_command(paused)}"
         return ReleasePlan(release, (_pause(release, _rule_names(pausing), "ReleaseFailing", why),), notices, wake)
     if pausing and not _still_asked(release, [f.rule for f in failing]):
         # The reason was lost, or its rule is gone: record the current one.
@@ -152,18 +159,27 @@ def _remediate(
     return ReleasePlan(release, (), notices, wake)
 
 
-def _pause_suspect(release: ReleaseMemory, target: TargetState, suspects: Sequence[ReleaseFinding]) -> ReleasePlan:
+def _hold_suspect(release: ReleaseMemory, target: TargetState, suspects: Sequence[ReleaseFinding]) -> ReleasePlan:
     """Pause, if a rule pauses, and report a breach since the release whose cause is not proven. Never roll back."""
     why = (
         f"{_descriptions(suspects)}: in breach since revision {release.revision} was released, but it is not proven "
         "that the release is the cause"
     )
-    notice = Notice(f"suspect/{release.revision}", "BreachNotProven", why, warning=True)
-    pausing = [f for f in suspects if f.rule.pause]
-    if pausing and not target.paused and release.phase is Phase.PROGRESSING:
-        pause = _pause(release, _rule_names(pausing), "BreachNotProven", f"{why}; rollout paused")
+    notice = Notice(f"suspect/{release.revision}", NOT_PROVEN, why, warning=True)
+    pausing = [f for f in suspects if f.rule.pause and not (release.phase is Phase.BAKING and _speaks_for_release(f))]
+    if pausing and not target.paused and release.phase in (Phase.PROGRESSING, Phase.BAKING):
+        pause = _pause(release, _rule_names(pausing), NOT_PROVEN, f"{why}; rollout paused")
         return ReleasePlan(release, (pause,), (notice,))
     return ReleasePlan(release, (), (notice,))
+
+
+def _speaks_for_release(finding: ReleaseFinding) -> bool:
+    """Return whether the breach began after the revision had served well, or together with that of other workloads.
+
+    Once all pods run the revision, a pause prevents nothing but the next release. So it is made only for a breach that
+    began with the revision.
+    """
+    return any(r.judgement.suspect and r.judgement.reason in ("LateOnset", "SharedIncident") for r in finding.results)
 
 
 def _still_asked(release: ReleaseMemory, rules: Sequence[Rule]) -> bool:
@@ -175,12 +191,12 @@ def _reaches(rule: Rule, goal: RollbackGoal) -> bool:
     return most is None or goal.distance <= most
 
 
-def _too_far(release: ReleaseMemory, goal: RollbackGoal) -> RollbackBlocked:
+def _too_far(release: ReleaseMemory, target: TargetState, goal: RollbackGoal) -> RollbackBlocked:
     return RollbackBlocked(
         "RollbackTooFar",
         f"revision {release.revision} fails, but the newest revision that may be restored is {goal.revision.name}, "
         f"{goal.distance} revisions back and {format_age(goal.age)} old: rollback.maxRevisions forbids that. Roll "
-        "back manually with `kubectl rollout undo`, or apply a fix",
+        f"back manually with `{undo_command(target, goal.revision.number)}`, or apply a fix",
     )
 
 
@@ -200,6 +216,8 @@ def _handle_reapplied(
     before: Quarantine,
     limit: int,
     quarantined: Mapping[str, Quarantine],
+    *,
+    policy: Policy,
     now: float,
 ) -> ReleasePlan:
     """Roll back a reapplied quarantined revision immediately, or keep it paused."""
@@ -214,8 +232,8 @@ def _handle_reapplied(
         f"held/{release.revision}",
         "HeldPaused",
         f"{who} keeps applying revision {release.revision}, which fails ({before.message}); {why}. The rollout "
-        "stays paused: fix the version at its source, or resume the rollout manually. If the version is right, shorten "
-        "`release.quarantine` of the policy",
+        "stays paused: fix the version at its source. If it is right, have it judged like any other release: "
+        f"{release_command(policy, release.revision)}",
         warning=True,
     )
     if target.paused:
@@ -226,11 +244,14 @@ def _handle_reapplied(
     return ReleasePlan(release, (_pause(release, before.rules, "HeldPaused", message),), (notice,))
 
 
-def _hold_unmeasured(release: ReleaseMemory, target: TargetState, before: Quarantine, now: float) -> ReleasePlan:
+def _hold_unmeasured(
+    release: ReleaseMemory, policy: Policy, target: TargetState, before: Quarantine, now: float
+) -> ReleasePlan:
     """Hold a reapplied revision paused until it can be judged: the numbers that convicted it are old."""
     message = (
         f"{display_name(target.template_by)} applied revision {release.revision} again, which was rolled back "
-        f"{_then(before, now)}. There are no measurements now, so it is held paused until there are"
+        f"{_then(before, now)}. There are no measurements now, so it is held paused until there are. To have it judged "
+        f"like any other release: {release_command(policy, release.revision)}"
     )
     if target.paused:
         return ReleasePlan(replace(release, held_unmeasured=True), (), (_held_notice(release, message),))
@@ -242,7 +263,12 @@ def _held_notice(release: ReleaseMemory, message: str) -> Notice:
 
 
 def _maybe_resume(
-    release: ReleaseMemory, policy: Policy, findings: Sequence[ReleaseFinding], clean_since: float | None, now: float
+    release: ReleaseMemory,
+    policy: Policy,
+    target: TargetState,
+    findings: Sequence[ReleaseFinding],
+    clean_since: float | None,
+    now: float,
 ) -> ReleasePlan:
     """Resume a paused release that recovered: every rule was Ok for a whole look-back window, for the target too.
 
@@ -258,7 +284,7 @@ def _maybe_resume(
     if not asking or (release.paused_rules and asking.isdisjoint(release.paused_rules) and not release.held_unmeasured):
         rules = ", ".join(release.paused_rules) or "a rule"
         why = f"{rules} paused it and no longer exists, so nothing can tell whether it recovered"
-        return ReleasePlan(release, (), (_still_paused(release, why, paused, now),))
+        return ReleasePlan(release, (), (_still_paused(release, target, why, now),))
     if clean_since is None or any(f.verdict is not Verdict.OK or f.ok_since is None for f in findings):
         return ReleasePlan(release)
     at = max(min(clean_since, now), *(min(f.ok_since or paused, now) for f in findings)) + policy.window
@@ -270,17 +296,18 @@ def _maybe_resume(
     why = "its signals are within bounds again"
     if policy.release.resume:
         why += f", but it failed again after each of {release.resumes} resumptions"
-    return ReleasePlan(release, (), (_still_paused(release, why, paused, now),))
+    return ReleasePlan(release, (), (_still_paused(release, target, why, now),))
 
 
-def _still_paused(release: ReleaseMemory, why: str, paused: float, now: float) -> Notice:
+def _still_paused(release: ReleaseMemory, target: TargetState, why: str, now: float) -> Notice:
     """Return the notice of a pause that only a person ends. It is repeated after 1, 2, 4, 8 … hours."""
-    hours = max(0.0, now - paused) / 3600
+    seconds = max(0.0, now - (release.paused or now))
+    hours = seconds / 3600
     return Notice(
         f"still-paused/{int(log2(hours)) + 1 if hours >= 1 else 0}/{release.revision}",
         "StillPaused",
-        f"revision {release.revision} has been paused for {format_duration(round(max(0.0, now - paused)))}: {why}. "
-        "Resume it with `kubectl rollout resume`, or roll it back with `kubectl rollout undo`",
+        f"revision {release.revision} has been paused for {format_duration(round(seconds))}: {why}. To go on with it: "
+        f"{resume_command(target)}. To restore the revision before: {undo_command(target)}",
         warning=True,
     )
 

@@ -81,8 +81,20 @@ async def replace_status(
 
 
 async def annotate_policy(
-    kube: KubeClient, namespace: str, name: str, annotations: Mapping[str, str | None], *, deadline: Deadline
+    kube: KubeClient,
+    namespace: str,
+    name: str,
+    annotations: Mapping[str, str | None],
+    *,
+    deadline: Deadline,
+    resource_version: str = "",
 ) -> KubeObject:
-    """Set annotations of a policy; None removes one. Returns the updated policy. Raises NotFound."""
-    body: KubeObject = {"metadata": {"annotations": dict(annotations)}}
-    return await kube.patch(POLICIES.item(namespace, name), body, kind=PatchKind.MERGE, deadline=deadline)
+    """Set annotations of a policy; None removes one. Returns the updated policy. Raises NotFound.
+
+    resource_version: raises Conflict if the policy has changed since.
+    """
+    metadata: KubeObject = {"annotations": dict(annotations)}
+    if resource_version:
+        metadata["resourceVersion"] = resource_version
+    path = POLICIES.item(namespace, name)
+    return await kube.patch(path, {"metadata": metadata}, kind=PatchKind.MERGE, deadline=deadline)

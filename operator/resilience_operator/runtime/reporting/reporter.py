@@ -33,7 +33,7 @@ from resilience_operator.runtime.reporting.skip import SkipReason
 from resilience_operator.runtime.reporting.status_queue import StatusQueue
 from resilience_operator.runtime.reporting.status_writer import StatusWriter
 from resilience_operator.runtime.telemetry.metrics import ACTIONS
-from resilience_operator.status.history import history_entry, to_datetime
+from resilience_operator.status.history import history_entry, notice_entry, to_datetime
 from resilience_operator.status.render import render, render_skipped
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,8 @@ class Reporter:
             ACTIONS.labels(outcome.command.verb.value, outcome.result.value).inc()
             _log_outcome(entry, outcome, trace_id)
         done = [o for o in outcomes if o.applied or o.command.verb is Verb.PLUGIN]
-        entry.history = entry.history.add([history_entry(o, at, trace_id) for o in done])
+        marked = [notice_entry(n.history, n, at, trace_id) for n in publication.notices if n.history is not None]
+        entry.history = entry.history.add([*marked, *(history_entry(o, at, trace_id) for o in done)])
         await self._event_recorder.record(entry, publication, deadline)
         for notification in notifications_of(entry, publication):
             self._notifiers.enqueue(notification)

@@ -1,0 +1,1 @@
+"""`kubectl resilience release`: ends the quarantine of a revision."""
