@@ -143,6 +143,11 @@ EVENT_REASONS: Mapping[str, EventReason] = {
         True,
     ),
     "QuarantineEnded": EventReason("The revision may be released again.", _NOTHING),
+    "ReleaseOrderUnreadable": EventReason(
+        "The annotation that orders to end a quarantine cannot be read, so it has no effect.",
+        "Run the command that the message gives.",
+        True,
+    ),
     "RollbackStuck": EventReason(
         "The good template was restored, but its pods are not ready within the progress deadline.",
         "Check the pods.",
