@@ -31,7 +31,7 @@ from resilience_operator.decision.release.attribution import update_baseline
 from resilience_operator.decision.release.freeze import without_freeze
 from resilience_operator.decision.release.goal import mark_failed
 from resilience_operator.decision.release.outage import follow_outage, shows_outage
-from resilience_operator.decision.release.quarantine import current_quarantine, discharge, unreadable_lifts
+from resilience_operator.decision.release.quarantine import current_quarantine, discharge
 from resilience_operator.decision.reverts import PAUSED, current_reverts, record_revert, stopped_notices
 from resilience_operator.decision.scaling.manual import detect_manual_scaling
 
@@ -89,8 +89,7 @@ def prepare(
     memory = _mark_suspect(memory, policy, target)
     ok_rules = _ok_rules(policy, memory, now - lookback)
     release, notices = lifecycle.advance(memory.release, policy, target, quarantined, ok_rules, now)
-    if ended:
-        release = discharge(release, {q.revision for q in memory.quarantined} - quarantined.keys())
+    release = discharge(release, {q.revision for q in memory.quarantined} - quarantined.keys()) if ended else release
     analysed = release.phase in lifecycle.ANALYSED_PHASES
     # Breaches of one revision do not count against the next.
     same = memory.release is not None and release.continues(memory.release)
@@ -124,13 +123,7 @@ def prepare(
         canary_context(policy, release, suspect, not_a_baseline, now, shared_incident=shared_incident),
         scaling,
         reverts,
-        (
-            *notices,
-            *ended,
-            *unreadable_lifts(policy),
-            *manual,
-            *(stopped_notices(reverts, target, now) if reverts else ()),
-        ),
+        notices + ended + manual + (stopped_notices(reverts, target, now) if reverts else ()),
         now,
         patience,
         lookback,

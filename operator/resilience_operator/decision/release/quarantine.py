@@ -19,8 +19,9 @@ def current_quarantine(
 
     A quarantine expires, or a person lifts it. The clock may have been set back: it then began now.
     """
+    unreadable = _unreadable_lifts(policy)
     if not quarantined:
-        return quarantined, ()
+        return quarantined, unreadable
     kept: list[Quarantine] = []
     notices: list[Notice] = []
     for entry in quarantined:
@@ -33,7 +34,7 @@ def current_quarantine(
             notices.append(_ended(entry, f"its quarantine of {format_duration(policy.release.quarantine)} is over"))
         else:
             kept.append(entry)
-    return (quarantined if len(kept) == len(quarantined) else tuple(kept)), tuple(notices)
+    return (quarantined if len(kept) == len(quarantined) else tuple(kept)), (*notices, *unreadable)
 
 
 def _ended(entry: Quarantine, why: str) -> Notice:
@@ -54,7 +55,7 @@ def discharge(release: ReleaseMemory, revisions: Iterable[str | None]) -> Releas
     return replace(release, charged=tuple(name for name in release.charged if name not in acquitted))
 
 
-def unreadable_lifts(policy: Policy) -> tuple[Notice, ...]:
+def _unreadable_lifts(policy: Policy) -> tuple[Notice, ...]:
     """Return the notice that an order to lift a quarantine cannot be read."""
     if not policy.lift_problem:
         return ()
