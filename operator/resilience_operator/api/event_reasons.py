@@ -154,7 +154,7 @@ EVENT_REASONS: Mapping[str, EventReason] = {
         True,
     ),
     "RollbackBlocked": EventReason(
-        "A StatefulSet waits for broken pods of the failed revision.", "Delete the pods that the message names.", True
+        "The controller does not replace pods of the failed revision.", "Delete the pods that the message names.", True
     ),
     "RollbackDidNotHelp": EventReason(
         "The restored revision breaches the same rule, so the release was not the cause.",

@@ -121,11 +121,12 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
     pods = assess_pods(release, policy, target, context.memory.startup_seconds, now)
     if pods.memory != release.health:
         release = replace(release, health=pods.memory)
+    serving = pods.serving and target.replicas > 0  # no pods prove nothing
     release, baked = advance_bake(
         release,
         policy,
         measured=found.measured,
-        serving=pods.serving,
+        serving=serving,
         clean=found.clean,
         proven=release.phase is Phase.BAKING and is_not_worse(release, policy),
         guarded=any(e.rule.guards_release for e in evaluations),
@@ -136,7 +137,7 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
     findings = [*without_outage(found.findings, release, policy, now), *pods.findings]
     if any(f.verdict is Verdict.BREACH and f.failing_since is not None for f in findings):
         release = mark_failed(release)
-    release = with_service(release, policy, serving=pods.serving and target.rolled_out, now=now)
+    release = with_service(release, policy, serving=serving and target.rolled_out, now=now)
     quarantined = tuple(context.quarantined.values())
     before = context.memory.release
     if release.good in context.quarantined and release.good != (before.good if before is not None else None):

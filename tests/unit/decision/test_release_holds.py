@@ -7,11 +7,13 @@ import pytest
 from resilience_operator.decision.model.memory import Phase
 from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.decision.model.policy import Condition, Rule
-from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.model.target import Pod, TargetState
 from resilience_operator.decision.release.manual_steps import resume_command, undo_command
 from tests.unit.decision.builders import (
     ALL_B_BAD,
+    BAD_B,
     BOTH_BAD,
+    CPU,
     FAILING,
     GOOD_B,
     Run,
@@ -119,3 +121,47 @@ def test_what_is_unproven_is_forgotten_with_the_next_good_release() -> None:
     run.target = releasing("d", "c")
     run.look(seen(error_rate=split(c=ratio(6, 6000))))
     assert run.release.unproven == ()
+
+
+# Workloads that do not roll out as usual.
+
+
+def test_a_revision_without_pods_proves_nothing() -> None:
+    run = Run(policy(FAILING))
+    run.look()
+    idle = revision("b", 2, age=0.0, replicas=0)
+    run.target = target(revision="b", replicas=0, ready=0, revisions=(revision("a", 1, replicas=0), idle))
+    for _ in range(40):
+        run.look(seen(error_rate=unknown()), after=60.0)
+    assert (run.release.good, run.release.served) == ("a", ()), "b has never run"
+
+
+@pytest.mark.parametrize("rules", [(FAILING,), (CPU,)])
+def test_a_bake_goes_on_when_there_are_pods(rules: tuple[Rule, ...]) -> None:
+    run = Run(policy(*rules))
+    run.look()
+    idle = revision("b", 2, age=0.0, replicas=0)
+    run.target = target(revision="b", replicas=0, ready=0, revisions=(revision("a", 1, replicas=0), idle))
+    for _ in range(20):
+        run.look(after=60.0)
+    assert run.release.phase is Phase.BAKING
+    run.target = rolled_out()
+    run.bake(seen(error_rate=split(b=ratio(6, 6000))))
+    assert run.release.phase is Phase.STABLE
+    assert [s.revision for s in run.release.served] == ["b"]
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
+def test_pods_that_nobody_replaces_after_a_rollback_are_named(kind: str) -> None:
+    pods = tuple(Pod(f"checkout-{n}", "b", 0.0, ready=True) for n in range(30))
+    run = Run(policy(FAILING))
+    run.look(kind=kind)
+    run.target = releasing(kind=kind)
+    for _ in range(3):
+        run.look(seen(error_rate=BAD_B))
+    assert run.release.phase is Phase.ROLLING_BACK
+    assert "RollbackBlocked" not in reasons(run.look(pods=pods)), "it may still come"
+    (notice,) = [n for n in run.look(pods=pods, after=600.0).notices if n.reason == "RollbackBlocked"]
+    assert "does not replace the pods of revision b" in notice.message
+    assert "kubectl -n shop delete pod checkout-0 checkout-1 " in notice.message
+    assert notice.message.endswith("(and 10 more)")

@@ -44,8 +44,8 @@ _MAPS_OF_MOMENTS = frozenset(("called", "rehearsed"))
 
 NUMBERS = frozenset(
     (
-        "need", "samples", "events", "oldSeconds", "startupSeconds", "new", "old", "likelihoods", "chance", "failing", "oldFailing",
-        "clean", "effect", "margin", "startUp", "scaledValue", "forecast", "needs",
+        "need", "samples", "events", "oldSeconds", "startupSeconds", "new", "old", "likelihoods", "chance", "failing",
+        "oldFailing", "clean", "effect", "margin", "startUp", "scaledValue", "forecast", "needs",
     )
 )  # fmt: skip
 """JSON keys of the other floating-point numbers."""

@@ -15,7 +15,7 @@ from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import HealthMemory, Phase, ReleaseMemory, Verdict
 from resilience_operator.decision.model.policy import Policy, Rollback, Rule
 from resilience_operator.decision.model.target import Pod, TargetState
-from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
+from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES, rollback_is_late
 from resilience_operator.decision.release.pod_failures import (
     Cause,
     PodFailure,
@@ -45,6 +45,9 @@ RECENT_CRASHES = 3
 """Restarts that an old pod may have more than the new ones, if it began to crash at the same time."""
 
 AS_BEFORE = "the old revision restarted as often"
+
+MOST_NAMED = 20
+"""Pods named in a message: an Event has 1024 characters."""
 
 RESTARTS_ALIKE = 0.001
 """Restarts of the new revision are no news if as many would happen at the old one's rate with this probability."""
@@ -89,7 +92,7 @@ def assess_pods(
 ) -> PodHealth:
     """Judge the pods of the release. startup_seconds: how long the target's pods take to become ready, if known."""
     if release.phase is Phase.ROLLING_BACK:
-        return PodHealth(None, notices=_rollback_blocked(release, target))
+        return PodHealth(None, notices=_rollback_blocked(release, policy, target, now))
     if release.phase not in ANALYSED_PHASES or target.revision != release.revision:
         return PodHealth(None)
     complete = target.rolled_out and target.ready >= target.replicas
@@ -312,23 +315,27 @@ def _notice(release: ReleaseMemory, kind: str, message: str) -> Notice:
     return Notice(f"stuck/{kind}/{release.revision}", STUCK, message, warning=True)
 
 
-def _rollback_blocked(release: ReleaseMemory, target: TargetState) -> tuple[Notice, ...]:
-    """Report pods of the failed revision that block the rollback of a StatefulSet.
+def _rollback_blocked(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> tuple[Notice, ...]:
+    """Report pods of the failed revision that stay after a rollback, with the command that deletes them.
 
-    By default its controller replaces a pod only after the ones before it are ready, and waits for a broken one forever
-    (kubernetes.io, StatefulSets, Forced rollback).
+    By default the controller of a StatefulSet replaces a pod only after the ones before it are ready, and waits for a
+    broken one forever (kubernetes.io, StatefulSets, Forced rollback). With the strategy OnDelete nothing is replaced.
     """
-    if target.kind != "StatefulSet" or target.pods is None:
+    if target.kind not in ("StatefulSet", "DaemonSet") or target.pods is None:
         return ()
-    blocking = sorted(
-        p.name for p in target.pods if p.revision == release.rolled_from and not p.ready and not p.terminating
-    )
-    if not blocking:
+    left = [p for p in target.pods if p.revision == release.rolled_from and not p.terminating]
+    broken = [p.name for p in left if not p.ready] if target.kind == "StatefulSet" else []
+    late = rollback_is_late(release, policy, target, now)
+    names = sorted(p.name for p in left) if late else sorted(broken)
+    if not names:
         return ()
+    why = "waits for" if broken else "does not replace the"
+    what = " that do not become ready" if broken else ", for example because of its update strategy OnDelete"
+    shown = names[:MOST_NAMED]
+    more = f" (and {len(names) - len(shown)} more)" if len(names) > len(shown) else ""
     message = (
-        f"revision {release.revision} was restored, but the controller waits for pods of revision "
-        f"{release.rolled_from} that do not become ready. Delete them: "
-        f"kubectl -n {target.namespace} delete pod {' '.join(blocking)}"
+        f"revision {release.revision} was restored, but the controller {why} pods of revision "
+        f"{release.rolled_from}{what}. Delete them: kubectl -n {target.namespace} delete pod {' '.join(shown)}{more}"
     )
     return (Notice(f"rollback-blocked/{release.revision}", "RollbackBlocked", message, warning=True),)
 
