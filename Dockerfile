@@ -24,6 +24,13 @@ RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     python3 -m venv --without-pip /opt/resilience-operator \
  && python3 -m pip --python /opt/resilience-operator/bin/python install --quiet --no-cache-dir --no-compile \
       --require-hashes --only-binary=:all: -r /tmp/runtime.txt
+# The operator uses the Kubernetes client for connections and credentials, and sends and receives JSON (ADR 4). The
+# generated models and API methods, two thirds of all files here, are never imported. Kopf looks for two of the models.
+# A plugin that needs them sets KUBERNETES_MODELS=keep.
+ARG KUBERNETES_MODELS=remove
+RUN test "$KUBERNETES_MODELS" = keep \
+ || find /opt/resilience-operator/lib -path '*/kubernetes/*' \( -path '*/client/models/*' -o -path '*/client/api/*' \) -name '*.py' \
+      ! -name __init__.py ! -name v1_object_meta.py ! -name v1_owner_reference.py ! -name v1_managed_fields_entry.py -delete
 COPY --from=wheel /dist /tmp/dist
 RUN python3 -m pip --python /opt/resilience-operator/bin/python install --quiet --no-cache-dir --no-compile \
       --no-index --no-deps /tmp/dist/*.whl \
@@ -35,7 +42,7 @@ ARG BASE
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="resilience-operator" \
-      org.opencontainers.image.description="Scales Kubernetes workloads before users notice, pauses and rolls back releases that hurt them." \
+      org.opencontainers.image.description="Scales Kubernetes workloads before users notice, pauses failing releases and rolls them back." \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}" \

@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.cluster import build
 from tests.cluster.cluster import Cluster, down, up
 from tests.cluster.failure import ClusterError
+from tests.cluster.installed import CLIENTS, installed
 from tests.cluster.settings import DEFAULT_STATE, Options, Ports
 
 
@@ -59,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
     make = commands.add_parser("build", help="build the binaries and start nothing")
     make.add_argument("--promtool", action="store_true", help="promtool too")
-    make.add_argument("--clients", action="store_true", help="helm and kubectl too")
+    make.add_argument("--clients", action="store_true", help="helm and kubectl too, unless this machine's fit")
     return root
 
 
@@ -77,7 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 return _status(options.state)
             case "build":
                 began = time.monotonic()
-                names = [*build.CLUSTER, *(name for name in ("promtool", "clients") if vars(options)[name])]
+                names = [*build.CLUSTER, *(["promtool"] if options.promtool else [])]
+                if options.clients and not all(map(installed, CLIENTS)):
+                    names.append("clients")
                 for binary in build.ensure(names, _say).values():
                     _say(str(binary))
                 _say(f"all binaries are there ({build.clock(time.monotonic() - began)})")

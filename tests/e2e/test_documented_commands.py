@@ -20,6 +20,7 @@ from tests.support.clients import PATIENCE, links
 from tests.support.commands import PAGES, commands, parts, runs_on_a_cluster
 from tests.support.fresh import fresh_cluster
 from tests.support.install import ROOT
+from tests.support.waiting import eventually
 from tests.support.world import World
 
 CRD = "resiliencepolicies.resilience-operator.io"
@@ -52,8 +53,15 @@ class Reader:
         """How the operator was installed or uninstalled last."""
 
     def types(self, line: str, *, page: str, fails: bool = False) -> None:
-        """Run a line in a shell."""
-        done = subprocess.run(
+        """Run a line in a shell. A refusal may need a moment: the API server has to read the policy that refuses."""
+        done = self._run(line)
+        if fails and done.returncode == 0:
+            eventually(lambda: self._run(line).returncode != 0, f"{page}: {line} is refused")
+            return
+        assert (done.returncode != 0) is fails, f"{page}: {line}\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}"
+
+    def _run(self, line: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             ["bash", "-c", line],
             cwd=self._folder,
             env=self._environment,
@@ -62,16 +70,17 @@ class Reader:
             timeout=PATIENCE,
             check=False,
         )
-        assert (done.returncode != 0) is fails, f"{page}: {line}\n{done.stdout[-1000:]}\n{done.stderr[-2000:]}"
 
     def writes(self, page: Path) -> None:
         """Keep the policy that a page shows, under the name that its commands use."""
         if shown := re.search(r"^```yaml\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
             (self._folder / "policy.yaml").write_text(shown[1])
 
-    def begins_anew(self, way: str) -> None:
-        """Who takes the other of two ways, or another cluster, first takes away what the one brought, and left."""
-        if self.way and self.way != way:
+    def begins_anew(self, way: str) -> bool:
+        """Who takes the other of two ways, or another cluster, first takes away what the one brought, and left. Returns
+        whether there was something, and the policies are gone."""
+        gone = bool(self.way) and self.way != way
+        if gone:
             if self.way == BY_HELM:
                 self.types("helm uninstall resilience-operator -n resilience-system", page="between")
             kinds = "clusterroles,clusterrolebindings,validatingadmissionpolicies,validatingadmissionpolicybindings"
@@ -79,6 +88,11 @@ class Reader:
             for what in ("namespace resilience-system", labelled, f"crd {CRD}"):
                 self.types(f"kubectl delete --ignore-not-found {what}", page="between")
         self.way = way
+        return gone
+
+    def applies_samples(self) -> None:
+        """Have the policies again that an installation the other way took with it; the definition may still be new."""
+        eventually(lambda: self._run("kubectl apply -k manifests/samples").returncode == 0, "the samples are applied")
 
 
 def test_do_what_the_pages_say(tmp_path: Path) -> None:
@@ -103,12 +117,12 @@ def test_do_what_the_pages_say(tmp_path: Path) -> None:
             reader.writes(page)
             for command in commands(page):
                 for line in filter(runs_on_a_cluster, parts(command.text)):
-                    for way in (BY_KUBECTL, BY_HELM):
-                        if line.startswith(way):
-                            reader.begins_anew(way)
+                    gone = any(line.startswith(way) and reader.begins_anew(way) for way in (BY_KUBECTL, BY_HELM))
                     for placeholder, value in PLACEHOLDERS.items():
                         line = re.sub(rf"\b{placeholder}\b", value, line)
                     reader.types(line, page=command.page, fails=line.startswith(REFUSED))
+                    if gone:
+                        reader.applies_samples()
                     for begin, check in after.items():
                         if line.startswith(begin):
                             check()

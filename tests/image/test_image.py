@@ -108,3 +108,23 @@ def test_its_size_is_as_told(root: Path, base: str) -> None:
     print(f"{size} MiB on {base}, {whole} MiB in all")
     (told,) = re.findall(r"adds (\d+) MiB to its base", (ROOT / "docs" / "install.md").read_text())
     assert abs(size - int(told)) <= 10
+
+
+def test_has_of_the_kubernetes_client_what_the_operator_uses(root: Path) -> None:
+    """The models and API methods are left out, and everything that the operator and its CLI import is there."""
+    installed = root / "opt" / "resilience-operator"
+    left = {path.name for path in installed.glob("lib/python3.*/site-packages/kubernetes/**/client/models/*.py")}
+    assert left == {"__init__.py", "v1_object_meta.py", "v1_owner_reference.py", "v1_managed_fields_entry.py"}
+    modules = sorted(
+        ".".join(file.relative_to(installed).with_suffix("").parts[3:])
+        for file in installed.glob("lib/python3.*/site-packages/resilience_operator/**/*.py")
+        if file.name not in ("__main__.py", "test_plugin.py")
+    )
+    assert len(modules) > 200
+    # matplotlib and pytest are optional, and not in the image.
+    script = (
+        "import importlib, sys\nfor name in sys.argv[1:]:\n    try: importlib.import_module(name)\n"
+        "    except ModuleNotFoundError as error:\n        if error.name not in ('matplotlib', 'pytest'): raise\n"
+        "import kopf"
+    )
+    run(root, "python3", "-c", script, *modules)

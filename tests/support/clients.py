@@ -1,28 +1,30 @@
-"""helm and kubectl, of the cluster's own version, called as people call them."""
+"""helm and kubectl of versions that fit the cluster, called as people call them: this machine's, or built ones."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from tests.cluster.build import ensure
+from tests.cluster.installed import CLIENTS, installed
 
-NAMES = ("helm", "kubectl")
 PATIENCE = 180
 """Seconds that a call may take on a machine that is busy otherwise."""
 
 
-def binary() -> Path:
-    """The binary that is helm or kubectl, by the name it is called by; built where it is not there yet."""
-    return ensure(["clients"], print)["clients"]
+@cache
+def binary(name: str) -> Path:
+    """This machine's program if its version fits, or else the built one: it is both, by the name it is called."""
+    return installed(name) or ensure(["clients"], print)["clients"]
 
 
 def links(folder: Path) -> Path:
     """Make `folder` one for the PATH, with helm and kubectl in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in NAMES:
-        (folder / name).symlink_to(binary())
+    for name in CLIENTS:
+        (folder / name).symlink_to(binary(name))
     return folder
 
 
@@ -34,7 +36,7 @@ def call(
     home = {"HELM_CACHE_HOME": "helm-cache", "HELM_CONFIG_HOME": "helm-config", "HELM_DATA_HOME": "helm-data"}
     done = subprocess.run(
         [name, *arguments],
-        executable=binary(),
+        executable=binary(name),
         env={
             **os.environ,
             "KUBECONFIG": str(kubeconfig),

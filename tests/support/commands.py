@@ -57,6 +57,7 @@ NOT_RUN = {
     r"pip install .*shop-pager": "installs a package that is made up; tests/e2e/test_plugins.py installs one like it",
     r"kubectl apply .*manifests/monitoring": "needs the custom resources of the Prometheus operator",
     r"pipx? install '?\.": "installs the checkout; the tests run the plugin of such an installation",
+    r"helm .* --repo ": "fetches a chart of another project from the network",
     r"helm .* -f values\.yaml$": "needs the Prometheus Operator; tests/e2e/test_helm_values.py has stubs",
     r"cosign |gh ": "verifies a published image, and none is published yet",
     r"kubectl port-forward ": "goes on until it is ended, and needs a kubelet, which simulated nodes lack",

@@ -313,11 +313,31 @@ class TestSamples:
         assert parse_policy(document).metadata.namespace == "shop"
         assert path.read_text().startswith("# "), "says what it is for"
 
-    def test_all_are_applied(self) -> None:
-        """All but the quota: in one apply with it, policies are refused until its controller has counted."""
+    def test_every_policy_that_is_applied_together_has_its_target(self) -> None:
+        """The other policies are to be copied: their targets are the reader's."""
         named = yaml.safe_load((SAMPLES / "kustomization.yaml").read_text())["resources"]
-        apart = {"kustomization.yaml", "resourcequota.yaml"}
-        assert sorted(named) == sorted(path.name for path in SAMPLES.glob("*.yaml") if path.name not in apart)
+        applied = [document for name in named for document in documents(SAMPLES / name)]
+        targets = {(each["kind"], each["metadata"]["name"]) for each in applied}
+        policies = [each for each in applied if each["kind"] == KIND]
+        assert policies
+        for policy in policies:
+            target = policy["spec"]["targetRef"]
+            assert (target["kind"], target["name"]) in targets
+
+    def test_images_are_those_that_the_quick_start_builds(self) -> None:
+        page = (ROOT / "docs" / "quick-start.md").read_text()
+        built = set(re.findall(r"docker build -t (shop:\S+)", page))
+        used = {
+            container["image"]
+            for path in SAMPLES.glob("checkout-*.yaml")
+            for document in documents(path)
+            if document["kind"] == "Deployment"
+            for container in document["spec"]["template"]["spec"]["containers"]
+        }
+        assert used
+        assert used <= built
+        versions = {file.stem for file in (ROOT / "tests" / "real" / "shop" / "versions").iterdir()}
+        assert {image.partition(":")[2] for image in built} <= versions
 
     def test_checkout_has_its_target(self) -> None:
         (policy,) = documents(SAMPLES / "checkout.yaml")

@@ -23,6 +23,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PINNED = sorted((ROOT / "requirements").glob("*.txt"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
 WRITES = {
+    ("docs", "deploy"): {"pages", "id-token"},
     ("release", "build"): {"id-token", "attestations"},
     ("release", "image"): {"packages", "id-token", "attestations"},
     ("release", "chart"): {"packages", "id-token"},

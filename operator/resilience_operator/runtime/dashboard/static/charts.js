@@ -11,9 +11,8 @@ const LEAST = 60; // seconds that the axis shows at least
 const paint = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
 const bands = { Pending: "band-warning", Breach: "band-bad", Unknown: "band-unknown" };
-const phases = {
-  Progressing: "band-release", Baking: "band-release", Paused: "band-warning", RollingBack: "band-bad", RolledBack: "band-bad",
-};
+// Verdict colours are for verdicts only: a release has one colour, and its phase is written into the band.
+const phases = new Set(["Progressing", "Baking", "Paused", "RollingBack", "RolledBack"]);
 
 /** What a decision looks like: its colour, and which way its arrow points. */
 export function kindOf(action) {
@@ -23,6 +22,13 @@ export function kindOf(action) {
   if (action === "pauseRollout") return { paint: "warning", sign: "square", word: "rollout paused" };
   if (action.startsWith("resume")) return { paint: "good", sign: "square", word: "rollout resumed" };
   return { paint: "quiet", sign: "square", word: action };
+}
+
+/** Until when each point holds: until the next one, unless that is missing. Unchanged values are stored every 30 s only,
+ * and an evaluation may be late. */
+export function ends(at, interval, now) {
+  const longest = 30 + 3 * interval;
+  return at.map((t, i) => (i + 1 < at.length && at[i + 1] - t <= longest ? at[i + 1] : Math.min(t + interval, now)));
 }
 
 function triangle(ctx, x, y, size, sign) {
@@ -57,9 +63,7 @@ export class Charts {
     const seen = [began ?? 0, ...policy.decisions.map((d) => Date.parse(d.at) / 1000)].filter((t) => t > policy.now - span);
     const from = began === null ? policy.now - span : Math.min(...seen, policy.now - LEAST);
     this.range = [Math.max(policy.now - span, from - (policy.now - from) * 0.03), policy.now];
-    // A point stands until the next one, unless that is missing.
-    const longest = Math.max(3 * policy.interval, 30);
-    this.ends = at.map((t, i) => (i + 1 < at.length && at[i + 1] - t <= longest ? at[i + 1] : Math.min(t + policy.interval, policy.now)));
+    this.ends = ends(at, policy.interval, policy.now);
     const names = JSON.stringify([policy.signals.map((s) => s.name), policy.mode]);
     if (names !== this.names) {
       this.names = names;
@@ -189,7 +193,7 @@ export class Charts {
       data: () => [track().ready, track().replicas, ...(rehearses ? [track().rehearsed] : [])],
       label: (v) => (Number.isInteger(v) ? String(v) : ""),
       range: (_, high) => [0, Math.max(4, (high ?? 0) * 1.35)],
-      bands: () => track().phase.map((p) => [phases[p], p]),
+      bands: () => track().phase.map((p) => [phases.has(p) ? "band-release" : undefined, p]),
       lines: () => [],
       caption: (element) => {
         const last = track().at.length - 1;

@@ -53,12 +53,18 @@ function row(policy) {
     { role: "row", class: policy.acting ? null : "watched" },
     make("th", { role: "rowheader", scope: "row" }, name, policy.mode === "Enforce" ? "" : tag(policy.mode)),
     cell("State", make("div", {}, badge(policy.state, policy.level)), make("div", { class: "quiet small" }, policy.why)),
-    cell("Target", policy.target),
+    cell("Target", ...breakable(policy.target)),
     cell("Pods", policy.replicas === undefined ? "–" : String(policy.replicas)),
     cell("Release", policy.phase ?? "–"),
     cell("Signals", policy.signals.length ? make("ul", { class: "signals" }, ...policy.signals.map(signal)) : "–"),
     cell("Last decision", decision(policy.lastDecision) || "–"),
   );
+}
+
+/** A target like Deployment/checkout, which may be broken after the kind rather than within a word. */
+function breakable(target) {
+  const [kind, ...name] = target.split("/");
+  return name.length ? [`${kind}/`, make("wbr"), name.join("/")] : [target];
 }
 
 function tag(mode) {
