@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 
 from resilience_operator.api.quantities import Unit, format_duration
 from resilience_operator.api.rules import Condition, Rule
@@ -35,6 +36,11 @@ def setting_findings(spec: PolicySpec) -> Iterator[Finding]:
                 yield from _total_as_target(path, rule, condition, signals[condition.signal])
 
 
+@cache
+def _families() -> Families:
+    return load_families()
+
+
 def _source(spec: PolicySpec) -> Iterator[Finding]:
     """The preset family and its presets, as the operator finds them."""
     source = spec.metric_source
@@ -45,7 +51,7 @@ def _source(spec: PolicySpec) -> Iterator[Finding]:
             True,
         )
         return
-    families: Families = load_families()
+    families = _families()
     if source.preset not in families.names:
         known = ", ".join(families.names)
         yield Finding("spec.metricSource.preset", f"there is no preset family {source.preset}: use one of {known}")
