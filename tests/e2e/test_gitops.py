@@ -111,6 +111,12 @@ def test_a_rollback_is_reported_on_what_applies_the_target(
         assert part in event["note"]
     assert world.told("RolledBack")
     assert world.told("RolledBack", "Deployment")
+    # The figures of DORA.
+    world.until(
+        lambda: operator.metric("resilience_release_restore_seconds_count") == 1, "the restored release is counted"
+    )
+    releases = {r: operator.metric("resilience_releases_total", result=r) for r in ("begun", "rolled_back")}
+    assert releases == {"begun": 1, "rolled_back": 1}
 
 
 def test_an_object_that_does_not_exist_changes_nothing(world: World, operator: Operator, role: None) -> None:

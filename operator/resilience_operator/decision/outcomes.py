@@ -143,8 +143,18 @@ def _rolled_back(memory: Memory, command: Command, target: TargetState, now: flo
             paused_rules=(),
             rollback_limit_reached=False,
             rolled_from=left,
+            failing_from=_failing_from(memory, command, now),
         ),
     )
+
+
+def _failing_from(memory: Memory, command: Command, now: float) -> float:
+    """Return when the breach of the rolled-back release began: of one of its rules, or of its pods; else `now`."""
+    since = [r.release_breach_since for name in command.rules if (r := memory.rules.get(name)) is not None]
+    health = memory.release.health if memory.release is not None else None
+    if health is not None:
+        since.append(health.failing_since)
+    return min([t for t in since if t is not None and t <= now], default=now)
 
 
 def _template_of(release: ReleaseMemory, revision: str, target: TargetState) -> str:

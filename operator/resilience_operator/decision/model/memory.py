@@ -238,6 +238,7 @@ class ReleaseMemory:
     served: revisions that served a whole bake with all pods ready and without a charge, the newest last.
     ready_since: since when all pods of `revision` are ready without a break, in its bake.
     rollback_result: what the last rollback changed; empty while that is open.
+    failing_from: when the breach began that led to the last rollback.
     """
 
     phase: Phase
@@ -270,6 +271,7 @@ class ReleaseMemory:
     served: tuple[ServedRevision, ...] = ()
     ready_since: float | None = None
     rollback_result: RollbackResult = RollbackResult.OPEN
+    failing_from: float | None = None
 
     def score(self, key: str) -> Score | None:
         """Return the newest score of a test, or None."""

@@ -38,6 +38,7 @@ from resilience_operator.runtime.scheduling.admission import FairSemaphore, Prio
 from resilience_operator.runtime.scheduling.scheduler import Scheduler
 from resilience_operator.runtime.telemetry.history import append_to
 from resilience_operator.runtime.telemetry.metrics import EVALUATIONS
+from resilience_operator.runtime.telemetry.release_metrics import observe_release
 from resilience_operator.status.render import render
 
 STATUS_PROBLEM_SHOWN = 300.0
@@ -96,8 +97,12 @@ class PolicyReconciler:
         target = await self._targets.pods.read(target, entry.memory.release)
         if entry.compiled is not compiled or entry.deleted:
             raise _changed(entry)
+        before = entry.memory.release
         try:
-            return await self._reconcile(entry, target, observations)
+            wake = await self._reconcile(entry, target, observations)
+            if entry.memory.release is not before and entry.policy is not None and entry.policy.mode is Mode.ENFORCE:
+                observe_release(before, entry.memory.release, self._clock())
+            return wake
         except CallError:
             raise
         except Exception as error:
