@@ -70,8 +70,9 @@ CASES: dict[str, Case] = {
     "image.digest": Case(DIGEST, "Deployment", f"{CONTAINER}.image", f"registry.example.com/ro@{DIGEST}"),
     "image.pullPolicy": Case("Always", "Deployment", f"{CONTAINER}.imagePullPolicy", "Always"),
     "image.pullSecrets": Case([{"name": "registry"}], "Deployment", f"{POD}.imagePullSecrets.0.name", "registry"),
-    "crds.install": Case(False, "CustomResourceDefinition", "", None),
-    "rbac.people": Case(False, "ClusterRole", "", None),
+    "crds.install": Case(False, "CustomResourceDefinition", "", None, "resilience-operator.io"),
+    "rbac.people": Case(False, "ClusterRole", "", None, "policies-view"),
+    "rbac.gitOps": Case(True, "ClusterRole", "metadata.name", "guard-gitops", "guard-gitops"),
     "rbac.release": Case(False, "Role", "", None, "act-release"),
     "admission.authors": Case(False, "ValidatingAdmissionPolicy", "", None, "authors"),
     "admission.limits": Case(False, "ValidatingAdmissionPolicy", "", None, "limits"),
@@ -290,6 +291,13 @@ def test_value_reaches_its_object(everything: list[Obj], name: str, tmp_path: Pa
     assert field(objects[0], case.field, tmp_path) == case.found
 
 
+def test_what_a_value_leaves_out_is_there_by_default(tmp_path: Path) -> None:
+    objects = rendered(given={"namespaces": ["default"]}, kubeconfig=tmp_path / "kubeconfig")
+    for name, case in CASES.items():
+        if not case.field:
+            assert [o for o in objects if o["kind"] == case.kind and o["metadata"]["name"].endswith(case.name)], name
+
+
 def test_common_metadata_is_on_every_object_and_never_replaces_the_chart_s(everything: list[Obj]) -> None:
     own = [each for each in everything if each["metadata"]["name"] not in ("r-extra", "text-default")]
     assert len(own) == len(everything) - 2
@@ -306,7 +314,8 @@ def test_common_metadata_is_on_every_object_and_never_replaces_the_chart_s(every
 def test_rights_and_limits_are_bound_to_the_account_that_the_pods_use(tmp_path: Path) -> None:
     """Also if somebody else creates the account."""
     account = {"create": False, "name": "managed"}
-    objects = rendered(given={"serviceAccount": account, "auth": "kubernetes"}, kubeconfig=tmp_path / "kubeconfig")
+    values = {"serviceAccount": account, "auth": "kubernetes", "rbac": {"gitOps": True}}
+    objects = rendered(given=values, kubeconfig=tmp_path / "kubeconfig")
     assert not [each for each in objects if each["kind"] == "ServiceAccount"]
     subjects = [subject["name"] for each in objects for subject in each.get("subjects", ())]
     assert len(subjects) >= 5
