@@ -115,14 +115,18 @@ def at_most(share: float) -> Bar:
 
 
 def at_least(share: float, within: float = math.inf) -> Bar:
-    """At least that share rolled back, and the median conviction within some seconds; a few releases may miss it."""
+    """At least that share rolled back, and the median conviction within some seconds.
+
+    With few releases a few may miss it, and the median may be one evaluation late.
+    """
 
     def holds(found: list[Verdict]) -> bool:
         times = [v.convicted for v in found if v.convicted is not None]
         allowed = (1 - share) * len(found)
         slack = 2 * math.sqrt(allowed) if len(found) < 500 else 0.0
         missing = sum(v.rolled_back is None for v in found)
-        return missing <= allowed + slack and bool(times) and median(times) <= within
+        late = within + (Case(1.0).every if len(found) < 500 else 0.0)
+        return missing <= allowed + slack and bool(times) and median(times) <= late
 
     return holds
 

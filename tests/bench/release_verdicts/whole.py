@@ -47,6 +47,7 @@ class Case:
     of the latencies; tail: share of the new revision's requests that take 8 times longer.
     incident: seconds of a shared incident, in which 5 % of all requests fail, at a random time.
     step: seconds for each step of the rollout. warm_up: as in the policy.
+    others: other workloads came into breach at the same time.
     """
 
     rate: float
@@ -62,6 +63,7 @@ class Case:
     bake: float = 600.0
     every: float = 5.0
     warm_up: float = 30.0
+    others: bool = False
 
 
 @dataclass(slots=True)
@@ -122,7 +124,8 @@ def run(case: Case, seed: int) -> Verdict:
             observation = observation._replace(first_look=True)
         elif began is not None:
             observation = observation._replace(increments=increments, since=now - case.every)
-        decision = decide(policy, {case.condition.signal: observation}, target, memory, now)
+        seen = {case.condition.signal: observation}
+        decision = decide(policy, seen, target, memory, now, shared_incident=case.others)
         memory = apply_outcomes(decision.memory, tuple(Outcome(c, Result.DONE) for c in decision.commands), target, now)
         for command in decision.commands:
             if command.verb is Verb.PAUSE:

@@ -70,6 +70,14 @@ def test_an_equal_release_is_not_rolled_back(name: str) -> None:
     assert all(found.rolled_back is None and found.convicted is None for found in outcomes(name, 2))
 
 
+def test_breaches_of_other_workloads_delay_a_rollback_without_old_pods() -> None:
+    """R22: a shared incident is likelier at first. A bad release may also be why the others fail, so it ends."""
+    case = next(case for known, case, _ in CASES if known == "5 % at 20/s, rolled out in 20 s")
+    alone, together = run(case, 1).rolled_back, run(replace(case, others=True), 1).rolled_back
+    assert alone is not None and alone < 200
+    assert together is not None and together >= 360
+
+
 def test_a_late_onset_is_reported_and_not_rolled_back() -> None:
     case = next(case for known, case, _ in CASES if known == "R1: 3 % at 20/s")
     late = replace(case, failing=lambda at, new, age: 0.05 if new and at > 400 else 0.001)

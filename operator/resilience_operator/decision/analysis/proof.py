@@ -25,6 +25,9 @@ from resilience_operator.decision.model.score import LiveScore, Score, Slot
 CERTAIN_Z = 4.0
 """z-score with which a breach is certain: 3 in 100,000, one-sided."""
 
+SHARED_WINDOWS = 3
+"""How many times longer a breach must last that other workloads have too. A bad release may cause theirs."""
+
 EXPECTED = 3.0
 """Failures expected at the rate of the breach, of which none or few show a recovery (95 %)."""
 
@@ -174,8 +177,6 @@ def _judge_alone(
 
     if before < canary.limit or score.failing < sequential.MIN_FAILING or not live.slots:
         return unproven("Inconclusive", "not significantly worse than before the release")
-    if canary.shared_incident:
-        return unproven("SharedIncident", "other workloads were hit at the same time, so the cause may be shared")
     if score.served_clean is not None:
         return unproven(
             "LateOnset",
@@ -184,6 +185,12 @@ def _judge_alone(
     lasted = 0.0 if live.crossed_since is None else canary.now - live.crossed_since
     # A window shows a breach for as long as it reaches back, so without increments it must last twice as long.
     needed = signal.window * (2 if live.windowed else 1)
+    if canary.shared_incident and lasted < needed * SHARED_WINDOWS:
+        return unproven(
+            "SharedIncident",
+            "other workloads came into breach at the same time, so the cause may be shared; it counts after "
+            f"{format_duration(needed * SHARED_WINDOWS)}",
+        )
     if lasted < needed:
         return unproven(
             "NotProvenYet",

@@ -27,6 +27,7 @@ from resilience_operator.runtime.cache.policies import lose_memory
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry, StatusProblem
 from resilience_operator.runtime.cache.source_catalog import ReadyProblem
 from resilience_operator.runtime.cache.targets import TargetCache
+from resilience_operator.runtime.evaluation.concurrent_breaches import ConcurrentBreaches
 from resilience_operator.runtime.evaluation.context import EvaluationContext
 from resilience_operator.runtime.evaluation.plugin_actions import PluginActionRunner
 from resilience_operator.runtime.evaluation.recovery import Recovery
@@ -85,6 +86,7 @@ class PolicyReconciler:
         self._scheduler = scheduler
         self._admission = admission
         self._recovery = Recovery(context, reporter, plugin_actions)
+        self._breaches = ConcurrentBreaches()
 
     async def reconcile(
         self, entry: PolicyEntry, target: TargetState, observations: Mapping[str, Observation]
@@ -144,7 +146,9 @@ class PolicyReconciler:
             if entry.policy is not policy:
                 raise _changed(entry)
         with self._context.tracing.span("decide"):
-            decision = decide(policy, observations, target, memory, now)
+            shared = self._breaches.shared(policy, memory)
+            decision = decide(policy, observations, target, memory, now, shared_incident=shared)
+            self._breaches.record(policy, decision.memory)
         EVALUATIONS.labels("evaluated").inc()
         if self._context.keep_history:
             entry.evaluation_history = append_to(entry.evaluation_history, decision, target)
