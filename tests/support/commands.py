@@ -60,6 +60,7 @@ NOT_RUN = {
     r"helm .* --repo ": "fetches a chart of another project from the network",
     r"helm .* -f values\.yaml$": "needs the Prometheus Operator; tests/e2e/test_helm_values.py has stubs",
     r"cosign |gh ": "verifies a published image, and none is published yet",
+    r"kubectl get (rollout|canary),": "needs the kinds of Argo Rollouts or Flagger",
     r"kubectl port-forward ": "goes on until it is ended, and needs a kubelet, which simulated nodes lack",
     r"helm template \.$": "stands for a chart of your own",
     r"kubectl resilience lint -$": "reads what stands before it in a pipe; tests/e2e/test_cli.py gives it a file",
