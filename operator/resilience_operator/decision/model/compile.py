@@ -97,7 +97,7 @@ def compile_policy(
             false_alarms=spec.release.false_alarms,
             warm_up=spec.release.warm_up,
             quarantine=spec.release.quarantine,
-            tell_delivery=spec.release.git_ops == "Tell",
+            notify_delivery=spec.release.git_ops == "Tell",
             freezes=tuple(FreezeWindow(f.cron, f.time_zone, f.for_) for f in spec.release.freeze),
         ),
         fallback=Fallback(after=fallback.after, replicas=fallback.replicas),

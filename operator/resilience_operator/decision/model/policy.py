@@ -187,8 +187,8 @@ class Release:
     act_on_pods: failing pods of the new revision count like a breach. Otherwise they are only reported.
     false_alarms: probability that an equal revision is held for worse, over a whole release. warm_up: seconds for
     which the latency of a new pod does not count.
-    freezes: times in which no new release begins. tell_delivery: pauses and rollbacks are reported to what applies the
-        target from git.
+    freezes: times in which no new release begins. notify_delivery: pauses and rollbacks are reported to what applies
+    the target from git.
     """
 
     bake: float = 600.0
@@ -201,7 +201,7 @@ class Release:
     resume: bool = True
     quarantine: float = DEFAULT_QUARANTINE
     freezes: tuple[FreezeWindow, ...] = ()
-    tell_delivery: bool = True
+    notify_delivery: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class EventRecorder:
 
     async def record(self, entry: PolicyEntry, publication: Publication, deadline: Deadline) -> None:
         """Record Events for outcomes and new notices, and retry pending ones."""
-        tells = entry.policy is not None and entry.policy.release.tell_delivery
+        tells = entry.policy is not None and entry.policy.release.notify_delivery
         outcomes = _of_outcomes(publication, entry.name, tells=tells)
         await self._enqueue(entry, (*outcomes, *_of_notices(publication)), deadline)
 
