@@ -101,7 +101,9 @@ def test_a_rollback_is_reported_on_what_applies_the_target(
     bad(world)
     world.release("2.0")
     world.until(lambda: world.told("RolledBack", kind, "shop"), "it is reported there")
-    assert [e["reason"] for e in world.events(kind, "shop")] == ["RolloutPaused", "RolledBack"]
+    world.until(lambda: "rollback" in world.actions(), "it is in the history")
+    told = {"pauseRollout": "RolloutPaused", "rollback": "RolledBack"}
+    assert [e["reason"] for e in world.events(kind, "shop")] == [told[action] for action in world.actions()]
     (event,) = world.told("RolledBack", kind, "shop")
     assert event["type"] == "Warning"
     assert event["regarding"]["uid"] == uid
@@ -109,8 +111,7 @@ def test_a_rollback_is_reported_on_what_applies_the_target(
     decision = world.status()["lastDecision"]
     for part in (f"Deployment {world.namespace}/checkout", "error-rate", decision["from"], "revert it there"):
         assert part in event["note"]
-    assert world.told("RolledBack")
-    assert world.told("RolledBack", "Deployment")
+    world.until(lambda: world.told("RolledBack") and world.told("RolledBack", "Deployment"), "and as ever")
     # The figures of DORA.
     world.until(
         lambda: operator.metric("resilience_release_restore_seconds_count") == 1, "the restored release is counted"

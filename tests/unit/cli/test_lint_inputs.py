@@ -232,6 +232,9 @@ def test_other_thresholds_are_not_questioned(condition: dict[str, Any], tmp_path
 
 OWN = [{"name": "r", "when": {"signal": "own", "above": 1}, "then": ALERT}]
 CPU = [{"name": "r", "when": {"signal": "cpu", "above": "70%"}, "then": ALERT}]
+APPROVED = [
+    {"name": "r", "when": {"signal": "error-rate", "above": "1%"}, "then": [*ALERT, {"rollback": {"approval": {}}}]}
+]
 SCALE = [{"name": "r", "when": {"signal": "cpu", "above": "70%"}, "then": [{"scaleUp": {"pods": 1}}]}]
 
 
@@ -254,6 +257,7 @@ SCALE = [{"name": "r", "when": {"signal": "cpu", "above": "70%"}, "then": [{"sca
             True,
         ),
         ({"replicas": {"min": 5, "max": 5}, "rules": SCALE}, "spec.replicas", True),
+        ({"rules": APPROVED}, "spec.rules[0].then[1].rollback.approval", True),
     ],
 )
 def test_settings_without_effect(spec: dict[str, Any], path: str, warning: bool, tmp_path: Path) -> None:

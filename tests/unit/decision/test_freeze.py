@@ -21,6 +21,7 @@ from resilience_operator.status.conditions import conditions_of
 from tests.unit.decision.builders import (
     BAD_B,
     FAILING,
+    GOOD_B,
     HEALTHY,
     T0,
     Run,
@@ -176,6 +177,28 @@ def test_a_template_that_arrived_before_the_pause_is_held_where_it_is() -> None:
     decision = found.look()
     assert reasons(decision) == ["FreezeHolds"]
     assert verbs(decision) == []
+
+
+def test_a_second_template_during_a_release_under_way_is_held() -> None:
+    found = run()
+    found.target = releasing()
+    found.look(after=START - 10 - found.now)
+    assert verbs(found.look(seen(error_rate=GOOD_B), after=20.0)) == []
+    found.target = releasing("c", "b")
+    decision = obeyed(found, found.look())
+    assert verbs(decision) == ["freezeRollout"]
+    assert reasons(found.look()) == ["FreezeHolds"]
+
+
+def test_a_rollback_by_a_person_during_a_release_under_way_is_not_held() -> None:
+    found = run()
+    found.target = releasing()
+    found.look(after=START - 10 - found.now)
+    found.look(seen(error_rate=GOOD_B), after=20.0)
+    back = releasing("a", "b", template_by="kubectl-rollout")
+    decision = found.look(revision="a", revisions=back.revisions, template_by="kubectl-rollout")
+    assert verbs(decision) == []
+    assert found.release.phase is Phase.PROGRESSING
 
 
 def test_a_pause_that_fails_is_tried_again() -> None:

@@ -29,6 +29,7 @@ def setting_findings(spec: PolicySpec) -> Iterator[Finding]:
             yield Finding(f"{where}.name", f"no rule uses {signal.name}: remove it, or add a rule", True)
         yield from _window(where, signal, spec)
     yield from _bounds(spec)
+    yield from _approvals(spec)
     signals = {signal.name: signal for signal in signals_of(spec)}
     for number, rule in enumerate(spec.rules):
         for path, condition in located_conditions(number, rule):
@@ -104,6 +105,19 @@ def _bounds(spec: PolicySpec) -> Iterator[Finding]:
             f"min and max are both {replicas.max}, so that scaleUp has no effect: raise max, or remove scaleUp",
             True,
         )
+
+
+def _approvals(spec: PolicySpec) -> Iterator[Finding]:
+    """Approvals during which a failing release goes on."""
+    for number, rule in enumerate(spec.rules):
+        pauses = any(action.pause_rollout is not None for action in rule.then)
+        for place, action in enumerate(rule.then):
+            if action.rollback is not None and action.rollback.approval is not None and not pauses:
+                yield Finding(
+                    f"spec.rules[{number}].then[{place}].rollback.approval",
+                    "the rollout goes on while it waits for an answer: add {pauseRollout: {}} to the rule",
+                    True,
+                )
 
 
 def _total_as_target(path: str, rule: Rule, condition: Condition, signal: Signal) -> Iterator[Finding]:

@@ -198,11 +198,16 @@ def _machine(target: TargetState, *, marked: bool) -> str | None:
 
 
 def _arrived(target: TargetState, before: ReleaseMemory | None, release: ReleaseMemory, active: ActiveFreeze) -> bool:
-    """Return whether the release began in the freeze, before the operator could pause the rollout."""
+    """Return whether the release began in the freeze, while the rollout was not paused.
+
+    A revision that served before is a rollback by somebody else, which a freeze does not hold.
+    """
     if release.phase is not Phase.PROGRESSING:
         return False
+    if release.revision == release.good or any(s.revision == release.revision for s in release.served):
+        return False
     if before is not None:
-        return before.phase in _SETTLED and not release.continues(before)
+        return not release.continues(before)
     found = target.find(release.revision)
     return active.since > 0 and found is not None and found.created >= active.since
 
