@@ -38,6 +38,8 @@ class Measurement:
     _entry: Scrapes = field(init=False)
     _tracker: IncrementTracker = field(init=False)
     _now: float = 0.0
+    _revision: str | None = None
+    _before: str | None = None
 
     def __post_init__(self) -> None:
         self._tracker = IncrementTracker(lambda: self._now)
@@ -56,6 +58,8 @@ class Measurement:
         self, signal: Signal, workload: Workload, target: TargetState, now: float, watched: bool
     ) -> Observation:
         """One preset signal. watched: a release is analysed, so that what each pod counted is needed too."""
+        if now != self._now:
+            self._before, self._revision = self._revision, target.revision or self._revision
         self._now = now
         name = signal.preset or signal.name
         found = self.families.find(self.family, name)
@@ -64,6 +68,10 @@ class Measurement:
             return Observation.unknown(now, reasons.NO_DATA, message)
         family, preset = found
         owners = {r.owner: r.name for r in target.revisions if r.replicas}
+        before = target.find(self._before) if self._before != self._revision else None
+        if before is not None:
+            # As the operator does at its first look at a release: a fast rollout has ended the old pods by then.
+            owners[before.owner] = before.name
         request = SignalRequest(target.namespace, target.name, target.kind, owners, signal, family=self.family)
         keys = aggregate.series_keys(request, family.join)
         if not keys.parts:
