@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.test_cli import Call, answered, resilience
 from tests.e2e.test_scaling import CPU_RULE
+from tests.support.clients import PATIENCE, links
+from tests.support.install import ROOT
 from tests.support.operator import Operator
 from tests.support.world import GROUP, PLURAL, VERSION, World
 
@@ -107,3 +113,23 @@ def test_the_policies_of_a_target_are_paused(two: World, resilience: Call) -> No
         {"namespace": two.namespace, "name": "one", "result": "paused"},
     ]
     assert run.returncode == 1
+
+
+def test_kubectl_completes_the_plugin(two: World, tmp_path: Path) -> None:
+    """`kubectl completion bash`, zsh and fish all ask `kubectl __complete`, which calls the plugin's program."""
+    folder = links(tmp_path / "bin")
+    for name, module in (("kubectl-resilience", "kubectl"), ("kubectl_complete-resilience", "completion")):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nexec {sys.executable} -m resilience_operator.cli.{module} "$@"\n')
+        program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "operator")}
+    access = ("--kubeconfig", str(two.cluster.kubeconfig), "-n", two.namespace)
+
+    def suggested(*words: str) -> list[str]:
+        command = ["kubectl", "__complete", "resilience", *words]
+        run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE, check=True)
+        return [line.partition("\t")[0] for line in run.stdout.splitlines() if not line.startswith(":")]
+
+    assert suggested("sta") == ["status"]
+    assert "jsonpath=" in suggested("status", "-o", "")
+    assert suggested("explain", *access, "t") == ["two"]

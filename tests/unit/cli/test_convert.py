@@ -297,6 +297,34 @@ def test_lists_are_taken_apart_and_nothing_is_passed_over() -> None:
     ]
 
 
+def test_an_hpa_of_keda_is_part_of_its_scaled_object() -> None:
+    own = hpa()
+    own["metadata"] = {
+        "name": "keda-hpa-worker", "namespace": "shop", "ownerReferences": [{"kind": "ScaledObject", "name": "worker"}],
+    }  # fmt: skip
+
+    assert [one.whole for one in convert_all([own, scaled()])] == [True, True]
+    assert [one.whole for one in convert_all([own])] == [False]
+
+
+def test_a_note_is_printed_once_and_a_paused_policy_does_not_rehearse(tmp_path: Path) -> None:
+    paused = scaled(prometheus(serverAddress=None))
+    paused["metadata"]["annotations"] = {"autoscaling.keda.sh/paused": "true"}
+    (tmp_path / "in.yaml").write_text(yaml.safe_dump(paused))
+    run = CliRunner().invoke(app, ["convert", str(tmp_path / "in.yaml")])
+
+    assert (run.exit_code, run.stderr) == (0, "")
+    assert "mode: Suspended" in run.stdout
+    assert "DryRun" not in run.stdout
+    assert "None" not in run.stdout
+
+
+def test_a_kind_that_is_only_scaled_needs_rights() -> None:
+    found = converted(hpa(scaleTargetRef={"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "x"}))
+
+    assert any("through its /scale only" in note.text for note in found.notes)
+
+
 def test_the_examples_of_the_guide_come_out_as_they_stand_there(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "migration.md").read_text()
     blocks = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
