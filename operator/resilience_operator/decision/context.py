@@ -43,7 +43,8 @@ class EvaluationContext:
     memory: the memory of this target (by UID). actual: the target with the dry-run overlay. target: the same apart
     from the pause for a freeze.
     release, scaling: the memory updated from the target, before any rule is evaluated.
-    same_release: the last evaluation analysed the same revision. analysed: a breach counts against the release.
+    same_release: the last evaluation analysed the same revision; breaches of another do not count.
+    analysed: a breach counts against the release.
     reverts: changes of the operator that others reverted.
     lookback: seconds for which a metrics gap is tolerated. notices: about the release and manual scaling.
     """
@@ -91,7 +92,6 @@ def prepare(
     release, notices = lifecycle.advance(memory.release, policy, target, quarantined, ok_rules, now)
     release = discharge(release, {q.revision for q in memory.quarantined} - quarantined.keys()) if ended else release
     analysed = release.phase in lifecycle.ANALYSED_PHASES
-    # Breaches of one revision do not count against the next.
     same = memory.release is not None and release.continues(memory.release)
     by = lifecycle.lifted_by(memory.release, target) if memory.release is not None and same else None
     reverts = _reverts(memory, policy, target, by, now)
