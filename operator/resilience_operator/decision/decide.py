@@ -296,7 +296,21 @@ def _plan_scaling(
     scaling = ScalingContext(
         context.policy, context.target, context.scaling, step.release, recommendations, missing_since, context.now
     )
+    if recommendations:
+        scaling.overall = {name: o.overall for name, (_, o) in context.signals.items() if o.overall is not None}
+    if any(r.rule.follows_load for r in recommendations):
+        scaling.rates = _request_rates(context)
     return _ScalingStep(withhold(plan_scaling(scaling), context.target, context.reverts, context.now), missing_since)
+
+
+def _request_rates(context: EvaluationContext) -> dict[float, float]:
+    """Return the requests/s of the target by the window over which they were counted."""
+    found: dict[float, float] = {}
+    for signal, observation in context.signals.values():
+        measured = observation.measured
+        if signal.counts_requests and measured is not None and measured.samples is not None:
+            found.setdefault(signal.window, measured.samples / signal.window)
+    return found
 
 
 def _assemble(

@@ -68,6 +68,8 @@ def _of_quotient(group: QueryGroup, key: Key, preset: Quotient) -> ScalarSample 
         return None
     if (probe := group.answers.get(PROBE)) and aggregate.uncovered_usage(probe.get(key, ())) > upper:
         return None
+    if preset.counted and (key[0], aggregate.YOUNG + key[1]) in group.answers["numerator"]:
+        return None
     value = upper / lower
     return _scalar((group.at, value, lower if preset.counted else None)) if isfinite(value) else None
 

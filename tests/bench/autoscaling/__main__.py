@@ -29,6 +29,8 @@ from tests.bench.autoscaling.service import CAPACITY, MAX_PODS, MIN_PODS, Servic
 
 HPA_TARGETS = (0.4, 0.5, 0.6, 0.7, 0.8)
 PROPOSED, FOUNDING, REFERENCE = "sample load.yaml", "sample checkout.yaml", "HPA 70 %"
+AT_PODS = "load.yaml, by pods"
+"""The proposed policy where requests are counted by the pods, and not before they reach them."""
 NOISE_SHARE, NOISE_HOURS = 0.02, 0.03
 """Differences that count as noise: percentage points of requests, and a share of the pod-hours."""
 
@@ -36,7 +38,8 @@ MAKERS: Mapping[str, Callable[[Array, int], Controller]] = {
     **{f"HPA {target:.0%}".replace("%", " %"): lambda _, seed, t=target: HPA(t, seed) for target in HPA_TARGETS},  # type: ignore[misc]
     "KEDA rps[2m]": lambda _, seed: KEDA(phase=seed),
     FOUNDING: lambda _, __: Product(sample("checkout")),
-    PROPOSED: lambda _, __: Product(sample("load")),
+    PROPOSED: lambda _, __: Product(sample("load"), ingress=True),
+    AT_PODS: lambda _, __: Product(sample("load")),
     "oracle": lambda offered, _: Oracle(offered),
 }
 STEPS = {600.0: 45.0, 1200.0: 75.0}
@@ -206,7 +209,7 @@ def _bars(
 def _step_bars(seeds: int) -> list[str]:
     checks = []
     for to, bound in STEPS.items():
-        for name in (REFERENCE, FOUNDING, PROPOSED):
+        for name in (REFERENCE, FOUNDING, PROPOSED, AT_PODS):
             runs = [run(name, step_load(to, at=3600.0 + STEP * s), s) for s in range(1, seeds + 1)]
             healthy = sum(r.healthy - 3600.0 - STEP * s for s, r in enumerate(runs, 1)) / seeds
             peak, need = max(r.peak for r in runs), to / (0.7 * CAPACITY)

@@ -23,8 +23,10 @@ _CREATED = START - 864000.0
 class Product:
     """A policy, evaluated at each step that its interval allows."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, *, ingress: bool = False) -> None:
+        """ingress: requests are counted before they reach the pods, as by an ingress or a mesh."""
         self.policy = policy
+        self.ingress = ingress
         self.memory = Memory()
         self.steady: SteadyState | None = None
         self.every = max(1, round(policy.interval / STEP))
@@ -56,9 +58,10 @@ class Product:
         for name, signal in self.policy.signals.items():
             window = int(signal.window)
             if name == "cpu":
-                found[name] = Observation(now, Measured(service.cpu(window)))
+                value, overall = service.cpu(window)
+                found[name] = Observation(now, Measured(value), overall=overall)
                 continue
-            samples = service.increase(window)
+            samples = service.arrived(window) if self.ingress else service.increase(window)
             value = service.quantile(window) if name == "latency-p99" else 0.0
             if samples <= 0 or isnan(value):
                 found[name] = Observation.unknown(now, "NoTraffic", f"{name}: no requests")

@@ -24,6 +24,9 @@ MAX_WAIT = 5.0
 
 P99_IDLE = 0.1
 SCRAPE = 15
+YOUNG = 300
+"""Age in seconds below which a pod counts as just started (`signals/presets/pods.yaml`)."""
+
 BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The default buckets of Prometheus' client libraries, seconds; the last one is +Inf."""
 
@@ -49,6 +52,8 @@ class Service:
         """Pods that were created together: how many, and the step at which they are ready."""
         self.served = [0.0] * steps
         """Requests answered by one pod that is always ready, up to a step."""
+        self.done = [0.0] * steps
+        """Requests of all pods that were answered or lost, up to a step."""
         self.ready_seconds = [0.0] * steps
         self.buckets = np.zeros((steps, len(BOUNDS) + 1))
         self.backlog = 0.0
@@ -90,6 +95,7 @@ class Service:
         self.backlog = waiting - done
         lost = max(0.0, self.backlog - MAX_WAIT * CAPACITY * ready)
         self.backlog -= lost
+        self.done[i + 1] = self.done[i] + done + lost
         wait = (wait_before + self.backlog / (CAPACITY * ready)) / 2
         busy = min(done / capacity, 0.99)
         p99 = P99_IDLE / (1 - busy) + wait
@@ -113,23 +119,47 @@ class Service:
         row[-1] += per_pod
         self.sizes[i + 1], self.readies[i + 1] = self.replicas, self.ready
 
-    def increase(self, window: int) -> float:
-        """Requests in the last `window` seconds, as `sum(increase())` over the pods that exist."""
+    def increase(self, window: int, oldest: int | None = None) -> float:
+        """Requests in the last `window` seconds, as `sum(increase())` over the pods that exist.
+
+        oldest: only so many pods, the oldest ones.
+        """
         span = window // SCRAPE - 1
         total = 0.0
         for phase in _PHASES:
             end = max(0, self.now - phase)
             begin = max(0, end - span * SCRAPE // STEP)
             last = self.served[end]
+            left = self.replicas if oldest is None else oldest
             for n, at in self.cohorts:
                 if at < end:
-                    total += n * (last - self.served[max(begin, at)])
+                    total += min(n, left) * (last - self.served[max(begin, at)])
+                left -= min(n, left)
         return total / len(_PHASES) * window / (span * SCRAPE)
 
-    def cpu(self, window: int) -> float:
-        """Usage over requests. The denominator has the pods that existed when kube-state-metrics was last scraped."""
-        existed = self.sizes[self.now - self.now % (SCRAPE // STEP)] or self.replicas
-        return self.increase(window) / window / CAPACITY / existed
+    def cpu(self, window: int) -> tuple[float, float | None]:
+        """Usage over requests of pods older than 5 minutes, and of all if there are younger ones.
+
+        The denominator has the pods that existed when kube-state-metrics was last scraped.
+        """
+        seen = self.now - self.now % (SCRAPE // STEP)
+        existed = self.sizes[seen] or self.replicas
+        overall = self.increase(window) / window / CAPACITY / existed
+        old = sum(n for n, at in self.cohorts if at - START_UP // STEP <= seen - YOUNG // STEP)
+        if old >= existed:
+            return overall, None
+        if not old:
+            return overall, overall
+        return self.increase(window, oldest=old) / window / CAPACITY / old, overall
+
+    def arrived(self, window: int) -> float:
+        """Requests in the last `window` seconds, counted before they reach the pods once they are answered or fail."""
+        span = window // SCRAPE - 1
+        total = 0.0
+        for phase in _PHASES:
+            end = max(0, self.now - phase)
+            total += self.done[end] - self.done[max(0, end - span * SCRAPE // STEP)]
+        return total / len(_PHASES) * window / (span * SCRAPE)
 
     def quantile(self, window: int, q: float = 0.99) -> float:
         """`histogram_quantile` over the last `window` seconds, seconds; NaN without requests."""

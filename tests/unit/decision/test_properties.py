@@ -28,6 +28,8 @@ from resilience_operator.decision.model.policy import (
 from resilience_operator.decision.model.target import HorizontalPodAutoscaler, Revision, TargetState
 from resilience_operator.decision.outcomes import apply_outcomes, recover_intent
 from resilience_operator.decision.release.remediation import PROGRESS_DEADLINE
+from resilience_operator.decision.report import RuleReport
+from resilience_operator.decision.scaling.recommendation import QUIET
 
 NAMES = ("cpu", "latency-p99", "error-rate")
 REVISIONS = ("a", "b", "c")
@@ -166,6 +168,13 @@ looks = st.lists(
 )
 
 
+def quiet(report: RuleReport) -> bool:
+    """Whether a rule is Unknown only because there are too few requests."""
+    return report.verdict is Verdict.UNKNOWN and all(
+        r.judgement.crossed is False or r.judgement.reason in QUIET for r in report.results
+    )
+
+
 def check(policy: Policy, decision: Decision, memory: Memory, target: TargetState) -> None:
     """One decision."""
     seen = decision.target
@@ -186,7 +195,7 @@ def check(policy: Policy, decision: Decision, memory: Memory, target: TargetStat
                 assert command.reason == "Fallback" or all(r.verdict is Verdict.BREACH for r in asking)
             else:
                 assert command.to < command.from_
-                assert all(r.verdict is Verdict.OK for r in decision.rules if r.rule.scale_up)
+                assert all(r.verdict is Verdict.OK or quiet(r) for r in decision.rules if r.rule.scale_up)
         elif command.verb is Verb.ROLLBACK:
             assert command.to in {r.name for r in seen.revisions}
             assert command.to not in {q.revision for q in memory.quarantined}
@@ -209,6 +218,8 @@ def check(policy: Policy, decision: Decision, memory: Memory, target: TargetStat
         allowed = {"Fallback", "QuarantinedReapplied", "HeldPaused", "NewRelease", "BelowMinimum", "MinimumChanged"}
         if not any(rule.guards_release for rule in policy.rules):
             allowed.add("ReleaseRecovered")  # a pause that no rule asks for is lifted whatever is measured
+        if any(quiet(r) for r in decision.rules):
+            allowed.add("Calm")
         acted = [c for c in decision.commands if c.reason not in allowed and PROGRESS_DEADLINE not in c.rules]
         assert acted == []
 

@@ -627,7 +627,7 @@ async def test_one_container_is_asked_for_its_namespace_alone() -> None:
     one, _ = await collect(found, request, ask("cpu", namespace="other"), max_age=60)
     assert one.measured
     [own] = [query for query in source.asked if 'container="app"' in query]
-    assert own.count('container="app"') == 3
+    assert own.count('container="app"') == 9, "every selector of the usage and of the requests"
     assert "other" not in own
 
 

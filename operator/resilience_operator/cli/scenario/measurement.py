@@ -16,7 +16,11 @@ from resilience_operator.signals.presets.histogram import quantile
 from resilience_operator.signals.presets.models import Families, Join, Quantile, Quotient, Ratio
 from resilience_operator.signals.query.extract import Key, PodCounters
 from resilience_operator.signals.query.template import owner_label, owner_of_pod
+from resilience_operator.simulation.pods import Pod
 from resilience_operator.simulation.workload import Workload
+
+INITIALIZATION = 300.0
+"""Age in seconds below which the preset `cpu` counts a pod as just started (`signals/presets/pods.yaml`)."""
 
 _ENTRY = "ingress"
 """The name of the series that an ingress counts."""
@@ -142,21 +146,28 @@ class Measurement:
         now: float,
     ) -> Observation:
         window = signal.window_seconds
-        current = {pod.name for pod in workload.pods}
+        current = {pod.name: pod for pod in workload.pods}
         used: dict[Key, float] = {}
         requests: dict[Key, float] = {}
         for pod, _, (cpu, count) in self._pods.increases(now - window, now, (CPU, REQUESTS)):
             if pod in current:
-                key = (workload.namespace, owner_label(owner_of_pod(pod)))
+                key = self._key(workload, current[pod], owner_of_pod(pod), now)
                 used[key] = used.get(key, 0.0) + (cpu if preset.counted else cpu / window)
                 requests[key] = requests.get(key, 0.0) + count
         if preset.counted:
             return aggregate.quotient(keys, now, preset, used, requests)
         counted: dict[Key, float] = {}
         for found in workload.pods:
-            key = (workload.namespace, owner_label(workload.owner(found.revision)))
+            if found.started > now and not found.restarts:
+                continue  # a pending pod is no capacity
+            key = self._key(workload, found, workload.owner(found.revision), now)
             counted[key] = counted.get(key, 0.0) + 1.0
         return aggregate.quotient(keys, now, preset, used, counted)
+
+    def _key(self, workload: Workload, pod: Pod, owner: str, now: float) -> Key:
+        """The key of a pod's series, by its age."""
+        young = aggregate.YOUNG if now - pod.created < INITIALIZATION else ""
+        return workload.namespace, young + owner_label(owner)
 
     def _quantile(
         self, keys: aggregate.SeriesKeys, join: Join, preset: Quantile, signal: Signal, target: TargetState, now: float

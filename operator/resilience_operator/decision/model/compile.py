@@ -181,4 +181,6 @@ def _signal(signal: SignalSpec) -> Signal:
         written=written,
         total=signal.of == "total",
         quantile=float(f"0.{digits[2] or 99}") if digits else None,
+        leaves_out_young=signal.preset == "cpu",
+        counts_requests=digits is not None or signal.preset == "error-rate",
     )

@@ -24,6 +24,7 @@ __all__ = [
     "FreezeMemory",
     "HealthMemory",
     "Intent",
+    "LoadMean",
     "LoadMemory",
     "LoadSample",
     "Memory",
@@ -114,6 +115,14 @@ class LoadSample(NamedTuple):
     forecast: float
 
 
+class LoadMean(NamedTuple):
+    """The means over the window of the load signal at a time: its value, and requests/s (None if not counted)."""
+
+    at: float
+    value: float
+    rate: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class LoadMemory:
     """What the process has learned about the load of a target. Not stored, but for `margin` and `start_up`.
@@ -121,7 +130,10 @@ class LoadMemory:
     samples: oldest first. forecast: pods at the threshold. margin: share by which forecasts were too low.
     start_up: seconds from a scale-up until its pods are ready, or None. replicas: at the last evaluation. changed: when
     they last changed. starting: since when pods of a scale-up are not ready. needs: the pods needed by time, newest
-    last. saturated: when pods were last at their limit. served: when the pods of the last scale-up became ready.
+    last. saturated: when pods were last doubled because they were at their limit. served: when the pods of the last
+    scale-up became ready. ready: at the last evaluation. sizes: the ready pods until a time, oldest first. means: of
+    the load signal, oldest first. limited: when pods were last at their limit. cost: pods in use per request/s, of the
+    revision `cost_of`.
     """
 
     margin: float = 0.0
@@ -134,6 +146,12 @@ class LoadMemory:
     needs: tuple[tuple[float, int], ...] = ()
     saturated: float | None = None
     served: float | None = None
+    ready: int | None = None
+    sizes: tuple[tuple[float, int], ...] = ()
+    means: tuple[LoadMean, ...] = ()
+    limited: float | None = None
+    cost: float | None = None
+    cost_of: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class Observation(NamedTuple):
         start of the operator. None is a gap in observation; an empty `increments` with `since` is not.
     first_look: the counters of the pods were read for the first time, so that the next evaluation has increments.
     window: the look-back in seconds, if it is longer than the policy's.
+    overall: the mean over all pods, if pods have just started: `measured` then leaves these out.
     note: how the signal is measured, if not as the policy says, as a clause for the status.
     """
 
@@ -83,6 +84,7 @@ class Observation(NamedTuple):
     note: str = ""
     window: float | None = None
     first_look: bool = False
+    overall: float | None = None
 
     @classmethod
     def unknown(cls, at: float, reason: str, message: str) -> Observation:

@@ -43,6 +43,8 @@ class Signal:
     total: its value is for all pods together; it is divided by the pods before it is compared.
     metered: it comes from a metric source; otherwise from the API server.
     quantile: which quantile of latencies it is (0.99 for `latency-p99`), or None.
+    leaves_out_young: its value leaves out pods that have just started, as that of the preset `cpu` does.
+    counts_requests: its samples are the requests of the target, as those of the presets for errors and latency are.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Signal:
     written: float | None = None
     total: bool = False
     quantile: float | None = None
+    leaves_out_young: bool = False
+    counts_requests: bool = False
 
     @property
     def required_samples(self) -> float:

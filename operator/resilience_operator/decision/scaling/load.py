@@ -10,10 +10,11 @@ The samples are kept in the process only. `docs/autoscaling.md` says how each co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil
+from math import ceil, inf
 
-from resilience_operator.decision.model.memory import LoadMemory, LoadSample
+from resilience_operator.decision.model.memory import LoadMean, LoadMemory, LoadSample
 
 SCRAPE_INTERVAL = 15.0
 """Seconds between two samples of the load: Prometheus' usual scrape interval."""
@@ -38,8 +39,26 @@ MAX_LEAD = 600.0
 SATURATED = 0.95
 """Share of its CPU request or limit above which a pod may have no capacity left, so that its load is unknown."""
 
+BUSY = 0.9
+"""The same while requests are slow: in a queue with one server, nine of ten requests wait at this utilisation."""
+
 _SAMPLES = 12
 """Maximum samples of the load that are kept."""
+
+_SIZES = 12
+"""Maximum changes of the ready pods that are kept."""
+
+_MEANS = 20
+"""Means over the window that are kept before the older ones are thinned out."""
+
+LONGEST_WINDOW = 600.0
+"""Seconds for which changes of the ready pods are kept."""
+
+MIN_REQUESTS = 400.0
+"""Requests within a window from which their cost is learned: a Poisson count of 400 has a standard deviation of 5 %."""
+
+COST_RATE = 0.1
+"""Weight of one more measurement in the cost of a request. Ten of them, half a minute to two minutes, replace it."""
 
 
 def lead_time(window: float, start_up: float | None) -> float:
@@ -60,6 +79,61 @@ def observe_replicas(load: LoadMemory, replicas: int, ready: int, now: float) ->
     return replace(load, starting=None, served=now, start_up=took if known is None else known + (took - known) / 4)
 
 
+def observe_ready(load: LoadMemory, ready: int, now: float) -> LoadMemory:
+    """Return the memory with the number of pods that do not start any more: those that serve, and those that fail."""
+    if ready == load.ready:
+        return load
+    sizes = load.sizes
+    if load.ready is not None:
+        sizes = (*(s for s in sizes if now - s[0] < LONGEST_WINDOW), (now, load.ready))[-_SIZES:]
+    return replace(load, ready=ready, sizes=sizes)
+
+
+def mean_size(load: LoadMemory, ready: int, window: float, now: float) -> float:
+    """Return the harmonic mean of the ready pods over a window: the load over it is the mean use of one pod times this.
+
+    Requests are expected to be spread evenly over the pods that are ready.
+    """
+    inverse, end, size = 0.0, now, ready
+    for at, before in reversed(load.sizes):
+        if at <= now - window:
+            break
+        inverse += (end - at) / max(size, 1)
+        end, size = at, before
+    inverse += (end - now + window) / max(size, 1)
+    return window / inverse if window > 0 and inverse > 0 else float(max(ready, 1))
+
+
+def observe_mean(load: LoadMemory, value: float, rate: float | None, window: float, now: float) -> LoadMemory:
+    """Return the memory with the means over a window. value: of the load signal. rate: requests/s, if counted."""
+    if load.means and now - load.means[-1].at < SCRAPE_INTERVAL / 3:
+        return load
+    keep = window + 2 * visible_after(window)
+    kept = [m for m in load.means if now - m.at < keep]
+    if len(kept) >= _MEANS:
+        # Of the older ones, every other is sufficient.
+        kept = [m for i, m in enumerate(kept) if i % 2 or now - m.at < 2 * visible_after(window)]
+    return replace(load, means=(*kept, LoadMean(now, value, rate)))
+
+
+def current_rate(load: LoadMemory, rate: float, window: float, now: float) -> float:
+    """Return the requests/s of the newest part of the window, computed from the change of their mean."""
+    return _newest([(m.at, m.rate) for m in load.means if m.rate is not None], rate, window, now)
+
+
+def current_value(load: LoadMemory, value: float, window: float, now: float) -> float:
+    """Return the load signal in the newest part of the window, computed from the change of its mean."""
+    return _newest([(m.at, m.value) for m in load.means], value, window, now)
+
+
+def learn_cost(load: LoadMemory, used: float, rate: float, revision: str | None) -> LoadMemory:
+    """Return the memory with the cost of a request. used: pods in use, as a sum of shares of their CPU request."""
+    cost = used / rate
+    if load.cost is None or load.cost_of != revision:
+        return replace(load, cost=cost, cost_of=revision)
+    return replace(load, cost=load.cost + (cost - load.cost) * COST_RATE)
+
+
 def is_settling(load: LoadMemory, now: float) -> bool:
     """Return whether the metrics may still count the pods from before the last change of the replicas."""
     return load.changed is not None and now - load.changed < SETTLE
@@ -69,7 +143,9 @@ def observe_load(load: LoadMemory, pods: float, window: float, now: float) -> Lo
     """Return the memory with the forecast for a load of `pods`, sampled at most every `SCRAPE_INTERVAL`."""
     lead = lead_time(window, load.start_up)
     samples = tuple(s for s in load.samples if now - 1.5 * lead < s.at <= now)
-    forecast = pods + _rise(samples, pods, lead, now)
+    # Pods at their limit do not show their load. That it shows again is no rise.
+    begin = -inf if load.limited is None else load.limited + window
+    forecast = pods + _rise([s for s in samples if s.at > begin], pods, lead, now)
     spacing = max(SCRAPE_INTERVAL, lead / (_SAMPLES - 4))
     margin = load.margin
     if not samples or now - samples[-1].at >= spacing:
@@ -82,7 +158,7 @@ def observe_load(load: LoadMemory, pods: float, window: float, now: float) -> Lo
     return replace(load, samples=samples, margin=margin, forecast=forecast)
 
 
-def _rise(samples: tuple[LoadSample, ...], pods: float, lead: float, now: float) -> float:
+def _rise(samples: Sequence[LoadSample], pods: float, lead: float, now: float) -> float:
     """Return how much the load will rise within `lead` seconds if it continues to rise as in the last `lead`."""
     past = [s for s in samples if now - s.at <= lead + SCRAPE_INTERVAL / 2]
     if not past or now - past[0].at < lead / 2:
@@ -94,14 +170,27 @@ def _rise(samples: tuple[LoadSample, ...], pods: float, lead: float, now: float)
     return max(0.0, min(slope, (pods - recent.load) / (now - recent.at))) * lead
 
 
-def current_load(load: LoadMemory, pods: float, window: float, now: float) -> float:
-    """Return the load of the last quarter of the window, computed from the change of its mean."""
-    quarter = max(SCRAPE_INTERVAL, window / 4)
-    past = [s for s in load.samples if now - s.at >= quarter]
-    if not past or now - past[-1].at > 2 * quarter:
-        return pods
-    before = past[-1].load
-    return max(0.0, before + (pods - before) * (window - quarter) / max(now - past[-1].at, quarter))
+def visible_after(window: float) -> float:
+    """Return the seconds after which a change is seen in the newest part of a window: one scrape of four."""
+    return max(SCRAPE_INTERVAL, window / 4)
+
+
+def _newest(means: Sequence[tuple[float, float]], mean: float, window: float, now: float) -> float:
+    """Return the value since one part ago. means: over the window, by their time.
+
+    What has left the window meanwhile is not known. The lower of two means is taken for it: of the window before, and
+    of one whose middle is the start of the window.
+    """
+    part = visible_after(window)
+    past = next(((at, value) for at, value in reversed(means) if now - at >= part), None)
+    if past is None or now - past[0] > 2 * part:
+        return mean
+    left = min(
+        next((value for at, value in reversed(means) if now - at >= age), means[0][1]) for age in (window / 2, window)
+    )
+    elapsed = now - past[0]
+    # The samples of a window are one scrape less apart.
+    return max(0.0, left + (mean - past[1]) * max(window - SCRAPE_INTERVAL, elapsed) / elapsed)
 
 
 def needed(load: LoadMemory) -> float:

@@ -24,7 +24,8 @@ def lost_pods(target: TargetState, load: LoadMemory, now: float) -> int:
             sum(
                 (pod.started_serving is not None or now - pod.created > patience)
                 for pod in target.pods
-                if not pod.ready and not pod.terminating
+                # A pod without a node waits for one; so would any other that replaces it.
+                if not pod.ready and not pod.terminating and not pod.unschedulable
             ),
         )
     if not target.rolled_out and len([r for r in target.revisions if r.replicas]) > 1:

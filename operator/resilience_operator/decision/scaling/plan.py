@@ -5,11 +5,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Command, Notice
 from resilience_operator.decision.model.memory import RuleMemory, ScalingMemory, Verdict
 from resilience_operator.decision.scaling.bounds import restore_minimum
-from resilience_operator.decision.scaling.load import is_settling, observe_load, observe_replicas
-from resilience_operator.decision.scaling.recommendation import ScalingContext, load_in_pods, scales_ahead
+from resilience_operator.decision.scaling.load import (
+    MIN_REQUESTS,
+    SATURATED,
+    learn_cost,
+    observe_load,
+    observe_mean,
+    observe_ready,
+    observe_replicas,
+)
+from resilience_operator.decision.scaling.recommendation import (
+    ScalingContext,
+    is_at_limit,
+    is_uncertain,
+    load_in_pods,
+    scales_ahead,
+    serving,
+    started,
+)
 from resilience_operator.decision.scaling.scale_down import note_regression, plan_scale_down, reset_stabilization
 from resilience_operator.decision.scaling.scale_up import plan_fallback, plan_scale_up
 
@@ -37,7 +54,8 @@ def plan_scaling(context: ScalingContext) -> ScalingPlan:
         return ScalingPlan(scaling, None, dict.fromkeys(breached, "the target is scaled to zero"))
     context.scaling = scaling = _observe(context)
     up = plan_scale_up(context)
-    scaling = replace(scaling, load=replace(scaling.load, saturated=up.saturated))
+    if up.saturated != scaling.load.saturated:
+        scaling = replace(scaling, load=replace(scaling.load, saturated=up.saturated))
     command = up.command
     restored = restore_minimum(context.policy, context.target)
     if restored is not None and (command is None or int(command.to or 0) < int(restored.to or 0)):
@@ -49,7 +67,7 @@ def plan_scaling(context: ScalingContext) -> ScalingPlan:
         scaling = note_regression(reset_stabilization(scaling), context, command)
         asking = [r for r in context.recommendations if command is up.command and r.rule.name in command.rules]
         if any(r.memory.base_replicas is None for r in asking):
-            required, _ = load_in_pods(context.recommendations, context.target.replicas)
+            required, _ = load_in_pods(context.recommendations, context)
             scaling = replace(scaling, required_at_scale_up=required)
         return ScalingPlan(scaling, command, up.notes, up.notices, up.wake, up.rules)
     context.scaling = scaling
@@ -62,9 +80,36 @@ def _observe(context: ScalingContext) -> ScalingMemory:
     """Return the scaling memory with the size and the load of the target."""
     target, scaling, now = context.target, context.scaling, context.now
     load = observe_replicas(scaling.load, target.replicas, target.ready, now)
-    if not is_settling(load, now):
-        ahead = [r for r in context.recommendations if scales_ahead(r)]
-        pods, leading = load_in_pods(ahead, target.replicas)
-        if pods is not None and leading is not None:
-            load = observe_load(load, pods, leading.signal.window, now)
+    load = observe_ready(load, started(context), now)
+    if load is not scaling.load:
+        context.scaling = scaling = replace(scaling, load=load)
+    ahead = [r for r in context.recommendations if scales_ahead(r)]
+    if not ahead:
+        return scaling
+    pods, leading = load_in_pods(ahead, context)
+    if pods is None or leading is None:
+        return scaling
+    window = leading.signal.window
+    rate = context.rates.get(window)
+    load = observe_mean(load, leading.judgement.value or 0.0, rate, window, now)
+    if is_at_limit(leading, context):
+        load = replace(load, limited=now)
+    if not is_uncertain(leading, context):
+        load = observe_load(load, pods, window, now)
+        used = pods * leading.condition.threshold
+        if rate is not None and _shows_cost(context, leading, used, rate * window):
+            load = learn_cost(load, used, rate, target.revision)
     return scaling if load is scaling.load else replace(scaling, load=load)
+
+
+def _shows_cost(context: ScalingContext, leading: ConditionResult, used: float, requests: float) -> bool:
+    """Return whether the usage is that of the requests: pods have neither just started nor reached their limit."""
+    return (
+        leading.signal.unit == "ratio"
+        and requests >= MIN_REQUESTS
+        and leading.signal.name not in context.overall
+        and used < SATURATED * serving(context.target)
+        and not any(
+            r.judgement.crossed for o in context.recommendations for r in o.results if r.signal.unit == "seconds"
+        )
+    )

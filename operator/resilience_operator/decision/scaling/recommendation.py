@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from math import ceil
 
 from resilience_operator.decision.analysis.verdicts import ConditionResult
@@ -12,10 +12,23 @@ from resilience_operator.decision.model.policy import Policy, Rule, ScaleUp
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.report import describe
 from resilience_operator.decision.scaling.bounds import current_size
+from resilience_operator.decision.scaling.load import (
+    BUSY,
+    SATURATED,
+    current_value,
+    is_settling,
+    mean_size,
+    visible_after,
+)
+from resilience_operator.decision.scaling.lost import lost_pods
 
 TOLERANCE = 0.1
 """`toTarget` does not scale while the value is within ±10 % of the threshold, like the HorizontalPodAutoscaler
 by default (kubernetes.io, Horizontal Pod Autoscaling, algorithm details)."""
+
+
+JUMP = 2 * TOLERANCE
+"""Share by which the current usage exceeds the mean of the window in a jump: noise stays within the tolerance."""
 
 
 @dataclass(slots=True)
@@ -40,7 +53,11 @@ class Recommendation:
 
 @dataclass(slots=True)
 class ScalingContext:
-    """The input of scaling. metrics_missing_since: since when no rule that scales has had a measurement."""
+    """The input of scaling. metrics_missing_since: since when no rule that scales has had a measurement.
+
+    overall: by signal, its mean over all pods, if pods have just started and its value leaves these out.
+    rates: the requests/s of the target, by the window over which they were counted.
+    """
 
     policy: Policy
     target: TargetState
@@ -49,6 +66,8 @@ class ScalingContext:
     recommendations: Sequence[Recommendation]
     metrics_missing_since: float | None
     now: float
+    overall: Mapping[str, float] = field(default_factory=dict)
+    rates: Mapping[float, float] = field(default_factory=dict)
 
 
 def base_replicas(
@@ -68,9 +87,16 @@ def serving(target: TargetState) -> int:
     return max(min(target.ready, target.replicas), 0)
 
 
-def wanted_replicas(recommendation: Recommendation, target: TargetState) -> int:
+def started(context: ScalingContext) -> int:
+    """Return the number of pods that do not start any more: those that serve, and those that fail."""
+    ready = serving(context.target)
+    return min(context.target.replicas, ready + lost_pods(context.target, context.scaling.load, context.now))
+
+
+def wanted_replicas(recommendation: Recommendation, context: ScalingContext) -> int:
     """Return the pods that one rule in breach requests. Steps start from the pods that serve load now."""
-    pods, scale_up = serving(target), recommendation.scale_up
+    target, scale_up = context.target, recommendation.scale_up
+    pods = serving(target)
     if scale_up.pods is not None:
         return pods + scale_up.pods
     if scale_up.percent is not None:
@@ -85,7 +111,7 @@ def wanted_replicas(recommendation: Recommendation, target: TargetState) -> int:
     ratio = value / result.condition.threshold
     if ratio <= 1 + TOLERANCE:
         return 0
-    return ceil(round(pods * ratio, 6))
+    return ceil(round(ratio * _pods_of(result, value, context), 6))
 
 
 def is_proportional(result: ConditionResult) -> bool:
@@ -117,7 +143,20 @@ def is_quiet(recommendation: Recommendation) -> bool:
     )
 
 
-def load_in_pods(recommendations: Sequence[Recommendation], pods: int) -> tuple[float | None, ConditionResult | None]:
+def running(target: TargetState) -> int:
+    """Return the pods of which CPU is measured: those that exist and are not pending."""
+    pods = target.replicas
+    if target.pods is None:
+        return max(pods, 1)
+    if target.create_failure:
+        pods = min(pods, sum(not p.terminating for p in target.pods))
+    pending = sum(bool(p.unschedulable or (p.waiting and not p.restarts)) for p in target.pods if not p.terminating)
+    return max(pods - pending, target.ready, 1)
+
+
+def load_in_pods(
+    recommendations: Sequence[Recommendation], context: ScalingContext
+) -> tuple[float | None, ConditionResult | None]:
     """Return the pods at which the highest proportional signal would equal its threshold, and its result.
 
     None if none of them is measured.
@@ -129,7 +168,55 @@ def load_in_pods(recommendations: Sequence[Recommendation], pods: int) -> tuple[
             value = result.judgement.value
             if value is None or not is_proportional(result):
                 continue
-            load = pods * value / result.condition.threshold
+            load = value * _pods_of(result, value, context) / result.condition.threshold
             if highest is None or load > highest:
                 highest, leading = load, result
     return highest, leading
+
+
+def is_measured(recommendations: Sequence[Recommendation]) -> bool:
+    """Return whether a proportional signal is measured."""
+    return any(r.judgement.value is not None and is_proportional(r) for one in recommendations for r in one.results)
+
+
+def _pods_of(result: ConditionResult, value: float, context: ScalingContext) -> float:
+    """Return the number of pods whose mean is `value`.
+
+    A mean that leaves out pods that have just started is one over the pods that were ready meanwhile. If requests are
+    not spread evenly, that is too many, and the mean over all pods tells.
+    """
+    target, load, now = context.target, context.scaling.load, context.now
+    if result.signal.total:
+        return max(target.replicas, 1)
+    pods = float(running(target))
+    overall = context.overall.get(result.signal.name)
+    if overall is None and not (result.signal.leaves_out_young and is_settling(load, now)):
+        return pods
+    ready = mean_size(load, started(context), result.signal.window, now)
+    return min(ready, overall * pods / value) if overall is not None and value > 0 else ready
+
+
+def is_uncertain(result: ConditionResult, context: ScalingContext) -> bool:
+    """Return whether the pods have just changed, so that it is not known which of them a mean is of."""
+    signal = result.signal
+    return is_settling(context.scaling.load, context.now) and not (signal.total or signal.leaves_out_young)
+
+
+def is_at_limit(leading: ConditionResult, context: ScalingContext) -> bool:
+    """Return whether the pods are at their limit: on average over the window, or now while requests are slow.
+
+    If no rule shows whether requests are slow, their usage must have jumped.
+    """
+    value, window = leading.judgement.value, leading.signal.window
+    if value is None or leading.signal.unit != "ratio":
+        return False
+    # Pods that fail are measured, and use nothing.
+    share = max(started(context), 1) / max(serving(context.target), 1)
+    current = share * current_value(context.scaling.load, value, window, context.now)
+    value *= share
+    latencies = [r for o in context.recommendations for r in o.results if r.signal.unit == "seconds"]
+    if any(r.judgement.crossed for r in latencies):
+        return current >= BUSY
+    seen = sum(context.now - m.at < visible_after(window) for m in context.scaling.load.means)
+    sudden = not latencies and seen > 1 and current > value * (1 + JUMP)
+    return current >= SATURATED and (value >= SATURATED or sudden)

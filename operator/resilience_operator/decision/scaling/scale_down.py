@@ -15,6 +15,7 @@ from resilience_operator.decision.scaling.load import is_settling, needed, round
 from resilience_operator.decision.scaling.recommendation import (
     Recommendation,
     ScalingContext,
+    is_measured,
     is_quiet,
     load_in_pods,
     scales_ahead,
@@ -89,7 +90,7 @@ def _holds_last_step(context: ScalingContext, period: float) -> bool:
     if before is None or any(map(scales_ahead, context.recommendations)):
         return False
     last = max((r.memory.scaled for r in context.recommendations if r.memory.scaled is not None), default=None)
-    pods, _ = load_in_pods(context.recommendations, context.target.replicas)
+    pods, _ = load_in_pods(context.recommendations, context)
     if last is None or pods is None or context.now - last >= HYSTERESIS_PERIODS * period:
         return False
     return pods > SCALE_DOWN_HYSTERESIS * before
@@ -109,7 +110,7 @@ def note_regression(scaling: ScalingMemory, context: ScalingContext, command: Co
         return scaling
     within = max(context.policy.scale_down.after, context.policy.window)
     asking = [r for r in context.recommendations if r.rule.name in command.rules]
-    if context.now - down > within or not asking or any(load_in_pods([r], 1)[0] is not None for r in asking):
+    if context.now - down > within or not asking or is_measured(asking):
         return scaling
     return replace(scaling, regressed=context.now, regressed_size=context.target.replicas)
 
@@ -143,8 +144,8 @@ def _need(context: ScalingContext, size: int) -> int:
     target, load = context.target, context.scaling.load
     ahead = [r for r in context.recommendations if scales_ahead(r)]
     others = [r for r in context.recommendations if not scales_ahead(r)]
-    forecast = needed(load) if ahead and load_in_pods(ahead, 1)[0] is not None else None
-    pods, _ = load_in_pods(others, target.replicas)
+    forecast = needed(load) if ahead and is_measured(ahead) else None
+    pods, _ = load_in_pods(others, context)
     known = [n for n in (forecast, pods / HEADROOM if pods is not None else None) if n is not None]
     if not known and all(map(is_quiet, context.recommendations)):
         known = [0.0]

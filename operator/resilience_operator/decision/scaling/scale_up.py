@@ -7,17 +7,18 @@ from dataclasses import dataclass, field, replace
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Command, Notice, Verb
-from resilience_operator.decision.model.memory import RuleMemory, Verdict
+from resilience_operator.decision.model.memory import LoadMemory, RuleMemory, Verdict
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.scaling.bounds import at_most_maximum, ceiling, current_size, via
 from resilience_operator.decision.scaling.load import (
     DEFAULT_START_UP,
     SATURATED,
     SETTLE,
-    current_load,
+    current_rate,
     is_settling,
     needed,
     round_up,
+    visible_after,
 )
 from resilience_operator.decision.scaling.lost import lost_pods
 from resilience_operator.decision.scaling.recommendation import (
@@ -25,6 +26,7 @@ from resilience_operator.decision.scaling.recommendation import (
     Recommendation,
     ScalingContext,
     is_proportional,
+    is_uncertain,
     load_in_pods,
     scales_ahead,
     serving,
@@ -115,10 +117,12 @@ def _judge(
     if recommendation.suppressed:
         plan.notes[name] = "only the new revision is in breach: the release is the cause, so no pods are added"
         return None
+    end = now if memory.scaled is None else memory.scaled + recommendation.scale_up.cooldown
+    cooling = now < end
     if ahead:
-        wanted = _wanted_ahead(context, size, plan)
+        wanted = _wanted_ahead(context, size, plan, cooling=cooling)
     else:
-        wanted = wanted_replicas(recommendation, target)
+        wanted = wanted_replicas(recommendation, context)
         wanted += size.lost if wanted else 0
     if wanted > size.current >= size.limit:
         # Also while briefly Unknown or in cooldown, so that it is not announced again after each.
@@ -127,7 +131,7 @@ def _judge(
         return None
     if not in_breach and not ahead:
         return None
-    if memory.scaled is not None and now < (end := memory.scaled + recommendation.scale_up.cooldown):
+    if cooling:
         if in_breach:
             due.append(end)
             plan.notes[name] = f"in cooldown for another {format_duration(end - now)}"
@@ -146,35 +150,54 @@ def _judge(
     return None
 
 
-def _wanted_ahead(context: ScalingContext, size: _Size, plan: ScaleUpPlan) -> int:
-    """Return the pods that the forecast needs; 0 within the tolerance."""
+def _wanted_ahead(context: ScalingContext, size: _Size, plan: ScaleUpPlan, *, cooling: bool) -> int:
+    """Return the pods that the forecast needs; 0 within the tolerance. cooling: no step is taken now."""
     load, now, ready = context.scaling.load, context.now, serving(context.target)
-    if is_settling(load, now):
-        return 0
     ahead = [r for r in context.recommendations if scales_ahead(r)]
-    pods, leading = load_in_pods(ahead, context.target.replicas)
+    pods, leading = load_in_pods(ahead, context)
     if pods is None or leading is None:
         return 0
     wanted = 0
-    need = needed(load)
-    if round(need, 6) > round(size.usable * (1 + TOLERANCE), 6):
-        wanted = round_up(need) + size.lost
-    allowed = load.saturated is None or now - load.saturated >= SATURATED_EVERY
-    if leading.signal.unit == "ratio" and allowed and _is_saturated(context, pods, leading):
+    if load.limited is not None and now - load.limited < SATURATED_EVERY:
+        # Pods at their limit do not show the load, but the requests may.
+        offered = _offered_pods(context, leading)
+        if offered > size.usable * (1 + TOLERANCE):
+            wanted = offered + size.lost
+    if not is_uncertain(leading, context):
+        need = needed(load)
+        if round(need, 6) > round(size.usable * (1 + TOLERANCE), 6):
+            wanted = max(wanted, round_up(need) + size.lost)
+    if load.limited == now and not cooling and _may_double(load, leading, now):
         # A pod at its limit does not show how much load is missing: at least double.
         plan.saturated = now
-        wanted = max(wanted, 2 * ready + size.lost)
+        doubled = 2.0 * ready
+        if not context.rates and (leading.judgement.value or 0.0) < SATURATED:
+            doubled /= min(1.0, leading.condition.threshold)  # after a jump, nothing else will show the load
+        wanted = max(wanted, round_up(doubled) + size.lost)
     return wanted
 
 
-def _is_saturated(context: ScalingContext, pods: float, leading: ConditionResult) -> bool:
-    """Return whether the pods that serve are at their limit: on average, or now while requests are slow."""
-    ready, threshold = serving(context.target), leading.condition.threshold
-    if pods * threshold >= SATURATED * ready:
+def _may_double(load: LoadMemory, leading: ConditionResult, now: float) -> bool:
+    """Return whether pods at their limit may be doubled: not before the last doubling is seen in the usage."""
+    served = load.served
+    if served is not None and now - served < visible_after(leading.signal.window):
+        return False
+    if load.saturated is None or now - load.saturated >= SATURATED_EVERY:
         return True
-    slow = any(r.judgement.crossed for o in context.recommendations for r in o.results if r.signal.unit == "seconds")
-    current = current_load(context.scaling.load, pods, leading.signal.window, context.now)
-    return slow and pods >= SATURATED * ready and current * threshold >= SATURATED * ready
+    return served is not None and served > load.saturated
+
+
+def _offered_pods(context: ScalingContext, leading: ConditionResult) -> int:
+    """Return the pods that the requests of the last scrapes need, by what a request costs; 0 if that is not known.
+
+    Requests that are counted before they reach the pods tell more than the usage of pods at their limit.
+    """
+    load, now, window = context.scaling.load, context.now, leading.signal.window
+    rate = context.rates.get(window)
+    if rate is None or load.cost is None or load.cost_of != context.target.revision:
+        return 0
+    pods = current_rate(load, rate, window, now) * load.cost / leading.condition.threshold
+    return round_up(pods * (1 + max(load.margin, TOLERANCE)))  # more than the load, as requests wait already
 
 
 def _takes_effect(
@@ -186,12 +209,16 @@ def _takes_effect(
 ) -> bool:
     """Return whether a rule may take its next step: the last one is visible in the value, and it had an effect.
 
-    Only for signals that are not proportional to load: their window holds the time before the step until it has passed.
-    Meanwhile, a load signal over its threshold shows that pods are still missing.
+    The load over the pods that served meanwhile shows whether a proportional signal asks for more. The window of others
+    holds the time before the step until it has passed; until then, a proportional one may show that pods are missing.
     """
     memory, name, now = recommendation.memory, recommendation.rule.name, context.now
     if memory.breach is None or memory.scaled is None or memory.scaled < memory.breach:
         return True
+    pods, _ = load_in_pods([recommendation], context)
+    if pods is not None and pods <= context.target.replicas - lost_pods(context.target, context.scaling.load, now):
+        plan.notes[name] = "the pods of the last step are enough for the load; the value follows within its window"
+        return False
     if any(is_proportional(r) or r.judgement.replica_factor is not None for r in recommendation.results):
         return True
     if _lacks_pods(context):
@@ -221,14 +248,17 @@ def _lacks_pods(context: ScalingContext) -> bool:
     """Return whether a proportional signal shows that more pods are needed than there are, without those to come."""
     ahead = [r for r in context.recommendations if scales_ahead(r)]
     if not ahead:
-        return any(r.judgement.crossed for o in context.recommendations for r in o.results if is_proportional(r))
-    pods, leading = load_in_pods(ahead, context.target.replicas)
+        pods, _ = load_in_pods(context.recommendations, context)
+        return pods is not None and pods > context.target.replicas - lost_pods(
+            context.target, context.scaling.load, context.now
+        )
+    pods, leading = load_in_pods(ahead, context)
     load = context.scaling.load
     if pods is None or leading is None or load.starting is not None or is_settling(load, context.now):
         return False
     # Until then, the load that waited for the new pods is still in the metrics.
-    visible = (load.served or 0.0) + SETTLE + leading.signal.window / 4
-    return context.now >= visible and _is_saturated(context, pods, leading)
+    visible = (load.served or 0.0) + SETTLE + visible_after(leading.signal.window)
+    return context.now >= visible and load.limited == context.now
 
 
 def _without_effect(recommendation: Recommendation) -> int:

@@ -21,6 +21,9 @@ from resilience_operator.signals.sources.protocol import Series
 
 _NONE: Mapping[Key, Sequence[Detail]] = {}
 
+YOUNG = "young/"
+"""Prefix of the owner in series of pods that have just started. Their usage includes their start-up."""
+
 
 class RevisionKey(NamedTuple):
     """The key of a revision's values in the answers. revision: empty if the signal is not split by revision."""
@@ -70,10 +73,11 @@ def series_keys(request: SignalRequest, join: Join) -> SeriesKeys:
 def several_clusters(t: SeriesKeys, clusters: Mapping[Key, str], mixed: Mapping[Key, Iterable[str]]) -> set[str]:
     """The clusters from which a target's series come, if they are several; else empty."""
     found: set[str] = set()
-    for key, _ in t.parts:
-        found.update(mixed.get(key, ()))
-        if key in clusters:
-            found.add(clusters[key])
+    for part, _ in t.parts:
+        for key in (part, (part[0], YOUNG + part[1])):
+            found.update(mixed.get(key, ()))
+            if key in clusters:
+                found.add(clusters[key])
     return found if len(found) > 1 else set()
 
 
@@ -154,25 +158,35 @@ def quotient(
 ) -> Observation:
     """The sum of the numerators over the sum of the denominators.
 
+    Pods that have just started do not count in the value, if there are others.
+
     uncovered: usage that the numerator leaves out. If it is more than the numerator, the result is Unknown.
     """
-    above = below = 0.0
-    has_numerator = has_denominator = False
+    above = below = 0.0  # of pods that have run for a while
+    young_above = young_below = 0.0
+    has_numerator = has_denominator = settled = has_young = False
     split: dict[str, Measured] = {}
     for key, revision in t.parts:
-        lower = denominator.get(key)
-        if lower is None:
+        young = key[0], YOUNG + key[1]
+        lower, lower_young = denominator.get(key), denominator.get(young)
+        if lower is None and lower_young is None:
             continue
         has_denominator = True
-        below += lower
-        upper = numerator.get(key)
-        if upper is None:
+        below += lower or 0.0
+        young_below += lower_young or 0.0
+        has_young = has_young or lower_young is not None
+        upper, upper_young = numerator.get(key), numerator.get(young)
+        if upper is None and upper_young is None:
             continue
         has_numerator = True
-        above += upper
-        if revision and lower > 0 and math.isfinite(upper):
-            split[revision] = Measured(upper / lower, lower if preset.counted else None)
-    if uncovered and has_denominator and (container := _dominant(t, above, uncovered)):
+        settled = settled or (upper is not None and lower is not None)
+        above += upper or 0.0
+        young_above += upper_young or 0.0
+        used, of = (upper or 0.0) + (upper_young or 0.0), (lower or 0.0) + (lower_young or 0.0)
+        if revision and of > 0 and math.isfinite(used):
+            split[revision] = Measured(used / of, of if preset.counted else None)
+    every_above, every_below = above + young_above, below + young_below
+    if uncovered and has_denominator and (container := _dominant(t, every_above, uncovered)):
         return t.unknown(
             at,
             reasons.CPU_NOT_COVERED,
@@ -183,13 +197,14 @@ def quotient(
         return t.unknown(at, reasons.NO_DATA, f"{t}: {preset.missing}")
     if not has_numerator:
         return t.unknown(at, reasons.NO_DATA, f"there are no usage metrics for {t} within {_window(t)}")
-    if preset.counted and below == 0:
+    if preset.counted and every_below == 0:
         return t.unknown(at, reasons.NO_TRAFFIC, f"{t} had no requests within {_window(t)}")
-    value = above / below if below else math.nan
-    if not math.isfinite(value):
-        return t.unknown(at, reasons.NOT_A_NUMBER, f"{above:g} / {below:g} for {t} is not a number")
-    measured = Measured(value, below if preset.counted else None)
-    return Observation(at, measured, by_revision=split, splittable=t.splittable)
+    overall = every_above / every_below if every_below else math.nan
+    value = above / below if settled and below and not preset.counted else overall
+    if not (math.isfinite(value) and math.isfinite(overall)):
+        return t.unknown(at, reasons.NOT_A_NUMBER, f"{every_above:g} / {every_below:g} for {t} is not a number")
+    measured = Measured(value, every_below if preset.counted else None)
+    return Observation(at, measured, by_revision=split, splittable=t.splittable, overall=overall if has_young else None)
 
 
 def uncovered_usage(details: Sequence[Detail]) -> float:
