@@ -134,7 +134,7 @@ def _judge_test(
     if not live.windowed and _recovered(allowed, signal, live, canary, after):
         message = f"{counts}: no longer in breach in the last {format_duration(after)}"
         return judged(Judgement(False, "Recovered", message, crossing.value))
-    if live.slots and sequential.convicts(score, canary.limit, before):
+    if live.slots and sequential.convicts(score, canary.limit, 0.0 if old_crossed else before):
         if not live.windowed and _recovered(allowed, signal, live, canary, 0.0):
             message = f"{counts}: proven, but the latest requests are no longer in breach"
             return judged(Judgement(None, "Receding", message, crossing.value))
