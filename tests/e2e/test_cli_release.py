@@ -9,6 +9,7 @@ import pytest
 from resilience_operator.api.lifts import RELEASED
 from tests.e2e.test_cli import Call, answered, resilience
 from tests.e2e.test_release import bad, settle
+from tests.e2e.test_release_writers import until_rolled_back
 from tests.support.operator import Operator
 from tests.support.world import World
 
@@ -21,7 +22,8 @@ def test_a_person_ends_a_quarantine_over_a_restart(world: World, operator: Opera
     settle(world)
     bad(world)
     world.release("2.0", manager="argocd-controller")
-    world.until_phase("RolledBack")
+    world.until(lambda: world.actions().count("rollback") == 1, "it is rolled back")
+    until_rolled_back(world)
     revision = world.status()["quarantined"][0]["revision"]
     unknown = resilience("release", "checkout", "nothing")
     assert (unknown.returncode, f"quarantined are: {revision}" in unknown.stderr) == (1, True)
@@ -48,7 +50,7 @@ def test_a_person_ends_a_quarantine_over_a_restart(world: World, operator: Opera
     world.release("2.0", manager="argocd-controller")
     world.until(lambda: world.actions().count("rollback") == 2, "rolled back again")
     assert world.actions()[-2:] == ["pauseRollout", "rollback"], "it was measured first"
-    world.until_phase("RolledBack")
+    until_rolled_back(world)
     assert [q["rollbacks"] for q in world.status()["quarantined"]] == [1]
     assert len(world.told("QuarantineEnded")) == 1
 
@@ -61,7 +63,7 @@ def test_a_rollout_that_is_held_goes_on_when_a_person_ends_its_quarantine(
     for rollbacks in (1, 2):
         world.release("2.0", manager="argocd-controller")
         world.until(lambda n=rollbacks: world.actions().count("rollback") == n, "rolled back")
-        world.until_phase("RolledBack")
+        until_rolled_back(world)
     bad(world, ratio=0.0)
     world.release("2.0", manager="argocd-controller")
     world.until(lambda: world.condition("ReleaseHealthy").get("reason") == "HeldPaused", "it is held")

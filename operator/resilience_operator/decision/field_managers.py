@@ -192,8 +192,12 @@ def _quotable(manager: str) -> str:
 
 
 def is_manual(manager: str) -> bool:
-    """Return whether a new template is a person's decision and not a manifest that was applied again."""
-    return is_person(manager) and (not manager.startswith("kubectl") or manager.startswith(_DECIDES))
+    """Return whether a new template is a person's decision and not a manifest that was applied again.
+
+    `kubectl rollout undo` has no field manager of its own: the API server records `kubectl`, from its user agent.
+    """
+    decides = not manager.startswith("kubectl") or manager == "kubectl" or manager.startswith(_DECIDES)
+    return is_person(manager) and decides
 
 
 def how_to_stop(manager: str, path: str) -> str:

@@ -48,7 +48,7 @@ def test_an_unknown_manager_is_neither_a_person_nor_a_manifest(manager: str) -> 
 @pytest.mark.parametrize(
     ("manager", "manual"),
     [("kubectl-rollout", True), ("kubectl-edit", True), ("kubectl-set", True), ("k9s", True), ("Mozilla", True),
-     ("kubectl", False), ("kubectl-client-side-apply", False), ("kubectl-apply", False), ("argocd", False),
+     ("kubectl", True), ("kubectl-client-side-apply", False), ("kubectl-apply", False), ("argocd", False),
      ("kustomize-controller", False), ("helm", False), ("resilience-operator", False)],
 )  # fmt: skip
 def test_whose_template_is_a_decision(manager: str, manual: bool) -> None:
