@@ -134,7 +134,9 @@ def _judge_test(
     if not live.windowed and _recovered(allowed, signal, live, canary, after):
         message = f"{counts}: no longer in breach in the last {format_duration(after)}"
         return judged(Judgement(False, "Recovered", message, crossing.value))
-    if live.slots and sequential.convicts(score, canary.limit, 0.0 if old_crossed else before):
+    # If the old pods changed too since the release, the time before it proves nothing about the new ones.
+    unchanged = not old_crossed and not _old_changed(condition, key, live, canary)
+    if live.slots and sequential.convicts(score, canary.limit, before if unchanged else 0.0):
         if not live.windowed and _recovered(allowed, signal, live, canary, 0.0):
             message = f"{counts}: proven, but the latest requests are no longer in breach"
             return judged(Judgement(None, "Receding", message, crossing.value))
@@ -208,6 +210,16 @@ def _against_before(condition: Condition, key: str, live: LiveScore, canary: Can
     return sequential.log_evidence_before(
         new.requests, new.failures, counts.samples, counts.events, spread, live.score.effect
     )
+
+
+def _old_changed(condition: Condition, key: str, live: LiveScore, canary: CanaryContext) -> bool:
+    """Return whether the old pods beside the release fail more often than before it."""
+    counts, old = _baseline(condition, key, canary), live.score.old_side
+    if counts is None:
+        return False
+    spread = sequential.dispersion(live.score)
+    found = sequential.log_evidence_before(old.requests, old.failures, counts.samples, counts.events, spread)
+    return found >= sequential.COMBINED
 
 
 def _baseline(condition: Condition, key: str, canary: CanaryContext) -> RequestCounts | None:
