@@ -35,7 +35,7 @@ MOMENTS = frozenset(
         "readySince", "stuckSince", "pausingSince", "failingSince", "okSince",
         "outageSince", "outageEnded", "observedAt",
         "servedClean", "scaledDown", "regressed", "changed", "starting", "saturated", "served",
-        "heldSince", "liftedAt", "askedAt", "failingFrom",
+        "heldSince", "liftedAt", "askedAt", "failingFrom", "limited",
     )
 )  # fmt: skip
 """JSON keys of numbers that are seconds since the epoch."""
@@ -46,6 +46,7 @@ NUMBERS = frozenset(
     (
         "need", "samples", "events", "oldSeconds", "startupSeconds", "new", "old", "likelihoods", "chance", "failing",
         "oldFailing", "clean", "effect", "margin", "startUp", "scaledValue", "forecast", "needs",
+        "cost", "sizes",
     )
 )  # fmt: skip
 """JSON keys of the other floating-point numbers."""
