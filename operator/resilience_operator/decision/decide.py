@@ -236,9 +236,13 @@ def _with_freeze(context: EvaluationContext, step: _ReleaseStep) -> _ReleaseStep
 
 
 def _measured_at_all(evaluations: Sequence[RuleEvaluation]) -> bool:
-    """Return whether a rule that guards releases has a measurement of the target; without such rules, True."""
+    """Return whether a rule that guards releases has a measurement of the target; without such rules, True.
+
+    A measurement near the threshold decides nothing, but it is one. Too few requests are none.
+    """
     guards = [e for e in evaluations if e.rule.guards_release]
-    return not guards or any(e.verdict is not Verdict.UNKNOWN for e in guards)
+    judgements = [r.judgement for e in guards for r in e.results]
+    return not guards or any(j.value is not None and j.reason != "TooFewSamples" for j in judgements)
 
 
 def _clean_since(evaluations: Sequence[RuleEvaluation]) -> float | None:
@@ -254,6 +258,8 @@ def _silent_breaches(evaluations: Sequence[RuleEvaluation], step: _ReleaseStep, 
     release = step.release
     acting = release.phase in lifecycle.ANALYSED_PHASES and not release.manual_override
     acting = acting and not (target.paused and release.paused is None)
+    if release.phase is Phase.ROLLING_BACK:
+        return []  # the rollback is the action; what it does not mend is in breach afterwards
     suspected = any(n.reason == NOT_PROVEN for n in step.notices)
     found = []
     for e in evaluations:

@@ -426,6 +426,34 @@ def test_a_reapplied_revision_that_is_measured_to_fail_is_rolled_back() -> None:
     assert "rollback" in [v for _ in range(6) for v in verbs(run.look(BAD))]
 
 
+NEAR = seen(error_rate=split(a=ratio(30, 3000), b=ratio(31, 3000)))
+"""At the threshold: measured, and inconclusive."""
+
+
+@pytest.mark.parametrize("signals", [NEAR, NO_METRICS, BAD], ids=["near the threshold", "not measured", "failing"])
+def test_what_reached_its_limit_is_held_whatever_is_measured(signals: dict[str, Observation]) -> None:
+    run = held()
+    told = [(verbs(decision), reasons(decision)) for decision in (run.look(signals) for _ in range(30))]
+    told += [(verbs(decision), reasons(decision)) for decision in (run.look(BAD) for _ in range(30))]
+    assert [v for done, _ in told for v in done] == []
+    assert not any("HeldUnmeasured" in found for _, found in told)
+
+
+def test_inconclusive_is_measured() -> None:
+    run = rolled_back()
+    decision = again(run, NEAR)
+    assert verbs(decision) == ["rollback"], "it is measured, and was convicted"
+
+
+def test_during_a_rollback_its_breach_is_not_told_as_one_without_action() -> None:
+    run = under_way()
+    for _ in range(3):
+        run.look(BAD)
+    assert run.release.phase is Phase.ROLLING_BACK
+    run.target = releasing(revisions=(revision("a", 3, replicas=2), revision("b", 2, replicas=2)))
+    assert "GuardBreached" not in [r for _ in range(5) for r in reasons(run.look(BAD))]
+
+
 def test_the_message_of_a_reapplied_revision_says_that_the_numbers_are_old() -> None:
     run = rolled_back()
     run.look(after=3 * HOUR)

@@ -149,7 +149,10 @@ def _judge_test(
         if old_crossed:
             message = f"{counts}: the old pods are in breach too"
             return judged(Judgement(False, SHARED, message, crossing.value, suspect=suspect))
-        message = f"{counts}: not proven that the new revision is worse, score {_shown(score, canary)}"
+        why = "not proven that the new revision is worse"
+        if evidence >= canary.limit:
+            why = "the new revision fails more often, but in too few pods or intervals to exclude one burst of failures"
+        message = f"{counts}: {why}, score {_shown(score, canary)}"
         return judged(Judgement(None, "Inconclusive", message, crossing.value, suspect=suspect))
     if not ok_before:
         message = f"{signal.name} was not Ok before the release, or the old pods were in breach too"

@@ -90,10 +90,11 @@ def plan_remediation(
         # `changed`: a newer template was applied, which must not be punished for this one.
         return ReleasePlan(release)
     before = quarantined.get(release.revision or "")
-    if before is not None and (limit := _rollback_limit(policy, before)) is not None and not release.held_unmeasured:
-        if not measured:
+    if before is not None and (limit := _rollback_limit(policy, before)) is not None:
+        if before.rollbacks > limit or (measured and not release.held_unmeasured):
+            return _handle_reapplied(release, target, before, limit, quarantined, policy=policy, now=now)
+        if not measured and not release.held_unmeasured:
             return _hold_unmeasured(release, policy, target, before, now)
-        return _handle_reapplied(release, target, before, limit, quarantined, policy=policy, now=now)
     if before is None and release.paused is not None and (release.rollback_limit_reached or release.held_unmeasured):
         why = f"revision {release.revision} is no longer quarantined and is judged again"
         return ReleasePlan(release, (_resume(release, "QuarantineEnded", why),))
