@@ -64,11 +64,19 @@ def test_frozen_at_every_call(
     wanted = [*((n, "late") for n, _ in enumerate(calls, 1)), *((n, "at once") for n in changes)]
     assert changes and len(wanted) <= MOMENTS, f"prepare more targets: {calls}"
     moments = dict(zip(names[1:], wanted, strict=False))
-    frozen, over = Event(), Event()
+    begun, frozen, over = Event(), Event(), Event()
+    started: set[str] = set()
     reached: set[str] = set()
+
+    def start(name: str) -> None:
+        """The actions go on from their first call together: a call that waits for another one is given up in time."""
+        started.add(name)
+        if len(started) == len(moments):
+            begun.set()
 
     def reach(name: str) -> None:
         """The leader freezes when each policy's action has come to its moment."""
+        start(name)
         reached.add(name)
         if len(reached) == len(moments):
             leader.freeze()
@@ -77,15 +85,17 @@ def test_frozen_at_every_call(
     for name, (n, how) in moments.items():
         fault = faults.held(partial(reach, name), until=over.is_set if how == "late" else frozen.is_set)
         proxy.add(fault, where=ActPath(name, scenario.verb), skip=n - 1, times=1, name=name)
+        first = faults.held(partial(start, name), until=begun.is_set)
+        proxy.add(first, where=ActPath(name, scenario.verb), times=1, name="start")
     for name in moments:
         scenario.provoke(world, name)
-    eventually(frozen.is_set, "each action comes to its moment", last=lambda: reached)
+    eventually(frozen.is_set, "each action comes to its moment", last=lambda: (started, reached))
     eventually(lambda: standby.leads, "the standby leads")
     for name, (n, how) in moments.items():
         until_end(world, proxy, name, right, f"frozen at call {n} of {calls}, which comes {how}: the standby ends it")
     over.set()
     through = eventually(
-        lambda: found if set(found := {p.fault: p for p in proxy.seen() if p.fault}) == set(moments) else None,
+        lambda: found if set(found := {p.fault: p for p in proxy.seen() if p.fault in moments}) == set(moments) else None,
         "all calls are through",
     )
     for name, (_, how) in moments.items():
