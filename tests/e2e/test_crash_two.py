@@ -19,7 +19,7 @@ from tests.e2e.crashing import SCENARIOS, ActPath, Scenario, prepare, undisturbe
 from tests.e2e.test_scaling import after_evaluations
 from tests.support.install import grant_lease
 from tests.support.operator import Operator
-from tests.support.proxy import Proxy, api_proxy, faults, kubeconfig_through
+from tests.support.proxy import Passed, Proxy, api_proxy, faults, kubeconfig_through
 from tests.support.waiting import eventually
 from tests.support.world import World
 
@@ -94,10 +94,12 @@ def test_frozen_at_every_call(
     for name, (n, how) in moments.items():
         until_end(world, proxy, name, right, f"frozen at call {n} of {calls}, which comes {how}: the standby ends it")
     over.set()
-    through = eventually(
-        lambda: found if set(found := {p.fault: p for p in proxy.seen() if p.fault in moments}) == set(moments) else None,
-        "all calls are through",
-    )
+
+    def passed() -> dict[str, Passed] | None:
+        found = {p.fault: p for p in proxy.seen() if p.fault in moments}
+        return found if set(found) == set(moments) else None
+
+    through = eventually(passed, "all calls are through")
     for name, (_, how) in moments.items():
         call = through[name]
         if call.asked.method == "PATCH":
