@@ -140,8 +140,11 @@ def _until_rest(crowd: Crowd, invariants: Invariants, until: float, *, people: b
 
 def _left_to_people(target: Target) -> bool:
     """Whether a failing version is kept because nothing was known of the time before it, and the policy says so."""
-    told = target.world.status(target.name).get("memory", {}).get("told", ())
-    return target.world.running(target.name) in target.bad and any(key.startswith("unclean/") for key in told)
+    memory = target.world.status(target.name).get("memory", {})
+    told = memory.get("told", ())
+    unknown = any(key.startswith("suspect/") for key in told) and not memory.get("release", {}).get("before")
+    unclean = any(key.startswith("unclean/") for key in told)
+    return target.world.running(target.name) in target.bad and (unclean or unknown)
 
 
 def _unrest(target: Target) -> str:

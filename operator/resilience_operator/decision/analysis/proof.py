@@ -157,7 +157,8 @@ def _judge_test(
     if not ok_before:
         message = f"{signal.name} was not Ok before the release, or the old pods were in breach too"
         return judged(Judgement(False, "CrossedBefore", message, crossing.value, suspect=suspect))
-    return judged(_judge_alone(signal, live, before, canary, crossing, counts, suspect=suspect))
+    known = _baseline(condition, key, canary) is not None
+    return judged(_judge_alone(signal, live, before, canary, crossing, counts, known=known, suspect=suspect))
 
 
 def _judge_alone(
@@ -168,18 +169,23 @@ def _judge_alone(
     crossing: Judgement,
     counts: str,
     *,
+    known: bool,
     suspect: bool,
 ) -> Judgement:
     """Judge a revision without old pods beside it: only the time before the release is left to compare with.
 
     A shared cause looks the same, so the breach must have begun with the exposure of the new revision, must have
     lasted, and no other workload may have been hit at the same moment.
+
+    known: requests before the release were counted.
     """
     score = live.score
 
     def unproven(reason: str, why: str) -> Judgement:
         return Judgement(None, reason, f"{counts}: {why}", crossing.value, suspect=suspect)
 
+    if not known and score.old_side.requests <= 0:
+        return unproven("Inconclusive", "no requests were counted before the release to compare with")
     if before < canary.limit or score.failing < sequential.MIN_FAILING or not live.slots:
         return unproven("Inconclusive", "not significantly worse than before the release")
     if score.served_clean is not None:
