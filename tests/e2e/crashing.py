@@ -149,7 +149,9 @@ class ActPath:
 
     def _about(self, asked: Asked) -> bool:
         if asked.method == "POST" and asked.path.endswith("/events"):
-            return bool(asked.json()["regarding"]["name"] == self.name)
+            # Notices are told when they are due, which need not be within the action.
+            event = asked.json()
+            return event["regarding"]["name"] == self.name and event["reason"] in ACTED
         last = asked.path.removesuffix("/status").removesuffix("/scale").rpartition("/")[2]
         return last == self.name or last.rpartition("-")[0] == self.name
 
