@@ -141,10 +141,10 @@ def _until_rest(crowd: Crowd, invariants: Invariants, until: float, *, people: b
 def _left_to_people(target: Target) -> bool:
     """Whether a failing version is kept because nothing was known of the time before it, and the policy says so."""
     memory = target.world.status(target.name).get("memory", {})
-    told = memory.get("told", ())
-    unknown = any(key.startswith("suspect/") for key in told) and not memory.get("release", {}).get("before")
-    unclean = any(key.startswith("unclean/") for key in told)
-    return target.world.running(target.name) in target.bad and (unclean or unknown)
+    release, told = memory.get("release", {}), memory.get("told", ())
+    known = bool(release.get("before")) and "failing" in release.get("okBefore", ())
+    reported = any(key.startswith(("unclean/", "suspect/", "guard/")) for key in told)
+    return target.world.running(target.name) in target.bad and reported and not known
 
 
 def _unrest(target: Target) -> str:
