@@ -33,7 +33,7 @@ VERBS: Mapping[Verb, ActionHandler] = {
     Verb.PAUSE: rollout.pause,
     Verb.RESUME: rollout.resume,
     Verb.ROLLBACK: rollout.rollback,
-    Verb.FREEZE: rollout.freeze,
+    Verb.FREEZE: rollout.pause,
     Verb.UNFREEZE: rollout.resume,
     Verb.DENY_ROLLBACK: rollout.deny,
 }

@@ -12,7 +12,7 @@ from resilience_operator.resilience import Deadline
 async def pause(
     kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
 ) -> mutations.Change | None:
-    """Pause the rollout of `command.from_`."""
+    """Pause the rollout of `command.from_`, or for a freeze, before a template arrives."""
     del command
     return await mutations.pause(kube, target, deadline=deadline)
 
@@ -30,14 +30,6 @@ async def rollback(
 ) -> mutations.Change | None:
     """Restore the template of the revision `command.to`, and unpause, in one patch."""
     return await mutations.rollback(kube, target, str(command.to), deadline=deadline)
-
-
-async def freeze(
-    kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
-) -> mutations.Change | None:
-    """Pause the rollout for a freeze, before a template arrives."""
-    del command
-    return await mutations.pause(kube, target, deadline=deadline)
 
 
 async def deny(

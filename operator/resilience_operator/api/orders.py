@@ -1,9 +1,11 @@
-"""Orders that people give with annotations of a policy: a freeze, and the answer to a rollback that waits for approval.
+"""Orders that people give with annotations of a policy: a freeze, an answer to a rollback, the end of a quarantine.
 
 resilience-operator.io/freeze-until: "2026-12-27T08:00:00Z"     # no new release before then
 resilience-operator.io/rollback-answer: "approve"               # or "deny"; set by `kubectl resilience approve`
 resilience-operator.io/rollback-request: "5d4f8c7b9@1700000000" # the request that is answered
 resilience-operator.io/rollback-answered-by: "ann@example.org"  # recorded in the history
+
+Those that end quarantines are in `lifts`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
+from .lifts import RELEASED, Lift, read_lifts
 from .pause import short_text, to_moment
 
 FREEZE_UNTIL = "resilience-operator.io/freeze-until"
@@ -36,12 +39,14 @@ class Orders:
     """The orders in the annotations of a policy.
 
     freeze_until: seconds since the epoch, or None. freeze_problem: why the time cannot be parsed; such a freeze does
-    not expire.
+    not expire. lifts: of quarantines. lift_problem: what is wrong with them, or empty.
     """
 
     freeze_until: float | None = None
     freeze_problem: str = ""
     answer: Answer | None = None
+    lifts: tuple[Lift, ...] = ()
+    lift_problem: str = ""
 
     @property
     def freezes(self) -> bool:
@@ -51,15 +56,18 @@ class Orders:
 
 NO_ORDERS = Orders()
 
+_KEYS = frozenset((FREEZE_UNTIL, ANSWER, RELEASED))
+"""The annotations without which there are no orders."""
+
 
 def read_orders(annotations: Mapping[str, object] | None) -> Orders:
     """Return the orders in a policy's annotations. `NO_ORDERS`, the same object, if there are none."""
-    if not annotations or not (FREEZE_UNTIL in annotations or ANSWER in annotations):
+    if not annotations or _KEYS.isdisjoint(annotations):
         return NO_ORDERS
     until, problem = None, ""
     if FREEZE_UNTIL in annotations:
         until, problem = to_moment(annotations[FREEZE_UNTIL], FREEZE_UNTIL)
-    return Orders(until, problem, _answer(annotations))
+    return Orders(until, problem, _answer(annotations), *read_lifts(annotations))
 
 
 def _answer(annotations: Mapping[str, object]) -> Answer | None:

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from resilience_operator.api.lifts import Lift
+from resilience_operator.api.orders import Orders
 from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.model.memory import Phase, RollbackResult
 from resilience_operator.decision.model.memory_codec import dump_memory, load_memory
 from resilience_operator.decision.model.observation import Observation
-from resilience_operator.decision.model.policy import Lift, Release, Rollback, Rule
+from resilience_operator.decision.model.policy import Release, Rollback, Rule
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.status.conditions import conditions_of
 from tests.unit.decision.builders import (
@@ -350,7 +352,7 @@ def test_a_quarantine_expires() -> None:
 )
 def test_a_person_lifts_a_quarantine(revision_: str, offset: float, lifted: bool) -> None:
     run = rolled_back()
-    run.policy = replace(run.policy, lifts=(Lift(revision_, run.now + offset, "ann"),))
+    run.policy = replace(run.policy, orders=Orders(lifts=(Lift(revision_, run.now + offset, "ann"),)))
     decision = run.look(after=60.0)
     assert ("QuarantineEnded" in reasons(decision)) is lifted
     assert verbs(again(run)) == ([] if lifted else ["rollback"])
@@ -358,7 +360,7 @@ def test_a_person_lifts_a_quarantine(revision_: str, offset: float, lifted: bool
 
 def test_lifting_a_quarantine_does_not_lift_the_next_one() -> None:
     run = rolled_back()
-    run.policy = replace(run.policy, lifts=(Lift("b", run.now, "ann"),))
+    run.policy = replace(run.policy, orders=Orders(lifts=(Lift("b", run.now, "ann"),)))
     run.look(after=60.0)
     again(run, BAD)
     for _ in range(6):
@@ -368,7 +370,7 @@ def test_lifting_a_quarantine_does_not_lift_the_next_one() -> None:
 
 def test_who_lifted_a_quarantine_and_when_is_recorded() -> None:
     run = rolled_back()
-    run.policy = replace(run.policy, lifts=(Lift("b", run.now, "ann"),))
+    run.policy = replace(run.policy, orders=Orders(lifts=(Lift("b", run.now, "ann"),)))
     (notice,) = [n for n in run.look(after=60.0).notices if n.reason == "QuarantineEnded"]
     assert "ann lifted its quarantine at 2001-09-09T" in notice.message
     assert notice.history == ("endQuarantine", "b")
@@ -378,7 +380,7 @@ def test_who_lifted_a_quarantine_and_when_is_recorded() -> None:
 
 def test_an_order_that_cannot_be_read_is_told_once_and_lifts_nothing() -> None:
     run = rolled_back()
-    run.policy = replace(run.policy, lift_problem="the annotation is not a JSON list")
+    run.policy = replace(run.policy, orders=Orders(lift_problem="the annotation is not a JSON list"))
     (notice,) = [n for n in run.look().notices if n.reason == "ReleaseOrderUnreadable"]
     assert "kubectl resilience release checkout REVISION -n shop" in notice.message
     assert "ReleaseOrderUnreadable" not in reasons(run.look())
@@ -396,7 +398,7 @@ def held() -> Run:
 
 def test_a_held_release_goes_on_when_its_quarantine_ends() -> None:
     run = held()
-    run.policy = replace(run.policy, lifts=(Lift("b", run.now + 60, "ann"),))
+    run.policy = replace(run.policy, orders=Orders(lifts=(Lift("b", run.now + 60, "ann"),)))
     decision = run.look(GOOD, after=60.0)
     assert [(c.verb, c.reason) for c in decision.commands] == [("resumeRollout", "QuarantineEnded")]
     assert [v for _ in range(20) for v in verbs(run.look(GOOD))] == []

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from math import inf
 
-from resilience_operator.api.lifts import read_lifts
+from resilience_operator.api.orders import read_orders
 from resilience_operator.api.quantities import Unit
 from resilience_operator.api.rules import DEFAULT_WORSE_BY, Action
 from resilience_operator.api.rules import Condition as ConditionSpec
@@ -69,7 +69,6 @@ def compile_policy(
     if dry_run and mode is Mode.ENFORCE:
         mode = Mode.DRY_RUN
     down, fallback = spec.scale_down, spec.fallback
-    lifts, lift_problem = read_lifts(annotations)
     return Policy(
         uid=uid,
         namespace=namespace,
@@ -101,8 +100,7 @@ def compile_policy(
             freezes=tuple(FreezeWindow(f.cron, f.time_zone, f.for_) for f in spec.release.freeze),
         ),
         fallback=Fallback(after=fallback.after, replicas=fallback.replicas),
-        lifts=lifts,
-        lift_problem=lift_problem,
+        orders=read_orders(annotations),
     )
 
 

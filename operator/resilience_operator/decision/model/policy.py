@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import tzinfo
 
 from resilience_operator.api.cron import Cron
-from resilience_operator.api.lifts import Lift
 from resilience_operator.api.orders import NO_ORDERS, Orders
 from resilience_operator.api.spec import Mode
 
@@ -16,7 +15,6 @@ __all__ = [
     "Condition",
     "Fallback",
     "FreezeWindow",
-    "Lift",
     "Mode",
     "Plugin",
     "Policy",
@@ -220,8 +218,7 @@ class Fallback:
 class Policy:
     """One ResiliencePolicy. min_replicas: None for the replicas at the first evaluation.
 
-    lifts: orders to lift quarantines, from the policy's annotations. lift_problem: what is wrong with them, or empty.
-    orders: the other orders in them.
+    orders: those of people in its annotations.
 
     window: the longest look-back of its signals, seconds.
     """
@@ -239,8 +236,6 @@ class Policy:
     scale_down: ScaleDown = ScaleDown()
     release: Release = Release()
     fallback: Fallback = Fallback()
-    lifts: tuple[Lift, ...] = ()
-    lift_problem: str = ""
     orders: Orders = NO_ORDERS
     window: float = field(init=False, repr=False, compare=False, default=0.0)
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from resilience_operator.api.cron import next_start, previous_start
-from resilience_operator.api.orders import FREEZE_UNTIL, NO_ORDERS
+from resilience_operator.api.orders import FREEZE_UNTIL
 from resilience_operator.api.pause import moment_text
 from resilience_operator.decision.field_managers import display_name, how_to_stop, is_person, restates_manifest
 from resilience_operator.decision.model.commands import Command, Notice, Verb
@@ -61,7 +61,7 @@ class FreezePlan:
 
 def applies(policy: Policy, memory: FreezeMemory | None) -> bool:
     """Return whether there is anything to do about freezes."""
-    return memory is not None or bool(policy.release.freezes) or policy.orders is not NO_ORDERS
+    return memory is not None or bool(policy.release.freezes) or policy.orders.freezes
 
 
 def active_freeze(policy: Policy, now: float) -> tuple[ActiveFreeze | None, float | None]:

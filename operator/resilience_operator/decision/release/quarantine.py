@@ -26,7 +26,7 @@ def current_quarantine(
     notices: list[Notice] = []
     for entry in quarantined:
         at = min(entry.at, now)
-        lift = next((x for x in policy.lifts if x.revision == entry.revision and at <= min(x.at, now)), None)
+        lift = next((x for x in policy.orders.lifts if x.revision == entry.revision and at <= min(x.at, now)), None)
         if lift is not None:
             when = moment_text(min(lift.at, now))
             notices.append(_ended(entry, f"{lift.by or 'someone'} lifted its quarantine at {when}"))
@@ -57,7 +57,8 @@ def discharge(release: ReleaseMemory, revisions: Iterable[str | None]) -> Releas
 
 def _unreadable_lifts(policy: Policy) -> tuple[Notice, ...]:
     """Return the notice that an order to lift a quarantine cannot be read."""
-    if not policy.lift_problem:
+    problem = policy.orders.lift_problem
+    if not problem:
         return ()
-    message = f"{policy.lift_problem}. Use `kubectl resilience release {policy.name} REVISION -n {policy.namespace}`"
+    message = f"{problem}. Use `kubectl resilience release {policy.name} REVISION -n {policy.namespace}`"
     return (Notice("lift-unreadable", "ReleaseOrderUnreadable", message, warning=True),)

@@ -9,8 +9,7 @@ from typing import Any
 
 import orjson
 
-from resilience_operator.api.lifts import read_lifts
-from resilience_operator.api.orders import NO_ORDERS, Orders, read_orders
+from resilience_operator.api.orders import Orders, read_orders
 from resilience_operator.api.pause import MOST_SHOWN, read_pause
 from resilience_operator.api.spec import asks_alone
 from resilience_operator.api.status import PolicyStatus
@@ -94,7 +93,6 @@ class PolicyCache:
         paused, entry.pause = entry.pause, read_pause(meta.get("annotations"))
         if int(meta.get("generation", 0)) == entry.compiled.generation and not entry.compiled.unreadable:
             ordered = self._take_orders(entry, read_orders(meta.get("annotations")))
-            ordered = self._read_lifts(entry, meta) or ordered
             return entry, ordered or entry.pause != paused
         self._replace(entry, self._read_spec(body))
         return entry, True
@@ -214,15 +212,6 @@ class PolicyCache:
             entry.reported.rewrite, entry.reported.status_problem = False, None
         entry.memory = memory
 
-    def _read_lifts(self, entry: PolicyEntry, meta: Mapping[str, Any]) -> bool:
-        """Read orders to lift quarantines, which do not change the generation. Returns whether they changed."""
-        policy = entry.policy
-        found = read_lifts(meta.get("annotations"))
-        if policy is None or found == (policy.lifts, policy.lift_problem):
-            return False
-        entry.compiled = replace(entry.compiled, policy=replace(policy, lifts=found[0], lift_problem=found[1]))
-        return True
-
     def _read_spec(self, body: Mapping[str, Any]) -> CompiledPolicy:
         """Parse the spec of a new generation. An error affects only this policy."""
         meta = body["metadata"]
@@ -255,8 +244,6 @@ class PolicyCache:
             dry_run=self._dry_run,
             annotations=meta.get("annotations"),
         )
-        if (orders := read_orders(meta.get("annotations"))) is not NO_ORDERS:
-            policy = replace(policy, orders=orders)
         source, source_problem = spec.metric_source.name or "default", None
         if self._sources is not None:
             source, source_problem = self._sources.find(
