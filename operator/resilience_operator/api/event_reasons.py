@@ -134,7 +134,7 @@ EVENT_REASONS: Mapping[str, EventReason] = {
     ),
     "HeldPaused": EventReason(
         "A quarantined revision is applied again and again; the rollout is held paused.",
-        "Stop whoever applies it, or shorten release.quarantine.",
+        "Fix the version at its source. If it is right, run `kubectl resilience release`.",
         True,
     ),
     "HeldUnmeasured": EventReason(

@@ -256,10 +256,10 @@ def _clean_since(evaluations: Sequence[RuleEvaluation]) -> float | None:
 def _silent_breaches(evaluations: Sequence[RuleEvaluation], step: _ReleaseStep, target: TargetState) -> list[Notice]:
     """Return a notice for each guarding rule in breach that leads to no action: no breach stays silent."""
     release = step.release
-    acting = release.phase in lifecycle.ANALYSED_PHASES and not release.manual_override
-    acting = acting and not (target.paused and release.paused is None)
     if release.phase is Phase.ROLLING_BACK:
         return []  # the rollback is the action; what it does not mend is in breach afterwards
+    acting = release.phase in lifecycle.ANALYSED_PHASES and not release.manual_override
+    acting = acting and not (target.paused and release.paused is None)
     suspected = any(n.reason == NOT_PROVEN for n in step.notices)
     found = []
     for e in evaluations:

@@ -68,7 +68,7 @@ def _effect(memory: Memory, command: Command, target: TargetState, now: float, *
             paused = replace(
                 release, phase=Phase.PAUSED, since=now, paused=now, paused_rules=command.rules, lifted_rules=()
             )
-            return replace(memory, release=paused, freeze=_not_held(memory.freeze))
+            return replace(memory, release=paused, freeze=memory.freeze and memory.freeze.not_held())
         case Verb.RESUME:
             resumed = replace(
                 release,
@@ -92,11 +92,6 @@ def _effect(memory: Memory, command: Command, target: TargetState, now: float, *
             return replace(memory, request=denied)
         case _:
             return memory
-
-
-def _not_held(freeze: FreezeMemory | None) -> FreezeMemory | None:
-    """Return the memory of a freeze whose pause is lifted, or belongs to the release now."""
-    return freeze if freeze is None else replace(freeze, held_since=None, marked=False)
 
 
 def _scaled(scaling: ScalingMemory, command: Command) -> ScalingMemory:
@@ -125,7 +120,7 @@ def _rolled_back(memory: Memory, command: Command, target: TargetState, now: flo
     return replace(
         memory,
         quarantined=(*others, entry)[-MAX_QUARANTINED:],
-        freeze=_not_held(memory.freeze),
+        freeze=memory.freeze and memory.freeze.not_held(),
         request=None,
         release=replace(
             release,

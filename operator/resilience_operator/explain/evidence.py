@@ -9,8 +9,8 @@ from typing import Any
 
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.analysis import sequential
-from resilience_operator.decision.analysis.increments import bound_of, is_latency, test_key
-from resilience_operator.decision.analysis.proof import format_score
+from resilience_operator.decision.analysis.increments import bound_of, is_latency, tests_in
+from resilience_operator.decision.analysis.proof import describe_sides, format_score
 from resilience_operator.decision.model.policy import Condition, Rule
 from resilience_operator.decision.model.score import Score
 from resilience_operator.explain.context import ExplainContext
@@ -44,8 +44,7 @@ def release_evidence(rule: Rule, facts: ExplainContext) -> Iterator[TestEvidence
     limit = sequential.limit(facts.policy.release.false_alarms, len(release.scores))
     for condition in rule.conditions:
         latency = is_latency(facts.policy.signals[condition.signal])
-        key = test_key(condition)
-        for name in sorted(k for k in release.scores if k == key or k.startswith(f"{key}@")):
+        for name in sorted(tests_in(release.scores, condition)):
             score = release.scores[name]
             yield TestEvidence(
                 condition,
@@ -60,20 +59,20 @@ def release_evidence(rule: Rule, facts: ExplainContext) -> Iterator[TestEvidence
 
 def describe_evidence(found: TestEvidence, facts: ExplainContext) -> str:
     """Describe one test as a sentence."""
-    new, old, name = found.counts.new_side, found.counts.old_side, found.condition.signal
     over = f" over {format_value(found.bound, 'seconds')}" if found.bound is not None else ""
     what = f"slow{over}" if found.latency else "bad"
-    sides = f"{new.failures:.0f} of {new.requests:.0f} requests {what} on the new revision"
-    if old.requests > 0:
-        sides += f", {old.failures:.0f} of {old.requests:.0f} on the old one"
-    parts = [f"{name} on the release: {sides}", f"score {format_score(found.score)} of {format_score(found.limit)}"]
+    sides = describe_sides(found.counts, what)
+    parts = [
+        f"{found.condition.signal} on the release: {sides}",
+        f"score {format_score(found.score)} of {format_score(found.limit)}",
+    ]
     if found.counts.pod:
         parts.append(f"most of them on pod {found.counts.pod}")
     if found.score >= found.limit:
         parts.append("proven")
     elif found.more is not None:
         parts.append(f"a verdict needs about {found.more:.2g} more requests of the new revision at this rate")
-    elif new.requests > 0:
+    elif found.counts.new_side.requests > 0:
         parts.append("nothing shows that the new revision is worse")
     at = min(found.counts.at, facts.now)
     return f"{'; '.join(parts)} (counted until {format_duration(max(0, round(facts.now - at)))} ago)"

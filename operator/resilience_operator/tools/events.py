@@ -46,8 +46,8 @@ def render() -> str:
 
 
 def _events() -> Iterator[str]:
+    known = {reason for reasons in REASONS.values() for reason in reasons}
     for reason, event in sorted(EVENT_REASONS.items()):
-        known = {reason for reasons in REASONS.values() for reason in reasons}
         shown = f"[`{reason}`](runbook.md#{reason.lower()})" if reason in known else f"`{reason}`"
         yield f"| {shown} | {'Warning' if event.warning else 'Normal'} | {event.meaning} | {event.to_do} |\n"
 

@@ -6,8 +6,9 @@ from typing import Any
 
 from resilience_operator.api.orders import ANSWER, ANSWERED_BY, REQUEST, Verdict
 from resilience_operator.cli.common.cluster import Access, deadline, read_policy, with_kube
-from resilience_operator.cli.common.confirmation import await_observed, current_user
+from resilience_operator.cli.common.confirmation import NOT_CONFIRMED, await_observed, current_user
 from resilience_operator.cli.common.console import CommandError, print_note, show
+from resilience_operator.cli.common.selection import policy_name
 from resilience_operator.cli.output.formats import ObjectOutput
 from resilience_operator.cli.status.view import read_status
 from resilience_operator.decision.model.memory import RollbackRequest
@@ -20,6 +21,7 @@ _DONE = {"approve": "approved", "deny": "denied"}
 
 def answer(name: str, namespace: str, access: Access, output: ObjectOutput, *, verdict: Verdict) -> None:
     """Run `approve` or `deny`. Raises CommandError if the policy asks for nothing."""
+    name = policy_name(name)
 
     async def work(kube: KubeClient) -> tuple[RollbackRequest, str, bool]:
         body = await read_policy(kube, namespace, name)
@@ -51,7 +53,7 @@ def answer(name: str, namespace: str, access: Access, output: ObjectOutput, *, v
         }
         output.print(document, [name])
     if not noted:
-        print_note("no operator has confirmed it yet: check that one is running and watches this namespace")
+        print_note(NOT_CONFIRMED)
 
 
 def request_in(body: dict[str, Any]) -> RollbackRequest | None:

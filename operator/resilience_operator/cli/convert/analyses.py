@@ -9,7 +9,7 @@ from resilience_operator.cli.convert.argo import TEMPLATES, arguments_of, conver
 from resilience_operator.cli.convert.flagger import convert_canary
 from resilience_operator.cli.convert.guards import ALWAYS, GuardBuilder, mapping
 from resilience_operator.cli.convert.reader import ConversionNote, TrackingReader
-from resilience_operator.cli.convert.result import Converted, checked, kept_metadata
+from resilience_operator.cli.convert.result import Converted, checked, kept_metadata, place_of
 
 Document = Mapping[str, Any]
 Key = tuple[str, str, str]
@@ -26,7 +26,7 @@ class Analyses:
     def __init__(self, documents: Sequence[Document]) -> None:
         known = [one for one in documents if self.has(one)]
         self._templates = {_key(one): one for one in known if one["kind"] in TEMPLATES}
-        self._metrics = {_key(one)[1:]: one for one in known if one["kind"] == "MetricTemplate"}
+        self._metrics = {place_of(one): one for one in known if one["kind"] == "MetricTemplate"}
         self._used = {
             id(template)
             for one in known
@@ -48,7 +48,7 @@ class Analyses:
     def convert(self, document: Document) -> Converted:
         """Convert one of them."""
         kind = str(document["kind"])
-        _, namespace, name = _key(document)
+        namespace, name = place_of(document)
         found = Converted(f"{kind} {'/'.join(part for part in (namespace, name) if part)}".rstrip())
         spec = TrackingReader(mapping(document.get("spec")), "spec", found.notes)
         try:
@@ -85,7 +85,7 @@ class Analyses:
         return checked(found, policy, [text.format("Rollout") for text in ALWAYS])
 
     def _template(self, rollout: Document, name: str) -> Document | None:
-        namespace = _key(rollout)[1]
+        namespace, _ = place_of(rollout)
         for key in (("AnalysisTemplate", namespace, name), ("AnalysisTemplate", "", name)):
             if key in self._templates:
                 return self._templates[key]
@@ -99,7 +99,7 @@ class Analyses:
         draft = GuardBuilder()
         convert_template(spec, draft, {})
         spec.note_unread()
-        name = _key(template)[2]
+        _, name = place_of(template)
         policy = draft.policy(
             kept_metadata(template.get("metadata") or {}), {"apiVersion": "apps/v1", "kind": "Deployment", "name": name}
         )
@@ -116,10 +116,10 @@ class Analyses:
         return found
 
     def _metric_template(self, template: Document, found: Converted) -> Converted:
-        _, namespace, name = _key(template)
+        namespace, name = place_of(template)
         for canary in self._canaries:
             for reference in _references(canary):
-                place = str(reference.get("namespace") or _key(canary)[1])
+                place = str(reference.get("namespace") or place_of(canary)[0])
                 if reference.get("name") == name and namespace in ("", place):
                     found.used = True
                     return found
@@ -135,5 +135,4 @@ def _references(canary: Document) -> list[dict[str, Any]]:
 
 
 def _key(document: Document) -> Key:
-    metadata = mapping(document.get("metadata"))
-    return str(document["kind"]), str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
+    return str(document["kind"]), *place_of(document)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from resilience_operator.api.quantities import format_duration
 from resilience_operator.cli.convert.builder import Json
 from resilience_operator.cli.convert.conditions import ConditionError, failing_bounds
 from resilience_operator.cli.convert.guards import (
@@ -18,7 +19,6 @@ from resilience_operator.cli.convert.guards import (
     count,
     duration,
     mapping,
-    seconds_text,
     usable_query,
 )
 from resilience_operator.cli.convert.reader import TrackingReader
@@ -142,11 +142,11 @@ def _metric(metric: TrackingReader, draft: GuardBuilder, values: Mapping[str, st
         draft.intervals.append(interval)
     if interval and times:
         draft.bakes.append(interval * times)
-        metric.add_note(f"{times} measurements in {seconds_text(interval * times)} become the bake", "count")
+        metric.add_note(f"{times} measurements in {format_duration(interval * times)} become the bake", "count")
     if limit and interval:
         metric.add_note(
             f"{limit} failed measurements are allowed, in a row or not; the rule needs a breach without interruption "
-            f"for {seconds_text(limit * interval)}",
+            f"for {format_duration(limit * interval)}",
             "failureLimit",
         )
     elif limit:

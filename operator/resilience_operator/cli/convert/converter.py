@@ -11,7 +11,7 @@ from resilience_operator.cli.convert.builder import Json
 from resilience_operator.cli.convert.hpa import ALWAYS, convert_hpa
 from resilience_operator.cli.convert.keda import PAUSED, convert_scaled_object
 from resilience_operator.cli.convert.reader import ConversionNote, TrackingReader
-from resilience_operator.cli.convert.result import Converted, checked, kept_metadata
+from resilience_operator.cli.convert.result import Converted, checked, kept_metadata, place_of
 
 __all__ = ["Converted", "convert_all"]
 
@@ -23,7 +23,7 @@ def convert_all(documents: Iterable[Any]) -> list[Converted]:
     """Convert each document; lists from kubectl are split. Analyses are converted with the objects that use them."""
     flat = list(_flat(documents))
     analyses = Analyses([one for one in flat if isinstance(one, Mapping)])
-    scaled = {_place(one) for one in flat if isinstance(one, Mapping) and one.get("kind") == SCALED_OBJECT}
+    scaled = {place_of(one) for one in flat if isinstance(one, Mapping) and one.get("kind") == SCALED_OBJECT}
     return [analyses.convert(one) if analyses.has(one) else _convert(one, scaled) for one in flat]
 
 
@@ -33,12 +33,6 @@ def _flat(documents: Iterable[Any]) -> Iterator[Any]:
             yield from _flat(document.get("items") or ())
         else:
             yield document
-
-
-def _place(document: Mapping[str, Any]) -> tuple[str, str]:
-    metadata = document.get("metadata")
-    metadata = metadata if isinstance(metadata, Mapping) else {}
-    return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
 
 
 def _convert(document: Any, scaled: set[tuple[str, str]]) -> Converted:
@@ -58,7 +52,7 @@ def _convert(document: Any, scaled: set[tuple[str, str]]) -> Converted:
             owner = next((str(one.get("name")) for one in owners if one.get("kind") == SCALED_OBJECT), None)
             if owner is not None:
                 # KEDA made it. If its ScaledObject is in the input, nothing is left out.
-                found.used = (_place(document)[0], owner) in scaled
+                found.used = (place_of(document)[0], owner) in scaled
                 text = f"is managed by KEDA: its ScaledObject {owner} is converted"
                 lost = f"is managed by KEDA: convert its ScaledObject {owner}"
                 found.notes.append(ConversionNote("", text if found.used else lost, lost=not found.used))

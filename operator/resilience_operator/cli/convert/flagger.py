@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from resilience_operator.api.quantities import format_duration
 from resilience_operator.cli.convert.builder import Json, plain
 from resilience_operator.cli.convert.guards import (
     GuardBuilder,
@@ -13,7 +14,6 @@ from resilience_operator.cli.convert.guards import (
     count,
     duration,
     mapping,
-    seconds_text,
     usable_query,
 )
 from resilience_operator.cli.convert.reader import TrackingReader
@@ -88,7 +88,7 @@ def _analysis(
     if hold:
         analysis.add_note(
             f"{failures} failed checks, in a row or not, fail the canary; a rule needs a breach without interruption "
-            f"for {seconds_text(hold)}",
+            f"for {format_duration(hold)}",
             "threshold",
         )
     for key, text in _LOST.items():
@@ -128,7 +128,7 @@ def _metric(
     if not numbers or min(numbers.values()) < 0:
         metric.add_note("has no threshold that is a number of 0 or more", lost=True)
         return
-    signal = draft.signal(name, query, window=seconds_text(window) if "{{window}}" in query else "")
+    signal = draft.signal(name, query, window=format_duration(window) if "{{window}}" in query else "")
     sides = [condition(signal, "below" if key == "min" else "above", value, hold) for key, value in numbers.items()]
     draft.rule(f"{signal}-fails", sides)
 
@@ -145,7 +145,7 @@ def _built_in(
     if set(numbers) - {"min" if rate else "max"}:
         metric.add_note("only the bound for a worse service is converted", "thresholdRange", lost=True)
     signal = "error-rate" if rate else "latency-p99"
-    draft.signals.append({"name": signal, "preset": signal, "window": seconds_text(window)})
+    draft.signals.append({"name": signal, "preset": signal, "window": format_duration(window)})
     bound = f"{plain(round(100 - value, 6))}%" if rate else f"{plain(value)}ms"
     draft.rule(f"{signal}-fails", [condition(signal, "above", bound, hold)])
 

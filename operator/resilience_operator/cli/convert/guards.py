@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from resilience_operator.api.quantities import QuantityError, format_duration, parse_duration
+from resilience_operator.api.signals import PLACEHOLDERS
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
 from resilience_operator.cli.convert.builder import Json, plain, slug
 from resilience_operator.cli.convert.metrics import is_promql
@@ -15,7 +16,6 @@ from resilience_operator.cli.convert.reader import TrackingReader
 SHORTEST, LONGEST = 5.0, 600.0
 """Bounds of spec.interval with a custom query, seconds."""
 _PLACEHOLDER = re.compile(r"\{\{.*?\}\}")
-_OURS = ("{{namespace}}", "{{name}}", "{{pods}}", "{{window}}")
 
 ALWAYS = (
     "the policy is in mode DryRun and changes nothing. Compare its decisions with those of the {0}; then delete the "
@@ -59,9 +59,9 @@ class GuardBuilder:
             "spec": {
                 "targetRef": target,
                 "mode": mode,
-                **({"interval": seconds_text(min(max(interval, SHORTEST), LONGEST))} if interval else {}),
+                **({"interval": format_duration(min(max(interval, SHORTEST), LONGEST))} if interval else {}),
                 **({"metricSource": {"preset": family}} if family else {}),
-                **({"release": {"bake": seconds_text(max(self.bakes))}} if self.bakes else {}),
+                **({"release": {"bake": format_duration(max(self.bakes))}} if self.bakes else {}),
                 **({"signals": self.signals} if self.signals else {}),
                 "rules": self.rules,
             },
@@ -71,12 +71,7 @@ class GuardBuilder:
 def condition(signal: str, side: str, value: float | str, hold: float = 0.0) -> Json:
     """A condition; hold: `for`, seconds."""
     threshold = value if isinstance(value, str) else plain(value)
-    return {"signal": signal, side: threshold, **({"for": seconds_text(hold)} if hold > 0 else {})}
-
-
-def seconds_text(seconds: float) -> str:
-    """A duration as people write it: `90s`, `5m`."""
-    return format_duration(seconds)
+    return {"signal": signal, side: threshold, **({"for": format_duration(hold)} if hold > 0 else {})}
 
 
 def duration(place: TrackingReader, key: str, default: float = 0.0) -> float:
@@ -105,7 +100,7 @@ def count(place: TrackingReader, key: str, default: int) -> int:
 
 def usable_query(place: TrackingReader, query: str, key: str = "query") -> bool:
     """Whether a query is complete and valid. Adds a note otherwise."""
-    unknown = [found for found in _PLACEHOLDER.findall(query) if found.replace(" ", "") not in _OURS]
+    unknown = [found for found in _PLACEHOLDER.findall(query) if found.replace(" ", "") not in PLACEHOLDERS]
     if unknown:
         place.add_note(f"the query needs {', '.join(dict.fromkeys(unknown))}, which has no value", key, lost=True)
     elif not query or not is_promql(query):

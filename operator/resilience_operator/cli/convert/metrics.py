@@ -10,7 +10,7 @@ from resilience_operator.cli.convert.reader import TrackingReader
 from resilience_operator.kube.quantities import parse_quantity
 from resilience_operator.promql.errors import TemplateError, quoted
 from resilience_operator.promql.syntax import parse
-from resilience_operator.signals.query.template import PLACEHOLDER, regex_literal
+from resilience_operator.signals.query.template import regex_literal, with_examples
 
 _USAGE = {
     "cpu": "rate(container_cpu_usage_seconds_total{{{0}}}[{{{{window}}}}])",
@@ -90,7 +90,7 @@ def resource(place: TrackingReader, draft: PolicyBuilder, name: str, container: 
 def is_promql(query: str) -> bool:
     """Whether a query, with its placeholders filled, is valid PromQL."""
     try:
-        parse(PLACEHOLDER.sub(lambda m: "2m" if m[1] == "window" else "x", query))
+        parse(with_examples(query))
     except TemplateError:
         return False
     return True

@@ -29,6 +29,13 @@ class Converted:
         return (self.policy is not None or self.used) and not any(remark.lost for remark in self.notes)
 
 
+def place_of(document: Mapping[str, Any]) -> tuple[str, str]:
+    """Namespace and name of an object; empty if it has none."""
+    metadata = document.get("metadata")
+    metadata = metadata if isinstance(metadata, Mapping) else {}
+    return str(metadata.get("namespace") or ""), str(metadata.get("name") or "")
+
+
 def kept_metadata(metadata: Mapping[str, Any]) -> Json:
     """The metadata that a policy takes over."""
     return {key: metadata[key] for key in ("name", "namespace", "labels") if metadata.get(key)}

@@ -9,12 +9,7 @@ from resilience_operator.cli.lint.finding import Finding
 from resilience_operator.promql.errors import TemplateError
 from resilience_operator.promql.scanner import OversizedError, PolicySize
 from resilience_operator.promql.syntax import parse
-from resilience_operator.signals.query.template import PLACEHOLDER
-
-
-def filled(query: str) -> str:
-    """A query with its placeholders filled in, each by something of its form."""
-    return PLACEHOLDER.sub(lambda found: "2m" if found[1] == "window" else "x", query)
+from resilience_operator.signals.query.template import with_examples
 
 
 def query_findings(spec: PolicySpec) -> Iterator[Finding]:
@@ -27,8 +22,8 @@ def query_findings(spec: PolicySpec) -> Iterator[Finding]:
             if query is None:
                 continue
             try:
-                size.add(filled(query))
-                parse(filled(query))
+                size.add(with_examples(query))
+                parse(with_examples(query))
             except OversizedError as error:
                 yield Finding("spec.signals", str(error))
                 return

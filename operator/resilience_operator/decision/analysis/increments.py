@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from math import isfinite, isinf
 
 from resilience_operator.decision.analysis import shares
@@ -37,6 +37,12 @@ def test_key(condition: Condition, bound: float | None = None) -> str:
     """Return the name of a condition's test: `error-rate>0.01`, or `latency-p99>baseline+0.2@0.25` for one bound."""
     key = f"{condition.signal}{condition.sign}"
     return key if bound is None else f"{key}@{bound:g}"
+
+
+def tests_in(keys: Iterable[str], condition: Condition) -> list[str]:
+    """Return the keys of a condition's tests: one for a ratio, one for each bound of a comparison of latencies."""
+    name = test_key(condition)
+    return [key for key in keys if key == name or key.startswith(f"{name}@")]
 
 
 def bound_of(key: str) -> float | None:

@@ -14,7 +14,7 @@ from resilience_operator.decision.analysis.increments import (
     baseline_counts,
     bound_of,
     counts_before,
-    test_key,
+    tests_in,
 )
 from resilience_operator.decision.analysis.intervals import wilson
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext, Judgement
@@ -37,13 +37,11 @@ def tests_of(condition: Condition, canary: CanaryContext) -> dict[str, LiveScore
     release = canary.release
     if release is None:
         return {}
-    key = test_key(condition)
-    names = [k for k in release.scores if k == key or k.startswith(f"{key}@")]
-    if release.live is not None:
-        names += [k for k in release.live.scores if (k == key or k.startswith(f"{key}@")) and k not in names]
+    live_scores = release.live.scores if release.live is not None else {}
+    names = tests_in(dict.fromkeys((*release.scores, *live_scores)), condition)
     found = {}
     for name in names:
-        live = release.live.scores.get(name) if release.live is not None else None
+        live = live_scores.get(name)
         live = live if live is not None else LiveScore(release.scores[name])
         if live.score.new_side.requests > 0 or live.windowed:
             found[name] = live
@@ -157,7 +155,7 @@ def _judge_test(
     if not ok_before:
         message = f"{signal.name} was not Ok before the release, or the old pods were in breach too"
         return judged(Judgement(False, "CrossedBefore", message, crossing.value, suspect=suspect))
-    known = _baseline(condition, key, canary) is not None
+    known = baseline_counts(score, _baseline(condition, key, canary)).samples > 0
     return judged(_judge_alone(signal, live, before, canary, crossing, counts, known=known, suspect=suspect))
 
 
@@ -177,14 +175,14 @@ def _judge_alone(
     A shared cause looks the same, so the breach must have begun with the exposure of the new revision, must have
     lasted, and no other workload may have been hit at the same moment.
 
-    known: requests before the release were counted.
+    known: requests of the old state were counted, beside the release or before it.
     """
     score = live.score
 
     def unproven(reason: str, why: str) -> Judgement:
         return Judgement(None, reason, f"{counts}: {why}", crossing.value, suspect=suspect)
 
-    if not known and score.old_side.requests <= 0:
+    if not known:
         return unproven("Inconclusive", "no requests were counted before the release to compare with")
     if before < canary.limit or score.failing < sequential.MIN_FAILING or not live.slots:
         return unproven("Inconclusive", "not significantly worse than before the release")
@@ -311,12 +309,14 @@ def _describe(signal: Signal, live: LiveScore) -> str:
 
 def _sides(signal: Signal, live: LiveScore) -> str:
     """Describe the counts of both sides."""
-    new, old = live.score.new_side, live.score.old_side
-    what = "slow" if signal.quantile is not None else "bad"
-    parts = [f"{new.failures:.0f} of {new.requests:.0f} requests {what} on the new revision"]
-    if old.requests > 0:
-        parts.append(f"{old.failures:.0f} of {old.requests:.0f} on the old one")
-    return ", ".join(parts)
+    return describe_sides(live.score, "slow" if signal.quantile is not None else "bad")
+
+
+def describe_sides(score: Score, what: str) -> str:
+    """Describe the counts of both sides: `5 of 100 requests bad on the new revision, 0 of 300 on the old one`."""
+    new, old = score.new_side, score.old_side
+    sides = f"{new.failures:.0f} of {new.requests:.0f} requests {what} on the new revision"
+    return f"{sides}, {old.failures:.0f} of {old.requests:.0f} on the old one" if old.requests > 0 else sides
 
 
 def _shown(score: Score, canary: CanaryContext) -> str:

@@ -9,7 +9,7 @@ from resilience_operator.decision.analysis.increments import (
     bound_of,
     counts_before,
     guarded_conditions,
-    test_key,
+    tests_in,
 )
 from resilience_operator.decision.model.memory import ReleaseMemory
 from resilience_operator.decision.model.policy import Condition, Policy
@@ -25,9 +25,8 @@ def is_suspect(release: ReleaseMemory, policy: Policy) -> bool:
     It is then no baseline for the revision that replaces it, whether or not the proof was complete.
     """
     for condition in guarded_conditions(policy).values():
-        key = test_key(condition)
         live = release.live.scores if release.live is not None else {}
-        for name in {k for k in (*release.scores, *live) if k == key or k.startswith(f"{key}@")}:
+        for name in tests_in({*release.scores, *live}, condition):
             score = release.score(name)
             enough = score is not None and score.failing >= sequential.MIN_FAILING
             if score is not None and enough and _exceeds(condition, policy, release, name, score):

@@ -7,7 +7,7 @@ contains times (seconds since the epoch) and no running counters: without events
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
@@ -358,6 +358,10 @@ class FreezeMemory:
     marked: bool = False
     lifted_at: float | None = None
     arrived: bool = False
+
+    def not_held(self) -> FreezeMemory:
+        """Return the memory once the pause is lifted, or belongs to the release."""
+        return replace(self, held_since=None, marked=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from resilience_operator.api.cron import next_start, previous_start
 from resilience_operator.api.orders import FREEZE_UNTIL
 from resilience_operator.api.pause import moment_text
-from resilience_operator.decision.field_managers import display_name, how_to_stop, is_person, restates_manifest
+from resilience_operator.decision.field_managers import display_name, how_to_stop
 from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import FreezeMemory, Memory, Phase, ReleaseMemory, Revert
 from resilience_operator.decision.model.policy import FreezeWindow, Mode, Policy
 from resilience_operator.decision.model.target import MANAGER, TargetState
+from resilience_operator.decision.release.lifecycle import machine_that_resumed
 from resilience_operator.decision.reverts import PAUSED, blocked, record_revert
 
 FROZEN = "Frozen"
@@ -172,11 +173,11 @@ def _follow(
     if resumed and before is not None:
         marked = before.pause_marked
     if not (held or resumed) or active is None or memory.lifted_at is not None:
-        return (replace(memory, held_since=None, marked=False) if held else memory), (), reverts
-    memory = replace(memory, held_since=None, marked=False, arrived=memory.arrived)
+        return (memory.not_held() if held else memory), (), reverts
+    memory = memory.not_held()
     if target.resumed_by == MANAGER:
         return memory, (), reverts
-    by = _machine(target, marked=marked)
+    by = machine_that_resumed(target, marked=marked)
     if by is None:
         who = display_name(target.resumed_by or target.paused_by)
         return replace(memory, lifted_at=now, arrived=False), (_lifted(target, who, active),), reverts
@@ -186,24 +187,11 @@ def _follow(
     return memory, (_lifted_by_machine(target, by),), reverts
 
 
-def _machine(target: TargetState, *, marked: bool) -> str | None:
-    """Return the machine that lifted the pause, as `lifecycle.lifted_by` does; None if a person did."""
-    if target.paused:
-        return None
-    if target.resumed_by:
-        return None if is_person(target.resumed_by) else target.resumed_by
-    if marked and not target.pause_marked:
-        return target.template_by if restates_manifest(target.template_by) else ""
-    return None
-
-
 def _arrived(target: TargetState, before: ReleaseMemory | None, release: ReleaseMemory, active: ActiveFreeze) -> bool:
     """Return whether the release began in the freeze, while the rollout was not paused.
 
     A revision that served before is a rollback by somebody else, which a freeze does not hold.
     """
-    if release.phase is not Phase.PROGRESSING:
-        return False
     if release.revision == release.good or any(s.revision == release.revision for s in release.served):
         return False
     if before is not None:

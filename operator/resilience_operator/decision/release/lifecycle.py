@@ -176,11 +176,18 @@ def lifted_by(release: ReleaseMemory, target: TargetState) -> str | None:
     The API server records who sets a field, but not who removes it, as `kubectl rollout resume` does with `paused`.
     That leaves the annotation of the pause. A writer that replaces the object from a manifest removes it too.
     """
-    if release.paused is None or release.phase is not Phase.PAUSED or target.paused:
+    if release.paused is None or release.phase is not Phase.PAUSED:
+        return None
+    return machine_that_resumed(target, marked=release.pause_marked)
+
+
+def machine_that_resumed(target: TargetState, *, marked: bool) -> str | None:
+    """Return the machine that resumed a paused rollout, as `lifted_by` does. marked: the annotation was there."""
+    if target.paused:
         return None
     if target.resumed_by:
         return None if is_person(target.resumed_by) or target.resumed_by == MANAGER else target.resumed_by
-    if release.pause_marked and not target.pause_marked:
+    if marked and not target.pause_marked:
         return target.template_by if restates_manifest(target.template_by) else ""
     return None
 

@@ -13,7 +13,7 @@ from resilience_operator.decision.analysis.increments import (
     bound_of,
     counts_before,
     guarded_conditions,
-    test_key,
+    tests_in,
 )
 from resilience_operator.decision.analysis.sequential import dispersion
 from resilience_operator.decision.model.memory import ReleaseMemory
@@ -47,11 +47,9 @@ def _is_proven(release: ReleaseMemory, policy: Policy, condition: Condition, by:
 
 
 def _scores_of(release: ReleaseMemory, condition: Condition) -> dict[str, Score]:
-    key = test_key(condition)
-    found = {k: s for k, s in release.scores.items() if k == key or k.startswith(f"{key}@")}
-    if release.live is not None:
-        found |= {k: s.score for k, s in release.live.scores.items() if k == key or k.startswith(f"{key}@")}
-    return found
+    live = release.live.scores if release.live is not None else {}
+    found = {key: release.score(key) for key in tests_in({*release.scores, *live}, condition)}
+    return {key: score for key, score in found.items() if score is not None}
 
 
 def log_ratio_at_most(

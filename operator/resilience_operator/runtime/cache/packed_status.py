@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 _TYPICAL = (
-    b'"lastTransitionTime":"20"tokens":"dependsOn":"rollback","scaleUp","pauseRollout","dryRun":false,"from":"traceID":"'
-    b'"action":"history":[],"quarantined":[],"memory":{"targetUid":"rules":{"timers":[{"verdict":"Ok","since":1'
+    b'"action":"rollback","scaleUp","pauseRollout","dryRun":false,"from":"traceID":"'
+    b'"history":[],"quarantined":[],"memory":{"targetUid":"rules":{"timers":[{"verdict":"Ok","since":1'
     b'"of":"latency-p99>"error-rate>0.01"}},"cpu>0.7"}},"scaling":{"baseline":"seen":"release":{"phase":"Stable","since":1'
     b'"revision":"good":"template":"goodTemplate":"signals":[{"name":"cpu","value":"name":"latency-p99","value":"ms",'
     b'"name":"error-rate","value":"%","verdict":"Ok","since":"20"target":{"replicas":"baseline":"lastGoodRevision":"'
@@ -29,7 +29,13 @@ def pack(status: Mapping[str, Any]) -> bytes:
     return packer.compress(orjson.dumps(status)) + packer.flush()
 
 
-def unpack(packed: bytes) -> bytes:
+def unpack(packed: bytes) -> dict[str, Any]:
+    """Return the status."""
+    found: dict[str, Any] = orjson.loads(unpack_text(packed))
+    return found
+
+
+def unpack_text(packed: bytes) -> bytes:
     """Return the status as JSON."""
     return zlib.decompressobj(wbits=-15, zdict=_TYPICAL).decompress(packed)
 

@@ -7,8 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
 from typing import Any
 
-import orjson
-
 from resilience_operator.api.orders import Orders, read_orders
 from resilience_operator.api.pause import MOST_SHOWN, read_pause
 from resilience_operator.api.spec import asks_alone
@@ -183,7 +181,7 @@ class PolicyCache:
             known, found = entry.packed_status, pack(status)
             if found == known:
                 return
-            changed = entry.reported.rewrite or status.get("memory") != orjson.loads(unpack(known)).get("memory")
+            changed = entry.reported.rewrite or status.get("memory") != unpack(known).get("memory")
         except Exception as error:
             _lose_status(entry, error)
             return
@@ -195,7 +193,7 @@ class PolicyCache:
     def restore_from_status(self, entry: PolicyEntry) -> None:
         """Load memory and history from the status. Unreadable parts are discarded and will be replaced."""
         try:
-            status = PolicyStatus.model_validate(orjson.loads(unpack(entry.packed_status)))
+            status = PolicyStatus.model_validate(unpack(entry.packed_status))
         except Exception as error:
             _lose_status(entry, error)
             return
@@ -316,9 +314,7 @@ def _lose_status(entry: PolicyEntry, error: Exception) -> None:
 def lose_memory(entry: PolicyEntry, error: Exception) -> None:
     """Discard the memory of a policy, and report it in the policy's status."""
     contain(Stage.STATUS, *entry.key, error, known=entry.reported.rewrite)
-    entry.packed_status = pack(
-        {key: value for key, value in orjson.loads(unpack(entry.packed_status)).items() if key != "memory"}
-    )
+    entry.packed_status = pack({key: value for key, value in unpack(entry.packed_status).items() if key != "memory"})
     _reset_state(entry, f"status.memory could not be used ({_short(error)})")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from resilience_operator.api.status import PolicyStatus
 from resilience_operator.explain.health import PolicyHealth, health_of
 from resilience_operator.explain.overview import Row
-from resilience_operator.runtime.cache.packed_status import unpack
+from resilience_operator.runtime.cache.packed_status import unpack_text
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 
 Owns = Callable[[str], bool]
@@ -31,7 +31,7 @@ class CachedRow:
     @classmethod
     def of(cls, entry: PolicyEntry, acting: bool) -> CachedRow:
         """Build the row. Never fails: an unreadable status results in a row that says so."""
-        status = _read(unpack(entry.packed_status))
+        status = _read(unpack_text(entry.packed_status))
         kind, namespace, name = entry.compiled.kind, entry.namespace, entry.target[2]
         mode = entry.policy.mode.value if entry.policy is not None else ""
         state = (

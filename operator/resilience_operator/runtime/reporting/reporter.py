@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
-import orjson
-
 from resilience_operator.api.conditions import ConditionType, condition
 from resilience_operator.api.pause import Pause
 from resilience_operator.api.status import PolicyStatus
@@ -140,7 +138,7 @@ class Reporter:
             generation=entry.compiled.generation,
         )
         memory = entry.memory if skip.pause is not None else None
-        stored = PolicyStatus.model_validate(orjson.loads(unpack(entry.packed_status)))
+        stored = PolicyStatus.model_validate(unpack(entry.packed_status))
         rendering = partial(render_skipped, stored, ready, memory)
         await self._status_writer.write_status(entry, rendering, deadline, why="refusal")
         if skip.pause is None:

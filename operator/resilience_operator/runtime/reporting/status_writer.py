@@ -81,7 +81,7 @@ class StatusWriter:
         if entry.reported.rewrite:
             await self._rewrite(entry, rendered, digest, deadline, why)
             return True
-        stored: dict[str, Any] = orjson.loads(unpack(entry.packed_status))
+        stored = unpack(entry.packed_status)
         now = time.monotonic()
         if entry.reported.digest is None and digest == _fingerprint(significant_of(stored)):
             # Unchanged since an earlier process wrote it.

@@ -89,6 +89,11 @@ def fill_only(template: str, name: str, value: str) -> str:
     return PLACEHOLDER.sub(lambda match: value if match[1] == name else match[0], template)
 
 
+def with_examples(template: str) -> str:
+    """The query with each placeholder replaced by something of its form, so that it can be parsed."""
+    return PLACEHOLDER.sub(lambda match: "2m" if match[1] == "window" else "x", template)
+
+
 def fill_custom(template: str, request: SignalRequest) -> str:
     """A custom query with the placeholders of its target filled in. Raises TemplateError."""
     for value in (request.namespace, request.name, *request.owners):
