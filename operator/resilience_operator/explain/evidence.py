@@ -10,7 +10,7 @@ from typing import Any
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.analysis import sequential
 from resilience_operator.decision.analysis.increments import bound_of, is_latency, tests_in
-from resilience_operator.decision.analysis.proof import describe_sides, format_score
+from resilience_operator.decision.analysis.proof import MAY_BE_ONE_BURST, describe_sides, format_score
 from resilience_operator.decision.model.policy import Condition, Rule
 from resilience_operator.decision.model.score import Score
 from resilience_operator.explain.context import ExplainContext
@@ -68,8 +68,10 @@ def describe_evidence(found: TestEvidence, facts: ExplainContext) -> str:
     ]
     if found.counts.pod:
         parts.append(f"most of them on pod {found.counts.pod}")
-    if found.score >= found.limit:
+    if sequential.convicts(found.counts, found.limit):
         parts.append("proven")
+    elif found.score >= found.limit:
+        parts.append(MAY_BE_ONE_BURST)
     elif found.more is not None:
         parts.append(f"a verdict needs about {found.more:.2g} more requests of the new revision at this rate")
     elif found.counts.new_side.requests > 0:

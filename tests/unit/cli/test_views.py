@@ -195,12 +195,12 @@ def test_an_explanation_for_scripts() -> None:
     assert [rule["name"] for rule in found["rules"]] == ["cpu-saturation", "slow-requests", "failing-release"]
 
 
-def scored_release() -> tuple[dict[str, Any], TargetState, float]:
-    """A release in its bake whose sequential test has counted something."""
+def scored_release(slots: int = 3, failures: float = 2.0) -> tuple[dict[str, Any], TargetState, float]:
+    """A release in its bake whose sequential test has counted something. failures: of 60 requests in each slot."""
     body, target, now = after(60, still())
     score = Score()
-    for slot in range(1, 4):
-        cells = [Cell("v2-x", True, 60.0, 2.0), Cell("v1-y", False, 180.0, 1.0)]
+    for slot in range(1, slots + 1):
+        cells = [Cell("v2-x", True, 60.0, failures), Cell("v1-y", False, 180.0, 1.0)]
         score = add_slot(score, cells, now - 20 + slot)
     score = replace(score, pod="v2-x")
     memory = load_policy(body)[0].memory
@@ -223,6 +223,11 @@ def test_the_evidence_on_a_release_is_explained() -> None:
     assert found["new"] == {"requests": 180, "failures": 6} and found["old"] == {"requests": 540, "failures": 3}
     assert 1 < found["score"] < found["limit"] == 4000
     assert found["pod"] == "v2-x" and found["moreRequests"] > 0
+
+
+def test_a_score_above_its_limit_is_proven_only_if_it_is_no_burst() -> None:
+    assert "in too few pods or intervals to exclude one burst" in sentences(*scored_release(3, 40.0))
+    assert "; proven (counted" in sentences(*scored_release(5, 40.0))
 
 
 def test_a_policy_that_nobody_looked_at() -> None:

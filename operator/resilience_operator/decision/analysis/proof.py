@@ -28,6 +28,9 @@ CERTAIN_Z = 4.0
 SHARED_WINDOWS = 3
 """How many times longer a breach must last that other workloads have too. A bad release may cause theirs."""
 
+MAY_BE_ONE_BURST = "in too few pods or intervals to exclude one burst of failures"
+"""Why a score above its limit is no proof yet."""
+
 EXPECTED = 3.0
 """Failures expected at the rate of the breach, of which none or few show a recovery (95 %)."""
 
@@ -149,7 +152,7 @@ def _judge_test(
             return judged(Judgement(False, SHARED, message, crossing.value, suspect=suspect))
         why = "not proven that the new revision is worse"
         if evidence >= canary.limit:
-            why = "the new revision fails more often, but in too few pods or intervals to exclude one burst of failures"
+            why = f"the new revision fails more often, but {MAY_BE_ONE_BURST}"
         message = f"{counts}: {why}, score {_shown(score, canary)}"
         return judged(Judgement(None, "Inconclusive", message, crossing.value, suspect=suspect))
     if not ok_before:
