@@ -39,7 +39,8 @@ class SignalRequest:
 
     kind: the workload's kind (`Deployment`, …), for messages.
     owners: owner → revision, for the revisions *that have pods*. An owner is a pod's name without its last `-suffix`:
-        the ReplicaSet of a Deployment's pod, the workload itself for a StatefulSet or DaemonSet. Revisions without pods
+        the ReplicaSet of a Deployment's pod, the workload itself for a StatefulSet or DaemonSet. The revision is empty
+        if it is unknown. Revisions without pods
         are omitted on purpose: what their former pods did within the window must not count against the running ones.
         Empty: nothing is running, so nothing can be measured by owner.
     source: the name of a metric source in the operator's configuration, never an address.

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from . import layouts, queueing
 from .layouts import Layout, Profile
@@ -83,8 +84,15 @@ def cpu_request(containers: Iterable[Container]) -> float:
     return sum(c.cpu_request or 0.0 for c in containers)
 
 
-def split_cpu(usage: float, containers: tuple[Container, ...]) -> tuple[float, ...]:
-    """Usage by container: in proportion to the requests; the first gets it all where nothing is requested."""
+def split_cpu(
+    usage: float, containers: tuple[Container, ...], shares: Mapping[str, float] = MappingProxyType({})
+) -> tuple[float, ...]:
+    """Usage by container: by the shares if there are any, else in proportion to the requests.
+
+    The first container gets it all where nothing is requested.
+    """
+    if (given := sum(shares.get(c.name, 0.0) for c in containers)) > 0:
+        return tuple(usage * shares.get(c.name, 0.0) / given for c in containers)
     whole = cpu_request(containers)
     if not whole:
         return (usage, *(0.0 for _ in containers[1:])) if containers else ()

@@ -44,6 +44,7 @@ class WorkloadFields(BehaviourFields, total=False):
     pod_weights: dict[str, float] | None
     families: list[FamilyName] | None
     cpu_total_cores: float | None
+    cpu_by_container: dict[str, float] | None
 
 
 class PodState(TypedDict):

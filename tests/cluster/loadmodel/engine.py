@@ -205,7 +205,9 @@ class Engine:
         for pod in state.pods.values():
             faults = pod.settings.metrics
             if pod.now.cpu_cores > 0 and faults.get("cpu") != "stale":
-                usage = behaviour.split_cpu(pod.now.cpu_cores * seconds, pod.pod.containers)
+                usage = behaviour.split_cpu(
+                    pod.now.cpu_cores * seconds, pod.pod.containers, pod.settings.cpu_by_container
+                )
                 pod.cpu_seconds = [a + b for a, b in zip(pod.cpu_seconds, usage, strict=True)]
             for code, rate in pod.now.code_rates:
                 requests = rate * seconds

@@ -82,6 +82,8 @@ class WorkloadSettings(Common):
     """Which HTTP metrics families the workload exports."""
     cpu_total_cores: NotNegative | None = None
     """Override: CPU work shared among the ready pods, so that it falls as replicas rise."""
+    cpu_by_container: dict[str, NotNegative] | None = None
+    """Shares of a pod's CPU by container, 0 where not named. Default: in proportion to the requests."""
 
     @model_validator(mode="after")
     def _one_cpu_override(self) -> WorkloadSettings:
@@ -109,6 +111,7 @@ class Effective:
     cpu_burst_factor: float = 2.0
     cpu_utilisation: float | None = None
     cpu_total_cores: float | None = None
+    cpu_by_container: dict[str, float] = field(default_factory=dict)
     latency_p99_seconds: float | None = None
     error_ratio: float | None = None
     metrics: dict[Group, Fault] = field(default_factory=dict)

@@ -10,8 +10,10 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from resilience_operator.api.spec import PolicySpec
 from resilience_operator.cli.convert.converter import Converted, convert_all
 from resilience_operator.cli.kubectl import app
+from resilience_operator.cli.lint.settings import setting_findings
 
 Json = dict[str, Any]
 ROOT = Path(__file__).parents[3]
@@ -151,7 +153,7 @@ SELECTOR = {
                 "external": {"metric": {"name": "depth"}, "target": {"type": "AverageValue", "averageValue": "30"}},
             },
             30,
-            r"^sum\(depth\{\}\) / count\(kube_pod_info",
+            r"^sum\(depth\{\}\)$",
         ),
     ],
 )
@@ -206,7 +208,7 @@ def test_behavior(behavior: Json, scale_down: Json, when: Json, then: Json) -> N
 @pytest.mark.parametrize(
     ("trigger", "above", "query"),
     [
-        (prometheus(), 50, 'sum(depth)) / count(kube_pod_info{namespace="{{namespace}}", pod=~"{{pods}}"})'),
+        (prometheus(), 50, "sum(depth)"),
         (prometheus("Value", threshold="0.5"), 0.5, "sum(depth)"),
         ({"type": "cpu", "metricType": "Utilization", "metadata": {"value": "75"}}, "75%", None),
         ({"type": "memory", "metricType": "AverageValue", "metadata": {"value": "1Mi"}}, 1048576, "container_memory"),
@@ -217,6 +219,16 @@ def test_each_kind_of_trigger(trigger: Json, above: object, query: str | None) -
     assert spec["rules"][0]["when"]["above"] == above
     if query is not None:
         assert query in spec["signals"][0]["query"]
+
+
+@pytest.mark.parametrize(("kind", "of"), [("AverageValue", "total"), ("Value", "perPod")])
+def test_a_number_of_all_pods_is_a_total_and_lint_has_no_question(kind: str, of: str) -> None:
+    external = {"metric": {"name": "depth"}, "target": {"type": kind, kind[0].lower() + kind[1:]: "30"}}
+    by_hpa = spec_of(hpa(metrics=[{"type": "External", "external": external}]))
+    by_keda = spec_of(scaled(prometheus(kind)))
+    for spec in (by_hpa, by_keda):
+        assert spec["signals"][0]["of"] == of
+        assert not list(setting_findings(PolicySpec.model_validate(spec)))
 
 
 def test_what_a_scaled_object_says_of_itself() -> None:

@@ -337,7 +337,6 @@ def minimum(manager: str, time: str) -> Obj:
 )
 def test_an_autoscaler(obj: Obj, hpa: HorizontalPodAutoscaler) -> None:
     found = project_autoscaler(obj)
-    assert found is not None
     assert found.target == ("Deployment", "shop", "checkout")
     assert found.hpa == hpa
 
@@ -357,6 +356,7 @@ def test_a_moment_that_is_none(moment: Any) -> None:
     assert epoch(moment) == 0.0
 
 
-def test_an_autoscaler_of_something_else_is_left_out() -> None:
+def test_an_autoscaler_of_another_kind_has_its_group_in_the_key() -> None:
     ref = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Rollout", "name": "checkout"}
-    assert project_autoscaler(autoscaler(spec__scaleTargetRef=ref)) is None
+    found = project_autoscaler(autoscaler(spec__scaleTargetRef=ref))
+    assert found.target == ("Rollout.argoproj.io", "shop", "checkout")

@@ -51,6 +51,11 @@ class TestTarget:
         assert found.parts == ((("shop", base), ""),)
         assert not found.splittable
 
+    def test_owners_whose_revision_is_unknown_are_not(self) -> None:
+        found = target({"web-7d9f": "", "web-5c4b": ""}, kind="Rollout")
+        assert found.parts == ((("shop", "web-7d9f"), ""), (("shop", "web-5c4b"), ""))
+        assert not found.splittable
+
     def test_by_service(self) -> None:
         assert target(how=Join(by="name", name="service")).parts == ((("shop", "web"), ""),)
         assert target(how=Join(by="name", name="x", combined_label=True)).parts == ((("", "shop-web"), ""),)

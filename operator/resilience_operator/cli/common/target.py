@@ -11,8 +11,9 @@ from resilience_operator.decision.model.target import HorizontalPodAutoscaler, T
 from resilience_operator.kube.cache.controller_revisions import project_controller_revision
 from resilience_operator.kube.cache.daemonsets import daemon_set_state, project_daemon_set
 from resilience_operator.kube.cache.deployments import deployment_state, project_deployment, project_replica_set
-from resilience_operator.kube.cache.hpa import project_autoscaler
+from resilience_operator.kube.cache.hpa import kind_key, project_autoscaler
 from resilience_operator.kube.cache.revisions import RevisionRecord
+from resilience_operator.kube.cache.selected_pods import list_selected, project_selected, with_selected
 from resilience_operator.kube.cache.statefulsets import project_stateful_set, stateful_set_state
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.kube.client.paths import (
@@ -49,8 +50,12 @@ async def read_target(kube: KubeClient, namespace: str, api_version: str, kind: 
     until = deadline()
     resource = BUILT_IN.get(kind)
     if resource is None:
-        hpa = await _autoscaler(kube, namespace, kind, name)
-        return await Scales(kube).read(api_version, kind, namespace, name, deadline=until, hpa=hpa)
+        hpa = await _autoscaler(kube, namespace, kind_key(api_version, kind), name)
+        target, selector = await Scales(kube).read(api_version, kind, namespace, name, deadline=until, hpa=hpa)
+        if not selector:
+            return target
+        items = await list_selected(kube, target, selector, deadline=until)
+        return with_selected(target, project_selected(items, target.revision or "").values())
     revisions = REPLICA_SETS if kind == "Deployment" else CONTROLLER_REVISIONS
     found, listed, hpa = await asyncio.gather(
         kube.get(resource.item(namespace, name), deadline=until),
@@ -73,4 +78,4 @@ async def _autoscaler(kube: KubeClient, namespace: str, kind: str, name: str) ->
         return None
     listed = await kube.list(AUTOSCALERS.collection(namespace), deadline=deadline())
     found = (project_autoscaler(item) for item in listed.items)
-    return next((a.hpa for a in found if a is not None and a.target == (kind, namespace, name)), None)
+    return next((a.hpa for a in found if a.target == (kind, namespace, name)), None)

@@ -10,9 +10,6 @@ from resilience_operator.api.v1alpha1 import API_VERSION, KIND
 
 Json = dict[str, Any]
 
-PODS = 'count(kube_pod_info{namespace="{{namespace}}", pod=~"{{pods}}"})'
-"""The number of the target's pods, the divisor for a value per pod."""
-
 
 def mine(*more: str) -> str:
     """Label matchers for the series of the target's pods."""
@@ -29,11 +26,15 @@ class PolicyBuilder:
     signals: list[Json] = field(default_factory=list)
     rules: list[Json] = field(default_factory=list)
 
-    def add_rule(self, name: str, above: str | float, *, query: str = "", unit: str = "") -> None:
-        """Add a rule that scales to bring a signal back to its target. query: empty for a built-in signal."""
+    def add_rule(self, name: str, above: str | float, *, query: str = "", unit: str = "", total: bool = False) -> None:
+        """Add a rule that scales to bring a signal back to its target.
+
+        query: empty for a built-in signal. total: it returns a number for all pods, and `above` is per pod.
+        """
         signal = name if not query else self._free(slug(name))
         if query:
-            self.signals.append({"name": signal, "query": query, **({"unit": unit} if unit else {})})
+            of = "total" if total else "perPod"
+            self.signals.append({"name": signal, "query": query, **({"unit": unit} if unit else {"of": of})})
         when: Json = {"signal": signal, "above": above}
         if self.hold:
             when["for"] = f"{self.hold}s"

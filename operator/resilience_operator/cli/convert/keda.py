@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from resilience_operator.cli.convert.behavior import convert_behavior
-from resilience_operator.cli.convert.builder import PODS, Json, PolicyBuilder, plain
+from resilience_operator.cli.convert.builder import Json, PolicyBuilder, plain
 from resilience_operator.cli.convert.metrics import is_promql, resource
 from resilience_operator.cli.convert.reader import TrackingReader
 
@@ -117,7 +117,7 @@ def _prometheus(metadata: TrackingReader, draft: PolicyBuilder, name: str, metri
     if not is_promql(query):
         metadata.add_note("the query is not valid PromQL: add a signal with a corrected query", "query", lost=True)
         return
-    if metric_type == "AverageValue":
-        metadata.add_note("the threshold is per pod, so the query is divided by the number of pods", "threshold")
-        query = f"({query}) / {PODS}"
-    draft.add_rule(name or "prometheus", plain(threshold), query=query)
+    total = metric_type == "AverageValue"
+    if total:
+        metadata.add_note("the threshold is per pod, so the signal is a total (of: total)", "threshold")
+    draft.add_rule(name or "prometheus", plain(threshold), query=query, total=total)

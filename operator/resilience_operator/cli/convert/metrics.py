@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from resilience_operator.cli.convert.builder import PODS, PolicyBuilder, mine, plain
+from resilience_operator.cli.convert.builder import PolicyBuilder, mine, plain
 from resilience_operator.cli.convert.reader import TrackingReader
 from resilience_operator.kube.quantities import parse_quantity
 from resilience_operator.promql.errors import TemplateError, quoted
@@ -122,7 +122,7 @@ def _matchers(selector: TrackingReader) -> Iterator[str]:
 
 
 def _named(inner: TrackingReader, draft: PolicyBuilder, name: str, query: str, *, per_pod: bool = True) -> None:
-    """Convert a metric of an adapter. per_pod: its AverageValue is a sum that is divided by the pods."""
+    """Convert a metric of an adapter. per_pod: its AverageValue is a total of all pods."""
     if not _METRIC.fullmatch(name) or not is_promql(query):
         target_of(inner.inside("target"))
         inner.add_note(
@@ -135,8 +135,7 @@ def _named(inner: TrackingReader, draft: PolicyBuilder, name: str, query: str, *
     number = _number(inner, value)
     if number is None:
         return
-    divided = f"{query} / {PODS}" if per_pod and kind == "AverageValue" else query
-    draft.add_rule(name, plain(number), query=divided)
+    draft.add_rule(name, plain(number), query=query, total=per_pod and kind == "AverageValue")
     inner.add_note(_ADAPTER)
 
 

@@ -81,7 +81,7 @@ async def read_workload(kube: KubeClient, namespace: str, kind: str, name: str) 
     scalers = [
         project_autoscaler(one) for one in (await kube.list(AUTOSCALERS.collection(namespace), deadline=until)).items
     ]
-    hpa = next((s.hpa for s in scalers if s is not None and s.target == (kind, namespace, name)), None)
+    hpa = next((s.hpa for s in scalers if s.target == (kind, namespace, name)), None)
     replicas = body["spec"].get("replicas", 1)
     if hpa is None:
         return Workload(namespace, kind, name, int(replicas), owners)

@@ -127,6 +127,7 @@ class TargetState:
     template_by: the field manager that last wrote the pod template.
     scaled_by: the field manager that last wrote `spec.replicas`.
     scale_path: the path of `/scale`, for a kind known only by its scale subresource; else empty.
+    pod_owners: for such a kind, the owners of the pods that its selector finds (as `Revision.owner`); else empty.
     template: the digest of the pod template; empty for such a kind.
     pods: None while they are not listed. They are listed only while a release is watched or pods are missing.
     create_failure: why the controller cannot create pods, in the API server's words (quota, admission); else empty.
@@ -165,6 +166,7 @@ class TargetState:
     replaces_all: bool = False
     can_pause: bool = True
     delivered_by: DeliveredBy | None = None
+    pod_owners: tuple[str, ...] = ()
 
     def find(self, revision: str | None) -> Revision | None:
         """Return the revision with that name, if it still exists."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 from math import ceil, inf
 
 from resilience_operator.decision.model.memory import LoadMean, LoadMemory, LoadSample
@@ -164,7 +165,11 @@ def _rise(samples: Sequence[LoadSample], pods: float, lead: float, now: float) -
     if not past or now - past[0].at < lead / 2:
         # The noise of a short time, extrapolated, is no trend.
         return 0.0
-    slope = (pods - past[0].load) / (now - past[0].at)
+    # A jump is no trend: the largest increment does not count.
+    loads = [*(s.load for s in past), pods]
+    jump = max(0.0, *(after - before for before, after in pairwise(loads)))
+    steps = len(past)
+    slope = (pods - past[0].load - jump) / (now - past[0].at) * (steps / (steps - 1) if steps > 1 else 0.0)
     recent = next((s for s in reversed(past) if now - s.at >= lead / 2), past[0])
     # The end of a step looks like a ramp in the mean of a window: what has stopped rising is not extrapolated.
     return max(0.0, min(slope, (pods - recent.load) / (now - recent.at))) * lead

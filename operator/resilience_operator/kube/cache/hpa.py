@@ -18,7 +18,13 @@ ORIGINAL_MIN = "resilience-operator.io/original-min-replicas"
 _NUMBER_OF_PODS = re.compile(r"[0-9]{1,10}")
 
 TargetKey = tuple[str, str, str]
-"""kind, namespace, name."""
+"""kind, namespace, name. The kind is that of `kind_key`."""
+
+
+def kind_key(api_version: str, kind: str) -> str:
+    """Return the kind part of a TargetKey. Kinds outside `apps` carry their group, since names may repeat."""
+    group = api_version.rpartition("/")[0]
+    return kind if group == "apps" else f"{kind}.{group}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +36,10 @@ class Autoscaler:
     bad_mark: bool = False
 
 
-def project_autoscaler(obj: Obj, old: Autoscaler | None = None) -> Autoscaler | None:
-    """Project an HPA to a record; None if it does not scale a workload of the `apps` group."""
+def project_autoscaler(obj: Obj, old: Autoscaler | None = None) -> Autoscaler:
+    """Project an HPA to a record."""
     meta, spec = obj["metadata"], obj["spec"]
     ref = spec["scaleTargetRef"]
-    if not str(ref.get("apiVersion", "apps/v1")).startswith("apps/"):
-        return None
     original = original_min(obj)
     scaled_object = _scaled_object(obj)
     bad_mark = original is None and ORIGINAL_MIN in (meta.get("annotations") or {})
@@ -47,7 +51,11 @@ def project_autoscaler(obj: Obj, old: Autoscaler | None = None) -> Autoscaler | 
             ORIGINAL_MIN,
         )
     return Autoscaler(
-        target=(sys.intern(ref["kind"]), sys.intern(meta["namespace"]), ref["name"]),
+        target=(
+            sys.intern(kind_key(str(ref.get("apiVersion", "apps/v1")), ref["kind"])),
+            sys.intern(meta["namespace"]),
+            ref["name"],
+        ),
         hpa=HorizontalPodAutoscaler(
             name=meta["name"],
             resource_version=meta["resourceVersion"],

@@ -33,7 +33,8 @@ _CREATE_EVENTS = 50
 """Events read to find why a controller cannot create pods."""
 
 _NORMAL_WAITS = frozenset(("ContainerCreating", "PodInitializing"))
-_ENDED = frozenset(("Succeeded", "Failed"))
+ENDED = frozenset(("Succeeded", "Failed"))
+"""Phases of pods that do not run any more."""
 
 
 async def list_pods(kube: KubeClient, target: TargetState, selector: Selector, *, deadline: Deadline) -> list[Obj]:
@@ -109,7 +110,7 @@ def project_pods(items: Iterable[Obj], target: TargetState) -> dict[str, Pod]:
         try:
             meta, phase = item["metadata"], (item.get("status") or {}).get("phase")
             revision = _revision_of(meta, target, owners, kept_in)
-            if revision is not None and phase not in _ENDED:
+            if revision is not None and phase not in ENDED:
                 found[str(meta["uid"])] = project_pod(item, revision)
         except (AttributeError, KeyError, TypeError, ValueError):
             continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from resilience_operator.decision.model.target import HorizontalPodAutoscaler, Revision, TargetState
 from resilience_operator.kube.client.client import KubeClient, KubeObject, PatchKind
@@ -36,6 +37,13 @@ class _Found:
     at: float
 
 
+class Scale(NamedTuple):
+    """A target, and the selector of its pods; empty if its kind has none."""
+
+    target: TargetState
+    selector: str
+
+
 class Scales:
     """Resolves and reads `/scale` subresources. Caches the resource of each kind."""
 
@@ -53,13 +61,14 @@ class Scales:
         *,
         deadline: Deadline,
         hpa: HorizontalPodAutoscaler | None = None,
-    ) -> TargetState:
+    ) -> Scale:
         """Read the target. Raises NotFound (no such object) and GiveUp (no such kind, no /scale, no permission)."""
         resource = await self._resource(api_version, kind, deadline)
         path = resource.item(namespace, name, "scale")
         found = await self._kube.get(path, deadline=deadline)
         try:
-            return _state(api_version, kind, path, found, hpa)
+            selector = (found.get("status") or {}).get("selector") or ""
+            return Scale(_state(api_version, kind, path, found, hpa), selector if isinstance(selector, str) else "")
         except _MALFORMED as error:
             raise _unreadable(f"the scale of {kind} {name}", error) from error
 

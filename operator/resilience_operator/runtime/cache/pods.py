@@ -53,7 +53,7 @@ _WATCHED = (Phase.PROGRESSING, Phase.PAUSED, Phase.ROLLING_BACK)
 
 
 @dataclass(slots=True)
-class _History:
+class PodHistory:
     """What was seen of a pod. ready_at: when it last became ready. first_ready: when it first did."""
 
     first_ready: float | None = None
@@ -80,7 +80,7 @@ class _Known:
     ready: int = -1
     failure: str = ""
     too_few: float | None = None
-    histories: dict[str, _History] = field(default_factory=dict)
+    histories: dict[str, PodHistory] = field(default_factory=dict)
 
 
 class PodReader:
@@ -163,7 +163,7 @@ class PodReader:
                 log.info("%s %s/%s: its pods cannot be listed: %s", *key, str(error) or "timeout")
             return
         known.at, known.failure, known.ready = now, failure, target.ready
-        known.histories, known.pods = _follow(known.histories, pods)
+        known.histories, known.pods = follow_pods(known.histories, pods)
 
 
 def is_unusual(target: TargetState, release: ReleaseMemory | None) -> bool:
@@ -191,12 +191,12 @@ def _too_few_since(before: float | None, target: TargetState, pods: Iterable[Pod
     return now if before is None else min(before, now)
 
 
-def _follow(before: dict[str, _History], pods: dict[str, Pod]) -> tuple[dict[str, _History], tuple[Pod, ...]]:
+def follow_pods(before: dict[str, PodHistory], pods: dict[str, Pod]) -> tuple[dict[str, PodHistory], tuple[Pod, ...]]:
     """Return the histories of these pods, and the pods completed by them."""
-    histories: dict[str, _History] = {}
+    histories: dict[str, PodHistory] = {}
     completed = []
     for uid, pod in pods.items():
-        seen = histories[uid] = before.get(uid) or _History()
+        seen = histories[uid] = before.get(uid) or PodHistory()
         if seen.first_ready is None:
             seen.first_ready = pod.started_serving
         # A later ready_at shows a loss of readiness between two lists.

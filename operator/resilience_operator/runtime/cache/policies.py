@@ -15,6 +15,7 @@ from resilience_operator.api.v1alpha1 import InvalidPolicy, Problem, parse_polic
 from resilience_operator.decision.model.compile import compile_policy, signals_of
 from resilience_operator.decision.model.memory import Memory
 from resilience_operator.decision.model.memory_codec import load_memory
+from resilience_operator.kube.cache.hpa import kind_key
 from resilience_operator.kube.cache.workloads import epoch
 from resilience_operator.kube.client.decoding import Unreadable
 from resilience_operator.runtime.cache.packed_status import EMPTY, pack, unpack
@@ -219,7 +220,7 @@ class PolicyCache:
         try:
             reference = (body.get("spec") or {}).get("targetRef") or {}
             api_version, kind = str(reference.get("apiVersion", "")), str(reference.get("kind", ""))
-            target = (_kind_key(api_version, kind), str(meta["namespace"]), str(reference.get("name", "")))
+            target = (kind_key(api_version, kind), str(meta["namespace"]), str(reference.get("name", "")))
             compiled = CompiledPolicy(target, generation, api_version, kind)
             return self._compile(compiled, body)
         except InvalidPolicy as error:
@@ -339,9 +340,3 @@ def is_older(version: str, known: str) -> bool:
     Kubernetes resourceVersions of one resource can be compared as integers (KEP-5504, comparable resource versions).
     """
     return version.isdecimal() and known.isdecimal() and int(version) < int(known)
-
-
-def _kind_key(api_version: str, kind: str) -> str:
-    """Return the kind part of a TargetKey. Kinds outside `apps` carry their group, since names may repeat."""
-    group = api_version.rpartition("/")[0]
-    return kind if group == "apps" else f"{kind}.{group}"

@@ -1,27 +1,65 @@
-"""Reads targets whose only known interface is `/scale`, once per evaluation."""
+"""Reads targets whose only known interface is `/scale`, once per evaluation, and the pods that their selector finds."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
 
-from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.model.target import Pod, TargetState
+from resilience_operator.kube.cache.selected_pods import list_selected, project_selected, with_selected
 from resilience_operator.kube.client.client import KubeClient
-from resilience_operator.kube.writes.scale_subresource import Scales
-from resilience_operator.resilience import Deadline, NotFound
+from resilience_operator.kube.writes.scale_subresource import Scale, Scales
+from resilience_operator.resilience import CallError, Deadline, NotFound
+from resilience_operator.runtime.cache.pods import (
+    CONCURRENT_LISTS,
+    FORBIDDEN_FOR,
+    LIST_TIME,
+    LISTS_PER_SECOND,
+    MAX_AGE,
+    MOST_TARGETS,
+    PodHistory,
+    follow_pods,
+)
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 from resilience_operator.runtime.cache.targets import WATCHED_KINDS, TargetCache
+from resilience_operator.runtime.scheduling.token_bucket import TokenBucket
+
+log = logging.getLogger(__name__)
 
 ScaleLookup = TargetState | Exception | None
-"""The target, the error that prevented reading it, or None if the object does not exist."""
+"""The target, the error that prevented reading it, or None if the object does not exist or cannot be read."""
+
+AGAIN_AFTER = 30.0
+"""Seconds between lists of the pods of a target that did not change and whose pods are all ready."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """The pods of a target as last listed. at: seconds since the epoch. size: the pods wanted and existing then."""
+
+    uid: str
+    at: float = 0.0
+    size: tuple[int, int] = (-1, -1)
+    pods: tuple[Pod, ...] = ()
+    histories: dict[str, PodHistory] = field(default_factory=dict)
 
 
 class ScaleTargetReader:
-    """Reads the `/scale` subresources for a batch of policies."""
+    """Reads the `/scale` subresources for a batch of policies. clock: seconds since the epoch."""
 
-    def __init__(self, kube: KubeClient, targets: TargetCache) -> None:
+    def __init__(self, kube: KubeClient, targets: TargetCache, clock: Callable[[], float] = time.time) -> None:
+        self._kube = kube
         self._scales = Scales(kube)
         self._targets = targets
+        self._clock = clock
+        self._known: dict[str, _Known] = {}
+        self._forbidden: dict[str, float] = {}
+        self._budget = TokenBucket(LISTS_PER_SECOND, time.monotonic, burst_seconds=5.0, full=True)
+        self._slots = asyncio.Semaphore(CONCURRENT_LISTS)
 
     async def read(self, entries: Sequence[PolicyEntry], deadline: Deadline) -> dict[str, ScaleLookup]:
         """Read the targets, by policy uid. Policies on watched kinds are omitted."""
@@ -31,8 +69,10 @@ class ScaleTargetReader:
 
     async def _read(self, entry: PolicyEntry, deadline: Deadline) -> ScaleLookup:
         _, namespace, name = entry.target
+        if self._targets.unreadable(entry.target):
+            return None
         try:
-            return await self._scales.read(
+            scale = await self._scales.read(
                 entry.compiled.api_version,
                 entry.compiled.kind,
                 namespace,
@@ -44,3 +84,42 @@ class ScaleTargetReader:
             return None
         except Exception as error:  # a CallError, or malformed content of the object; other policies are not affected
             return error
+        return await self._with_pods(scale) if scale.selector else scale.target
+
+    async def _with_pods(self, scale: Scale) -> TargetState:
+        """Return the target with its pods, or as its Scale shows it if they cannot be listed."""
+        target, now = scale.target, self._clock()
+        known = self._known.get(target.uid)
+        if known is None:
+            known = self._known[target.uid] = _Known(target.uid)
+            if len(self._known) > MOST_TARGETS:
+                del self._known[next(iter(self._known))]
+        size = target.replicas, target.ready
+        settled = size == known.size and len(known.pods) >= target.replicas and all(p.ready for p in known.pods)
+        if not settled or not 0 <= now - known.at < AGAIN_AFTER:
+            await self._list(scale, known, size, now)
+        return with_selected(target, known.pods) if 0 <= now - known.at <= MAX_AGE else target
+
+    async def _list(self, scale: Scale, known: _Known, size: tuple[int, int], now: float) -> None:
+        target = scale.target
+        if self._forbidden.get(target.namespace, 0.0) > now or not self._budget.take():
+            return
+        try:
+            async with asyncio.timeout(LIST_TIME), self._slots:
+                items = await list_selected(self._kube, target, scale.selector, deadline=Deadline.after(LIST_TIME))
+        except (CallError, TimeoutError) as error:
+            if isinstance(error, CallError) and error.status == HTTPStatus.FORBIDDEN:
+                self._forbidden[target.namespace] = now + FORBIDDEN_FOR
+                log.warning(
+                    "the operator may not list pods in namespace %s: pods of %s %s that do not serve count as ready. "
+                    "Grant it list on pods, as in manifests/base/rbac.yaml",
+                    target.namespace,
+                    target.kind,
+                    target.name,
+                )
+            else:
+                reason = str(error) or "timeout"
+                log.info("%s %s/%s: its pods cannot be listed: %s", target.kind, target.namespace, target.name, reason)
+            return
+        known.at, known.size = now, size
+        known.histories, known.pods = follow_pods(known.histories, project_selected(items, target.revision or ""))

@@ -169,6 +169,13 @@ class TargetCache:
         claimed = self._revisions[how.revisions].by(_OWNER, (workload.namespace, workload.uid))
         return how.state(workload, claimed, self.autoscaler(key))
 
+    def autoscaled(self, key: TargetKey) -> TargetState | None:
+        """Return a target of a kind that is not watched if it has an HPA: only its name and the HPA are known."""
+        hpa = None if key[0] in _KINDS else self.autoscaler(key)
+        if hpa is None:
+            return None
+        return TargetState(key[0], key[1], key[2], "", "", 0, 0, True, None, hpa=hpa)
+
     def autoscaler(self, key: TargetKey) -> HorizontalPodAutoscaler | None:
         """Return the HPA of a target, or None."""
         found = next(iter(self._autoscalers.by(_TARGET, key)), None)
@@ -182,9 +189,7 @@ class TargetCache:
         """
         kind, namespace, name = key
         reflector = self._workloads.get(kind)
-        if reflector is None:
-            return ""
-        if reason := reflector.unreadable.get((namespace, name)):
+        if reflector is not None and (reason := reflector.unreadable.get((namespace, name))):
             return f"{kind} {name} cannot be read: {reason}"
         if self._autoscalers.unreadable and self.autoscaler(key) is None:
             for (where, hpa), reason in self._autoscalers.unreadable.items():

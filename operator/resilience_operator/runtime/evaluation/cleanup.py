@@ -61,7 +61,7 @@ class Cleanup:
         if self._dry_run or self._store.policies_on(key):
             return
         try:
-            target = self._targets.get(key)
+            target = self._targets.get(key) or self._targets.autoscaled(key)
         except Exception as error:
             contain(Stage.CLEANUP, key[1], f"{key[0]} {key[2]}", error)
             return
@@ -107,6 +107,8 @@ class Cleanup:
 
     async def _report(self, target: TargetState, reason: str, message: str) -> None:
         log.info("%s %s/%s: %s", target.kind, target.namespace, target.name, message)
+        if not target.uid:  # of a kind that is not watched
+            return
         await events.record(
             self._kube,
             events.ObjectRef("apps/v1", target.kind, target.namespace, target.name, target.uid),

@@ -84,6 +84,8 @@ def _prepare(entry: PolicyEntry, target: TargetState) -> None:
     watched = _has_release(entry, target)
     if entry.requests_for is not target.revisions or entry.requests_watched is not watched:
         owners = {r.owner: r.name for r in target.revisions if r.replicas > 0}
+        if target.pod_owners:
+            owners = dict.fromkeys(target.pod_owners, "")
         replaced = _replaced(entry, target)
         entry.requests = _requests(entry, owners, replaced, watched=watched)
         entry.requests_for = None if replaced else target.revisions

@@ -62,7 +62,8 @@ def series_keys(request: SignalRequest, join: Join) -> SeriesKeys:
         # Truncated pod names may be the same for several revisions. A workload that owns its pods itself
         # (StatefulSet, DaemonSet) has all revisions under one owner. A Deployment owns no pods, so a
         # ReplicaSet with the same name is an ordinary owner.
-        distinct = distinct and label not in by_label and (owner != request.name or request.kind == "Deployment")
+        distinct = distinct and bool(revision) and label not in by_label
+        distinct = distinct and (owner != request.name or request.kind == "Deployment")
         by_label[label] = revision
     parts = tuple(
         RevisionKey((request.namespace, label), revision if distinct else "") for label, revision in by_label.items()
