@@ -28,6 +28,7 @@ from resilience_operator.kube.client.paths import DEPLOYMENTS, REPLICA_SETS
 from resilience_operator.plugins.actions import Actions
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.resilience import Deadline
+from resilience_operator.runtime.cache.configuration import ConfigurationReader
 from resilience_operator.runtime.cache.nodes import ZoneMonitor
 from resilience_operator.runtime.cache.policies import PolicyCache
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
@@ -181,7 +182,8 @@ async def put_together(policies: int) -> tuple[Evaluation, PolicyCache, list[int
     assert targets._workloads["Deployment"].resource is DEPLOYMENTS
     zones = ZoneMonitor(kube, watch=False, on_change=lambda: None)
     collector = SignalCollector(SourceRegistry({"default": source}))
-    inputs = Inputs(store, targets, zones, collector, Cohorts(), Actions(), Notifiers())
+    configurations = ConfigurationReader(kube, (), lambda _: None, time.time)
+    inputs = Inputs(store, targets, zones, configurations, collector, Cohorts(), Actions(), Notifiers())
     evaluation = Evaluation(kube, EvaluationContext(Everything(), Tracing(), time.time), inputs, lambda: None)
     for entry in store:
         evaluation.signals.register(entry)

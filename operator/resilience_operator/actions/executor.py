@@ -36,6 +36,7 @@ VERBS: Mapping[Verb, ActionHandler] = {
     Verb.FREEZE: rollout.pause,
     Verb.UNFREEZE: rollout.resume,
     Verb.DENY_ROLLBACK: rollout.deny,
+    Verb.KEEP_CONFIGURATION: rollout.keep,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from resilience_operator.decision.model.commands import Command
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.client.client import KubeClient
-from resilience_operator.kube.writes import mutations
+from resilience_operator.kube.writes import configuration, mutations
 from resilience_operator.resilience import Deadline
 
 
@@ -28,8 +28,19 @@ async def resume(
 async def rollback(
     kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
 ) -> mutations.Change | None:
-    """Restore the template of the revision `command.to`, and unpause, in one patch."""
-    return await mutations.rollback(kube, target, str(command.to), deadline=deadline)
+    """Restore the configuration of the revision `command.to`; then its template, and unpause, in one patch."""
+    restart_at: int | None = None
+    if "content" in command.arguments:
+        await configuration.restore(kube, target, command, deadline=deadline)
+        restart_at = int(str(command.arguments["at"])) if command.arguments.get("restart") else None
+    return await mutations.rollback(kube, target, str(command.to), deadline=deadline, restart_at=restart_at)
+
+
+async def keep(
+    kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
+) -> mutations.Change | None:
+    """Keep what the revision `command.to` reads, for a rollback."""
+    return await configuration.keep(kube, target, command, deadline=deadline)
 
 
 async def deny(

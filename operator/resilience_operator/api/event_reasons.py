@@ -28,6 +28,23 @@ EVENT_REASONS: Mapping[str, EventReason] = {
     "RolloutPaused": EventReason("The operator paused the rollout of a failing release.", _CHECK_RELEASE, True),
     "RolloutResumed": EventReason("The operator lifted its own pause.", _NOTHING),
     "RolledBack": EventReason("The last good pod template was restored.", _CHECK_RELEASE, True),
+    "ConfigurationKept": EventReason(
+        "A revision completed its bake, and a copy of the configuration that it reads was made.", _NOTHING
+    ),
+    "ConfigurationWaits": EventReason(
+        "Configuration changed that containers read only when they start, and the pods have not restarted.",
+        "Restart the pods with the command that the message gives.",
+    ),
+    "ConfigurationTooLarge": EventReason(
+        "The configuration of a revision is larger than 1 MiB, so there is no copy that a rollback can restore.",
+        "Split the ConfigMap, or mount large files from an image.",
+        True,
+    ),
+    "ConfigurationUnknown": EventReason(
+        "The release fails, and what the good revision read is not kept, so nothing is restored.",
+        "Restore the ConfigMaps by hand, or apply a fix.",
+        True,
+    ),
     "RolloutFrozen": EventReason(
         "A freeze has begun: the rollout is paused, so that a new template waits.",
         "To release during the freeze, run `kubectl rollout resume`.",

@@ -9,6 +9,7 @@ from pydantic import Field, StrictBool, StrictInt
 
 from .base import SpecModel
 from .checks import Check, cel_list, cel_string
+from .configuration import Configuration
 from .fields import Bake, BakeField, Duration, RateField, duration_field
 from .freeze import FREEZES_LIMIT, Freeze
 from .quantities import parse_duration
@@ -169,6 +170,14 @@ class Release(SpecModel):
             "What to do about the tool that applies the target from git. Tell (default): record an Event on its "
             "Application (Argo CD), Kustomization or HelmRelease (Flux) as well when a release is paused or rolled "
             "back. Ignore: do not."
+        ),
+    )
+    configuration: Configuration | None = Field(
+        default=None,
+        description=(
+            "Configuration that belongs to the revision, like {include: Referenced}. The ConfigMaps that the pod "
+            "template reads are kept when a revision ends its bake. A change of them alone is judged like a release. A "
+            "rollback restores them with the template. Default: a rollback restores the template only."
         ),
     )
     freeze: Annotated[tuple[Freeze, ...], Field(max_length=FREEZES_LIMIT)] = Field(
@@ -498,6 +507,15 @@ class PolicySpec(SpecModel):
             holds=lambda spec: spec.target_ref.kind in ("Deployment", "StatefulSet") or not spec.release.freeze,
             cel="self.targetRef.kind in ['Deployment', 'StatefulSet'] || !has(self.release) || "
             "!has(self.release.freeze) || self.release.freeze.size() == 0",
+        ),
+        Check(
+            message=(
+                "only a Deployment, StatefulSet or DaemonSet has a pod template that the operator reads: remove "
+                "release.configuration"
+            ),
+            holds=lambda spec: spec.target_ref.kind in WORKLOADS or spec.release.configuration is None,
+            cel=f"self.targetRef.kind in {cel_list(WORKLOADS)} || !has(self.release) || "
+            "!has(self.release.configuration)",
         ),
         Check(
             message="only a Deployment, StatefulSet or DaemonSet has revisions to restore: remove rollback",

@@ -11,6 +11,7 @@ from resilience_operator.decision.analysis.scores import update_scores
 from resilience_operator.decision.analysis.sequential import limit
 from resilience_operator.decision.analysis.suspicion import is_suspect
 from resilience_operator.decision.analysis.verdicts import MAX_UNKNOWN_INTERVALS, combine, last_known
+from resilience_operator.decision.configuration.adoption import adapt
 from resilience_operator.decision.dry_run import apply_overlay, leave_dry_run, prune
 from resilience_operator.decision.field_managers import display_name, how_to_stop
 from resilience_operator.decision.model.commands import Notice
@@ -78,7 +79,7 @@ def prepare(
     shared_incident: bool = False,
 ) -> EvaluationContext:
     """Prepare an evaluation. A signal without an observation counts as Unknown. shared_incident: as in `decide`."""
-    memory = _memory_of(memory, policy, target, now)
+    memory = adapt(_memory_of(memory, policy, target, now), target, now)
     patience = MAX_UNKNOWN_INTERVALS * policy.interval
     lookback = max(patience, policy.window)
     overlay = prune(memory.overlay, target)

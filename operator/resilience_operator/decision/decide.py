@@ -8,6 +8,8 @@ from functools import partial
 
 from resilience_operator.api.spec import Mode
 from resilience_operator.decision.analysis.rules import RuleEvaluation, evaluate_rule
+from resilience_operator.decision.configuration.keep import SYNC, plan_keep, waiting
+from resilience_operator.decision.configuration.rollback import unfinished_rollback, with_content
 from resilience_operator.decision.context import EvaluationContext, prepare
 from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import (
@@ -106,6 +108,7 @@ class _ReleaseStep:
     reverts: tuple[Revert, ...]
     request: RollbackRequest | None = None
     freeze: FreezeMemory | None = None
+    unfinished: Command | None = None
 
 
 @dataclass(slots=True)
@@ -150,22 +153,52 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
         release = discharge(release, (release.rolled_from,))
     if quarantined == context.memory.quarantined:
         quarantined = context.memory.quarantined
-    plan, request = _remediate(context, release, findings, evaluations), context.memory.request
-    if plan.commands or request is not None:
-        again = partial(_remediate, context, release, evaluations=evaluations)
-        plan, request = _with_approval(context, plan, findings, again)
+    interrupted = unfinished_rollback(context.memory, release, target)
+    plan, request = _plan_release(context, release, findings, evaluations, interrupted)
     if context.reverts and blocked(context.reverts, PAUSED, now) is not None:
         plan = plan.without_pause()  # another writer keeps lifting the operator's pause
     if release.held_unmeasured and any(c.reason == "ReleaseRecovered" for c in plan.commands):
         quarantined = tuple(q for q in quarantined if q.revision != release.revision)
+    plan = _with_configuration(context, plan)
     notices = baked + pods.notices + aftermath + plan.notices
     if not found.measured:
         notices += inconclusive_notice(plan.release, target, found.findings, now - context.lookback)
     wake = min((t for t in (plan.wake, pods.wake) if t is not None), default=None)
+    signals, reverts = found.attributed_signals, context.reverts
     step = _ReleaseStep(
-        plan.release, quarantined, found.attributed_signals, plan.commands, notices, wake, context.reverts, request
+        plan.release, quarantined, signals, plan.commands, notices, wake, reverts, request, unfinished=interrupted
     )
     return _with_freeze(context, step) if freeze.applies(policy, context.memory.freeze) else step
+
+
+def _plan_release(
+    context: EvaluationContext,
+    release: ReleaseMemory,
+    findings: Sequence[ReleaseFinding],
+    evaluations: Sequence[RuleEvaluation],
+    interrupted: Command | None,
+) -> tuple[ReleasePlan, RollbackRequest | None]:
+    """Plan the remediation, and return the rollback that waits for approval. An interrupted rollback is continued."""
+    if interrupted is not None:
+        return ReleasePlan(release, (interrupted,)), context.memory.request
+    plan, request = _remediate(context, release, findings, evaluations), context.memory.request
+    if plan.commands or request is not None:
+        again = partial(_remediate, context, release, evaluations=evaluations)
+        plan, request = _with_approval(context, plan, findings, again)
+    return plan, request
+
+
+def _with_configuration(context: EvaluationContext, plan: ReleasePlan) -> ReleasePlan:
+    """Return the plan with the content that a rollback restores, or with the command that keeps a good one."""
+    policy, target, now = context.policy, context.target, context.now
+    if target.configuration is None:
+        return plan
+    release, keep, notices = plan_keep(plan.release, policy, target)
+    commands = tuple(with_content(command, policy, target, now) for command in plan.commands)
+    if keep is not None and not commands:
+        commands = (keep,)
+    notices = (*plan.notices, *notices, *waiting(release, policy, target, now))
+    return replace(plan, release=release, commands=commands, notices=notices)
 
 
 def _remediate(
@@ -358,6 +391,7 @@ def _assemble(
             reverts=step.reverts,
             freeze=step.freeze,
             request=step.request,
+            unfinished=step.unfinished,
             announced=_announced(memory.announced, active, step.release),
             metrics_missing_since=scaling.metrics_missing_since,
             startup_seconds=learn_startup(memory.startup_seconds, context.target.pods),
@@ -440,6 +474,8 @@ def _next_wake(
     if release.live is not None:
         windowed = (found for found in release.live.scores.items() if found[1].windowed and found[1].since is not None)
         due += [(found.since or now) + policy.window for _, found in windowed]
+    if release.configuration is not None and release.phase is Phase.PROGRESSING:
+        due.append(release.configuration.since + min(SYNC, policy.release.bake))
     if release.phase is Phase.ROLLED_BACK:
         due.append(release.since + policy.release.bake)
     return min([t for t in due if t > now], default=None)

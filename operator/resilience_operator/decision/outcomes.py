@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from resilience_operator.api.text import cut
+from resilience_operator.decision.configuration.revisions import pending_rollback
 from resilience_operator.decision.dry_run import add_command
 from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.model.memory import (
@@ -42,7 +43,7 @@ def apply_outcomes(memory: Memory, outcomes: Iterable[Outcome], target: TargetSt
         if outcome.command.verb is Verb.PLUGIN:
             memory = mark_called(memory, outcome)
             continue
-        if outcome.result in (Result.FAILED, Result.POSTPONED):
+        if outcome.result in (Result.FAILED, Result.POSTPONED) or _may_be_incomplete(outcome):
             failed += (outcome.command,)
         if not outcome.applied:
             continue
@@ -50,6 +51,15 @@ def apply_outcomes(memory: Memory, outcomes: Iterable[Outcome], target: TargetSt
             memory = replace(memory, overlay=add_command(memory.overlay, outcome.command, target))
         memory = _effect(memory, outcome.command, target, now, dry_run=outcome.result is Result.DRY_RUN)
     return replace(memory, intent=Intent(now, failed)) if failed else memory
+
+
+def _may_be_incomplete(outcome: Outcome) -> bool:
+    """Return whether a rollback may have restored configuration before a change of the target ended it."""
+    return (
+        outcome.result is Result.SUPERSEDED
+        and "content" in outcome.command.arguments
+        and (outcome.command.verb is Verb.ROLLBACK)
+    )
 
 
 def _effect(memory: Memory, command: Command, target: TargetState, now: float, *, dry_run: bool) -> Memory:
@@ -90,6 +100,8 @@ def _effect(memory: Memory, command: Command, target: TargetState, now: float, *
         case Verb.DENY_ROLLBACK if memory.request is not None:
             denied = replace(memory.request, denied=True, by=str(command.arguments.get("by", "")))
             return replace(memory, request=denied)
+        case Verb.KEEP_CONFIGURATION:
+            return replace(memory, release=replace(release, kept_content=str(command.arguments["content"])))
         case _:
             return memory
 
@@ -122,6 +134,7 @@ def _rolled_back(memory: Memory, command: Command, target: TargetState, now: flo
         quarantined=(*others, entry)[-MAX_QUARANTINED:],
         freeze=memory.freeze and memory.freeze.not_held(),
         request=None,
+        unfinished=None,
         release=replace(
             release,
             phase=Phase.ROLLING_BACK,
@@ -138,6 +151,7 @@ def _rolled_back(memory: Memory, command: Command, target: TargetState, now: flo
             paused_rules=(),
             rollback_limit_reached=False,
             rolled_from=left,
+            configuration=None,
             failing_from=_failing_from(memory, command, now),
         ),
     )
@@ -202,5 +216,8 @@ def recover_intent(memory: Memory, target: TargetState) -> tuple[Memory, tuple[O
     if intent is None:
         return memory, ()
     memory = replace(memory, intent=None)
+    interrupted = pending_rollback(replace(memory, intent=intent))
+    if interrupted is not None and not is_applied(interrupted, target):
+        memory = replace(memory, unfinished=interrupted)
     done = tuple(Outcome(c, Result.DONE) for c in intent.commands if is_applied(c, target))
     return apply_outcomes(memory, done, target, intent.at), done

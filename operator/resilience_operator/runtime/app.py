@@ -17,6 +17,7 @@ from resilience_operator import __version__
 from resilience_operator.kube.cache.reflector import Reflector
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.kube.client.paths import POLICIES as POLICIES_RESOURCE
+from resilience_operator.runtime.cache.configuration import ConfigurationReader
 from resilience_operator.runtime.cache.contact import Contacts
 from resilience_operator.runtime.cache.nodes import ZoneMonitor
 from resilience_operator.runtime.cache.policies import PolicyCache
@@ -76,6 +77,7 @@ class App:
         # Every write passes the fence. Only the election itself does not.
         kube = kube.with_fence(leader.may_write)
         self._targets = targets = TargetCache(kube, config.namespaces, triggers.target_changed)
+        self._configurations = ConfigurationReader(kube, config.namespaces, triggers.target_changed, time.time)
         self._zones = ZoneMonitor(kube, watch=config.watches_nodes, on_change=triggers.zones_changed)
         self._source = PolicySource(kube, config, store, triggers)
         self._collector = _collector(plugged, kube, cohorts)
@@ -85,6 +87,7 @@ class App:
             store=store,
             targets=targets,
             zones=self._zones,
+            configurations=self._configurations,
             collector=self._collector,
             cohorts=cohorts,
             actions=plugged.actions,
@@ -130,7 +133,12 @@ class App:
         watching = start(self._source.watch(kopf_stop, lambda: end_on_signals(stop)), "kopf")
         relisting = start(self._source.relist(stop), "relist")
         self._singletons += [watching, relisting]
-        async with self._notifiers.working(), self._targets.watching(), self._zones.watching():
+        async with (
+            self._notifiers.working(),
+            self._targets.watching(),
+            self._zones.watching(),
+            self._configurations.watching(),
+        ):
             async with self._leader.running():
                 scheduling = start(self._schedule(stop), "scheduler")
                 self._singletons.append(scheduling)
@@ -169,7 +177,8 @@ class App:
         if self._stop.is_set():
             return ""
         tasks = (
-            *self._singletons, *self._targets.tasks, *self._zones.tasks, *self._leader.tasks, *self._notifiers.tasks,
+            *self._singletons, *self._targets.tasks, *self._zones.tasks, *self._configurations.tasks,
+            *self._leader.tasks, *self._notifiers.tasks,
         )  # fmt: skip
         dead = [task.get_name() for task in tasks if task.done()]
         return f"ended unexpectedly: {', '.join(dead)}" if dead else ""

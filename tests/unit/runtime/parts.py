@@ -18,6 +18,7 @@ from resilience_operator.kube.client.paths import REPLICA_SETS
 from resilience_operator.plugins.actions import Actions
 from resilience_operator.plugins.notifiers import Notifiers
 from resilience_operator.resilience import Deadline
+from resilience_operator.runtime.cache.configuration import ConfigurationReader
 from resilience_operator.runtime.cache.nodes import ZoneMonitor
 from resilience_operator.runtime.cache.policies import PolicyCache
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
@@ -121,6 +122,7 @@ class Parts:
         self.targets = TargetCache(kube, (), lambda _: None)
         inputs = Inputs(
             self.store, self.targets, ZoneMonitor(kube, watch=False, on_change=lambda: None),
+            ConfigurationReader(kube, (), lambda _: None, clock),
             SignalCollector(SourceRegistry({"default": self.source})), Cohorts(), Actions(), Notifiers(),
         )  # fmt: skip
         context = EvaluationContext(Everywhere(), Tracing(), clock, keep_history=True)

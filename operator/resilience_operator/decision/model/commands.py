@@ -21,6 +21,7 @@ class Verb(StrEnum):
     FREEZE = "freezeRollout"
     UNFREEZE = "unfreezeRollout"
     DENY_ROLLBACK = "denyRollback"
+    KEEP_CONFIGURATION = "keepConfiguration"
 
 
 @dataclass(frozen=True, slots=True)

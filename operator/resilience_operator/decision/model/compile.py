@@ -21,6 +21,7 @@ from resilience_operator.decision.model.policy import (
     Condition,
     Fallback,
     FreezeWindow,
+    IncludedConfiguration,
     Plugin,
     Policy,
     Release,
@@ -97,6 +98,9 @@ def compile_policy(
             warm_up=spec.release.warm_up,
             quarantine=spec.release.quarantine,
             notify_delivery=spec.release.git_ops == "Tell",
+            configuration=None
+            if spec.release.configuration is None
+            else IncludedConfiguration(spec.release.configuration.secrets),
             freezes=tuple(FreezeWindow(f.cron, f.time_zone, f.for_) for f in spec.release.freeze),
         ),
         fallback=Fallback(after=fallback.after, replicas=fallback.replicas),

@@ -20,6 +20,7 @@ from resilience_operator.decision.model.commands import Command
 from resilience_operator.decision.model.score import Score
 
 __all__ = [
+    "ConfigurationChange",
     "DryRunOverlay",
     "FreezeMemory",
     "HealthMemory",
@@ -228,6 +229,17 @@ class ServedRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigurationChange:
+    """A change of configuration without a change of the template. since: when it was seen.
+
+    at_start: containers read what changed only when they start.
+    """
+
+    since: float
+    at_start: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseMemory:
     """The memory of the release.
 
@@ -257,6 +269,8 @@ class ReleaseMemory:
     ready_since: since when all pods of `revision` are ready without a break, in its bake.
     rollback_result: what the last rollback changed; empty while that is open.
     failing_from: when the breach began that led to the last rollback.
+    configuration: the release is a change of configuration alone; None for a template.
+    kept_content: the content for which a copy was made that is not listed yet.
     """
 
     phase: Phase
@@ -290,6 +304,8 @@ class ReleaseMemory:
     ready_since: float | None = None
     rollback_result: RollbackResult = RollbackResult.OPEN
     failing_from: float | None = None
+    configuration: ConfigurationChange | None = None
+    kept_content: str = ""
 
     def score(self, key: str) -> Score | None:
         """Return the newest score of a test, or None."""
@@ -402,6 +418,7 @@ class Memory:
 
     startup_seconds: how long the target's pods take from creation to readiness (90th percentile), or None.
     freeze: None if no freeze is in effect. request: the rollback that waits for approval, or was denied.
+    unfinished: a rollback of template and configuration that was interrupted.
     """
 
     target_uid: str = ""
@@ -417,3 +434,4 @@ class Memory:
     startup_seconds: float | None = None
     freeze: FreezeMemory | None = None
     request: RollbackRequest | None = None
+    unfinished: Command | None = None

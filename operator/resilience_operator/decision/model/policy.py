@@ -179,6 +179,13 @@ class FreezeWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class IncludedConfiguration:
+    """Configuration belongs to the revision. secrets: Secrets too."""
+
+    secrets: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """How a release is analysed.
 
@@ -190,7 +197,7 @@ class Release:
     false_alarms: probability that an equal revision is held for worse, over a whole release. warm_up: seconds for
     which the latency of a new pod does not count.
     freezes: times in which no new release begins. notify_delivery: pauses and rollbacks are reported to what applies
-    the target from git.
+    the target from git. configuration: None if it does not belong to the revision.
     """
 
     bake: float = 600.0
@@ -204,6 +211,7 @@ class Release:
     quarantine: float = DEFAULT_QUARANTINE
     freezes: tuple[FreezeWindow, ...] = ()
     notify_delivery: bool = True
+    configuration: IncludedConfiguration | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from resilience_operator.decision.configuration.names import Restored
+from resilience_operator.decision.model.configuration import Configuration
+
 MANAGER = "resilience-operator"
 """The field manager of this operator: in `managedFields` it marks the operator's own changes."""
 
@@ -36,6 +39,7 @@ class Revision:
     replicas, ready: pods of this revision that exist, and that are ready.
     kept_in, uid: name and uid of the ReplicaSet or ControllerRevision that stores the template.
     template: the digest of that template. All three are empty if the revision is not read from such an object.
+    restored: of which template it is a copy whose pods were restarted to read restored configuration, or None.
     """
 
     name: str
@@ -47,6 +51,7 @@ class Revision:
     kept_in: str = ""
     uid: str = ""
     template: str = ""
+    restored: Restored | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,7 @@ class TargetState:
     replaces_all: a rollout may leave no pod ready for a while, as `strategy: Recreate` does.
     min_ready_seconds: seconds for which a pod must be ready to count as available.
     delivered_by: what applies it from git or a chart, or None.
+    configuration: what its template reads; None if the policy does not include configuration.
     can_pause: its update strategy lets a rollout be paused (a StatefulSet's `OnDelete` does not).
     """
 
@@ -167,6 +173,7 @@ class TargetState:
     can_pause: bool = True
     delivered_by: DeliveredBy | None = None
     pod_owners: tuple[str, ...] = ()
+    configuration: Configuration | None = None
 
     def find(self, revision: str | None) -> Revision | None:
         """Return the revision with that name, if it still exists."""

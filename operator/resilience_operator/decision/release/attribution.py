@@ -24,7 +24,7 @@ def update_baseline(
 ) -> ReleaseMemory:
     """Return the release with its baseline (recorded if `anew`), and the start of its measurements."""
     if anew and release.ok_before:
-        release = replace(release, baseline=_request_counts(policy, views, release.revision))
+        release = replace(release, baseline=_request_counts(policy, views, _new_pods(release)))
     if release.canary_measured_since is not None:
         return release
     signals = {
@@ -35,6 +35,14 @@ def update_baseline(
         # The first requests arrived within the last interval.
         return replace(release, canary_measured_since=now - policy.interval)
     return release
+
+
+def _new_pods(release: ReleaseMemory) -> str | None:
+    """Return the revision whose requests are not of the baseline; None after a change of configuration alone.
+
+    Then the same pods have served the requests before.
+    """
+    return release.revision if release.configuration is None else None
 
 
 def regressed_since_release(release: ReleaseMemory, rule: Rule) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterator
 from dataclasses import dataclass, replace
 
 from resilience_operator.api.quantities import format_duration
+from resilience_operator.decision.configuration.revisions import is_known
 from resilience_operator.decision.model.memory import Phase, ReleaseMemory, ServedRevision
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import Revision, TargetState
@@ -57,14 +58,24 @@ def rollback_goal(
     That is the newest one that served a whole bake with all pods ready and without a charge. If none is remembered, it
     is the last good one.
     """
+    unknown: str | None = None
     for known in _candidates(release):
         if known.revision in quarantined or known.revision in release.charged:
             continue
         if known.revision == release.revision and known.template == release.template:
             continue
         kept = target.find(known.revision)
+        if not is_known(target, known.revision):
+            unknown = unknown or known.revision
+            continue
         if kept is not None and kept.template == known.template:
             return RollbackGoal(kept, _distance(kept, release, target), max(0.0, now - kept.created))
+    if unknown is not None:
+        return RollbackBlocked(
+            "ConfigurationUnknown",
+            f"revision {release.revision} fails, but what revision {unknown} read is not kept, so nothing is restored: "
+            f"restore its ConfigMaps by hand, then `{undo_command(target)}`, or apply a fix",
+        )
     return _blocked(release, target, quarantined)
 
 
@@ -77,7 +88,7 @@ def _candidates(release: ReleaseMemory) -> Iterator[ServedRevision]:
 def _distance(goal: Revision, release: ReleaseMemory, target: TargetState) -> int:
     current = target.find(release.revision)
     newest = current.number if current is not None else max(r.number for r in target.revisions)
-    return sum(goal.number < r.number <= newest for r in target.revisions)
+    return len({r.number for r in target.revisions if goal.number < r.number <= newest})
 
 
 def _blocked(release: ReleaseMemory, target: TargetState, quarantined: Container[str]) -> RollbackBlocked:

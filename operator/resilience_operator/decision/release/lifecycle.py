@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 
+from resilience_operator.decision.configuration.keep import in_effect
+from resilience_operator.decision.configuration.names import content_of, template_of
 from resilience_operator.decision.field_managers import display_name, is_manual, is_person, restates_manifest
 from resilience_operator.decision.model.commands import Notice
-from resilience_operator.decision.model.memory import Phase, ReleaseMemory, RollbackResult
+from resilience_operator.decision.model.memory import ConfigurationChange, Phase, ReleaseMemory, RollbackResult
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import MANAGER, TargetState
 
@@ -137,7 +139,19 @@ def _new_revision(
         held_unmeasured=False,
         ready_since=None,
         rollback_result=RollbackResult.OPEN,
+        configuration=_configuration_change(release, target, now),
+        kept_content="",
     )
+
+
+def _configuration_change(release: ReleaseMemory, target: TargetState, now: float) -> ConfigurationChange | None:
+    """Return the change if the new revision has the same template as the one before, and reads another content."""
+    found = target.configuration
+    if found is None or release.revision is None or template_of(release.revision) != template_of(target.revision):
+        return None
+    before = found.kept.get(content_of(release.revision))
+    changed = [key for key, digest in found.objects.items() if before is None or before.get(key) != digest]
+    return ConfigurationChange(now, at_start=not found.at_start.isdisjoint(changed))
 
 
 def is_fix(release: ReleaseMemory) -> bool:
@@ -225,7 +239,7 @@ def _follow_pause(release: ReleaseMemory, target: TargetState, now: float) -> Re
 
 
 def _follow_rollout(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> ReleaseMemory:
-    complete = target.rolled_out and target.revision == release.revision
+    complete = target.rolled_out and target.revision == release.revision and in_effect(release, policy, target, now)
     match release.phase:
         case Phase.PROGRESSING if complete:
             return replace(release, phase=Phase.BAKING, since=now, bake_started=now, observed_at=now)

@@ -8,6 +8,7 @@ from math import log2
 
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.analysis.verdicts import ConditionResult
+from resilience_operator.decision.configuration.rollback import UNKNOWN
 from resilience_operator.decision.field_managers import display_name
 from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import Phase, Quarantine, ReleaseMemory, Verdict
@@ -23,6 +24,8 @@ MAX_RESUMES = 2
 
 PROGRESS_DEADLINE = "progress-deadline"
 """Name under which an exceeded progress deadline is recorded. Rules cannot have this name."""
+
+PAUSABLE_KINDS = ("Deployment", "StatefulSet")
 
 NOT_PROVEN = "BreachNotProven"
 """Reason of a pause, its notice and the condition: a breach since the release, which may not be its cause."""
@@ -148,6 +151,8 @@ def _remediate(
         key = f"no-rollback/{blocked.reason}/{release.revision}"
         notices = (Notice(key, blocked.reason, blocked.message, warning=True),)
     pausing = [f for f in failing if f.rule.pause]
+    if any(n.reason == UNKNOWN for n in notices) and target.can_pause and target.kind in PAUSABLE_KINDS:
+        pausing = list(failing)  # held paused, although no rule pauses
     if pausing and not target.paused:
         why = f"{_descriptions(pausing)}: rollout of revision {release.revision} paused"
         if target.rolled_out and not due:

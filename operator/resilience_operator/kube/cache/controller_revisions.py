@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 
 from resilience_operator.kube.cache.revisions import RevisionRecord, labels_of, owner_of
-from resilience_operator.kube.cache.workloads import Obj, Workload, epoch, number, template_digest
+from resilience_operator.kube.cache.workloads import Obj, Workload, epoch, number, restored_from, template_digest
 
 _KINDS = ("StatefulSet", "DaemonSet")
 
@@ -26,7 +26,10 @@ def project_controller_revision(obj: Obj, old: RevisionRecord | None = None) -> 
         return None
     # Its data never changes (the API refuses it); its number does, when a rollback makes it the newest again.
     known = old is not None and old.uid == meta["uid"]
-    template = old.template if known and old is not None else template_digest(template_of(obj))
+    if known and old is not None:
+        template, restored = old.template, old.restored
+    else:
+        template, restored = template_digest(template_of(obj)), restored_from(template_of(obj))
     return RevisionRecord(
         namespace=sys.intern(meta["namespace"]),
         name=meta["name"],
@@ -39,6 +42,7 @@ def project_controller_revision(obj: Obj, old: RevisionRecord | None = None) -> 
         number=number(obj.get("revision")),
         created=epoch(meta.get("creationTimestamp")),
         template=template,
+        restored=restored,
     )
 
 

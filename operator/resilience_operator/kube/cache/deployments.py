@@ -35,6 +35,7 @@ from resilience_operator.kube.cache.workloads import (
     number,
     project_workload,
     replaces_all,
+    restored_from,
     template_digest,
 )
 from resilience_operator.kube.writes.rollout_pause import is_marked
@@ -93,9 +94,9 @@ def project_replica_set(obj: Obj, old: RevisionRecord | None = None) -> Revision
         return None
     generation = number(meta.get("generation"))
     if old is not None and old.uid == meta["uid"] and old.generation == generation:
-        template = old.template
+        template, restored = old.template, old.restored
     else:
-        template = template_digest(spec["template"])
+        template, restored = template_digest(spec["template"]), restored_from(spec["template"])
     return RevisionRecord(
         namespace=sys.intern(meta["namespace"]),
         name=meta["name"],
@@ -110,6 +111,7 @@ def project_replica_set(obj: Obj, old: RevisionRecord | None = None) -> Revision
         template=template,
         replicas=count(status.get("replicas")),
         ready=count(status.get("readyReplicas")),
+        restored=restored,
     )
 
 

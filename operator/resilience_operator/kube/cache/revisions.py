@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from resilience_operator.decision.configuration.names import Restored
 from resilience_operator.decision.model.target import Revision
 from resilience_operator.kube.cache.selectors import label_text
 from resilience_operator.kube.cache.workloads import POD_TEMPLATE_HASH, Workload
@@ -34,7 +35,7 @@ class RevisionRecord:
     owner_kind, owner_uid: the workload that its controller reference names. labels: as `selectors.label_text`, without
         the labels that hold a revision's hash.
     number: the controller's revision number. created: seconds since the epoch.
-    template: the digest of its pod template.
+    template: the digest of its pod template. restored: as `Revision.restored`.
     replicas, ready: its numbers of pods; 0 for a ControllerRevision, which does not count them.
     """
 
@@ -51,6 +52,7 @@ class RevisionRecord:
     template: str
     replicas: int = 0
     ready: int = 0
+    restored: Restored | None = None
 
 
 class Owner(NamedTuple):
@@ -118,4 +120,5 @@ def as_revision(workload: Workload, record: RevisionRecord, owner: str, pods: tu
         kept_in=record.name,
         uid=record.uid,
         template=record.template,
+        restored=record.restored,
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from resilience_operator.decision.configuration.names import RESTORED, Restored, read_restored
 from resilience_operator.decision.field_managers import HPA_CONTROLLER, KUBECTL_APPLY, KUBECTL_SCALE
 from resilience_operator.decision.model.target import DEFAULT_PROGRESS_DEADLINE, MANAGER, DeliveredBy
 from resilience_operator.kube.cache.delivery import delivered_by
@@ -117,6 +118,34 @@ def normalized_template(template: Mapping[str, Any]) -> Obj:
         metadata["labels"] = {k: v for k, v in metadata["labels"].items() if k != POD_TEMPLATE_HASH}
     # A ControllerRevision's data is a patch and contains a `$patch` directive.
     return {**{k: v for k, v in template.items() if k != "$patch"}, "metadata": metadata}
+
+
+def restored_from(template: Mapping[str, Any]) -> Restored | None:
+    """Of which template this one is a copy whose pods were restarted to read restored configuration, or None.
+
+    Not believed if the template was changed since.
+    """
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    if not isinstance(annotations, dict) or RESTORED not in annotations:
+        return None
+    found = read_restored(annotations[RESTORED])
+    return found if found is not None and template_digest(without_restored(template)) == found.template else None
+
+
+def with_restart(template: Mapping[str, Any], revision: str, at: int) -> Obj:
+    """The template with the annotation that restarts its pods. revision: its name without that."""
+    bare = without_restored(template)
+    restored = Restored(revision, template_digest(bare), at)
+    annotations = {**(bare["metadata"].get("annotations") or {}), RESTORED: str(restored)}
+    return {**bare, "metadata": {**bare["metadata"], "annotations": annotations}}
+
+
+def without_restored(template: Mapping[str, Any]) -> Obj:
+    """The template without the annotation that restarts its pods, normalized."""
+    bare = normalized_template(template)
+    annotations = {k: v for k, v in (bare["metadata"].get("annotations") or {}).items() if k != RESTORED}
+    metadata = {k: v for k, v in bare["metadata"].items() if k != "annotations"}
+    return {**bare, "metadata": {**metadata, "annotations": annotations} if annotations else metadata}
 
 
 def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> FieldManagers:

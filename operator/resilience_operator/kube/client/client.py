@@ -49,6 +49,8 @@ CALL_TIMEOUT = 10.0
 """Maximum seconds of one attempt, if the deadline leaves more."""
 CONNECT_TIMEOUT = 5.0
 """Seconds to open a connection."""
+METADATA, METADATA_LIST = (f";as=PartialObjectMetadata{suffix};g=meta.k8s.io;v=v1" for suffix in ("", "List"))
+"""Parameters of the media type of metadata alone: https://kubernetes.io/docs/reference/using-api/api-concepts/"""
 PAGE = 500
 """Objects per page of a list, as in kubectl and client-go."""
 WATCH_LIFETIME = 300.0
@@ -98,6 +100,7 @@ class KubeClient:
         call_timeout: float = CALL_TIMEOUT,
         fence: Fence | None = None,
         unreadable: UnreadableObjects | None = None,
+        metadata_only: bool = False,
     ) -> None:
         self._api = api
         self.unreadable = unreadable or UnreadableObjects()
@@ -106,6 +109,7 @@ class KubeClient:
         self.retry = retry
         self.field_manager = field_manager
         self._call_timeout = call_timeout
+        self._metadata_only = metadata_only
 
     @classmethod
     @asynccontextmanager
@@ -158,6 +162,19 @@ class KubeClient:
             call_timeout=self._call_timeout,
             fence=fence,
             unreadable=self.unreadable,
+        )
+
+    def metadata_only(self) -> KubeClient:
+        """The same connection, for lists and watches of metadata: the server leaves out the rest of the objects."""
+        return KubeClient(
+            self._api,
+            self._credentials,
+            retry=self.retry,
+            field_manager=self.field_manager,
+            call_timeout=self._call_timeout,
+            fence=self._fence,
+            unreadable=self.unreadable,
+            metadata_only=True,
         )
 
     @property
@@ -339,7 +356,10 @@ class KubeClient:
         body: Any = None,
         content_type: str | None = None,
     ) -> aiohttp.ClientResponse:
-        headers = {"Accept": "application/json", "Content-Type": content_type or "application/json"}
+        accept = "application/json"
+        if self._metadata_only:
+            accept += METADATA if "watch" in (query or {}) else METADATA_LIST
+        headers = {"Accept": accept, "Content-Type": content_type or "application/json"}
         request = await self._api.param_serialize(
             method,
             path,

@@ -16,13 +16,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from resilience_operator.decision.configuration.names import template_of as template_of_name
 from resilience_operator.decision.model.target import Revision, TargetState
 from resilience_operator.kube.cache.controller_revisions import project_controller_revision, template_of
 from resilience_operator.kube.cache.daemonsets import project_daemon_set
 from resilience_operator.kube.cache.deployments import project_deployment, project_replica_set
 from resilience_operator.kube.cache.revisions import RevisionRecord, owned_by
 from resilience_operator.kube.cache.statefulsets import project_stateful_set
-from resilience_operator.kube.cache.workloads import Workload, normalized_template, template_digest, writers_of
+from resilience_operator.kube.cache.workloads import (
+    Workload,
+    normalized_template,
+    template_digest,
+    with_restart,
+    writers_of,
+)
 from resilience_operator.kube.client.client import KubeClient, KubeObject, PatchKind
 from resilience_operator.kube.client.errors import DEPENDENCY
 from resilience_operator.kube.client.paths import (
@@ -124,12 +131,17 @@ async def resume(kube: KubeClient, target: TargetState, *, deadline: Deadline) -
     return _change("resume", target, True, False, written)
 
 
-async def rollback(kube: KubeClient, target: TargetState, revision: str, *, deadline: Deadline) -> Change | None:
+async def rollback(
+    kube: KubeClient, target: TargetState, revision: str, *, deadline: Deadline, restart_at: int | None = None
+) -> Change | None:
     """Restore the pod template of `revision` and lift a pause, in one patch.
 
     With two patches, a paused bad release would continue between them, or stay paused forever after a crash. The whole
     template is replaced: a merge would keep fields that the bad release added. Raises NotFound if the revision is no
     longer kept, and Conflict if the revision under that name differs from the decision's input.
+
+    restart_at: the pods are replaced although the template may be the same, to read restored configuration. The time
+    identifies the restart.
 
     The fields are then returned to their previous manager (`hand_back`). A crash before that leaves them to the next
     start of the operator.
@@ -147,8 +159,10 @@ async def rollback(kube: KubeClient, target: TargetState, revision: str, *, dead
     async def plan(live: KubeObject) -> Ops | None:
         kept = await _revision_object(kube, live, target, goal, deadline)
         template = normalized_template(_template_in(kept))
+        if restart_at is not None:
+            template = with_restart(template, template_of_name(revision), restart_at)
         paused = is_paused(target.kind, live)
-        there = template_digest(live["spec"]["template"]) == goal.template
+        there = template_digest(live["spec"]["template"]) == template_digest(template)
         if there and not paused:
             return None
         if paused != target.paused:
@@ -269,7 +283,8 @@ async def _revision_object(
     record = project_replica_set(kept) if target.kind == "Deployment" else project_controller_revision(kept)
     if record is None or not owned_by(_TRIMS[target.kind](live), [record]):
         raise _conflict(target, f"does not own {resource.kind} {revision.kept_in} any more")
-    if (record.uid, record.template) != (revision.uid, revision.template):
+    templates = (record.template, record.restored.template if record.restored is not None else record.template)
+    if record.uid != revision.uid or revision.template not in templates:
         raise _conflict(
             target, f"has another template or uid in {resource.kind} {revision.kept_in} than the decision saw"
         )

@@ -95,6 +95,7 @@ class PolicyEntry:
     status: a summary (`status_summary`). packed_status: the whole status at `resource_version`.
     requests: queries for its metric source, valid for the revisions in `requests_for`. requests_watched: they are for
     a release that is analysed.
+    configuration_problem: why what its target's template reads is not included, or None.
     evaluation_history: points for the dashboard's charts, if they are kept.
     """
 
@@ -116,6 +117,7 @@ class PolicyEntry:
     requests: tuple[SignalRequest, ...] = ()
     requests_for: tuple[Revision, ...] | None = None
     requests_watched: bool = False
+    configuration_problem: ReadyProblem | None = None
 
     @property
     def key(self) -> tuple[str, str]:

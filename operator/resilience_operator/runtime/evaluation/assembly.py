@@ -11,6 +11,7 @@ from resilience_operator.actions.executor import DryRunExecutor, LiveExecutor
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.plugins.actions import Actions
 from resilience_operator.plugins.notifiers import Notifiers
+from resilience_operator.runtime.cache.configuration import ConfigurationReader
 from resilience_operator.runtime.cache.nodes import ZoneMonitor
 from resilience_operator.runtime.cache.policies import PolicyCache
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
@@ -48,6 +49,7 @@ class Inputs:
     store: PolicyCache
     targets: TargetCache
     zones: ZoneMonitor
+    configurations: ConfigurationReader
     collector: SignalCollector
     cohorts: Cohorts
     actions: Actions
@@ -63,6 +65,7 @@ class Evaluation:
         self, kube: KubeClient, context: EvaluationContext, inputs: Inputs, on_missing: Callable[[], None]
     ) -> None:
         rate_limiter, admission = AdaptiveRateLimiter(), FairSemaphore()
+        self._configurations = inputs.configurations
         self.work = WorkQueue()
         self.scheduler = Scheduler(self.work, PhaseSchedule(inputs.cohorts), on_overrun=rate_limiter.back_off)
         self.status_queue = StatusQueue(self.work, admission, rate_limiter)
@@ -86,7 +89,7 @@ class Evaluation:
         scales = ScaleTargetReader(kube, inputs.targets)
         self.evaluator = BatchEvaluator(
             context,
-            resolver=TargetResolver(inputs.store, inputs.targets, scales, context.clock),
+            resolver=TargetResolver(inputs.store, inputs.targets, scales, inputs.configurations, context.clock),
             signals=self.signals,
             fast_path=FastPath(context, self.signals, self.reporter, self.plugin_actions),
             reconciler=self.reconciler,
@@ -110,3 +113,4 @@ class Evaluation:
         self.scheduler.remove(entry)
         self.reporter.forget(entry)
         self.plugin_actions.forget(entry.uid)
+        self._configurations.forget(entry.uid)

@@ -257,6 +257,8 @@ class PolicyReconciler:
         outcomes: tuple[Outcome, ...] = (),
     ) -> bool:
         problem = entry.compiled.source_problem or self._plugin_problem(entry)
+        if problem is None and decision.policy.release.configuration is not None:
+            problem = entry.configuration_problem
         return await self._reporter.write_status(
             entry, decision, target, memory, deadline, why=why, outcomes=outcomes, problem=problem
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 
 from resilience_operator.decision.model.policy import Mode
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.resilience import CallError, Deadline
+from resilience_operator.runtime.cache.configuration import ConfigurationReader
 from resilience_operator.runtime.cache.policies import PolicyCache
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 from resilience_operator.runtime.cache.scale_targets import ScaleLookup, ScaleTargetReader
@@ -26,23 +28,54 @@ class TargetResolver:
     """Finds the target of each policy. clock: seconds since the epoch."""
 
     def __init__(
-        self, store: PolicyCache, targets: TargetCache, scales: ScaleTargetReader, clock: Callable[[], float]
+        self,
+        store: PolicyCache,
+        targets: TargetCache,
+        scales: ScaleTargetReader,
+        configurations: ConfigurationReader,
+        clock: Callable[[], float],
     ) -> None:
         self._store = store
         self._targets = targets
         self._scales = scales
+        self._configurations = configurations
         self._clock = clock
 
     async def resolve(self, entries: Sequence[PolicyEntry], deadline: Deadline) -> list[tuple[PolicyEntry, Resolution]]:
         """Resolve the targets of a batch. An error affects only its own policy."""
         scales = await self._scales.read(entries, deadline)
         found: list[tuple[PolicyEntry, Resolution]] = []
+        including: list[int] = []
         for entry in entries:
             try:
-                found.append((entry, self._resolve(entry, scales)))
+                target = self._resolve(entry, scales)
+                if isinstance(target, TargetState) and _includes_configuration(entry):
+                    including.append(len(found))
+                found.append((entry, target))
             except Exception as error:
                 found.append((entry, error))
+        if including or self._configurations.in_use:
+            await self._with_configuration(found, including, deadline)
         return found
+
+    async def _with_configuration(
+        self, found: list[tuple[PolicyEntry, Resolution]], including: Sequence[int], deadline: Deadline
+    ) -> None:
+        """Add what the pod templates read to the targets of policies that include it."""
+        included = set(including)
+        for place, (entry, _) in enumerate(found):
+            if place not in included and not _includes_configuration(entry):
+                self._configurations.forget(entry.uid)
+        states = await asyncio.gather(*(self._include(*found[place], deadline) for place in including))
+        for place, state in zip(including, states, strict=True):
+            found[place] = (found[place][0], state)
+
+    async def _include(self, entry: PolicyEntry, target: Resolution, deadline: Deadline) -> Resolution:
+        assert isinstance(target, TargetState)
+        try:
+            return await self._configurations.include(entry, target, deadline)
+        except Exception as error:
+            return error
 
     def _resolve(self, entry: PolicyEntry, scales: Mapping[str, ScaleLookup]) -> TargetState | SkipReason | None:
         """Return the target's state, the reason to skip the policy, or None if it is too early to evaluate."""
@@ -92,6 +125,11 @@ class TargetResolver:
             "TargetNotFound",
             f"there is no {kind} {name} in namespace {namespace}: create it, or correct spec.targetRef",
         )
+
+
+def _includes_configuration(entry: PolicyEntry) -> bool:
+    policy = entry.compiled.policy
+    return policy is not None and policy.release.configuration is not None
 
 
 def _unreadable(entry: PolicyEntry, error: CallError) -> SkipReason:

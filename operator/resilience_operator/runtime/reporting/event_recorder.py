@@ -47,10 +47,11 @@ _EVENT_REASONS = {
     Verb.FREEZE: "RolloutFrozen",
     Verb.UNFREEZE: "RolloutResumed",
     Verb.DENY_ROLLBACK: "RollbackDenied",
+    Verb.KEEP_CONFIGURATION: "ConfigurationKept",
 }
 WARNING_VERBS = (Verb.PAUSE, Verb.ROLLBACK)
 """Verbs whose Events are Warnings, even when they succeed."""
-_CHANGES = tuple(verb for verb in Verb if verb not in (Verb.PLUGIN, Verb.DENY_ROLLBACK))
+_CHANGES = tuple(verb for verb in Verb if verb not in (Verb.PLUGIN, Verb.DENY_ROLLBACK, Verb.KEEP_CONFIGURATION))
 
 
 @dataclass(frozen=True, slots=True)

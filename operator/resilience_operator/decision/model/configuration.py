@@ -1,0 +1,23 @@
+"""What the target's pod template reads now, and which contents are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """The configuration of a target. Objects: digests by `Reference.key`; empty for an object that does not exist.
+
+    digest: of all objects. complete: every object that is not optional exists. at_start: those that containers read
+    only when they start. kept: the contents of which there is a copy, by digest. too_large: bytes, if a copy would be
+    too large; else 0.
+    """
+
+    digest: str
+    objects: Mapping[str, str] = field(default_factory=dict)
+    complete: bool = True
+    at_start: frozenset[str] = frozenset()
+    kept: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    too_large: int = 0

@@ -1,0 +1,325 @@
+"""Reads what the pod templates of targets refer to, for policies with `release.configuration`.
+
+Without such a policy it makes no call. One watch of the metadata of all ConfigMaps begins with the first one. An object
+is read again only when its version has changed, so there are as many calls as changes. During a rollback objects are
+read at each evaluation, because the watch may be behind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from resilience_operator.decision.configuration.content import NOTHING, content_digest, object_digest
+from resilience_operator.decision.configuration.keep import MIB
+from resilience_operator.decision.configuration.references import CONFIG_MAP, Reference, references_of
+from resilience_operator.decision.configuration.revisions import pending_rollback, with_configuration
+from resilience_operator.decision.model.configuration import Configuration
+from resilience_operator.decision.model.memory import Memory, Phase
+from resilience_operator.decision.model.policy import Mode, Policy
+from resilience_operator.decision.model.target import TargetState
+from resilience_operator.kube.cache.configuration import ConfigurationObject, kept_objects, project_configuration
+from resilience_operator.kube.cache.reflector import Reflector
+from resilience_operator.kube.cache.workloads import template_digest
+from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.writes import configuration as copies
+from resilience_operator.resilience import CallError, Deadline, NotFound
+from resilience_operator.runtime.cache.policy_entry import PolicyEntry, TargetKey
+from resilience_operator.runtime.cache.source_catalog import ReadyProblem
+from resilience_operator.runtime.containment import start
+
+log = logging.getLogger(__name__)
+
+FORBIDDEN = "ConfigurationForbidden"
+
+FORBIDDEN_FOR = 60.0
+"""Seconds without calls after the API server refused one."""
+
+SYNC_TIME = 3.0
+"""Maximum seconds of an evaluation to wait for the first list."""
+
+SETTLE = 2.0
+"""Seconds for which a change of configuration alone waits for a change of the template: both may be one apply."""
+
+_POLICY = "policy"
+
+_CONCURRENT_READS = 16
+
+
+@dataclass(slots=True)
+class _Known:
+    """What was last read for a policy.
+
+    template: the digest of the template of `references`. versions: of the objects as read, by key; None: not there.
+    changed: when another content was first seen, which is used after `SETTLE`. copies: what `kept` was made from.
+    raw, remembered, projected: the last result and what it was made from.
+    """
+
+    target: TargetKey
+    template: str = ""
+    references: tuple[Reference, ...] = ()
+    versions: Mapping[str, str | None] | None = None
+    current: Configuration | None = None
+    changed: float | None = None
+    copies: tuple[ConfigurationObject, ...] = ()
+    kept: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    raw: TargetState | None = None
+    remembered: object = None
+    projected: TargetState | None = None
+    forbidden: float | None = None
+
+
+class ConfigurationReader:
+    """Adds what their templates read to targets. on_change: called with a target whose configuration may have changed.
+
+    clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        kube: KubeClient,
+        namespaces: Sequence[str],
+        on_change: Callable[[TargetKey], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._kube, self._on_change, self._clock = kube, on_change, clock
+        self._namespaces = namespaces
+        self._known: dict[str, _Known] = {}
+        self._readers: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        self._reflector: Reflector[ConfigurationObject] | None = None
+        self._slots = asyncio.Semaphore(_CONCURRENT_READS)
+        self.tasks: tuple[asyncio.Task[Any], ...] = ()
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a policy includes configuration."""
+        return bool(self._known)
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """End the watch with the block. It begins with the first policy that needs it."""
+        try:
+            yield
+        finally:
+            await self._stop()
+
+    def forget(self, uid: str) -> None:
+        """Drop the state of a policy. The watch ends with the last one."""
+        known = self._known.pop(uid, None)
+        if known is None:
+            return
+        self._refer(uid, known, ())
+        if not self._known and self._reflector is not None:
+            for task in self.tasks:
+                task.cancel()
+            self.tasks, self._reflector = (), None
+
+    async def include(self, entry: PolicyEntry, target: TargetState, deadline: Deadline) -> TargetState | None:
+        """Return the target with its configuration; None if it is too early to evaluate.
+
+        Without the right to read it, the target is returned unchanged, and the entry says why. Raises CallError.
+        """
+        policy = entry.compiled.policy
+        assert policy is not None
+        known = self._known.get(entry.uid)
+        if known is None or known.target != entry.target:
+            self.forget(entry.uid)
+            known = self._known[entry.uid] = _Known(entry.target)
+        now = self._clock()
+        if known.forbidden is not None and 0 <= now - known.forbidden < FORBIDDEN_FOR:
+            return target
+        try:
+            reflector = await self._watch()
+            if reflector is None or not await self._read(entry, known, target, reflector, deadline):
+                return None
+        except CallError as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                if known.current is None or known.template != target.template:
+                    raise
+                log.warning("%s/%s: configuration cannot be read now: %s", *entry.key, error)
+            else:
+                known.forbidden = now
+                entry.configuration_problem = ReadyProblem(FORBIDDEN, _forbidden(error))
+                return target
+        else:
+            known.forbidden = entry.configuration_problem = None
+        return self._project(known, target, policy, entry.memory)
+
+    async def _watch(self) -> Reflector[ConfigurationObject] | None:
+        """Return the reflector once its first list is there; None if that takes too long. Raises CallError."""
+        if self._reflector is None:
+            # A reflector never gives up: find out first whether it may list.
+            for namespace in self._namespaces or (None,):
+                path = copies.RESOURCES[CONFIG_MAP].collection(namespace)
+                await self._kube.metadata_only().get(path, deadline=Deadline.after(SYNC_TIME), params={"limit": 1})
+        if self._reflector is None:  # another evaluation may have begun it meanwhile
+            self._reflector = Reflector(
+                self._kube.metadata_only(),
+                copies.RESOURCES[CONFIG_MAP],
+                project_configuration,
+                namespaces=self._namespaces,
+                indexes={_POLICY: lambda one: one.policy},
+                on_change=self._changed,
+            )
+            self.tasks = (start(self._reflector.run(), "watch configmaps"),)
+        reflector = self._reflector
+        if not reflector.synced.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reflector.synced.wait(), SYNC_TIME)
+        return reflector if reflector.synced.is_set() else None
+
+    async def _read(
+        self,
+        entry: PolicyEntry,
+        known: _Known,
+        target: TargetState,
+        reflector: Reflector[ConfigurationObject],
+        deadline: Deadline,
+    ) -> bool:
+        """Bring `known` up to date. Returns False if the target's template is not the one that was read."""
+        another = known.template != target.template
+        if another and not await self._read_template(entry.uid, known, target, deadline):
+            return False
+        release = entry.memory.release
+        fresh = (release is not None and release.phase is Phase.ROLLING_BACK) or pending_rollback(entry.memory)
+        seen = {r.key: _version(reflector, target.namespace, r) for r in known.references}
+        if another or fresh or known.versions is None or seen != known.versions:
+            await self._read_objects(known, target, now=self._clock(), wait=not (another or fresh), deadline=deadline)
+        found = tuple(reflector.by(_POLICY, entry.uid))
+        if found != known.copies:
+            known.copies = found
+            known.kept = dict(kept for copy in found if (kept := kept_objects(copy)) is not None)
+        return True
+
+    async def _read_template(self, uid: str, known: _Known, target: TargetState, deadline: Deadline) -> bool:
+        """Read the references of the target's template. Returns False if the cached target is outdated."""
+        path = copies.WORKLOADS[target.kind].item(target.namespace, target.name)
+        async with self._slots:
+            try:
+                live = await self._kube.get(path, deadline=deadline)
+            except NotFound:
+                return False
+        template = live["spec"]["template"]
+        if live["metadata"]["uid"] != target.uid or template_digest(template) != target.template:
+            return False
+        known.template = target.template
+        self._refer(uid, known, references_of(template))
+        return True
+
+    async def _read_objects(
+        self, known: _Known, target: TargetState, *, now: float, wait: bool, deadline: Deadline
+    ) -> None:
+        """Read all objects. wait: another content waits for `SETTLE`, since the template may change with it."""
+        async with self._slots:
+            keys = [r.key for r in known.references]
+            contents = await copies.read_all(self._kube, target.namespace, keys, deadline=deadline)
+        digests = {key: object_digest(obj) for key, obj in contents.items()}
+        digest = content_digest(digests)
+        before = known.current
+        if wait and before is not None and before.digest != digest:
+            if known.changed is None or known.changed > now:
+                known.changed = now
+                asyncio.get_running_loop().call_later(SETTLE, self._on_change, known.target)
+            if now - known.changed < SETTLE - 0.1:
+                known.versions = None  # read again at the next evaluation
+                return
+        known.changed = None
+        known.versions = {key: obj["metadata"]["resourceVersion"] if obj else None for key, obj in contents.items()}
+        size = len(copies.encode(contents))
+        found = Configuration(
+            digest,
+            digests,
+            complete=all(r.optional or digests[r.key] for r in known.references),
+            at_start=frozenset(r.key for r in known.references if r.at_start),
+            too_large=size if size > MIB else 0,
+        )
+        if known.current is None or found != Configuration(
+            known.current.digest,
+            known.current.objects,
+            known.current.complete,
+            known.current.at_start,
+            too_large=known.current.too_large,
+        ):
+            known.current = found
+
+    def _project(self, known: _Known, target: TargetState, policy: Policy, memory: Memory) -> TargetState:
+        """Return the target by pairs of template and content: the same object while nothing has changed."""
+        assert known.current is not None
+        release = memory.release
+        remembered = (
+            known.current,
+            known.kept,
+            policy.mode,
+            memory.quarantined,
+            memory.unfinished,
+            memory.intent,
+            release and (release.revision, release.good, release.rolled_from, release.served),
+            release and (release.unproven, release.charged),
+        )
+        if known.projected is None or known.raw is not target or known.remembered != remembered:
+            kept = known.kept
+            if policy.mode is Mode.DRY_RUN:
+                kept = _presumed(memory)
+            configuration = Configuration(
+                known.current.digest,
+                known.current.objects,
+                known.current.complete,
+                known.current.at_start,
+                kept,
+                known.current.too_large,
+            )
+            known.projected = with_configuration(target, configuration, memory)
+            known.raw, known.remembered = target, remembered
+        return known.projected
+
+    def _refer(self, uid: str, known: _Known, references: tuple[Reference, ...]) -> None:
+        namespace = known.target[1]
+        for before in known.references:
+            readers = self._readers[namespace, before.key]
+            readers.discard(uid)
+            if not readers:
+                del self._readers[namespace, before.key]
+        for reference in references:
+            self._readers[namespace, reference.key].add(uid)
+        known.references = references
+
+    def _changed(self, old: ConfigurationObject | None, new: ConfigurationObject | None) -> None:
+        one = new or old
+        assert one is not None
+        readers = self._readers.get((one.namespace, f"{CONFIG_MAP}/{one.name}"), ())
+        for uid in (*readers, *((one.policy,) if one.policy else ())):
+            if (known := self._known.get(uid)) is not None:
+                self._on_change(known.target)
+
+    async def _stop(self) -> None:
+        tasks, self.tasks, self._reflector = self.tasks, (), None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _version(reflector: Reflector[ConfigurationObject], namespace: str, reference: Reference) -> str | None:
+    found = reflector.get(namespace, reference.name)
+    return found.version if found is not None else None
+
+
+def _presumed(memory: Memory) -> Mapping[str, Mapping[str, str]]:
+    """Return the contents that would be kept if the policy were not in dry run."""
+    release = memory.release
+    names = [*(s.revision for s in release.served), release.good or ""] if release is not None else []
+    return {content: {} for name in names if (content := name.partition("+")[2]) and content != NOTHING}
+
+
+def _forbidden(error: CallError) -> str:
+    return (
+        f"configuration is not included, and a rollback restores the template only: {error.message}. Grant the "
+        "operator the ClusterRole resilience-operator-configuration (manifests/components/configuration, in the chart "
+        "rbac.configuration)"
+    )
