@@ -6,7 +6,7 @@ from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from resilience_operator.api.spec import Mode
-from resilience_operator.decision.analysis.judgement import CanaryContext
+from resilience_operator.decision.analysis.judgement import NO_CANARY, CanaryContext
 from resilience_operator.decision.analysis.scores import update_scores
 from resilience_operator.decision.analysis.sequential import limit
 from resilience_operator.decision.analysis.suspicion import is_suspect
@@ -110,6 +110,9 @@ def prepare(
         release = update_baseline(release, policy, signals, now, anew=begins)
         release = _with_evidence(release, policy, signals, target, not_a_baseline, now)
     suspect = release.revision if analysed else release.rolled_from
+    canary = NO_CANARY
+    if analysed or suspect is not None:
+        canary = canary_context(policy, release, suspect, not_a_baseline, now, shared_incident=shared_incident)
     return EvaluationContext(
         policy,
         memory,
@@ -121,7 +124,7 @@ def prepare(
         release,
         same,
         analysed,
-        canary_context(policy, release, suspect, not_a_baseline, now, shared_incident=shared_incident),
+        canary,
         scaling,
         reverts,
         notices + ended + manual + (stopped_notices(reverts, target, now) if reverts else ()),

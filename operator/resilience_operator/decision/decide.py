@@ -42,7 +42,7 @@ from resilience_operator.decision.release.remediation import NOT_PROVEN, Release
 from resilience_operator.decision.report import RuleReport, SignalReport, describe, signal_reports
 from resilience_operator.decision.reverts import PAUSED, blocked, retry_at
 from resilience_operator.decision.scaling.manual import adopt_minimum
-from resilience_operator.decision.scaling.plan import ScalingPlan, plan_scaling
+from resilience_operator.decision.scaling.plan import ScalingPlan, earliest, plan_scaling
 from resilience_operator.decision.scaling.recommendation import QUIET, Recommendation, ScalingContext
 from resilience_operator.decision.scaling.withhold import withhold
 
@@ -163,7 +163,7 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
     notices = baked + pods.notices + aftermath + plan.notices
     if not found.measured:
         notices += inconclusive_notice(plan.release, target, found.findings, now - context.lookback)
-    wake = min((t for t in (plan.wake, pods.wake) if t is not None), default=None)
+    wake = earliest(plan.wake, pods.wake)
     signals, reverts = found.attributed_signals, context.reverts
     step = _ReleaseStep(
         plan.release, quarantined, signals, plan.commands, notices, wake, reverts, request, unfinished=interrupted
@@ -207,6 +207,7 @@ def _remediate(
     findings: Sequence[ReleaseFinding],
     evaluations: Sequence[RuleEvaluation],
 ) -> ReleasePlan:
+    analysed = release.phase in lifecycle.ANALYSED_PHASES  # otherwise these two are not read
     return plan_remediation(
         release,
         context.policy,
@@ -214,8 +215,8 @@ def _remediate(
         findings,
         context.quarantined,
         context.now,
-        measured=_measured_at_all(evaluations),
-        clean_since=_clean_since(evaluations),
+        measured=analysed and _measured_at_all(evaluations),
+        clean_since=_clean_since(evaluations) if analysed else None,
     )
 
 
@@ -239,7 +240,7 @@ def _with_approval(
         return replace(plan, commands=(asked.command,)), asked.request
     plan = again(list(without_rollback(findings)))
     commands = plan.commands if asked.command is None else (*plan.commands, asked.command)
-    wake = min((t for t in (plan.wake, asked.wake) if t is not None), default=None)
+    wake = earliest(plan.wake, asked.wake)
     return replace(plan, commands=commands, notices=plan.notices + asked.notices, wake=wake), asked.request
 
 
@@ -257,7 +258,7 @@ def _with_freeze(context: EvaluationContext, step: _ReleaseStep) -> _ReleaseStep
     commands = step.commands
     if plan.resume_held:
         commands = tuple(c for c in commands if (c.verb, c.reason) != (Verb.RESUME, "NewRelease"))
-    wake = min((t for t in (step.wake, plan.wake) if t is not None), default=None)
+    wake = earliest(step.wake, plan.wake)
     return replace(
         step,
         commands=commands + plan.commands,
@@ -291,15 +292,15 @@ def _silent_breaches(evaluations: Sequence[RuleEvaluation], step: _ReleaseStep, 
     release = step.release
     if release.phase is Phase.ROLLING_BACK:
         return []  # the rollback is the action; what it does not mend is in breach afterwards
+    guards = [e for e in evaluations if e.rule.guards_release and _in_breach(e)]
+    if not guards:
+        return []
     acting = release.phase in lifecycle.ANALYSED_PHASES and not release.manual_override
     acting = acting and not (target.paused and release.paused is None)
     suspected = any(n.reason == NOT_PROVEN for n in step.notices)
     found = []
-    for e in evaluations:
-        if not e.rule.guards_release:
-            continue
-        of_release = e.memory.release_breach_since is not None
-        if (of_release and acting) or (e.memory.breach is None and not of_release) or e.rule.alert or suspected:
+    for e in guards:
+        if (e.memory.release_breach_since is not None and acting) or e.rule.alert or suspected:
             continue
         results = e.results if e.memory.breach is not None else e.release_results
         message = (
@@ -307,6 +308,10 @@ def _silent_breaches(evaluations: Sequence[RuleEvaluation], step: _ReleaseStep, 
         )
         found.append(Notice(f"guard/{e.rule.name}", "GuardBreached", message, warning=True))
     return found
+
+
+def _in_breach(evaluation: RuleEvaluation) -> bool:
+    return evaluation.memory.breach is not None or evaluation.memory.release_breach_since is not None
 
 
 def _why_not(release: ReleaseMemory, target: TargetState) -> str:
@@ -356,12 +361,13 @@ def _assemble(
     context: EvaluationContext, evaluations: Sequence[RuleEvaluation], step: _ReleaseStep, scaling: _ScalingStep
 ) -> Decision:
     policy, memory, now, plan = context.policy, context.memory, context.now, scaling.plan
-    commands = (
-        *step.commands,
-        *((plan.command,) if plan.command is not None else ()),
-        *_adoption(context, plan.command),
-        *_plugin_calls(context, evaluations),
-    )
+    commands = step.commands
+    if plan.command is not None:
+        commands += (plan.command,)
+    if context.target.hpa is not None:
+        commands += _adoption(context, plan.command)
+    if any(e.rule.plugins for e in evaluations):
+        commands += tuple(_plugin_calls(context, evaluations))
     notices = (
         *context.notices,
         *_alerts(evaluations),
@@ -415,7 +421,7 @@ def _alerts(evaluations: Iterable[RuleEvaluation]) -> list[Notice]:
 
 def _adoption(context: EvaluationContext, step: Command | None) -> tuple[Command, ...]:
     """Return the command that forgets an outdated minimum, unless a step writes the HPA anyway."""
-    found = adopt_minimum(context.target) if context.target.hpa is not None and step is None else None
+    found = adopt_minimum(context.target) if step is None else None
     return (found,) if found is not None else ()
 
 
@@ -431,6 +437,8 @@ def _plugin_calls(context: EvaluationContext, evaluations: Iterable[RuleEvaluati
 
 def _announced(before: frozenset[str], active: Mapping[str, Notice], release: ReleaseMemory) -> frozenset[str]:
     """Return the keys not to announce again: active notices, and those of this release while it is analysed."""
+    if not active and not before:
+        return before
     keys = {key for key, notice in active.items() if not notice.transient}
     if before and release.phase in lifecycle.ANALYSED_PHASES:
         keys.update(key for key in before if key.endswith(f"/{release.revision}") and not key.startswith("alert/"))
@@ -443,14 +451,19 @@ def _metrics_missing_since(before: float | None, evaluations: Sequence[RuleEvalu
     Signals from the API server do not count: they are available even when metrics are missing. No requests, or too few,
     are a measurement: the source answers.
     """
-    needed = [r for e in evaluations if e.rule.scale_up is not None for r in e.results if r.signal.metered]
-    needed = needed or [r for e in evaluations for r in e.results if r.signal.metered]
-    for result in needed:
-        if result.judgement.value is not None or result.judgement.reason in QUIET:
-            return None
-    if not needed:
-        return None
-    return now if before is None else before
+    scaling = [e for e in evaluations if e.rule.scale_up is not None]
+    for some in (scaling, evaluations):
+        missing = False
+        for evaluation in some:
+            for result in evaluation.results:
+                if not result.signal.metered:
+                    continue
+                if result.judgement.value is not None or result.judgement.reason in QUIET:
+                    return None
+                missing = True
+        if missing:
+            return now if before is None else before
+    return None
 
 
 def _next_wake(
@@ -461,12 +474,13 @@ def _next_wake(
     now: float,
 ) -> float | None:
     """Return when the next timer is due: a `for`, an `after`, a bake, a cooldown, a stable period."""
-    due = [t for t in others if t is not None]
+    due = [t for t in others if t is not None and t > now]
     for evaluation in evaluations:
-        for result in evaluation.results + evaluation.release_results:
-            timer = result.timer
-            if timer.verdict is Verdict.PENDING and timer.crossed is not None:
-                due.append(timer.crossed + result.condition.hold)
+        for results in (evaluation.results, evaluation.release_results):
+            for result in results:
+                timer = result.timer
+                if timer.crossed is not None and timer.verdict is Verdict.PENDING:
+                    due.append(timer.crossed + result.condition.hold)
     if release.phase is Phase.BAKING and release.bake_started is not None:
         due.append(release.bake_started + policy.release.bake)
         if (look := next_look(release, policy)) is not None:
@@ -478,4 +492,4 @@ def _next_wake(
         due.append(release.configuration.since + min(SYNC, policy.release.bake))
     if release.phase is Phase.ROLLED_BACK:
         due.append(release.since + policy.release.bake)
-    return min([t for t in due if t > now], default=None)
+    return min([t for t in due if t > now], default=None) if due else None

@@ -109,10 +109,14 @@ def kept_memory(before: Memory, after: Memory) -> Memory:
 
     Not compared are what is learned of the load, and the tests of a release as they are in this process.
     """
-    if after != before or after.scaling.load != before.scaling.load:
+    if after != before or _learned(after) != _learned(before):
         return after
     release = before.release
     return before if release is None or after.release is None or after.release.live is release.live else after
+
+
+def _learned(memory: Memory) -> tuple[object, ...]:
+    return memory.scaling.load, memory.scaling.needs
 
 
 def report_fingerprint(decision: Decision) -> tuple[object, ...]:

@@ -96,7 +96,8 @@ def signal_reports(
     for report in reports:
         for result in report.results:
             name = result.condition.signal
-            if name not in best or _STRENGTH[result.timer.verdict] > _STRENGTH[best[name].timer.verdict]:
+            known = best.get(name)
+            if known is None or _STRENGTH[result.timer.verdict] > _STRENGTH[known.timer.verdict]:
                 best[name] = result
     return tuple([_signal_report(result, views.get(name)) for name, result in best.items()])
 

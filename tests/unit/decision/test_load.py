@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
@@ -30,6 +30,13 @@ def run_of(of: Policy, replicas: int = 4) -> Run:
 
 def all_ready(run: Run) -> None:
     run.target = replace(run.target, ready=run.target.replicas)
+
+
+def test_a_stable_period_changes_nothing_else() -> None:
+    others = {f.name: object() for f in fields(ScalingMemory) if f.name not in ("stable_since", "needs")}
+    memory = ScalingMemory(**others)  # type: ignore[arg-type]
+    assert memory.stable(5.0, ((5.0, 3),)) == replace(memory, stable_since=5.0, needs=((5.0, 3),))
+    assert {name: getattr(memory.stable(5.0, ()), name) for name in others} == others
 
 
 def test_a_steady_load_needs_what_it_is_and_a_rising_one_more() -> None:

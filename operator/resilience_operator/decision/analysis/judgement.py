@@ -51,3 +51,7 @@ class CanaryContext:
     now: float = 0.0
     warm_up: float = 0.0
     shared_incident: bool = False
+
+
+NO_CANARY = CanaryContext(None)
+"""The context while no release is analysed and none was rolled back."""

@@ -61,6 +61,9 @@ def _split_names(stored: object) -> object:
 Live = Annotated[evidence.LiveEvidence | None, Field(exclude=True), BeforeValidator(lambda _: None)]
 """Evidence of this process. Never stored, and never read from a status."""
 
+Needs = Annotated[tuple[tuple[float, int], ...], Field(exclude=True), BeforeValidator(lambda _: ())]
+"""Pods by time. Never stored, and never read from a status."""
+
 RuleNames = Annotated[tuple[str, ...], BeforeValidator(_split_names), PlainSerializer(", ".join)]
 """Names of rules; in JSON one string, joined by `, `. Rule names contain no comma."""
 
@@ -130,11 +133,10 @@ class LoadMemory:
 
     samples: oldest first. forecast: pods at the threshold. margin: share by which forecasts were too low.
     start_up: seconds from a scale-up until its pods are ready, or None. replicas: at the last evaluation. changed: when
-    they last changed. starting: since when pods of a scale-up are not ready. needs: the pods needed by time, newest
-    last. saturated: when pods were last doubled because they were at their limit. served: when the pods of the last
-    scale-up became ready. ready: at the last evaluation. sizes: the ready pods until a time, oldest first. means: of
-    the load signal, oldest first. limited: when pods were last at their limit. cost: pods in use per request/s, of the
-    revision `cost_of`.
+    they last changed. starting: since when pods of a scale-up are not ready. saturated: when pods were last doubled
+    because they were at their limit. served: when the pods of the last scale-up became ready. ready: at the last
+    evaluation. sizes: the ready pods until a time, oldest first. means: of the load signal, oldest first. limited: when
+    pods were last at their limit. cost: pods in use per request/s, of the revision `cost_of`.
     """
 
     margin: float = 0.0
@@ -144,7 +146,6 @@ class LoadMemory:
     replicas: int | None = None
     changed: float | None = None
     starting: float | None = None
-    needs: tuple[tuple[float, int], ...] = ()
     saturated: float | None = None
     served: float | None = None
     ready: int | None = None
@@ -166,6 +167,7 @@ class ScalingMemory:
     changed_from: the replicas before `last_replicas`, if the operator made that change and nobody has scaled since.
     scaled_down: when the operator last scaled down. regressed, regressed_size: when a signal that is not
         proportional to load came back after that, and the size at which it did.
+    needs: the pods needed by time, newest last; not stored.
     load: not compared, because it changes at every evaluation: it is stored with the next event.
     min_written, min_changed_from: the HPA's `minReplicas` as the operator wrote it, and what it was before.
     """
@@ -181,7 +183,26 @@ class ScalingMemory:
     scaled_down: float | None = None
     regressed: float | None = None
     regressed_size: int | None = None
+    needs: Needs = field(default=(), compare=False, metadata={"transient": True})
     load: LoadMemory = field(default=LoadMemory(), compare=False, metadata={"transient": True})
+
+    def stable(self, since: float | None, needs: tuple[tuple[float, int], ...]) -> ScalingMemory:
+        """Return the memory with another stable period. Written out because it changes at most evaluations."""
+        return ScalingMemory(
+            self.baseline,
+            self.last_replicas,
+            self.manual_floor,
+            since,
+            self.required_at_scale_up,
+            self.changed_from,
+            self.min_written,
+            self.min_changed_from,
+            self.scaled_down,
+            self.regressed,
+            self.regressed_size,
+            needs,
+            self.load,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,7 @@ def signal_views(
         seen = observations.get(name)
         if seen is None:
             seen = Observation.unknown(now, "NotObserved", f"{name} was not queried")
-        elif now - seen.at > signal.max_age(patience):
+        elif now - seen.at > patience and now - seen.at > signal.max_age(patience):
             message = f"{name}: the newest sample is {format_duration(now - seen.at)} old"
             seen = Observation.unknown(seen.at, "Stale", message)
         elif signal.total and pods > 1 and seen.measured is not None:

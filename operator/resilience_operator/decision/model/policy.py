@@ -11,6 +11,7 @@ from resilience_operator.api.orders import NO_ORDERS, Orders
 from resilience_operator.api.spec import Mode
 
 __all__ = [
+    "POD_HEALTH",
     "Approval",
     "Condition",
     "Fallback",
@@ -25,6 +26,9 @@ __all__ = [
     "ScaleUp",
     "Signal",
 ]
+
+POD_HEALTH = "pod-health"
+"""Name under which failing pods are recorded. It stands where a rule's name does."""
 
 
 DEFAULT_QUARANTINE = 86400.0
@@ -132,6 +136,8 @@ class Rule:
     """Conditions and actions. any_of: one condition is sufficient; otherwise all must hold.
 
     signature: identifies the conditions of its timers, like `cpu>0.7&latency-p99>1`. Changing only `for` keeps them.
+    follows_load: it scales ahead of the load: `toTarget` without `for`. guards_release: a breach of this rule counts
+    against a release.
     """
 
     name: str
@@ -143,20 +149,15 @@ class Rule:
     rollback: Rollback | None = None
     plugins: tuple[Plugin, ...] = ()
     signature: str = field(init=False, repr=False, compare=False, default="")
+    follows_load: bool = field(init=False, repr=False, compare=False, default=False)
+    guards_release: bool = field(init=False, repr=False, compare=False, default=False)
 
     def __post_init__(self) -> None:
         parts = (f"{c.signal}{c.sign}" for c in self.conditions)
         object.__setattr__(self, "signature", ("|" if self.any_of else "&").join(parts))
-
-    @property
-    def follows_load(self) -> bool:
-        """Whether the rule scales ahead of the load: `toTarget` without `for`."""
-        return self.scale_up is not None and self.scale_up.to_target and not self.conditions[0].hold
-
-    @property
-    def guards_release(self) -> bool:
-        """Whether a breach of this rule counts against a release."""
-        return self.pause or self.rollback is not None
+        follows = self.scale_up is not None and self.scale_up.to_target and not self.conditions[0].hold
+        object.__setattr__(self, "follows_load", follows)
+        object.__setattr__(self, "guards_release", self.pause or self.rollback is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +230,7 @@ class Policy:
     orders: those of people in its annotations.
 
     window: the longest look-back of its signals, seconds.
+    pod_rule: the rule that failing pods of a release count as: it pauses and rolls back as the others do. Or None.
     """
 
     uid: str
@@ -246,6 +248,17 @@ class Policy:
     fallback: Fallback = Fallback()
     orders: Orders = NO_ORDERS
     window: float = field(init=False, repr=False, compare=False, default=0.0)
+    pod_rule: Rule | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "window", max((s.window for s in self.signals.values()), default=0.0))
+        object.__setattr__(self, "pod_rule", _pod_rule(self.rules) if self.release.act_on_pods else None)
+
+
+def _pod_rule(rules: tuple[Rule, ...]) -> Rule | None:
+    rollbacks = [r.rollback for r in rules if r.rollback is not None]
+    pause = any(r.pause for r in rules)
+    rollback = None
+    if rollbacks:
+        rollback = Rollback(min(r.after for r in rollbacks), max(r.limit for r in rollbacks))
+    return Rule(POD_HEALTH, (), pause=pause, rollback=rollback) if pause or rollbacks else None

@@ -13,7 +13,7 @@ from math import exp, lgamma, log, log1p
 
 from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import HealthMemory, Phase, ReleaseMemory, Verdict
-from resilience_operator.decision.model.policy import Policy, Rollback, Rule
+from resilience_operator.decision.model.policy import POD_HEALTH, Policy
 from resilience_operator.decision.model.target import Pod, TargetState
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES, rollback_is_late
 from resilience_operator.decision.release.pod_failures import (
@@ -25,9 +25,6 @@ from resilience_operator.decision.release.pod_failures import (
     refuses_any_revision,
 )
 from resilience_operator.decision.release.remediation import ReleaseFinding
-
-POD_HEALTH = "pod-health"
-"""Name under which failing pods are recorded. It stands where a rule's name does."""
 
 STUCK = "ReleaseStuck"
 """Reason of the notice that pods of a release fail."""
@@ -276,20 +273,16 @@ def _finding(
 
     began: when the phase of the release began; the pods are Ok since then if none ever failed.
     """
-    rollbacks = [r.rollback for r in policy.rules if r.rollback is not None]
-    pause = any(r.pause for r in policy.rules)
-    if not policy.release.act_on_pods or not (pause or rollbacks):
+    rule = policy.pod_rule
+    if rule is None:
         return ()
-    rollback = None
-    if rollbacks:
-        rollback = Rollback(min(r.after for r in rollbacks), max(r.limit for r in rollbacks))
     since = memory.failing_since if memory is not None else None
     if verdict is Verdict.BREACH and since is None:
-        rollback, since = None, memory.pausing_since if memory is not None else None
+        rule, since = replace(rule, rollback=None), memory.pausing_since if memory is not None else None
     ok_since = memory.ok_since if memory is not None and memory.ok_since is not None else began
     return (
         ReleaseFinding(
-            Rule(POD_HEALTH, (), pause=pause, rollback=rollback),
+            rule,
             verdict,
             since,
             message=message or "the pods of the release",
@@ -361,9 +354,11 @@ def learn_startup(before: float | None, pods: Sequence[Pod] | None) -> float | N
 
     Only first starts count. A change of less than a tenth keeps the value, so that the memory is not written for it.
     """
+    if not pods:
+        return before
     times = sorted(
         p.ready_at - p.created
-        for p in pods or ()
+        for p in pods
         if p.ready_at is not None and p.started_serving == p.ready_at and not p.restarts and not p.unready_count
         and 0 <= p.ready_at - p.created <= MOST_STARTUP
     )  # fmt: skip

@@ -30,10 +30,10 @@ LEAST_FAILURES = 10.0
 def is_not_worse(release: ReleaseMemory, policy: Policy) -> bool:
     """Return whether no compared signal is worse than before by `untilProven`. False if a signal has no counts."""
     by = policy.release.until_proven
-    conditions = guarded_conditions(policy)
-    if by is None or not conditions:
+    if by is None:
         return False
-    return all(_is_proven(release, policy, condition, by) for condition in conditions.values())
+    conditions = guarded_conditions(policy)
+    return bool(conditions) and all(_is_proven(release, policy, c, by) for c in conditions.values())
 
 
 def _is_proven(release: ReleaseMemory, policy: Policy, condition: Condition, by: float) -> bool:

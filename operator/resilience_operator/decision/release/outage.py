@@ -54,12 +54,14 @@ def without_outage(
 ) -> list[ReleaseFinding]:
     """Return the findings of rules, without breaches of the time of the outage."""
     until = outage_counts_until(release, policy)
+    if until is None:
+        return list(findings)
     found = []
     for finding in findings:
-        if until is not None and now < until:
+        if now < until:
             if finding.failing_since is not None or finding.suspect:
                 finding.verdict, finding.failing_since, finding.suspect = Verdict.PENDING, None, False
-        elif until is not None and finding.failing_since is not None:
+        elif finding.failing_since is not None:
             finding.failing_since = max(finding.failing_since, until)
         found.append(finding)
     return found

@@ -23,7 +23,6 @@ from resilience_operator.decision.scaling.recommendation import (
     is_at_limit,
     is_uncertain,
     load_in_pods,
-    scales_ahead,
     serving,
     started,
 )
@@ -72,8 +71,13 @@ def plan_scaling(context: ScalingContext) -> ScalingPlan:
         return ScalingPlan(scaling, command, up.notes, up.notices, up.wake, up.rules)
     context.scaling = scaling
     scaling, down, stable_at = plan_scale_down(context)
-    wake = min((t for t in (up.wake, fallback_due, stable_at) if t is not None), default=None)
-    return ScalingPlan(scaling, down, up.notes, up.notices, wake, up.rules)
+    return ScalingPlan(scaling, down, up.notes, up.notices, earliest(up.wake, fallback_due, stable_at), up.rules)
+
+
+def earliest(*times: float | None) -> float | None:
+    """Return the earliest of the times that are set, or None."""
+    due = [t for t in times if t is not None]
+    return min(due) if due else None
 
 
 def _observe(context: ScalingContext) -> ScalingMemory:
@@ -83,10 +87,9 @@ def _observe(context: ScalingContext) -> ScalingMemory:
     load = observe_ready(load, started(context), now)
     if load is not scaling.load:
         context.scaling = scaling = replace(scaling, load=load)
-    ahead = [r for r in context.recommendations if scales_ahead(r)]
-    if not ahead:
+    if not context.ahead:
         return scaling
-    pods, leading = load_in_pods(ahead, context)
+    pods, leading = load_in_pods(context.ahead, context)
     if pods is None or leading is None:
         return scaling
     window = leading.signal.window

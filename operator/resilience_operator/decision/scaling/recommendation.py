@@ -57,6 +57,7 @@ class ScalingContext:
 
     overall: by signal, its mean over all pods, if pods have just started and its value leaves these out.
     rates: the requests/s of the target, by the window over which they were counted.
+    ahead, others: the recommendations that scale on their forecast, and those that do not.
     """
 
     policy: Policy
@@ -68,6 +69,12 @@ class ScalingContext:
     now: float
     overall: Mapping[str, float] = field(default_factory=dict)
     rates: Mapping[float, float] = field(default_factory=dict)
+    ahead: Sequence[Recommendation] = field(init=False)
+    others: Sequence[Recommendation] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.ahead = [r for r in self.recommendations if scales_ahead(r)]
+        self.others = [r for r in self.recommendations if r not in self.ahead] if self.ahead else self.recommendations
 
 
 def base_replicas(

@@ -44,7 +44,7 @@ REGRESSED_FOR = 3600.0
 """Seconds for which the size is not tried again at which a latency came back."""
 
 _SLOTS = 20
-"""Entries of `LoadMemory.needs` per stabilization period."""
+"""Entries of `ScalingMemory.needs` per stabilization period."""
 
 
 def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | None, float | None]:
@@ -62,15 +62,15 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
     if _holds_last_step(context, period):
         return reset_stabilization(scaling), None, None
     need = _need(context, size)
-    needs = _with_need(scaling.load.needs, need, period, now)
-    scaling = replace(scaling, load=replace(scaling.load, needs=needs))
+    needs = _with_need(scaling.needs, need, period, now)
     bound = max(lowest, int(size * (1 - TOLERANCE_DOWN)))
     last = max((i for i, (_, n) in enumerate(needs) if n > bound), default=-1)
     good = needs[last + 1 :]
-    if not good:
-        return replace(scaling, stable_since=None) if scaling.stable_since is not None else scaling, None, None
-    first = good[0][0]
-    scaling = replace(scaling, stable_since=first)
+    first = good[0][0] if good else None
+    if needs is not scaling.needs or first != scaling.stable_since:
+        scaling = scaling.stable(first, needs)
+    if first is None:
+        return scaling, None, None
     due = first + period
     if policy.scale_down.pods is not None or policy.scale_down.percent is not None:
         due = max(due, (scaling.scaled_down or 0.0) + policy.scale_down.after)
@@ -87,7 +87,7 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
 def _holds_last_step(context: ScalingContext, period: float) -> bool:
     """Return whether the load is still about what it was at the last step up, which was not long ago."""
     before = context.scaling.required_at_scale_up
-    if before is None or any(map(scales_ahead, context.recommendations)):
+    if before is None or context.ahead:
         return False
     last = max((r.memory.scaled for r in context.recommendations if r.memory.scaled is not None), default=None)
     pods, _ = load_in_pods(context.recommendations, context)
@@ -98,9 +98,9 @@ def _holds_last_step(context: ScalingContext, period: float) -> bool:
 
 def reset_stabilization(scaling: ScalingMemory) -> ScalingMemory:
     """Return the scaling memory with no stable period running."""
-    if scaling.stable_since is None and not scaling.load.needs:
+    if scaling.stable_since is None and not scaling.needs:
         return scaling
-    return replace(scaling, stable_since=None, load=replace(scaling.load, needs=()))
+    return scaling.stable(None, ())
 
 
 def note_regression(scaling: ScalingMemory, context: ScalingContext, command: Command) -> ScalingMemory:
@@ -142,10 +142,8 @@ def _allows(recommendation: Recommendation) -> bool:
 def _need(context: ScalingContext, size: int) -> int:
     """Return the pods that the load needs now, with those that fail: removing them would not remove the failure."""
     target, load = context.target, context.scaling.load
-    ahead = [r for r in context.recommendations if scales_ahead(r)]
-    others = [r for r in context.recommendations if not scales_ahead(r)]
-    forecast = needed(load) if ahead and is_measured(ahead) else None
-    pods, _ = load_in_pods(others, context)
+    forecast = needed(load) if context.ahead and is_measured(context.ahead) else None
+    pods, _ = load_in_pods(context.others, context)
     known = [n for n in (forecast, pods / HEADROOM if pods is not None else None) if n is not None]
     if not known and all(map(is_quiet, context.recommendations)):
         known = [0.0]

@@ -80,6 +80,8 @@ class _Size:
 def plan_scale_up(context: ScalingContext) -> ScaleUpPlan:
     """Plan one step up, to the largest number that a rule requests."""
     target, now, load = context.target, context.now, context.scaling.load
+    if not context.ahead and not any(map(_is_open, context.recommendations)):
+        return ScaleUpPlan(None, {}, saturated=load.saturated)
     lost = lost_pods(target, load, now)
     size = _Size(current_size(target), ceiling(context.policy, target), lost)
     plan = ScaleUpPlan(None, {}, saturated=load.saturated)
@@ -95,6 +97,12 @@ def plan_scale_up(context: ScalingContext) -> ScaleUpPlan:
         plan.rules.update(_with_values(asking, context))
     plan.notices, plan.wake = tuple(notices), min(due, default=None)
     return plan
+
+
+def _is_open(recommendation: Recommendation) -> bool:
+    """Return whether the rule is in breach, or was until now."""
+    memory = recommendation.memory
+    return memory.breach is not None or recommendation.verdict is Verdict.BREACH or memory.ineffective > 0
 
 
 def _judge(
@@ -153,8 +161,7 @@ def _judge(
 def _wanted_ahead(context: ScalingContext, size: _Size, plan: ScaleUpPlan, *, cooling: bool) -> int:
     """Return the pods that the forecast needs; 0 within the tolerance. cooling: no step is taken now."""
     load, now, ready = context.scaling.load, context.now, serving(context.target)
-    ahead = [r for r in context.recommendations if scales_ahead(r)]
-    pods, leading = load_in_pods(ahead, context)
+    pods, leading = load_in_pods(context.ahead, context)
     if pods is None or leading is None:
         return 0
     wanted = 0
@@ -246,13 +253,12 @@ def _takes_effect(
 
 def _lacks_pods(context: ScalingContext) -> bool:
     """Return whether a proportional signal shows that more pods are needed than there are, without those to come."""
-    ahead = [r for r in context.recommendations if scales_ahead(r)]
-    if not ahead:
+    if not context.ahead:
         pods, _ = load_in_pods(context.recommendations, context)
         return pods is not None and pods > context.target.replicas - lost_pods(
             context.target, context.scaling.load, context.now
         )
-    pods, leading = load_in_pods(ahead, context)
+    pods, leading = load_in_pods(context.ahead, context)
     load = context.scaling.load
     if pods is None or leading is None or load.starting is not None or is_settling(load, context.now):
         return False
