@@ -24,6 +24,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Side by side where pods are simulated, the long ones first; one after another on the one real node.
 TESTS_simulated := -n 5 --dist load --maxschedchunk 1
 TESTS_real := tests/real
+TESTS_kind := tests/real
 
 $(VENV)/.stamp: requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; this is " + sys.version.split()[0] + ". Set PYTHON=...") if sys.version_info < (3, 11) else None'
@@ -45,7 +46,7 @@ demo: venv ## Set up from nothing and run the main job in front of you (NODE=rea
 	$(BIN)/python -m tests.demo --node $(NODE)
 
 .PHONY: test
-test: venv ## Set up from nothing and pass every test (NODE=real: those on this machine as a node)
+test: venv ## Set up from nothing and pass every test (NODE=real: those on this machine as a node, NODE=kind: on kind)
 	$(BIN)/python -m tests.cluster build --clients
 	$(BIN)/python -m tests.browser install
 	$(BIN)/pytest $(TESTS_$(NODE)) $(PYTEST_ARGS)
@@ -139,6 +140,10 @@ cluster: venv ## Start the local control plane (CLUSTER=kind for kind, NODE=real
 	$(BIN)/python -m tests.cluster up --provider $(CLUSTER) --node $(NODE)
 cluster-down: ## Stop it; nothing survives
 	$(BIN)/python -m tests.cluster down
+
+.PHONY: kind-image
+kind-image: venv ## Build a node image for kind without a registry (root, docker, debootstrap)
+	$(BIN)/python -m tests.cluster kind-image
 
 .PHONY: lock
 lock: ## Compile the pinned requirements (LOCK_ARGS=--upgrade for newer versions)

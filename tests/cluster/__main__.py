@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.cluster import build
+from tests.cluster import build, kind, kindnode
 from tests.cluster.cluster import Cluster, down, up
 from tests.cluster.failure import ClusterError
 from tests.cluster.installed import CLIENTS, installed
@@ -61,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     make = commands.add_parser("build", help="build the binaries and start nothing")
     make.add_argument("--promtool", action="store_true", help="promtool too")
     make.add_argument("--clients", action="store_true", help="helm and kubectl too, unless this machine's fit")
+    commands.add_parser("kind-image", help="build a node image for kind without a registry, and print its name")
     return root
 
 
@@ -76,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 down(options.state, keep=options.keep, say=_say)
             case "status":
                 return _status(options.state)
+            case "kind-image":
+                kind.require()
+                _say(kindnode.ensure(_say))
             case "build":
                 began = time.monotonic()
                 names = [*build.CLUSTER, *(["promtool"] if options.promtool else [])]

@@ -8,6 +8,7 @@ other's way. Go's own build cache, which outlives a checkout, makes a second fir
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import subprocess
@@ -87,6 +88,8 @@ def _state_metrics_version(version: str) -> dict[str, str]:
 
 _PROMETHEUS = "github.com/prometheus/prometheus"
 _ACTIONLINT = "github.com/rhysd/actionlint"
+_COREDNS = "github.com/coredns/coredns"
+_KIND = "sigs.k8s.io/kind"
 _STATE_METRICS = "k8s.io/kube-state-metrics/v2"
 _NO_DISCOVERY = "remove_all_sd"
 """Leaves out the clouds' clients, which are most of Prometheus' build time; files and static targets stay."""
@@ -141,6 +144,9 @@ SOURCES = {
             _state_metrics_version,
         ),
         Source("clients", "helm, kubectl", MODULES / "clients", ".", "k8s.io/kubectl", _staging_version),
+        Source("kubeadm", "kubeadm", MODULES / "node", "./kubeadm", "k8s.io/kubernetes", _kubernetes_version),
+        Source("coredns", "CoreDNS", MODULES / "coredns", ".", _COREDNS, lambda _: {}),
+        Source("kind", "kind", MODULES / "kindcli", _KIND, _KIND, lambda _: {}),
         Source(
             "actionlint",
             "actionlint, which checks the workflows of GitHub Actions",
@@ -153,6 +159,8 @@ SOURCES = {
 }
 CLUSTER = ("controlplane", "kwok", "prometheus")
 REAL_NODE = ("controlplane", "discovering-prometheus", "node", "pause", "statemetrics")
+KIND_NODE = ("controlplane", "node", "kubeadm", "clients", "coredns", "pause")
+"""What a node image of kind holds beside Debian's packages."""
 
 
 def stamp(contents: Iterable[bytes], flags: Sequence[str]) -> str:
@@ -190,6 +198,18 @@ def ensure(names: Sequence[str], say: Say) -> dict[str, Path]:
             if not binaries[source.name].exists():
                 _build(go, source, binaries[source.name], say)
     return binaries
+
+
+def module_folder(name: str) -> Path:
+    """Return where Go keeps the source of the module that gives a binary its version; downloads it if need be."""
+    source = SOURCES[name]
+    go = find_go(needed_go([source]), print)
+    environment = {**os.environ, "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": "-mod=readonly"}
+    command = [str(go), "mod", "download", "-json", source.version_of]
+    done = subprocess.run(command, cwd=source.module, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise ClusterError(f"{source.version_of} could not be downloaded: {(done.stderr or done.stdout).strip()}")
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def _build(go: Path, source: Source, binary: Path, say: Say) -> None:

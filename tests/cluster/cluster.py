@@ -166,6 +166,8 @@ def up(options: Options | None = None, say: Say = print) -> Cluster:
     kept = _recall(state)
     provider = options.provider or (kept.settings.provider if kept else "local")
     real = (options.node or (kept.settings.node if kept else None)) == "real"
+    if provider == "kind" and real:
+        raise ClusterError("kind's node runs pods without --node real; tests of it: make test NODE=kind")
     if provider == "kind":
         kind.require()
     if real and not (kept and any(map(kept.running, kept.components))):

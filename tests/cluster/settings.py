@@ -138,8 +138,6 @@ def resolve(options: Options, kept: Settings | None) -> Settings:
         raise ClusterError(f"between 1 and 250 nodes can be had, not {nodes}")
     node = options.node or kept.node
     provider = options.provider or kept.provider
-    if node == "real" and provider != "local":
-        raise ClusterError("kind's node is a real one already; ask for a real node of the local provider")
     return Settings(
         state=state,
         kubeconfig=options.kubeconfig.resolve() if options.kubeconfig else kept.kubeconfig,

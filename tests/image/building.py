@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.cluster.debian import mirror
 from tests.cluster.failure import ClusterError
 from tests.cluster.settings import LOCAL
 
@@ -35,10 +36,10 @@ def base(say: Say) -> str:
     """The base's name, which is built unless it is there."""
     if buildah("images", "--quiet", "--filter", f"reference={BASE}").strip():
         return BASE
-    mirror, release = _mirror()
+    uri, release = mirror()
     say(f"installing Debian {release} with Python into a folder; the first time this takes a minute")
     with tempfile.TemporaryDirectory(dir=HOME) as folder:
-        _run(["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", release, folder, mirror])
+        _run(["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", release, folder, uri])
         for waste in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc", "usr/share/man"):
             shutil.rmtree(Path(folder) / waste, ignore_errors=True)
         container = buildah("from", "scratch").strip()
@@ -77,20 +78,6 @@ def buildah(command: str, *arguments: str) -> str:
     HOME.mkdir(parents=True, exist_ok=True)
     where = ["--root", str(HOME / "storage"), "--runroot", str(HOME / "run")]
     return _run(["buildah", *where, command, *arguments])
-
-
-def _mirror() -> tuple[str, str]:
-    """Where this machine's own packages come from, and its release."""
-    release = ""
-    for line in Path("/etc/os-release").read_text().splitlines():
-        if line.startswith("VERSION_CODENAME="):
-            release = line.partition("=")[2]
-    listed = _run(["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME)"]).splitlines()
-    for line in listed:
-        uri, _, codename = line.partition(" ")
-        if codename == release:
-            return uri, release
-    raise ClusterError("which mirror apt uses could not be told: is this Debian?")
 
 
 def _run(command: list[str]) -> str:

@@ -290,16 +290,21 @@ class TestKind:
     def test_each_state_has_a_cluster_of_its_own(self) -> None:
         assert kind.name_of(ELSEWHERE) != kind.name_of(DEFAULT_STATE)
 
-    @pytest.mark.parametrize("present", [[], ["docker"]])
-    def test_what_is_missing_is_named(
-        self, present: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        for tool in present:
-            (tmp_path / tool).write_text("#!/bin/sh\n")
-            (tmp_path / tool).chmod(0o755)
+    def test_an_engine_that_is_missing_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
-        with pytest.raises(ClusterError, match="kind, which" if present else "docker, which"):
+        with pytest.raises(ClusterError, match="docker, which"):
             kind.require()
+
+    def test_its_node_runs_pods_where_no_others_do(self) -> None:
+        settings = resolve(Options(state=ELSEWHERE, provider="kind", node="real"), None)
+        (node,) = yaml.safe_load(kind.config(settings))["nodes"]
+        assert not [patch for patch in node["kubeadmConfigPatches"] if "taints" in patch]
+
+    def test_its_image_is_the_one_that_was_asked_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("KIND_IMAGE", raising=False)
+        assert kind.image(print) == ""
+        monkeypatch.setenv("KIND_IMAGE", "kindest/node:v1.37.2")
+        assert kind.image(print) == "kindest/node:v1.37.2"
 
     def test_an_engine_that_does_not_answer_is_named(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         for tool in ("docker", "kind"):
