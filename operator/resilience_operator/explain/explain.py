@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from resilience_operator.api.base import to_epoch
+from resilience_operator.decision.scaling.need import Need
 from resilience_operator.explain.blockers import blockers
+from resilience_operator.explain.capacity import capacity, capacity_document, need
 from resilience_operator.explain.context import ExplainContext
 from resilience_operator.explain.evidence import evidence_document
 from resilience_operator.explain.health import PolicyHealth, health_of
@@ -27,6 +29,8 @@ class Explanation:
     rules: tuple[RuleExplained, ...]
     scale_down: tuple[str, ...]
     last: str
+    capacity: tuple[str, ...] = ()
+    need: Need | None = None
 
 
 def explain(facts: ExplainContext, unread: str = "") -> Explanation:
@@ -46,6 +50,8 @@ def explain(facts: ExplainContext, unread: str = "") -> Explanation:
         tuple(explain_rule(rule, facts) for rule in policy.rules),
         tuple(scale_down(facts)),
         decided,
+        tuple(capacity(facts)),
+        need(facts),
     )
 
 
@@ -60,6 +66,7 @@ def document(e: Explanation) -> dict[str, Any]:
         "blockers": list(e.blockers),
         "rules": [_rule(rule) for rule in e.rules],
         "scaleDown": list(e.scale_down),
+        "capacity": capacity_document(e.need),
         "lastDecision": e.last,
     }
 

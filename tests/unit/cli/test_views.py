@@ -195,6 +195,32 @@ def test_an_explanation_for_scripts() -> None:
     assert [rule["name"] for rule in found["rules"]] == ["cpu-saturation", "slow-requests", "failing-release"]
 
 
+@pytest.mark.parametrize(
+    ("spec", "told", "limit"),
+    [
+        ({}, "the load needs 5 pods with a margin of 11 %: cpu of 4.0 pods at 70%; 4 serve.", ""),
+        ({"replicas": {"min": 3, "max": 4}}, "the size is limited by: replicas.max (4).", "replicas.max (4)"),
+    ],
+)
+def test_the_capacity_is_explained(spec: dict[str, Any], told: str, limit: str) -> None:
+    found = explain(*after(60, still(cpu=0.7), spec))
+    text = to_document(found).plain
+    assert told in text
+    assert "one pod carries cpu up to 70%." in text
+    assert "a new pod serves after 30s (assumed until a scale-up shows it)." in text
+    assert document(found)["capacity"] == {
+        "load": 4.0, "need": 5, "margin": 0.11, "rule": "cpu-saturation", "signal": "cpu", "threshold": 0.7,
+        "requestsPerPod": None, "startUpSeconds": 30, "startUpMeasured": False, "limit": limit,
+    }  # fmt: skip
+
+
+def test_without_a_signal_that_follows_the_load_there_is_no_capacity() -> None:
+    rule = {"name": "slow", "when": {"signal": "latency-p99", "above": "1s"}, "then": [{"scaleUp": {"pods": 2}}]}
+    found = explain(*after(60, still(), {"rules": [rule]}))
+    assert document(found)["capacity"] is None
+    assert "Capacity" not in to_document(found).plain
+
+
 def scored_release(slots: int = 3, failures: float = 2.0) -> tuple[dict[str, Any], TargetState, float]:
     """A release in its bake whose sequential test has counted something. failures: of 60 requests in each slot."""
     body, target, now = after(60, still())

@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from resilience_operator.api.conditions import ConditionStatus
 from resilience_operator.api.status import Condition, DecisionStatus, PolicyStatus
+from resilience_operator.decision.decide import decide
+from resilience_operator.decision.model.memory import Memory
+from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.decision.model.policy import Mode, Policy
 from resilience_operator.runtime.cache.policy_entry import CompiledPolicy, PolicyEntry
+from resilience_operator.runtime.telemetry.history import append_to
 from resilience_operator.runtime.telemetry.policy_metrics import MAX_SERIES, RECENT_SECONDS, PolicyMetricsCollector
+from resilience_operator.simulation.workload import steady_workload
 from resilience_operator.status.history import DecisionHistory
 from tests.unit.decision.builders import policy
 
@@ -84,3 +91,18 @@ def test_a_rollback_is_listed_for_an_hour() -> None:
     }
     found = series(ROLLED_BACK, *(replace(entry(n), history=DecisionHistory(journal)) for n, journal in cases.items()))
     assert found == {("shop", "recent"): NOW.timestamp() - 60}
+
+
+def test_load_and_capacity_are_those_of_the_last_evaluation() -> None:
+    found = entry("busy")
+    assert series("resilience_policy_needed_pods", found) == {}
+    observed = {name: Observation(1e9, Measured(value)) for name, value in {"cpu": 0.35, "latency-p99": 0.2}.items()}
+    target = steady_workload(4, "a", 1e9).state(1e9)
+    assert found.policy is not None
+    found.evaluation_history = append_to(None, decide(found.policy, observed, target, Memory(), 1e9), target)
+    assert series("resilience_policy_load_pods", found)["shop", "busy"] == pytest.approx(2.0)
+    assert series("resilience_policy_needed_pods", found) == {("shop", "busy"): 3}
+    assert series("resilience_policy_ready_pods", found) == {("shop", "busy"): 4}
+    assert series("resilience_policy_start_up_seconds", found) == {("shop", "busy"): 30}
+    many = [replace(found, name=f"busy-{i}") for i in range(MAX_SERIES + 10)]
+    assert len(series("resilience_policy_needed_pods", *many)) == MAX_SERIES

@@ -46,6 +46,7 @@ def to_document(e: Explanation) -> Text:
         text.append(f"\n  on {rule.acts_when}: {rule.does}", style="dim")
         for sentence in (*rule.readings, *rule.evidence_readings, *rule.then):
             text.append(f"\n  {_sentence(sentence)}")
+    _section(text, "Capacity", e.capacity)
     _section(text, "Scale-down", e.scale_down)
     _section(text, "Last decision", (e.last,) if e.last else ())
     return text

@@ -129,7 +129,7 @@ class LoadMean(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class LoadMemory:
-    """What the process has learned about the load of a target. Not stored, but for `margin` and `start_up`.
+    """What the process has learned about the load of a target. Not stored, but for `margin`, `start_up` and `cost`.
 
     samples: oldest first. forecast: pods at the threshold. margin: share by which forecasts were too low.
     start_up: seconds from a scale-up until its pods are ready, or None. replicas: at the last evaluation. changed: when

@@ -118,6 +118,8 @@ def _store_learned(dumped: dict[str, Any]) -> None:
         kept["margin"] = margin
     if (start_up := load.get("startUp")) is not None:
         kept["startUp"] = round(start_up)
+    if cost := load.get("cost"):
+        kept["cost"] = float(f"{cost:.2g}")
     if kept:
         scaling["load"] = kept
     elif not scaling:

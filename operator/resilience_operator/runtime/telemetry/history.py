@@ -9,7 +9,7 @@ import math
 import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.fast_path_bounds import ScalarSample
@@ -142,20 +142,13 @@ class EvaluationHistory:
 
     def points(self) -> list[Point]:
         """Return every point, oldest first."""
-        found = []
-        for at, replicas, ready, dry_run_replicas, phase, *signals in self._form.iter_unpack(self._packed):
-            found.append(
-                Point(
-                    at,
-                    replicas,
-                    ready,
-                    None if dry_run_replicas == _NONE else dry_run_replicas,
-                    _PHASES[phase],
-                    tuple(None if math.isnan(v) else v for v in signals[::2]),
-                    tuple(_VERDICTS[v] for v in signals[1::2]),
-                )
-            )
-        return found
+        return [_point(*packed) for packed in self._form.iter_unpack(self._packed)]
+
+    def last(self) -> Point | None:
+        """Return the newest point, or None if there is none."""
+        if not self._packed:
+            return None
+        return _point(*self._form.unpack_from(self._packed, len(self._packed) - self._form.size))
 
     def _mark(self, at: float, revision: str | None, generation: int) -> None:
         if revision is not None and revision != self._revision:
@@ -190,6 +183,18 @@ def append_to(history: EvaluationHistory | None, decision: Decision, target: Tar
         history = EvaluationHistory(names, decision.at)
     history.add(decision, target)
     return history
+
+
+def _point(at: float, replicas: int, ready: int, dry_run_replicas: int, phase: int, *signals: Any) -> Point:
+    return Point(
+        at,
+        replicas,
+        ready,
+        None if dry_run_replicas == _NONE else dry_run_replicas,
+        _PHASES[phase],
+        tuple(None if math.isnan(v) else v for v in signals[::2]),
+        tuple(_VERDICTS[v] for v in signals[1::2]),
+    )
 
 
 @lru_cache

@@ -19,6 +19,7 @@ from resilience_operator.api.base import to_epoch
 from resilience_operator.api.conditions import ConditionType
 from resilience_operator.decision.model.commands import Verb
 from resilience_operator.decision.model.policy import Mode
+from resilience_operator.decision.scaling.need import need_of
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 
 MAX_SERIES = 500
@@ -26,6 +27,14 @@ MAX_SERIES = 500
 
 RECENT_SECONDS = 3600.0
 """Seconds for which a rollback is listed."""
+
+_CAPACITY = (
+    ("resilience_policy_load_pods", "Load of a target, in pods at the threshold of its leading signal.", 0),
+    ("resilience_policy_needed_pods", "Pods that the load needs, with the margin and before bounds.", 1),
+    ("resilience_policy_ready_pods", "Pods of the target that serve.", 2),
+    ("resilience_policy_start_up_seconds", "Time from the request of a pod until it is ready.", 3),
+)
+"""Metrics of policies that scale on a signal that follows the load: limited to MAX_SERIES policies."""
 
 _DRY_RUN = (ConditionType.RELEASE_HEALTHY, ConditionType.SCALING)
 """In DryRun, these conditions describe actions that did not happen."""
@@ -88,6 +97,9 @@ class PolicyMetricsCollector(Collector):
             (),
             (((), max(0, len(listed) - MAX_SERIES)),),
         )
+        needs = list(_needs(mine))
+        for name, about, index in _CAPACITY:
+            yield _gauge(name, about, ("namespace", "policy"), ((key, values[index]) for key, values in needs))
         now = self._clock()
         rollbacks = sorted(
             ((at, entry.key) for entry in mine if (at := rolled_back(entry)) > now - RECENT_SECONDS), reverse=True
@@ -98,6 +110,23 @@ class PolicyMetricsCollector(Collector):
             ("namespace", "policy"),
             ((key, at) for at, key in rollbacks[:MAX_SERIES]),
         )
+
+
+def _needs(entries: Iterable[PolicyEntry]) -> Iterator[tuple[tuple[str, str], tuple[float, ...]]]:
+    """Yield load, need, ready pods and start-up time of policies that scale, by the values of the last evaluation."""
+    found = 0
+    for entry in entries:
+        history, policy = entry.evaluation_history, entry.policy
+        point = history.last() if history is not None and policy is not None else None
+        if history is None or policy is None or point is None:
+            continue
+        values = {n: v for n, v in zip(history.names, point.values, strict=True) if v is not None}
+        need = need_of(policy, entry.memory, values, point.replicas)
+        if need is not None:
+            yield entry.key, (need.load, float(need.pods), float(point.ready), need.start_up)
+            found += 1
+            if found >= MAX_SERIES:
+                return
 
 
 def unhealthy_conditions(entry: PolicyEntry) -> Iterator[UnhealthyCondition]:
