@@ -10,6 +10,7 @@ from pydantic import Field, StrictBool, StrictInt
 from .base import SpecModel
 from .checks import Check, cel_list, cel_string
 from .configuration import Configuration
+from .dependencies import DEPENDENCIES_LIMIT, Dependency
 from .fields import Bake, BakeField, Duration, RateField, duration_field
 from .freeze import FREEZES_LIMIT, Freeze
 from .quantities import parse_duration
@@ -290,6 +291,21 @@ def _misfits(spec: "PolicySpec") -> list[str]:
     return found
 
 
+def _unknown_of_dependencies(spec: "PolicySpec") -> list[str]:
+    known = {*BUILT_IN_SIGNALS, *(signal.name for signal in spec.signals)}
+    return sorted({dependency.signal for dependency in spec.dependencies} - known)
+
+
+def _misfits_of_dependencies(spec: "PolicySpec") -> list[str]:
+    units = {**BUILT_IN_SIGNALS, **{s.name: s.unit for s in spec.signals if s.unit or s.query}}
+    found: list[str] = []
+    for dependency in spec.dependencies:
+        threshold, unit = dependency.above or dependency.below, units.get(dependency.signal)
+        if threshold and unit and not threshold.fits(unit):
+            found.append(f"dependency {dependency.name} compares {dependency.signal}, in {unit}, with {threshold}")
+    return found
+
+
 def _incomparable(spec: "PolicySpec") -> list[str]:
     """Signals that a rule compares with their baseline, and that cannot be compared."""
     known = {name: Signal.model_construct(name=name, preset=name) for name in BUILT_IN_SIGNALS}
@@ -392,6 +408,20 @@ class PolicySpec(SpecModel):
             f"{CONDITIONS_IN_ALL} conditions and {ACTIONS_IN_ALL} actions in total."
         )
     )
+    dependencies: Annotated[
+        tuple[Dependency, ...],
+        Field(
+            max_length=DEPENDENCIES_LIMIT,
+            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+        ),
+    ] = Field(
+        default=(),
+        description=(
+            "What the target calls, like {name: orders-db, signal: orders-db-latency, above: 500ms}. If more pods do "
+            "not lower a signal, ScalingDoesNotHelp names the dependencies that are in trouble at that time. At most "
+            f"{DEPENDENCIES_LIMIT}."
+        ),
+    )
     scale_down: ScaleDown = Field(
         default=ScaleDown(),
         description=(
@@ -451,6 +481,25 @@ class PolicySpec(SpecModel):
             cel=_CEL_SIGNALS_KNOWN,
             detail=lambda spec: f"unknown signal {', '.join(_unknown_signals(spec))}: {_DECLARE_SIGNAL}",
             field="rules",
+        ),
+        Check(
+            message="two dependencies have the same name: rename one",
+            holds=lambda spec: not _repeated(dependency.name for dependency in spec.dependencies),
+            field="dependencies",
+        ),
+        Check(
+            message=f"a dependency uses an unknown signal: {_DECLARE_SIGNAL}",
+            holds=lambda spec: not _unknown_of_dependencies(spec),
+            cel=f"!has(self.dependencies) || [{_CEL_KNOWN}].all(known, "
+            "self.dependencies.all(dependency, dependency.signal in known))",
+            detail=lambda spec: f"unknown signal {', '.join(_unknown_of_dependencies(spec))}: {_DECLARE_SIGNAL}",
+            field="dependencies",
+        ),
+        Check(
+            message="a dependency's threshold has a different unit than its signal",
+            holds=lambda spec: not _misfits_of_dependencies(spec),
+            detail=lambda spec: "; ".join(_misfits_of_dependencies(spec)),
+            field="dependencies",
         ),
         Check(
             message=f"a signal cannot be compared with its baseline: {_COMPARABLE}",

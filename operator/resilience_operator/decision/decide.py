@@ -41,6 +41,7 @@ from resilience_operator.decision.release.quarantine import discharge
 from resilience_operator.decision.release.remediation import NOT_PROVEN, ReleaseFinding, ReleasePlan, plan_remediation
 from resilience_operator.decision.report import RuleReport, SignalReport, describe, signal_reports
 from resilience_operator.decision.reverts import PAUSED, blocked, retry_at
+from resilience_operator.decision.scaling.dependencies import dependency_states
 from resilience_operator.decision.scaling.manual import adopt_minimum
 from resilience_operator.decision.scaling.plan import ScalingPlan, earliest, plan_scaling
 from resilience_operator.decision.scaling.recommendation import QUIET, Recommendation, ScalingContext
@@ -342,6 +343,8 @@ def _plan_scaling(
     )
     if recommendations:
         scaling.overall = {name: o.overall for name, (_, o) in context.signals.items() if o.overall is not None}
+    if context.policy.dependencies:
+        scaling.dependencies = dependency_states(context.policy.dependencies, context.signals)
     if any(r.rule.follows_load for r in recommendations):
         scaling.rates = _request_rates(context)
     return _ScalingStep(withhold(plan_scaling(scaling), context.target, context.reverts, context.now), missing_since)

@@ -82,6 +82,13 @@ ACCEPTED: Mapping[str, Changes] = {
     "a preset with another window": {"signals": [{"name": "cpu", "preset": "cpu", "window": "5m"}]},
     "one container": {"signals": [{"name": "cpu", "preset": "cpu", "container": "app"}]},
     "a total of all pods": {"signals": [{"name": "queue", "query": "a", "of": "total"}]},
+    "dependencies": {
+        "signals": [{"name": "db", "query": "a", "unit": "seconds"}],
+        "dependencies": [
+            {"name": "orders-db", "signal": "db", "above": "500ms"},
+            {"name": "own", "signal": "cpu", "below": "1%"},
+        ],
+    },
     "another percentile": {
         "signals": [{"name": "latency-p95", "preset": "latency-p95"}],
         f"{WHEN}": {"signal": "latency-p95", "above": "300ms"},
@@ -245,6 +252,22 @@ REFUSED: Mapping[str, Refused] = {
         {"signals": [{"name": "a", "query": "a", "of": "total", "unit": "ratio"}]},
         "spec.signals[0].of",
         "a total of all pods is a plain number",
+    ),
+    # dependencies
+    "a dependency on an unknown signal": Refused(
+        {"dependencies": [{"name": "db", "signal": "typo", "above": 1}]}, "spec.dependencies", "unknown signal"
+    ),
+    "a dependency with two bounds": Refused(
+        {"dependencies": [{"name": "db", "signal": "cpu", "above": 1, "below": 2}]},
+        "spec.dependencies[0]",
+        "exactly one of above and below",
+        "keep exactly one of above and below",
+    ),
+    "two dependencies of one name": Refused(
+        {"dependencies": [{"name": "db", "signal": s, "above": 1} for s in ("cpu", "error-rate")]},
+        "spec.dependencies",
+        "two dependencies have the same name: rename one",
+        "Duplicate value",
     ),
     # comparisons with the baseline
     "above and worseThan": Refused(

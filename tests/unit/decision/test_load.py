@@ -9,7 +9,7 @@ import pytest
 from resilience_operator.decision.model.memory import LoadMemory, Memory, ScalingMemory
 from resilience_operator.decision.model.memory_codec import dump_memory, load_memory
 from resilience_operator.decision.model.observation import Measured, Observation
-from resilience_operator.decision.model.policy import Condition, Fallback, Policy, Rule, ScaleUp
+from resilience_operator.decision.model.policy import Condition, Dependency, Fallback, Policy, Rule, ScaleUp, Signal
 from resilience_operator.decision.model.target import Pod
 from resilience_operator.decision.scaling.load import needed, observe_load, observe_replicas
 from tests.unit.decision.builders import SLOW, T0, Run, note, policy, reasons, seen, target, unknown, verbs, whole
@@ -148,6 +148,41 @@ def test_scaling_that_does_not_help_stops_and_is_given_back() -> None:
     assert downs[0] == 6, "9 × 0.5 / (0.9 × 0.9)"
     run.look()
     assert verbs(run.look(SLOW_DEPENDENCY)) == ["scaleUp"], "a new breach is tried again"
+
+
+@pytest.mark.parametrize(
+    ("db", "told"),
+    [
+        (whole(Measured(2.0)), "At the same time a dependency is in trouble: orders-db: db is 2s (above 500ms)"),
+        (whole(Measured(0.1)), "No dependency of the policy (orders-db) is known to be in trouble: look for a lock or"),
+        (unknown(), "is known to be in trouble (not measured: orders-db): look for a lock"),
+    ],
+)
+def test_the_dependency_in_trouble_is_named(db: Observation, told: str) -> None:
+    guarded = policy(SLOW)
+    signals = {**guarded.signals, "db": Signal("db", window=3600.0, unit="seconds")}
+    dependencies = (Dependency("orders-db", Condition("db", 0.5)),)
+    guarded = replace(guarded, signals=signals, dependencies=dependencies)
+    assert guarded.window < 3600.0, "a dependency's window holds no pods"
+    run = run_of(guarded)
+    messages = []
+    for _ in range(60):
+        decision = run.look({**SLOW_DEPENDENCY, "db": db})
+        messages += [n.message for n in decision.notices if n.reason == "ScalingDoesNotHelp"]
+        all_ready(run)
+    assert len(messages) == 1
+    assert told in messages[0]
+
+
+def test_noise_of_a_quantile_is_no_effect() -> None:
+    run = run_of(policy(SLOW))
+    ups, told = [], []
+    for value in [1.93] + [5.61] * 11 + [4.75] * 60:
+        decision = run.look(seen(latency_p99=whole(Measured(value, 6000.0)), cpu=whole(Measured(0.5))))
+        ups += [c.to for c in decision.commands if c.verb == "scaleUp"]
+        told += [r for r in reasons(decision) if r != "Alert"]
+        all_ready(run)
+    assert (ups, told) == ([6, 9], ["ScalingDoesNotHelp"])
 
 
 @pytest.mark.parametrize("reason", ["NoTraffic", "TooFewSamples"])

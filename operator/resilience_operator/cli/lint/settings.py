@@ -23,6 +23,7 @@ def setting_findings(spec: PolicySpec) -> Iterator[Finding]:
     """Findings on signals, windows, replicas and the metric source."""
     yield from _source(spec)
     used = {condition.signal for rule in spec.rules for condition in rule.when.conditions}
+    used.update(dependency.signal for dependency in spec.dependencies)
     for number, signal in enumerate(spec.signals):
         where = f"spec.signals[{number}]"
         if signal.name not in used:

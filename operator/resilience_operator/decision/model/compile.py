@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from math import inf
 
+from resilience_operator.api.dependencies import Dependency as DependencySpec
 from resilience_operator.api.orders import read_orders
 from resilience_operator.api.quantities import Unit
 from resilience_operator.api.rules import DEFAULT_WORSE_BY, Action
@@ -19,6 +20,7 @@ from resilience_operator.api.spec import Mode, PolicySpec, interval_of
 from resilience_operator.decision.model.policy import (
     Approval,
     Condition,
+    Dependency,
     Fallback,
     FreezeWindow,
     IncludedConfiguration,
@@ -65,7 +67,8 @@ def compile_policy(
     """Return the policy in base units. dry_run: the whole operator is in dry-run mode."""
     signals = {s.name: s for s in signals_of(spec)}
     rules = tuple(_rule(rule) for rule in spec.rules)
-    read = {c.signal for rule in rules for c in rule.conditions}
+    dependencies = tuple(map(_dependency, spec.dependencies))
+    read = {c.signal for rule in rules for c in rule.conditions} | {d.condition.signal for d in dependencies}
     mode = spec.mode
     if dry_run and mode is Mode.ENFORCE:
         mode = Mode.DRY_RUN
@@ -105,6 +108,7 @@ def compile_policy(
         ),
         fallback=Fallback(after=fallback.after, replicas=fallback.replicas),
         orders=read_orders(annotations),
+        dependencies=dependencies,
     )
 
 
@@ -157,6 +161,12 @@ def _condition(condition: ConditionSpec) -> Condition:
     threshold = condition.above if condition.above is not None else condition.below
     assert threshold is not None, "checked when the policy was parsed"
     return Condition(condition.signal, threshold.value, condition.above is not None, condition.for_)
+
+
+def _dependency(dependency: DependencySpec) -> Dependency:
+    threshold = dependency.above or dependency.below
+    assert threshold is not None, "checked when the policy was parsed"
+    return Dependency(dependency.name, Condition(dependency.signal, threshold.value, dependency.above is not None))
 
 
 def _unit(signal: SignalSpec) -> Unit:

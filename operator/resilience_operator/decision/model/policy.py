@@ -224,12 +224,22 @@ class Fallback:
 
 
 @dataclass(frozen=True, slots=True)
+class Dependency:
+    """Something that the target calls. It is in trouble while its condition is true."""
+
+    name: str
+    condition: Condition
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """One ResiliencePolicy. min_replicas: None for the replicas at the first evaluation.
 
+    dependencies: what the target calls, named when scaling does not help.
+
     orders: those of people in its annotations.
 
-    window: the longest look-back of its signals, seconds.
+    window: the longest look-back of the signals that its rules read, seconds.
     pod_rule: the rule that failing pods of a release count as: it pauses and rolls back as the others do. Or None.
     """
 
@@ -247,11 +257,16 @@ class Policy:
     release: Release = Release()
     fallback: Fallback = Fallback()
     orders: Orders = NO_ORDERS
+    dependencies: tuple[Dependency, ...] = ()
     window: float = field(init=False, repr=False, compare=False, default=0.0)
     pod_rule: Rule | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "window", max((s.window for s in self.signals.values()), default=0.0))
+        signals = self.signals
+        if self.dependencies:
+            read = {c.signal for rule in self.rules for c in rule.conditions}
+            signals = {name: signal for name, signal in signals.items() if name in read}
+        object.__setattr__(self, "window", max((s.window for s in signals.values()), default=0.0))
         object.__setattr__(self, "pod_rule", _pod_rule(self.rules) if self.release.act_on_pods else None)
 
 

@@ -12,6 +12,7 @@ from resilience_operator.decision.model.policy import Policy, Rule, ScaleUp
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.report import describe
 from resilience_operator.decision.scaling.bounds import current_size
+from resilience_operator.decision.scaling.dependencies import DependencyState
 from resilience_operator.decision.scaling.load import (
     BUSY,
     SATURATED,
@@ -57,6 +58,7 @@ class ScalingContext:
 
     overall: by signal, its mean over all pods, if pods have just started and its value leaves these out.
     rates: the requests/s of the target, by the window over which they were counted.
+    dependencies: the state of what the target calls, if the policy names it.
     ahead, others: the recommendations that scale on their forecast, and those that do not.
     """
 
@@ -69,6 +71,7 @@ class ScalingContext:
     now: float
     overall: Mapping[str, float] = field(default_factory=dict)
     rates: Mapping[float, float] = field(default_factory=dict)
+    dependencies: Sequence[DependencyState] = ()
     ahead: Sequence[Recommendation] = field(init=False)
     others: Sequence[Recommendation] = field(init=False)
 

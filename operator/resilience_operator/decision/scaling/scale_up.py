@@ -10,6 +10,7 @@ from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import LoadMemory, RuleMemory, Verdict
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.scaling.bounds import at_most_maximum, ceiling, current_size, via
+from resilience_operator.decision.scaling.dependencies import suspects
 from resilience_operator.decision.scaling.load import (
     DEFAULT_START_UP,
     SATURATED,
@@ -42,8 +43,12 @@ DOES_NOT_HELP = "does-not-help"
 MAX_INEFFECTIVE = 2
 """Scale-ups of one breach without an effect, after which the rule does not scale any more."""
 
-EFFECT = 0.9
-"""A value above this share of the one at the last scale-up did not fall."""
+EFFECT = 0.5
+"""A latency that load causes falls at least as the load of a pod does. A fall by less than this share of that is noise:
+a quantile is only known to its bucket."""
+
+LEAST_FALL = 0.1
+"""The fall by which a value must differ from the one at the last scale-up at least."""
 
 SATURATED_EVERY = 60.0
 """Seconds between two doublings while pods are at their limit, without further evidence."""
@@ -238,13 +243,13 @@ def _takes_effect(
         due.append(end)
         plan.notes[name] = f"waits for {format_duration(end - now)} until the effect of the last step is visible"
         return False
-    if memory.ineffective + _without_effect(recommendation) < MAX_INEFFECTIVE:
+    if memory.ineffective + _without_effect(recommendation, context) < MAX_INEFFECTIVE:
         return True
     if memory.ineffective < MAX_INEFFECTIVE:
         plan.rules[name] = replace(memory, ineffective=MAX_INEFFECTIVE)
     message = (
         f"{recommendation.description}; {MAX_INEFFECTIVE} scale-ups did not lower it, so {name} does not add more "
-        "pods. Look for the cause outside the pods: a dependency, a lock or a quota"
+        f"pods. {suspects(context.dependencies)}"
     )
     plan.notes[name] = "more pods did not help"
     notices.append(Notice(f"{DOES_NOT_HELP}/{name}", "ScalingDoesNotHelp", message, warning=True))
@@ -267,10 +272,14 @@ def _lacks_pods(context: ScalingContext) -> bool:
     return context.now >= visible and load.limited == context.now
 
 
-def _without_effect(recommendation: Recommendation) -> int:
+def _without_effect(recommendation: Recommendation, context: ScalingContext) -> int:
     """Return 1 if the value did not fall since the last scale-up."""
     value, before = recommendation.results[0].judgement.value, recommendation.memory.scaled_value
-    return int(value is not None and before is not None and value > EFFECT * before)
+    if value is None or before is None:
+        return 0
+    pods, step = max(context.target.replicas, 1), recommendation.scale_up
+    added = min(step.pods or 0, pods - 1) / pods if step.percent is None else step.percent / (100 + step.percent)
+    return int(value > before * (1 - max(LEAST_FALL, EFFECT * added)))
 
 
 def _with_values(asking: list[tuple[int, Recommendation]], context: ScalingContext) -> dict[str, RuleMemory]:
@@ -281,7 +290,9 @@ def _with_values(asking: list[tuple[int, Recommendation]], context: ScalingConte
         if is_proportional(result) or memory.breach is None or result.judgement.replica_factor is not None:
             continue
         again = memory.scaled is not None and memory.scaled >= memory.breach
-        ineffective = memory.ineffective + _without_effect(recommendation) if again and not _lacks_pods(context) else 0
+        ineffective = (
+            memory.ineffective + _without_effect(recommendation, context) if again and not _lacks_pods(context) else 0
+        )
         found[recommendation.rule.name] = replace(memory, scaled_value=result.judgement.value, ineffective=ineffective)
     return found
 
