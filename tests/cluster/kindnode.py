@@ -193,15 +193,12 @@ def _images(root: Path, folder: Path, binaries: Mapping[str, Path]) -> None:
 
 def _closure(root: Path, programs: tuple[str, ...]) -> dict[str, Path | str]:
     """Programs of Debian with their libraries and the names under which they are called, by path in an image."""
-    found: dict[str, Path | str] = {}
-    for name in programs:
-        file = f"/usr/sbin/{name}"
-        found[file] = root / file.lstrip("/")
-        for word in _run("chroot", str(root), "ldd", file).split():
-            if word.startswith("/"):
-                found[word] = _inside(root, word)
-    for module in (root / "usr/lib/x86_64-linux-gnu/xtables").iterdir():
-        found[f"/usr/lib/x86_64-linux-gnu/xtables/{module.name}"] = module
+    files = [f"/usr/sbin/{name}" for name in programs]
+    files += [f"/{module.relative_to(root)}" for module in root.glob("usr/lib/*/xtables/*.so")]
+    libraries = {word for word in _run("chroot", str(root), "ldd", *files).split() if word.startswith("/")}
+    # A line of a file's own ends in a colon.
+    paths = files + sorted(path for path in libraries if not path.endswith(":"))
+    found: dict[str, Path | str] = {path: _inside(root, path) for path in paths}
     for family in ("iptables", "ip6tables"):
         for suffix in ("", "-save", "-restore"):
             found[f"/usr/sbin/{family}{suffix}"] = "xtables-nft-multi"
@@ -209,8 +206,14 @@ def _closure(root: Path, programs: tuple[str, ...]) -> dict[str, Path | str]:
 
 
 def _inside(root: Path, path: str) -> Path:
-    """The file behind a path of the new system; a link leads to another path in it."""
-    return Path(_run("chroot", str(root), "readlink", "-f", path).strip().replace("/", f"{root}/", 1))
+    """The file behind a path of the new system. A link in it leads to another path of that system."""
+    found = root
+    for part in Path(path).parts[1:]:
+        found /= part
+        if found.is_symlink():
+            # An absolute target replaces the folder.
+            found = _inside(root, str("/" / found.parent.relative_to(root) / found.readlink()))
+    return found
 
 
 def _commit(root: Path, images: Path, image: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,6 +61,8 @@ def replay(
       kubectl resilience replay checkout --since 7d --export week.json.gz
       kubectl resilience replay -f policy.yaml --from week.json.gz -o json
     """  # noqa: D301
+    import asyncio
+
     from resilience_operator.cli.common.policy_loader import load_policy
     from resilience_operator.cli.replay.archive import Archive
     from resilience_operator.cli.replay.range_client import RangeSource
