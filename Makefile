@@ -136,7 +136,7 @@ chaos: venv ## Ten minutes of random harm on 200 policies (CHAOS_ARGS="--minutes
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 .PHONY: cluster cluster-down
-cluster: venv ## Start the local control plane (CLUSTER=kind for kind, NODE=real for pods that run)
+cluster: venv ## Start the local control plane (CLUSTER=kind or auto: what is installed; NODE=real for pods that run)
 	$(BIN)/python -m tests.cluster up --provider $(CLUSTER) --node $(NODE)
 cluster-down: ## Stop it; nothing survives
 	$(BIN)/python -m tests.cluster down

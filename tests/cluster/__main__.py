@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.cluster import build, kind, kindnode
 from tests.cluster.cluster import Cluster, down, up
 from tests.cluster.failure import ClusterError
-from tests.cluster.installed import CLIENTS, installed
+from tests.cluster.installed import CLIENTS, installed, provider
 from tests.cluster.settings import DEFAULT_STATE, Options, Ports
 
 
@@ -50,7 +50,12 @@ def parser() -> argparse.ArgumentParser:
         action=argparse.BooleanOptionalAction,
         help="start the load model beside the cluster (the default)",
     )
-    start.add_argument("--provider", choices=("local", "kind"), help="local (the default), or kind where docker is")
+    start.add_argument(
+        "--provider",
+        choices=("local", "kind", "auto"),
+        help="local (the default), or kind where docker is; auto: kind if it is installed, and else local with this "
+        "machine's etcd and Prometheus where their versions fit",
+    )
 
     stop = commands.add_parser("down", help="stop the cluster and remove its state")
     _state(stop)
@@ -72,7 +77,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "up":
                 chosen = vars(options).copy()
                 del chosen["command"]
-                up(Options(**chosen), _say)
+                automatic = chosen["provider"] == "auto"
+                if automatic:
+                    known = (chosen["state"] / "cluster.json").exists()
+                    chosen["provider"] = None if known else "local" if chosen["node"] == "real" else provider(_say)
+                up(Options(**chosen), _say, use_installed=automatic)
             case "down":
                 down(options.state, keep=options.keep, say=_say)
             case "status":

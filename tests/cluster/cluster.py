@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.cluster import build, components, drain, kind, machine, objects, pause, processes, realnode
+from tests.cluster import build, components, drain, installed, kind, machine, objects, pause, processes, realnode
 from tests.cluster.component import Component
 from tests.cluster.configs import write_configs
 from tests.cluster.failure import ClusterError, ComponentError
@@ -159,8 +159,11 @@ class Cluster:
             records.forget(name)
 
 
-def up(options: Options | None = None, say: Say = print) -> Cluster:
-    """Start what does not run yet of the cluster, and return when pods can be created in it."""
+def up(options: Options | None = None, say: Say = print, *, use_installed: bool = False) -> Cluster:
+    """Start what does not run yet of the cluster, and return when pods can be created in it.
+
+    use_installed: take etcd and Prometheus of this machine where their versions fit.
+    """
     options = options or Options()
     state = options.state.resolve()
     kept = _recall(state)
@@ -173,7 +176,9 @@ def up(options: Options | None = None, say: Say = print) -> Cluster:
     if real and not (kept and any(map(kept.running, kept.components))):
         machine.require()
     wanted = build.REAL_NODE if real else build.CLUSTER
-    binaries = build.ensure([name for name in wanted if provider == "local" or name != "controlplane"], say)
+    names = [name for name in wanted if provider == "local" or name != "controlplane"]
+    own = installed.servers(names, say) if use_installed else {}
+    binaries = {**build.ensure([name for name in names if name not in own], say), **own}
     _refuse_foreign(state)
     with exclusive(state):
         kept = _recall(state)

@@ -31,7 +31,7 @@ def components(settings: Settings, binaries: Mapping[str, Path]) -> dict[str, Co
     if settings.provider == "local":
         binary = binaries["controlplane"]
         chosen += [
-            _etcd(settings, layout, binary),
+            _etcd(settings, layout, binaries.get("etcd", binary)),
             _apiserver(settings, layout, binary),
             _controller_manager(settings, layout, binary),
             _scheduler(settings, layout, binary),

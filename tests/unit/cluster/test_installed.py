@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.installed import installed
+from tests.cluster.installed import installed, provider, servers
 
 
 def program(folder: Path, name: str, output: str, code: int = 0) -> None:
@@ -30,6 +30,15 @@ def program(folder: Path, name: str, output: str, code: int = 0) -> None:
         ("helm", "v4.0.5+g0123abc", False),
         ("helm", "v3.19.0+g0123abc", False),
         ("helm", "v5.0.0", False),
+        ("etcd", "etcd Version: 3.7.0\nGit SHA: 0123abc\nGo Version: go1.26.8", True),
+        ("etcd", "etcd Version: 3.5.21", False),
+        ("etcd", "etcd Version: 4.0.0", False),
+        ("prometheus", "prometheus, version 3.16.0 (branch: HEAD, revision: 0123abc)", True),
+        ("prometheus", "prometheus, version 3.20.1 (branch: HEAD, revision: 0123abc)", True),
+        ("prometheus", "prometheus, version 2.55.1 (branch: HEAD, revision: 0123abc)", False),
+        ("kind", "kind v0.33.0 go1.26.8 linux/amd64", True),
+        ("kind", "kind version 0.34.0", True),
+        ("kind", "kind v0.29.0 go1.24.2 linux/amd64", False),
     ],
 )
 def test_the_version_decides(
@@ -49,3 +58,34 @@ def test_a_program_that_fails_or_is_missing_does_not_fit(tmp_path: Path, monkeyp
     assert installed("kubectl") is None
     (tmp_path / "helm").unlink()
     assert installed("helm") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "engine", "chosen"),
+    [
+        ("kind v0.33.0", 0, "kind"),
+        ("kind v0.33.0", 1, "local"),
+        ("kind v0.20.0", 0, "local"),
+        ("", 0, "local"),
+        ("kind v0.33.0", None, "local"),
+    ],
+)
+def test_kind_is_chosen_where_it_and_an_engine_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, engine: int | None, chosen: str
+) -> None:
+    if kind:
+        program(tmp_path, "kind", kind)
+    if engine is not None:
+        program(tmp_path, "docker", "", code=engine)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said: list[str] = []
+    assert provider(said.append) == chosen
+    assert len(said) == 1
+
+
+def test_only_servers_that_are_wanted_and_fit_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program(tmp_path, "etcd", "etcd Version: 3.7.0")
+    program(tmp_path, "prometheus", "prometheus, version 2.40.0")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert servers(["controlplane", "kwok", "prometheus"], print) == {"etcd": tmp_path / "etcd"}
+    assert servers(["kwok", "prometheus"], print) == {}
