@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from resilience_operator.kube.writes.gitops_hold import HOLD
+from tests.support.gitops import RECONCILE, attempted, install_definitions, marks, owned
 from tests.support.proxy import Asked, Proxy, faults
 from tests.support.waiting import eventually
 from tests.support.world import Obj, World
@@ -33,6 +35,7 @@ ACTED = ("ScaledUp", "ScaledDown", "RolloutPaused", "RolloutResumed", "RolledBac
 class Scenario:
     """One kind of action. verb: whose intent begins the count. load: the calm. provoke: what ends it.
 
+    held: a Kustomization of the same name applies the target, and leaves it after a rollback.
     min_ready: seconds that a new pod must be ready. Old pods stay beside the new ones meanwhile, so that all releases
     are judged by the same evidence, and at about the same time.
     """
@@ -45,6 +48,7 @@ class Scenario:
     replicas: int = 3
     hpa: bool = False
     min_ready: int = 0
+    held: bool = False
 
 
 def _busy(world: World, name: str) -> None:
@@ -76,15 +80,21 @@ SCENARIOS = (
     ),
     Scenario("pause", "pauseRollout", {"rules": [PAUSE]}, _bad_release, _REQUESTS, min_ready=15),
     Scenario("rollback", "rollback", {"rules": [ROLL_BACK]}, _bad_release, _REQUESTS, min_ready=15),
+    Scenario("held-rollback", "rollback", {"rules": [ROLL_BACK]}, _bad_release, _REQUESTS, min_ready=15, held=True),
     Scenario("hpa", "scaleUp", {"rules": [SCALE_UP], "scaleDown": _KEEP}, _busy, {"cpu_utilisation": 0.3}, hpa=True),
 )
 
 
 def prepare(world: World, scenario: Scenario, names: list[str]) -> None:
     """Targets with calm policies, whose revision is known good."""
+    if scenario.held:
+        install_definitions(world.cluster)
     for name in names:
+        if scenario.held:
+            owned(world, "Kustomization", name)
+            attempted(world, "main@sha1:bad", name=name)
         body = {
-            "metadata": {"name": name},
+            "metadata": {"name": name, **(marks(world, "Kustomization", name) if scenario.held else {})},
             "spec": {
                 "replicas": scenario.replicas,
                 "minReadySeconds": scenario.min_ready,
@@ -103,7 +113,7 @@ def prepare(world: World, scenario: Scenario, names: list[str]) -> None:
             targetRef={"name": name},
             interval="2s",
             signals=SIGNALS,
-            release={"bake": "5s"},
+            release={"bake": "5s", "gitOps": "Hold" if scenario.held else "Tell"},
             replicas={"min": 3, "max": 10},
             **scenario.policy,
         )
@@ -176,6 +186,10 @@ def end_state(world: World, proxy: Proxy, name: str) -> dict[str, Any]:
         "writes": len(_writes(proxy, world, name)),
     }
     state["quarantined"] = [n for _, n in state["quarantined"]]
+    held = found["metadata"].get("annotations", {})
+    state["held"] = (held.get(RECONCILE), held.get(HOLD))
+    hold = status["memory"].get("hold") or {}
+    state["hold"] = bool(hold.get("since")) and hold.get("source")
     for kind in ("ResiliencePolicy", "Deployment"):
         told = [e["reason"] for e in world.events(kind, name)]
         state[f"told on {kind}"] = {reason: told.count(reason) for reason in ACTED if reason in told}

@@ -37,6 +37,7 @@ VERBS: Mapping[Verb, ActionHandler] = {
     Verb.UNFREEZE: rollout.resume,
     Verb.DENY_ROLLBACK: rollout.deny,
     Verb.KEEP_CONFIGURATION: rollout.keep,
+    Verb.LIFT_HOLD: rollout.lift_hold,
 }
 
 

@@ -33,7 +33,8 @@ async def rollback(
     if "content" in command.arguments:
         await configuration.restore(kube, target, command, deadline=deadline)
         restart_at = int(str(command.arguments["at"])) if command.arguments.get("restart") else None
-    return await mutations.rollback(kube, target, str(command.to), deadline=deadline, restart_at=restart_at)
+    hold = bool(command.arguments.get("hold"))
+    return await mutations.rollback(kube, target, str(command.to), deadline=deadline, restart_at=restart_at, hold=hold)
 
 
 async def keep(
@@ -41,6 +42,14 @@ async def keep(
 ) -> mutations.Change | None:
     """Keep what the revision `command.to` reads, for a rollback."""
     return await configuration.keep(kube, target, command, deadline=deadline)
+
+
+async def lift_hold(
+    kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
+) -> mutations.Change | None:
+    """Let the tool that applies the target from git reconcile it again."""
+    del command
+    return await mutations.lift_hold(kube, target, deadline=deadline)
 
 
 async def deny(

@@ -68,6 +68,12 @@ EVENT_REASONS: Mapping[str, EventReason] = {
         True,
     ),
     "RollbackDenied": EventReason("A person denied a rollback; the revision is not rolled back.", _NOTHING),
+    "ReconciliationHeld": EventReason(
+        "Flux has left a rolled-back target as it is for a day or more, because its source has not changed.",
+        "Revert or fix the version in git.",
+        True,
+    ),
+    "ReconciliationResumed": EventReason("Flux may apply the target again; the message says why.", _NOTHING),
     "PluginRun": EventReason("An action of a plugin was run.", _NOTHING),
     "Alert": EventReason(
         "A rule with the action alert is in breach.", "Check the signal that the message names.", True

@@ -165,12 +165,13 @@ class Release(SpecModel):
             "cold and code is not compiled yet. Failures always count."
         ),
     )
-    git_ops: Literal["Ignore", "Tell"] = Field(
+    git_ops: Literal["Ignore", "Tell", "Hold"] = Field(
         default="Tell",
         description=(
             "What to do about the tool that applies the target from git. Tell (default): record an Event on its "
             "Application (Argo CD), Kustomization or HelmRelease (Flux) as well when a release is paused or rolled "
-            "back. Ignore: do not."
+            "back. Hold: as Tell; after a rollback, Flux also leaves the target as it is until its source changes. All "
+            "other objects are reconciled as before. Ignore: neither."
         ),
     )
     configuration: Configuration | None = Field(

@@ -33,6 +33,7 @@ from resilience_operator.decision.release.analysis import analyse
 from resilience_operator.decision.release.approval import approval_of, ask, kept_request, without_rollback
 from resilience_operator.decision.release.attribution import inconclusive_notice, suppress
 from resilience_operator.decision.release.bake import advance_bake, next_look
+from resilience_operator.decision.release.gitops_hold import NO_HOLD, plan_hold
 from resilience_operator.decision.release.goal import mark_failed, with_service
 from resilience_operator.decision.release.health import assess_pods, learn_startup
 from resilience_operator.decision.release.non_inferiority import is_not_worse
@@ -364,7 +365,10 @@ def _assemble(
     context: EvaluationContext, evaluations: Sequence[RuleEvaluation], step: _ReleaseStep, scaling: _ScalingStep
 ) -> Decision:
     policy, memory, now, plan = context.policy, context.memory, context.now, scaling.plan
-    commands = step.commands
+    commands, hold = step.commands, NO_HOLD
+    if memory.hold is not None or context.target.hold_marked:
+        hold = plan_hold(policy, context.target, memory.hold, step.quarantined, step.commands, now)
+        commands += hold.commands
     if plan.command is not None:
         commands += (plan.command,)
     if context.target.hpa is not None:
@@ -375,6 +379,7 @@ def _assemble(
         *context.notices,
         *_alerts(evaluations),
         *step.notices,
+        *hold.notices,
         *_silent_breaches(evaluations, step, context.target),
         *plan.notices,
     )
@@ -401,6 +406,7 @@ def _assemble(
             freeze=step.freeze,
             request=step.request,
             unfinished=step.unfinished,
+            hold=hold.memory,
             announced=_announced(memory.announced, active, step.release),
             metrics_missing_since=scaling.metrics_missing_since,
             startup_seconds=learn_startup(memory.startup_seconds, context.target.pods),

@@ -145,6 +145,8 @@ def _at_rest(memory: Memory, target: TargetState) -> bool:
         return False
     if release.health is not None and release.health.stuck_since is not None:
         return False
+    if target.hold_marked or memory.hold is not None:
+        return False  # its source may have changed
     if memory.overlay is not None or any(q.revision == release.revision for q in memory.quarantined):
         return False
     return not any(_has_running_timers(rule) for rule in memory.rules.values())

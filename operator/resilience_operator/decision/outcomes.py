@@ -11,6 +11,7 @@ from resilience_operator.decision.dry_run import add_command
 from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.model.memory import (
     FreezeMemory,
+    HoldMemory,
     Intent,
     Memory,
     Phase,
@@ -102,8 +103,34 @@ def _effect(memory: Memory, command: Command, target: TargetState, now: float, *
             return replace(memory, request=denied)
         case Verb.KEEP_CONFIGURATION:
             return replace(memory, release=replace(release, kept_content=str(command.arguments["content"])))
+        case Verb.LIFT_HOLD:
+            return _hold_lifted(memory, command)
         case _:
             return memory
+
+
+def _hold_lifted(memory: Memory, command: Command) -> Memory:
+    """Return the memory without a hold. If the source changed, its version may be rolled back as often as the first."""
+    hold, source = memory.hold, command.arguments.get("source")
+    if hold is None:
+        return memory
+    if not isinstance(source, str):
+        return replace(memory, hold=replace(hold, since=None))
+    quarantined = tuple(replace(q, rollbacks=0) if q.revision == hold.revision else q for q in memory.quarantined)
+    return replace(memory, quarantined=quarantined, hold=replace(hold, source=source, certain=True, since=None))
+
+
+def _held(memory: Memory, command: Command, now: float) -> HoldMemory | None:
+    """Return the hold after a rollback: the one that it began, if it did."""
+    owner, before = command.arguments.get("hold"), memory.hold
+    if not owner:
+        return before
+    revision, source = str(command.from_), str(command.arguments.get("source", ""))
+    same = before is not None and (before.revision, before.owner) == (revision, owner)
+    # The version for which it was lifted brought the revision back.
+    certain = command.arguments.get("certain") is True or (same and before is not None and before.source == source)
+    since = before.since if same and before is not None and before.since is not None else now
+    return HoldMemory(revision, str(owner), source, certain, since)
 
 
 def _scaled(scaling: ScalingMemory, command: Command) -> ScalingMemory:
@@ -135,6 +162,7 @@ def _rolled_back(memory: Memory, command: Command, target: TargetState, now: flo
         freeze=memory.freeze and memory.freeze.not_held(),
         request=None,
         unfinished=None,
+        hold=_held(memory, command, now),
         release=replace(
             release,
             phase=Phase.ROLLING_BACK,
@@ -192,6 +220,8 @@ def is_applied(command: Command, target: TargetState) -> bool:
             return not target.paused
         case Verb.ROLLBACK:
             return _rollback_is_applied(command, target)
+        case Verb.LIFT_HOLD:
+            return not target.hold_marked
         case _:
             return False
 

@@ -22,6 +22,7 @@ class Verb(StrEnum):
     UNFREEZE = "unfreezeRollout"
     DENY_ROLLBACK = "denyRollback"
     KEEP_CONFIGURATION = "keepConfiguration"
+    LIFT_HOLD = "liftHold"
 
 
 @dataclass(frozen=True, slots=True)

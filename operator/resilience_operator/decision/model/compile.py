@@ -100,10 +100,11 @@ def compile_policy(
             false_alarms=spec.release.false_alarms,
             warm_up=spec.release.warm_up,
             quarantine=spec.release.quarantine,
-            notify_delivery=spec.release.git_ops == "Tell",
             configuration=None
             if spec.release.configuration is None
             else IncludedConfiguration(spec.release.configuration.secrets),
+            notify_delivery=spec.release.git_ops != "Ignore",
+            hold_delivery=spec.release.git_ops == "Hold",
             freezes=tuple(FreezeWindow(f.cron, f.time_zone, f.for_) for f in spec.release.freeze),
         ),
         fallback=Fallback(after=fallback.after, replicas=fallback.replicas),

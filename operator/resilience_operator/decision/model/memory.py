@@ -24,6 +24,7 @@ __all__ = [
     "DryRunOverlay",
     "FreezeMemory",
     "HealthMemory",
+    "HoldMemory",
     "Intent",
     "LoadMean",
     "LoadMemory",
@@ -422,6 +423,22 @@ class RollbackRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldMemory:
+    """The suspended reconciliation of the target by the tool that applies it from git.
+
+    revision: the one that was rolled back. owner: the object that applies the target. since: None if it is lifted.
+    source: the version of the source that holds for (`SourceState.identity`). certain: that version has the template
+    of `revision`. It is not known if the rollback came while the owner was applying.
+    """
+
+    revision: str
+    owner: str
+    source: str
+    certain: bool = True
+    since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """Commands about to be executed, stored before the first of them.
 
@@ -440,6 +457,7 @@ class Memory:
     startup_seconds: how long the target's pods take from creation to readiness (90th percentile), or None.
     freeze: None if no freeze is in effect. request: the rollback that waits for approval, or was denied.
     unfinished: a rollback of template and configuration that was interrupted.
+    hold: kept after it is lifted, while its revision is quarantined.
     """
 
     target_uid: str = ""
@@ -456,3 +474,4 @@ class Memory:
     freeze: FreezeMemory | None = None
     request: RollbackRequest | None = None
     unfinished: Command | None = None
+    hold: HoldMemory | None = None

@@ -199,6 +199,7 @@ class Release:
     which the latency of a new pod does not count.
     freezes: times in which no new release begins. notify_delivery: pauses and rollbacks are reported to what applies
     the target from git. configuration: None if it does not belong to the revision.
+    hold_delivery: it does not apply a target that was rolled back until its source changes.
     """
 
     bake: float = 600.0
@@ -213,6 +214,7 @@ class Release:
     freezes: tuple[FreezeWindow, ...] = ()
     notify_delivery: bool = True
     configuration: IncludedConfiguration | None = None
+    hold_delivery: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,17 @@ class DeliveredBy(NamedTuple):
         return f"{self.kind} {self.namespace}/{self.name}"
 
 
+class SourceState(NamedTuple):
+    """What version of its source the object that applies the target has tried to apply.
+
+    identity: changes with each new version; empty if that object does not exist any more. settled: all of that version
+    has been applied, so a target that it does not skip has its template.
+    """
+
+    identity: str
+    settled: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Revision:
     """One pod template of the target.
@@ -141,6 +152,9 @@ class TargetState:
     min_ready_seconds: seconds for which a pod must be ready to count as available.
     delivered_by: what applies it from git or a chart, or None.
     configuration: what its template reads; None if the policy does not include configuration.
+    hold_marked: the annotation exists with which the operator marks that it suspended the target's reconciliation.
+    reconcile_disabled: it has the annotation or label with which somebody suspends its reconciliation.
+    source: None while it is not read. It is read only while `hold_marked`.
     can_pause: its update strategy lets a rollout be paused (a StatefulSet's `OnDelete` does not).
     """
 
@@ -174,6 +188,9 @@ class TargetState:
     delivered_by: DeliveredBy | None = None
     pod_owners: tuple[str, ...] = ()
     configuration: Configuration | None = None
+    hold_marked: bool = False
+    reconcile_disabled: bool = False
+    source: SourceState | None = None
 
     def find(self, revision: str | None) -> Revision | None:
         """Return the revision with that name, if it still exists."""

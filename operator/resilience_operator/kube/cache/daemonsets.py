@@ -73,4 +73,6 @@ def daemon_set_state(workload: Workload, revisions: Iterable[RevisionRecord]) ->
         min_ready_seconds=workload.min_ready_seconds,
         replaces_all=replaces_all(workload),
         delivered_by=workload.delivered_by,
+        hold_marked=workload.hold_marked,
+        reconcile_disabled=workload.reconcile_disabled,
     )

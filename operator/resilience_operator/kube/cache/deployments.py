@@ -158,4 +158,6 @@ def deployment_state(
         min_ready_seconds=deployment.min_ready_seconds,
         replaces_all=replaces_all(deployment),
         delivered_by=deployment.delivered_by,
+        hold_marked=deployment.hold_marked,
+        reconcile_disabled=deployment.reconcile_disabled,
     )

@@ -84,4 +84,6 @@ def stateful_set_state(
         hpa=hpa,
         can_pause=workload.can_pause,
         delivered_by=workload.delivered_by,
+        hold_marked=workload.hold_marked,
+        reconcile_disabled=workload.reconcile_disabled,
     )

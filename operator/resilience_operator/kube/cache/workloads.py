@@ -20,6 +20,7 @@ from resilience_operator.decision.model.target import DEFAULT_PROGRESS_DEADLINE,
 from resilience_operator.kube.cache.delivery import delivered_by
 from resilience_operator.kube.cache.nodes import ANYWHERE, Placement, placement_of
 from resilience_operator.kube.cache.selectors import NOTHING, Selector, selector_of
+from resilience_operator.kube.writes.gitops_hold import is_disabled, is_held
 
 Obj = dict[str, Any]
 
@@ -67,7 +68,7 @@ class Workload:
     placement: the nodes on which its pods may run.
     create_failure, progress_deadline, min_ready_seconds: as in `TargetState`.
     max_unavailable: how many pods a rollout may take away, as a number or a percentage.
-    can_pause, delivered_by: as in `TargetState`.
+    can_pause, delivered_by, hold_marked, reconcile_disabled: as in `TargetState`.
     """
 
     kind: str
@@ -97,6 +98,8 @@ class Workload:
     max_unavailable: int | str = 1
     can_pause: bool = True
     delivered_by: DeliveredBy | None = None
+    hold_marked: bool = False
+    reconcile_disabled: bool = False
 
 
 def template_digest(template: Mapping[str, Any]) -> str:
@@ -240,6 +243,7 @@ def project_workload(kind: str, obj: Obj, old: Workload | None, **kind_fields: A
         resumed_by = old.resumed_by
     else:
         resumed_by = _resumed_by(meta, writers, paused=bool(kind_fields.get("paused")))
+    owner = delivered_by(meta)
     return Workload(
         kind=kind,
         namespace=sys.intern(meta["namespace"]),
@@ -254,7 +258,9 @@ def project_workload(kind: str, obj: Obj, old: Workload | None, **kind_fields: A
         placement=placement_in(obj, old),
         selector=_selector_in(obj, old),
         min_ready_seconds=float(number(obj["spec"].get("minReadySeconds"))),
-        delivered_by=delivered_by(meta),
+        delivered_by=owner,
+        hold_marked=is_held(meta),
+        reconcile_disabled=is_disabled(meta, owner),
         **kind_fields,
     )
 

@@ -40,7 +40,7 @@ from resilience_operator.kube.client.paths import (
     STATEFUL_SETS,
     Resource,
 )
-from resilience_operator.kube.writes import field_ownership, last_applied
+from resilience_operator.kube.writes import field_ownership, gitops_hold, last_applied
 from resilience_operator.kube.writes.json_patch import Ops, annotation_path, remove_op, set_op, test_op
 from resilience_operator.kube.writes.rollout_pause import can_pause, is_paused, pause_ops, resume_ops
 from resilience_operator.resilience import CallError, Conflict, Deadline, GiveUp, NotFound, Unprocessable
@@ -63,7 +63,7 @@ _CHANGE_CAUSE = "kubernetes.io/change-cause"
 class Change:
     """A completed change.
 
-    verb: scale, pause, resume, rollback, raise-hpa-min, lower-hpa-min, restore-hpa-min or
+    verb: scale, pause, resume, rollback, lift-hold, raise-hpa-min, lower-hpa-min, restore-hpa-min or
         adopt-hpa-min.
     kind, namespace, name: of the object that was written.
     before, after: the field's values: replicas, whether paused, or a revision's name (None: it had none).
@@ -132,9 +132,17 @@ async def resume(kube: KubeClient, target: TargetState, *, deadline: Deadline) -
 
 
 async def rollback(
-    kube: KubeClient, target: TargetState, revision: str, *, deadline: Deadline, restart_at: int | None = None
+    kube: KubeClient,
+    target: TargetState,
+    revision: str,
+    *,
+    deadline: Deadline,
+    restart_at: int | None = None,
+    hold: bool = False,
 ) -> Change | None:
     """Restore the pod template of `revision` and lift a pause, in one patch.
+
+    hold: the same patch suspends the reconciliation of the target by the tool that applies it from git.
 
     With two patches, a paused bad release would continue between them, or stay paused forever after a crash. The whole
     template is replaced: a merge would keep fields that the bad release added. Raises NotFound if the revision is no
@@ -176,12 +184,26 @@ async def rollback(
             ops += _last_applied(live, template)
         if paused:
             ops += resume_ops(target.kind, live)
+        if hold and target.delivered_by is not None:
+            ops += gitops_hold.hold_ops(live["metadata"], target.delivered_by)
         return ops
 
     written = await _write(kube, resource, target, plan, deadline)
     if written is not None:
         written = await hand_back(kube, target, written, deadline=deadline)
     return _change("rollback", target, target.revision, revision, written)
+
+
+async def lift_hold(kube: KubeClient, target: TargetState, *, deadline: Deadline) -> Change | None:
+    """Let the tool that applies the target from git reconcile it again."""
+
+    async def plan(live: KubeObject) -> Ops | None:
+        return gitops_hold.lift_ops(live["metadata"]) if gitops_hold.is_held(live["metadata"]) else None
+
+    resource = _TEMPLATED.get(target.kind)
+    if resource is None:
+        raise _unsupported(target, "cannot be held")
+    return _change("lift-hold", target, True, False, await _write(kube, resource, target, plan, deadline))
 
 
 async def hand_back(

@@ -31,6 +31,7 @@ from resilience_operator.kube.client.paths import (
     Resource,
 )
 from resilience_operator.kube.writes.mutations import Change
+from resilience_operator.runtime.cache.deliveries import DeliveryReader
 from resilience_operator.runtime.cache.expectations import Expectations
 from resilience_operator.runtime.cache.pods import PodReader
 from resilience_operator.runtime.cache.policy_entry import TargetKey
@@ -90,7 +91,10 @@ class TargetCache:
                 namespaces=namespaces,
                 indexes={
                     _UID: lambda w: (w.namespace, w.uid),
-                    _LEFTOVER: lambda w: (w.paused and w.writers.paused == MANAGER, w.writers.owns_template),
+                    _LEFTOVER: lambda w: (
+                        w.hold_marked or (w.paused and w.writers.paused == MANAGER),
+                        w.writers.owns_template,
+                    ),
                 },
                 on_change=lambda old, new, kind=kind: self._workload_changed(kind, old, new),  # type: ignore[misc]
                 on_unreadable=lambda key, kind=kind: self._on_change((kind, *key)),  # type: ignore[misc]
@@ -124,6 +128,8 @@ class TargetCache:
         self.tasks: tuple[asyncio.Task[Any], ...] = ()
         self.pods = PodReader(kube, self.selector, time.time)
         """Lists the pods of targets that need a look."""
+        self.deliveries = DeliveryReader(kube)
+        """Reads what applies held targets from git."""
 
     @property
     def reflectors(self) -> Sequence[Reflector[Any]]:
@@ -222,7 +228,7 @@ class TargetCache:
         (self._workloads[kind] if kind in _KINDS else self._autoscalers).relist()
 
     def with_leftovers(self) -> Iterator[TargetKey]:
-        """Yield targets with changes made by the operator: a rollout paused by it, or a raised minReplicas."""
+        """Yield targets with changes made by the operator: a pause, a hold, or a raised minReplicas."""
         for kind, reflector in self._workloads.items():
             for workload in (*reflector.by(_LEFTOVER, (True, False)), *reflector.by(_LEFTOVER, (True, True))):
                 yield kind, workload.namespace, workload.name

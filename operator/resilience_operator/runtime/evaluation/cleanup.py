@@ -1,6 +1,7 @@
 """Restores targets that no policy references any more.
 
-A rollout paused by the operator is resumed, and the HPA's minReplicas is restored; both are reported as Events. The
+A rollout paused by the operator is resumed, a hold of its reconciliation is lifted, and the HPA's minReplicas is
+restored. Each is reported as an Event. The
 operator's changes are read from the objects (field manager, annotation). They are found even if the policy was deleted
 while no operator was running. Replicas stay as they are: removing pods because a policy was deleted would cause an
 outage.
@@ -73,6 +74,11 @@ class Cleanup:
                 await mutations.resume(self._kube, target, deadline=Deadline.after(TIME))
                 await self._report(
                     target, "RolloutResumed", "no policy guards it any more: the operator's pause is lifted"
+                )
+            if target.hold_marked:
+                await mutations.lift_hold(self._kube, target, deadline=Deadline.after(TIME))
+                await self._report(
+                    target, "ReconciliationResumed", f"no policy guards it any more: {target.delivered_by} applies it"
                 )
             if target.hpa is not None and target.hpa.original_min is not None:
                 if target.hpa.raised_from is None:

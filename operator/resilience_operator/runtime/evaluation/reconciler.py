@@ -97,6 +97,8 @@ class PolicyReconciler:
         """
         compiled = entry.compiled
         target = await self._targets.pods.read(target, entry.memory.release)
+        if target.hold_marked:
+            target = await self._targets.deliveries.read(target)
         if entry.compiled is not compiled or entry.deleted:
             raise _changed(entry)
         before = entry.memory.release
@@ -219,6 +221,7 @@ class PolicyReconciler:
         if not commands:
             return Execution(after, trace_id, plugin_actions=plugin_actions)
         if executor.changes_cluster:
+            commands = await self._targets.deliveries.with_hold(decision.policy, target, commands)
             fresh = {notice.key for notice in decision.notices}
             intent = replace(after, intent=Intent(now, commands, trace_id), announced=after.announced - fresh)
             await self._write(entry, decision, target, intent, deadline, why="intent")

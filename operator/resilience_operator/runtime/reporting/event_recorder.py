@@ -48,6 +48,7 @@ _EVENT_REASONS = {
     Verb.UNFREEZE: "RolloutResumed",
     Verb.DENY_ROLLBACK: "RollbackDenied",
     Verb.KEEP_CONFIGURATION: "ConfigurationKept",
+    Verb.LIFT_HOLD: "ReconciliationResumed",
 }
 WARNING_VERBS = (Verb.PAUSE, Verb.ROLLBACK)
 """Verbs whose Events are Warnings, even when they succeed."""
@@ -237,10 +238,10 @@ def _for_delivery(target: TargetState, command: Command, policy: str) -> str:
     what = f"{target.kind} {target.namespace}/{target.name}: {command.message}"
     if command.verb is Verb.PAUSE:
         return f"{what} (ResiliencePolicy {policy})"
-    return (
-        f"{what} (ResiliencePolicy {policy}). The source still has revision {command.from_}: revert it there. If it is "
-        "applied again, it is rolled back again, and then held paused"
-    )
+    what = f"{what} (ResiliencePolicy {policy}). The source still has revision {command.from_}: revert it there"
+    if command.arguments.get("hold"):
+        return f"{what}. The operator lets the new version of the source be applied"
+    return f"{what}. If it is applied again, it is rolled back again, and then held paused"
 
 
 def _of_notices(publication: Publication) -> Iterator[PendingEvent]:

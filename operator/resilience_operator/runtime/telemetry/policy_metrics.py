@@ -72,6 +72,7 @@ class PolicyMetricsCollector(Collector):
         phases = Counter(
             entry.status.target.phase for entry in mine if entry.status.target and entry.status.target.phase
         )
+        held = sum(e.memory.hold is not None and e.memory.hold.since is not None for e in mine)
         listed = sorted(found for entry in mine for found in unhealthy_conditions(entry))
         yield _gauge(
             "resilience_policies_by_condition",
@@ -84,6 +85,12 @@ class PolicyMetricsCollector(Collector):
             "Policies by the release phase of their target.",
             ("phase",),
             (((str(phase),), count) for phase, count in phases.items()),
+        )
+        yield _gauge(
+            "resilience_gitops_holds",
+            "Targets that their GitOps tool does not reconcile until its source changes, after a rollback.",
+            (),
+            (((), held),),
         )
         yield _gauge(
             "resilience_policy_unwell_since_timestamp_seconds",

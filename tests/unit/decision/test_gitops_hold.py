@@ -1,0 +1,132 @@
+"""A hold ends when the source has a new version, and with everything that it was made for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
+from resilience_operator.decision.model.memory import HoldMemory, Intent, Memory, Phase, Quarantine, ReleaseMemory
+from resilience_operator.decision.model.memory_codec import dump_memory, load_memory
+from resilience_operator.decision.model.policy import Mode, Policy, Release
+from resilience_operator.decision.model.target import DeliveredBy, SourceState, TargetState
+from resilience_operator.decision.outcomes import apply_outcomes, recover_intent
+from resilience_operator.decision.release.gitops_hold import REMINDER, HoldPlan, plan_hold
+from tests.unit.decision.builders import T0, policy, target
+
+OWNER = DeliveredBy("Kustomization", "flux-system", "shop")
+HOLD = HoldMemory("b", str(OWNER), "one", certain=True, since=T0)
+BAD = Quarantine("b", T0, ("failing",), "error-rate is 20%")
+RELEASE = ReleaseMemory(Phase.PROGRESSING, T0, "b", good="a")
+POLICY = replace(policy(), release=Release(hold_delivery=True))
+
+
+ONE = SourceState("one")
+
+
+def held(source: SourceState | None = ONE, **fields: Any) -> TargetState:
+    return replace(
+        target(), **{"delivered_by": OWNER, "hold_marked": True, "reconcile_disabled": True, "source": source, **fields}
+    )
+
+
+def planned(
+    found: TargetState, hold: HoldMemory | None = HOLD, *, of: Policy = POLICY, bad: tuple[Quarantine, ...] = (BAD,)
+) -> HoldPlan:
+    return plan_hold(of, found, hold, bad, (), T0 + 60)
+
+
+@pytest.mark.parametrize("source", [SourceState("one"), SourceState("one", settled=False), None])
+def test_it_goes_on_while_the_source_is_the_same_or_unknown(source: SourceState | None) -> None:
+    assert planned(held(source)) == HoldPlan(HOLD)
+
+
+@pytest.mark.parametrize(
+    ("found", "hold", "reason"),
+    [
+        (held(SourceState("two")), HOLD, "SourceChanged"),
+        (held(SourceState("two", settled=False)), HOLD, "SourceChanged"),
+        (held(), replace(HOLD, certain=False), "SourceChanged"),
+        (held(SourceState("")), HOLD, "OwnerChanged"),
+        (held(delivered_by=None), HOLD, "OwnerChanged"),
+        (held(delivered_by=DeliveredBy("Kustomization", "flux-system", "other")), HOLD, "OwnerChanged"),
+        (held(), None, "HoldUnknown"),
+        (held(), replace(HOLD, since=None), "HoldUnknown"),
+    ],
+)
+def test_it_ends(found: TargetState, hold: HoldMemory | None, reason: str) -> None:
+    (command,) = planned(found, hold).commands
+    assert (command.verb, command.reason) == (Verb.LIFT_HOLD, reason)
+
+
+def test_a_version_that_is_being_applied_is_not_known_yet() -> None:
+    uncertain = replace(HOLD, certain=False)
+    assert planned(held(SourceState("one", settled=False)), uncertain) == HoldPlan(uncertain)
+
+
+def test_it_ends_with_the_quarantine_and_with_the_setting() -> None:
+    assert [c.reason for c in planned(held(), bad=()).commands] == ["QuarantineEnded"]
+    tell = replace(POLICY, release=Release())
+    assert [c.reason for c in planned(held(), of=tell).commands] == ["HoldTurnedOff"]
+
+
+def test_a_dry_run_and_a_rollback_leave_it() -> None:
+    assert planned(held(SourceState("two")), of=replace(POLICY, mode=Mode.DRY_RUN)).commands == ()
+    rollback = Command(Verb.ROLLBACK, "QuarantinedReapplied", "", from_="b", to="a")
+    assert plan_hold(POLICY, held(SourceState("two")), HOLD, (BAD,), (rollback,), T0).commands == ()
+
+
+def test_a_mark_that_somebody_removed_ends_it() -> None:
+    found = planned(held(hold_marked=False))
+    assert found == HoldPlan(replace(HOLD, since=None))
+    assert planned(held(hold_marked=False), bad=()) == HoldPlan()
+
+
+def test_it_is_reminded_of_once_a_day() -> None:
+    keys = [
+        [n.key for n in plan_hold(POLICY, held(), HOLD, (BAD,), (), T0 + days * REMINDER).notices]
+        for days in (0.9, 1.0, 1.9, 2.0)
+    ]
+    assert keys == [[], ["gitops-held/1/b"], ["gitops-held/1/b"], ["gitops-held/2/b"]]
+
+
+def rollback(source: str = "one", *, certain: bool = True) -> Command:
+    arguments = {"hold": str(OWNER), "source": source, "certain": certain}
+    return Command(Verb.ROLLBACK, "ReleaseFailing", "it fails", from_="b", to="a", arguments=arguments)
+
+
+def applied(memory: Memory, command: Command, now: float = T0) -> Memory:
+    return apply_outcomes(memory, [Outcome(command, Result.DONE)], held(), now)
+
+
+def lifted(source: str) -> Command:
+    return Command(Verb.LIFT_HOLD, "SourceChanged", "", from_="b", arguments={"source": source})
+
+
+def test_a_rollback_begins_it_and_a_new_version_is_tried_once() -> None:
+    memory = applied(Memory(release=RELEASE), rollback(certain=False))
+    assert memory.hold == replace(HOLD, certain=False)
+    memory = applied(memory, lifted("two"))
+    assert memory.hold == replace(HOLD, source="two", since=None)
+    assert [q.rollbacks for q in memory.quarantined] == [0]
+    # Flux is still applying that version when it is rolled back: it is the one that the hold was lifted for.
+    memory = applied(memory, rollback("two", certain=False), T0 + 9)
+    assert memory.hold == replace(HOLD, source="two", since=T0 + 9)
+    assert [q.rollbacks for q in memory.quarantined] == [1]
+    assert load_memory(dump_memory(memory)).hold == memory.hold
+
+
+def test_a_rollback_without_a_hold_keeps_what_is_known() -> None:
+    memory = replace(Memory(release=RELEASE), hold=HOLD)
+    plain = Command(Verb.ROLLBACK, "ReleaseFailing", "it fails", from_="b", to="a")
+    assert applied(memory, plain).hold == HOLD
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_an_interrupted_lift_is_recovered(marked: bool) -> None:
+    memory = Memory(release=RELEASE, hold=HOLD, quarantined=(BAD,), intent=Intent(T0, (lifted("two"),)))
+    after, done = recover_intent(memory, held(hold_marked=marked))
+    assert bool(done) is not marked
+    assert after.hold == (HOLD if marked else replace(HOLD, source="two", since=None))
