@@ -14,6 +14,7 @@ from resilience_operator.cli.init.command import init
 from resilience_operator.cli.lint.command import lint
 from resilience_operator.cli.pause.command import pause, resume
 from resilience_operator.cli.release.command import release
+from resilience_operator.cli.release_report.command import report
 from resilience_operator.cli.replay.command import replay
 from resilience_operator.cli.simulate.command import simulate
 from resilience_operator.cli.status.command import status
@@ -27,7 +28,11 @@ app = typer.Typer(
     epilog="Exit codes: 0 success; 1 failure or nothing found; 2 invalid arguments, file or configuration.",
 )
 
-for command in (status, explain, history, pause, resume, approve, deny, release, init, convert, lint, simulate, replay):
+COMMANDS = (
+    *(status, explain, history, report, pause, resume, approve, deny, release),
+    *(init, convert, lint, simulate, replay),
+)
+for command in COMMANDS:
     app.command(cls=Command)(command)
 app.command(name="test", cls=Command)(run_tests)
 add_version(app)

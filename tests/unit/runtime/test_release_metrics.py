@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 
 from prometheus_client import REGISTRY
+from prometheus_client.openmetrics import exposition as openmetrics
 
 from resilience_operator.decision.model.memory import Phase
 from resilience_operator.decision.model.memory_codec import dump_memory, load_memory
-from resilience_operator.runtime.telemetry.release_metrics import observe_release
+from resilience_operator.runtime.telemetry.release_metrics import observe_release, release_exemplar
 from tests.unit.decision.builders import (
     ALL_B_GOOD,
     BAD_B,
     FAILING,
     GOOD_B,
+    T0,
     Run,
     policy,
     releasing,
@@ -29,15 +31,19 @@ NAMES = ("begun", "good", "rolled_back")
 def values() -> dict[str, float]:
     found = {n: REGISTRY.get_sample_value("resilience_releases_total", {"result": n}) or 0.0 for n in NAMES}
     found["restored"] = REGISTRY.get_sample_value("resilience_release_restore_seconds_count") or 0.0
+    found["lead"] = REGISTRY.get_sample_value("resilience_release_lead_time_seconds_sum") or 0.0
     found["seconds"] = REGISTRY.get_sample_value("resilience_release_restore_seconds_sum") or 0.0
     return found
 
 
 class Counted(Run):
+    committed: float | None = None
+    exemplar: dict[str, str] | None = None
+
     def look(self, *arguments: object, **changes: object) -> object:  # type: ignore[override]
         before = self.memory.release
         decision = super().look(*arguments, **changes)  # type: ignore[arg-type]
-        observe_release(before, self.memory.release, self.now)
+        observe_release(before, self.memory.release, self.now, committed=self.committed, exemplar=self.exemplar)
         return decision
 
 
@@ -84,3 +90,44 @@ def test_a_resumed_or_paused_release_is_not_another_one() -> None:
     for _ in range(60):
         run.look(seen(error_rate=GOOD_B))
     assert since(before) == {"begun": 1.0}
+
+
+def good_release(**fields: object) -> Counted:
+    run = Counted(policy(FAILING))
+    for name, value in fields.items():
+        setattr(run, name, value)
+    run.look()
+    run.target = releasing()
+    run.look(seen(error_rate=GOOD_B))
+    run.target = rolled_out()
+    while run.release.good != "b":
+        run.look(seen(error_rate=ALL_B_GOOD))
+    return run
+
+
+def test_the_lead_time_ends_with_the_bake() -> None:
+    before = values()
+    run = good_release(committed=T0 - 3600)
+    assert since(before) == {"begun": 1.0, "good": 1.0, "lead": run.now - T0 + 3600}
+
+
+def test_a_commit_in_the_future_or_none_has_no_lead_time() -> None:
+    before = values()
+    good_release(committed=T0 + 1e6)
+    good_release()
+    assert since(before) == {"begun": 2.0, "good": 2.0}
+
+
+def test_only_openmetrics_shows_the_policy_of_a_release() -> None:
+    good_release(committed=T0 - 3600, exemplar=release_exemplar("shop", "checkout", {"trace_id": "a" * 32}))
+    text = openmetrics.generate_latest(REGISTRY).decode()
+    labels = '# {policy="shop/checkout",trace_id="' + "a" * 32 + '"}'
+    shown = [line.partition("{")[0] for line in text.splitlines() if labels in line]
+    assert {"resilience_releases_total", "resilience_release_lead_time_seconds_bucket"} <= set(shown)
+
+
+def test_an_exemplar_never_exceeds_what_openmetrics_allows() -> None:
+    trace = {"trace_id": "a" * 32}
+    found = release_exemplar("n" * 63, "p" * 253, trace)
+    assert found == trace
+    assert release_exemplar("n" * 63, "p" * 253, None) == {}

@@ -75,4 +75,5 @@ def daemon_set_state(workload: Workload, revisions: Iterable[RevisionRecord]) ->
         delivered_by=workload.delivered_by,
         hold_marked=workload.hold_marked,
         reconcile_disabled=workload.reconcile_disabled,
+        committed=workload.committed,
     )

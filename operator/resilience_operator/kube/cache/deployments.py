@@ -160,4 +160,5 @@ def deployment_state(
         delivered_by=deployment.delivered_by,
         hold_marked=deployment.hold_marked,
         reconcile_disabled=deployment.reconcile_disabled,
+        committed=deployment.committed,
     )

@@ -86,4 +86,5 @@ def stateful_set_state(
         delivered_by=workload.delivered_by,
         hold_marked=workload.hold_marked,
         reconcile_disabled=workload.reconcile_disabled,
+        committed=workload.committed,
     )

@@ -29,6 +29,9 @@ POD_TEMPLATE_HASH = "pod-template-hash"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 """The annotation in which a client-side apply stores its manifest."""
 
+COMMIT_TIME = "resilience-operator.io/commit-time"
+"""The annotation in which a pipeline stores the time of the commit that it deploys, as RFC 3339."""
+
 CLIENT_SIDE_APPLY = "kubectl-client-side-apply"
 
 MOST_REPLICAS = 2**31 - 1
@@ -68,7 +71,7 @@ class Workload:
     placement: the nodes on which its pods may run.
     create_failure, progress_deadline, min_ready_seconds: as in `TargetState`.
     max_unavailable: how many pods a rollout may take away, as a number or a percentage.
-    can_pause, delivered_by, hold_marked, reconcile_disabled: as in `TargetState`.
+    can_pause, delivered_by, hold_marked, reconcile_disabled, committed: as in `TargetState`.
     """
 
     kind: str
@@ -100,6 +103,7 @@ class Workload:
     delivered_by: DeliveredBy | None = None
     hold_marked: bool = False
     reconcile_disabled: bool = False
+    committed: float | None = None
 
 
 def template_digest(template: Mapping[str, Any]) -> str:
@@ -261,6 +265,7 @@ def project_workload(kind: str, obj: Obj, old: Workload | None, **kind_fields: A
         delivered_by=owner,
         hold_marked=is_held(meta),
         reconcile_disabled=is_disabled(meta, owner),
+        committed=epoch((meta.get("annotations") or {}).get(COMMIT_TIME)) or None,
         **kind_fields,
     )
 

@@ -39,7 +39,7 @@ from resilience_operator.runtime.scheduling.admission import FairSemaphore, Prio
 from resilience_operator.runtime.scheduling.scheduler import Scheduler
 from resilience_operator.runtime.telemetry.history import append_to
 from resilience_operator.runtime.telemetry.metrics import EVALUATIONS
-from resilience_operator.runtime.telemetry.release_metrics import observe_release
+from resilience_operator.runtime.telemetry.release_metrics import observe_release, release_exemplar
 from resilience_operator.status.render import render
 
 STATUS_PROBLEM_SHOWN = 300.0
@@ -105,7 +105,9 @@ class PolicyReconciler:
         try:
             wake = await self._reconcile(entry, target, observations)
             if entry.memory.release is not before and entry.policy is not None and entry.policy.mode is Mode.ENFORCE:
-                observe_release(before, entry.memory.release, self._clock())
+                exemplar = release_exemplar(entry.namespace, entry.name, self._context.tracing.exemplar())
+                now, committed = self._clock(), target.committed
+                observe_release(before, entry.memory.release, now, committed=committed, exemplar=exemplar)
             return wake
         except CallError:
             raise

@@ -1,0 +1,1 @@
+"""`report`: deployments, change failure rate, time to restore and lead time, from the operator's metrics."""
