@@ -33,7 +33,7 @@ from resilience_operator.decision.release.analysis import analyse
 from resilience_operator.decision.release.approval import approval_of, ask, kept_request, without_rollback
 from resilience_operator.decision.release.attribution import inconclusive_notice, suppress
 from resilience_operator.decision.release.bake import advance_bake, next_look
-from resilience_operator.decision.release.gitops_hold import NO_HOLD, plan_hold
+from resilience_operator.decision.release.gitops_hold import NO_HOLD, HoldPlan, plan_hold
 from resilience_operator.decision.release.goal import mark_failed, with_service
 from resilience_operator.decision.release.health import assess_pods, learn_startup
 from resilience_operator.decision.release.non_inferiority import is_not_worse
@@ -365,10 +365,8 @@ def _assemble(
     context: EvaluationContext, evaluations: Sequence[RuleEvaluation], step: _ReleaseStep, scaling: _ScalingStep
 ) -> Decision:
     policy, memory, now, plan = context.policy, context.memory, context.now, scaling.plan
-    commands, hold = step.commands, NO_HOLD
-    if memory.hold is not None or context.target.hold_marked:
-        hold = plan_hold(policy, context.target, memory.hold, step.quarantined, step.commands, now)
-        commands += hold.commands
+    hold = _plan_hold(context, step)
+    commands = step.commands + hold.commands
     if plan.command is not None:
         commands += (plan.command,)
     if context.target.hpa is not None:
@@ -418,6 +416,13 @@ def _assemble(
         wake=_next_wake(policy, evaluations, step.release, (step.wake, plan.wake, retry), now),
         active=active,
     )
+
+
+def _plan_hold(context: EvaluationContext, step: _ReleaseStep) -> HoldPlan:
+    hold = context.memory.hold
+    if hold is None and not context.target.hold_marked:
+        return NO_HOLD
+    return plan_hold(context.policy, context.target, hold, step.quarantined, step.commands, context.now)
 
 
 def _alerts(evaluations: Iterable[RuleEvaluation]) -> list[Notice]:

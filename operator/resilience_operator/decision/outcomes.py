@@ -117,7 +117,7 @@ def _hold_lifted(memory: Memory, command: Command) -> Memory:
     if not isinstance(source, str):
         return replace(memory, hold=replace(hold, since=None))
     quarantined = tuple(replace(q, rollbacks=0) if q.revision == hold.revision else q for q in memory.quarantined)
-    return replace(memory, quarantined=quarantined, hold=replace(hold, source=source, certain=True, since=None))
+    return replace(memory, quarantined=quarantined, hold=replace(hold, source=source, uncertain=False, since=None))
 
 
 def _held(memory: Memory, command: Command, now: float) -> HoldMemory | None:
@@ -128,9 +128,10 @@ def _held(memory: Memory, command: Command, now: float) -> HoldMemory | None:
     revision, source = str(command.from_), str(command.arguments.get("source", ""))
     same = before is not None and (before.revision, before.owner) == (revision, owner)
     # The version for which it was lifted brought the revision back.
-    certain = command.arguments.get("certain") is True or (same and before is not None and before.source == source)
+    known = same and before is not None and before.source == source and not before.uncertain
+    uncertain = command.arguments.get("uncertain") is True and not known
     since = before.since if same and before is not None and before.since is not None else now
-    return HoldMemory(revision, str(owner), source, certain, since)
+    return HoldMemory(revision, str(owner), source, uncertain, since)
 
 
 def _scaled(scaling: ScalingMemory, command: Command) -> ScalingMemory:

@@ -17,7 +17,7 @@ from resilience_operator.decision.release.gitops_hold import REMINDER, HoldPlan,
 from tests.unit.decision.builders import T0, policy, target
 
 OWNER = DeliveredBy("Kustomization", "flux-system", "shop")
-HOLD = HoldMemory("b", str(OWNER), "one", certain=True, since=T0)
+HOLD = HoldMemory("b", str(OWNER), "one", since=T0)
 BAD = Quarantine("b", T0, ("failing",), "error-rate is 20%")
 RELEASE = ReleaseMemory(Phase.PROGRESSING, T0, "b", good="a")
 POLICY = replace(policy(), release=Release(hold_delivery=True))
@@ -48,7 +48,7 @@ def test_it_goes_on_while_the_source_is_the_same_or_unknown(source: SourceState 
     [
         (held(SourceState("two")), HOLD, "SourceChanged"),
         (held(SourceState("two", settled=False)), HOLD, "SourceChanged"),
-        (held(), replace(HOLD, certain=False), "SourceChanged"),
+        (held(), replace(HOLD, uncertain=True), "SourceChanged"),
         (held(SourceState("")), HOLD, "OwnerChanged"),
         (held(delivered_by=None), HOLD, "OwnerChanged"),
         (held(delivered_by=DeliveredBy("Kustomization", "flux-system", "other")), HOLD, "OwnerChanged"),
@@ -62,8 +62,8 @@ def test_it_ends(found: TargetState, hold: HoldMemory | None, reason: str) -> No
 
 
 def test_a_version_that_is_being_applied_is_not_known_yet() -> None:
-    uncertain = replace(HOLD, certain=False)
-    assert planned(held(SourceState("one", settled=False)), uncertain) == HoldPlan(uncertain)
+    unknown = replace(HOLD, uncertain=True)
+    assert planned(held(SourceState("one", settled=False)), unknown) == HoldPlan(unknown)
 
 
 def test_it_ends_with_the_quarantine_and_with_the_setting() -> None:
@@ -92,8 +92,8 @@ def test_it_is_reminded_of_once_a_day() -> None:
     assert keys == [[], ["gitops-held/1/b"], ["gitops-held/1/b"], ["gitops-held/2/b"]]
 
 
-def rollback(source: str = "one", *, certain: bool = True) -> Command:
-    arguments = {"hold": str(OWNER), "source": source, "certain": certain}
+def rollback(source: str = "one", *, uncertain: bool = False) -> Command:
+    arguments = {"hold": str(OWNER), "source": source, "uncertain": uncertain}
     return Command(Verb.ROLLBACK, "ReleaseFailing", "it fails", from_="b", to="a", arguments=arguments)
 
 
@@ -106,13 +106,13 @@ def lifted(source: str) -> Command:
 
 
 def test_a_rollback_begins_it_and_a_new_version_is_tried_once() -> None:
-    memory = applied(Memory(release=RELEASE), rollback(certain=False))
-    assert memory.hold == replace(HOLD, certain=False)
+    memory = applied(Memory(release=RELEASE), rollback(uncertain=True))
+    assert memory.hold == replace(HOLD, uncertain=True)
     memory = applied(memory, lifted("two"))
     assert memory.hold == replace(HOLD, source="two", since=None)
     assert [q.rollbacks for q in memory.quarantined] == [0]
     # Flux is still applying that version when it is rolled back: it is the one that the hold was lifted for.
-    memory = applied(memory, rollback("two", certain=False), T0 + 9)
+    memory = applied(memory, rollback("two", uncertain=True), T0 + 9)
     assert memory.hold == replace(HOLD, source="two", since=T0 + 9)
     assert [q.rollbacks for q in memory.quarantined] == [1]
     assert load_memory(dump_memory(memory)).hold == memory.hold

@@ -427,14 +427,14 @@ class HoldMemory:
     """The suspended reconciliation of the target by the tool that applies it from git.
 
     revision: the one that was rolled back. owner: the object that applies the target. since: None if it is lifted.
-    source: the version of the source that holds for (`SourceState.identity`). certain: that version has the template
-    of `revision`. It is not known if the rollback came while the owner was applying.
+    source: the version of the source that it holds for (`SourceState.identity`). uncertain: it is not known whether
+    that version has the template of `revision`, because the rollback came while the owner was applying.
     """
 
     revision: str
     owner: str
     source: str
-    certain: bool = True
+    uncertain: bool = False
     since: float | None = None
 
 

@@ -77,7 +77,7 @@ def _why_ended(policy: Policy, target: TargetState, hold: HoldMemory, *, in_quar
         return None
     if not source.identity:
         return "OwnerChanged", f"{hold.owner} does not exist any more"
-    if source.identity != hold.source or (source.settled and not hold.certain):
+    if source.identity != hold.source or (source.settled and hold.uncertain):
         return SOURCE_CHANGED, f"its source has a new version ({source.identity}; it was held for {hold.source})"
     return None
 

@@ -142,14 +142,12 @@ async def rollback(
 ) -> Change | None:
     """Restore the pod template of `revision` and lift a pause, in one patch.
 
-    hold: the same patch suspends the reconciliation of the target by the tool that applies it from git.
-
     With two patches, a paused bad release would continue between them, or stay paused forever after a crash. The whole
     template is replaced: a merge would keep fields that the bad release added. Raises NotFound if the revision is no
     longer kept, and Conflict if the revision under that name differs from the decision's input.
 
     restart_at: the pods are replaced although the template may be the same, to read restored configuration. The time
-    identifies the restart.
+    identifies the restart. hold: the patch also keeps the tool that applies the target from git from doing so.
 
     The fields are then returned to their previous manager (`hand_back`). A crash before that leaves them to the next
     start of the operator.

@@ -55,7 +55,7 @@ class DeliveryReader:
         source = await self._read(owner)
         if isinstance(source, str) or source == MISSING:
             return {}, f"{owner} is not held: {source if isinstance(source, str) else 'it does not exist'}"
-        arguments = {"hold": str(owner), "source": source.identity, "certain": source.settled}
+        arguments = {"hold": str(owner), "source": source.identity, "uncertain": not source.settled}
         return arguments, f"{owner} leaves it as it is until its source changes"
 
     async def _read(self, owner: DeliveredBy) -> SourceState | str:
