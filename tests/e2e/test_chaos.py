@@ -32,7 +32,7 @@ def test_a_minute_of_harm(
         crowd = Crowd([world], 8)
         crowd.create()
         stage = Stage(cluster, api, prometheus, operator, names)
-        report = run(stage, crowd, WIRE, seconds=60, seed=1, moves_per_second=0.5, patience=120)
+        report = run(stage, crowd, WIRE, seconds=60, seed=1, moves_per_second=0.5, patience=240)
         operator.stop()
     print(report.text())
     assert not report.violations

@@ -184,6 +184,11 @@ EVENT_REASONS: Mapping[str, EventReason] = {
         "Look for a shared cause: a dependency, configuration, load.",
         True,
     ),
+    "RestoredRevisionFails": EventReason(
+        "The restored revision, which was never measured to be good, is in breach too; it is judged like a release.",
+        "No action needed: it is rolled back to the last good revision if the breach is proven.",
+        True,
+    ),
     "RollbackTooFar": EventReason(
         "The newest good revision is further back than rollback.maxRevisions allows.",
         "Roll back by hand, or apply a fix.",

@@ -31,6 +31,7 @@ from resilience_operator.decision.release import lifecycle
 from resilience_operator.decision.release.attribution import update_baseline
 from resilience_operator.decision.release.freeze import without_freeze
 from resilience_operator.decision.release.goal import mark_failed
+from resilience_operator.decision.release.good_counts import MAX_GAP, is_counted
 from resilience_operator.decision.release.outage import follow_outage, shows_outage
 from resilience_operator.decision.release.quarantine import current_quarantine, discharge
 from resilience_operator.decision.reverts import PAUSED, current_reverts, record_revert, stopped_notices
@@ -89,7 +90,7 @@ def prepare(
     still, ended = current_quarantine(memory.quarantined, policy, now)
     quarantined = {q.revision: q for q in still}
     memory = _mark_suspect(memory, policy, target)
-    ok_rules = _ok_rules(policy, memory, now - lookback)
+    ok_rules = _ok_rules(policy, memory, lookback, now)
     release, notices = lifecycle.advance(memory.release, policy, target, quarantined, ok_rules, now)
     release = discharge(release, {q.revision for q in memory.quarantined} - quarantined.keys()) if ended else release
     analysed = release.phase in lifecycle.ANALYSED_PHASES
@@ -107,7 +108,7 @@ def prepare(
         release = replace(release, scores={}, live=None)
     if analysed:
         begins = not same and not (memory.release is not None and _keeps_baseline(memory.release))
-        release = update_baseline(release, policy, signals, now, anew=begins)
+        release = update_baseline(release, policy, signals, now, anew=begins, good=memory.good_counts)
         release = _with_evidence(release, policy, signals, target, not_a_baseline, now)
     suspect = release.revision if analysed else release.rolled_from
     canary = NO_CANARY
@@ -230,13 +231,16 @@ def _pause_lifted(release: ReleaseMemory, target: TargetState, by: str) -> Notic
     )
 
 
-def _ok_rules(policy: Policy, memory: Memory, since: float) -> Iterator[str]:
-    """Yield the rules that were Ok when last measured, at `since` or later. Only read when a release begins.
+def _ok_rules(policy: Policy, memory: Memory, lookback: float, now: float) -> Iterator[str]:
+    """Yield the rules that were Ok when last measured, at most `lookback` ago. Only read when a release begins.
 
-    A metrics gap at the start of a release therefore does not exempt it from analysis.
+    A metrics gap at the start of a release therefore does not exempt it from analysis. It may be longer for rules with
+    counts of the last good state.
     """
     for rule in policy.rules:
         last = memory.rules.get(rule.name)
+        gap = max(lookback, MAX_GAP) if is_counted(rule, memory.good_counts, now) else lookback
+        since = now - gap
         if last and last.timers and combine(rule, [last_known(t, since) for t in last.timers]) is Verdict.OK:
             yield rule.name
 

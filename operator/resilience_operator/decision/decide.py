@@ -14,6 +14,7 @@ from resilience_operator.decision.context import EvaluationContext, prepare
 from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import (
     FreezeMemory,
+    GoodCounts,
     Memory,
     Phase,
     Quarantine,
@@ -27,11 +28,11 @@ from resilience_operator.decision.model.observation import Observation
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.plugin_calls import pending_calls
-from resilience_operator.decision.release import freeze, lifecycle
+from resilience_operator.decision.release import freeze, good_counts, lifecycle
 from resilience_operator.decision.release.aftermath import watch_rollback
 from resilience_operator.decision.release.analysis import analyse
 from resilience_operator.decision.release.approval import approval_of, ask, kept_request, without_rollback
-from resilience_operator.decision.release.attribution import inconclusive_notice, suppress
+from resilience_operator.decision.release.attribution import inconclusive_notice, request_counts, suppress
 from resilience_operator.decision.release.bake import advance_bake, next_look
 from resilience_operator.decision.release.gitops_hold import NO_HOLD, HoldPlan, plan_hold
 from resilience_operator.decision.release.goal import mark_failed, with_service
@@ -142,7 +143,8 @@ def _advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvalu
     findings = [*without_outage(found.findings, release, policy, now), *pods.findings]
     if any(f.verdict is Verdict.BREACH and f.failing_since is not None for f in findings):
         release = mark_failed(release)
-    release = with_service(release, policy, serving=serving and target.rolled_out, now=now)
+    suspect = any(f.suspect for f in findings)
+    release = with_service(release, policy, serving=serving and target.rolled_out, suspect=suspect, now=now)
     quarantined = tuple(context.quarantined.values())
     before = context.memory.release
     if release.good in context.quarantined and release.good != (before.good if before is not None else None):
@@ -408,6 +410,7 @@ def _assemble(
             announced=_announced(memory.announced, active, step.release),
             metrics_missing_since=scaling.metrics_missing_since,
             startup_seconds=learn_startup(memory.startup_seconds, context.target.pods),
+            good_counts=_good_counts(context, evaluations, step.release),
         ),
         commands=commands,
         notices=tuple([n for n in notices if n.transient or n.key not in memory.announced]),
@@ -423,6 +426,20 @@ def _plan_hold(context: EvaluationContext, step: _ReleaseStep) -> HoldPlan:
     if hold is None and not context.target.hold_marked:
         return NO_HOLD
     return plan_hold(context.policy, context.target, hold, step.quarantined, step.commands, context.now)
+
+
+def _good_counts(
+    context: EvaluationContext, evaluations: Sequence[RuleEvaluation], release: ReleaseMemory
+) -> Mapping[str, GoodCounts]:
+    """Return the counts of the last good state, recorded anew if the current one is good and they are old."""
+    before = context.memory.good_counts
+    if not good_counts.are_due(before, release, context.target, context.now):
+        return before
+    guards = [e for e in evaluations if e.rule.guards_release]
+    if not guards or any(e.verdict is not Verdict.OK for e in guards):
+        return before
+    counted = request_counts(context.policy, context.signals, None)
+    return good_counts.recorded(before, counted, context.policy, context.now)
 
 
 def _alerts(evaluations: Iterable[RuleEvaluation]) -> list[Notice]:

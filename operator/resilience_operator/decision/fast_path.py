@@ -107,9 +107,10 @@ def detect_steady_state(
 def kept_memory(before: Memory, after: Memory) -> Memory:
     """Return the memory to keep: the object from before if nothing changed, not even what is not compared.
 
-    Not compared are what is learned of the load, and the tests of a release as they are in this process.
+    Not compared are the counts of the last good state, what is learned of the load, and the tests of a release as they
+    are in this process.
     """
-    if after != before or _learned(after) != _learned(before):
+    if after != before or after.good_counts is not before.good_counts or _learned(after) != _learned(before):
         return after
     release = before.release
     return before if release is None or after.release is None or after.release.live is release.live else after

@@ -9,6 +9,7 @@ from typing import Any
 
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.analysis import sequential
+from resilience_operator.decision.analysis.budget import limit_at
 from resilience_operator.decision.analysis.increments import bound_of, is_latency, tests_in
 from resilience_operator.decision.analysis.proof import MAY_BE_ONE_BURST, describe_sides, format_score
 from resilience_operator.decision.model.policy import Condition, Rule
@@ -41,11 +42,13 @@ def release_evidence(rule: Rule, facts: ExplainContext) -> Iterator[TestEvidence
     release = facts.release
     if release is None or not facts.watched or not rule.guards_release:
         return
-    limit = sequential.limit(facts.policy.release.false_alarms, len(release.scores))
+    equal = sequential.limit(facts.policy.release.false_alarms, len(release.scores))
     for condition in rule.conditions:
         latency = is_latency(facts.policy.signals[condition.signal])
-        for name in sorted(tests_in(release.scores, condition)):
+        names = tests_in(release.scores, condition)
+        for name in sorted(names):
             score = release.scores[name]
+            limit = limit_at(equal, release, condition, name, names)
             yield TestEvidence(
                 condition,
                 latency,

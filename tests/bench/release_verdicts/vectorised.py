@@ -126,7 +126,8 @@ class Scores:
         likely = expected_failures(n, m, x + y, self.effect)
         ratio = surplus(x, likely) + surplus(n - x, n - likely)
         ratio += surplus(y, x + y - likely) + surplus(m - y, m - x - y + likely)
-        before = ratio / spread - 0.5 * np.log1p((x + y) / spread) - 1
+        information = (x + y) * (1 - (x + y) / (n + m)) * n * m / ((n + m) * (n + m))
+        before = ratio / spread - 0.5 * np.log1p(np.maximum(information, 0) / spread) - 1
         before = np.where((x > likely) & (x > 0), before, 0.0)
         many = np.maximum(self.failing, 2 * np.minimum(self.failing, self.old_failing)) >= sequential.MANY_FAILING
         unlikely = (self.chance >= sequential.CHANCE) | many

@@ -1,5 +1,6 @@
 """Who is to blame: the release, or the load."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import pytest
@@ -255,15 +256,29 @@ def test_a_gap_in_the_metrics_is_no_acquittal() -> None:
     assert verbs(run.look(alone, after=600.0)) == ["rollback"]
 
 
-@pytest.mark.parametrize(("gap", "blamed"), [(30.0, True), (600.0, False)])
-def test_a_short_gap_as_a_release_begins_makes_it_not_immune(gap: float, blamed: bool) -> None:
-    run = Run(policy(GUARD))
+HOT = Rule("hot-release", (Condition("cpu", 0.7),), pause=True)
+ON_ERRORS = seen(error_rate=split(b=ratio(600, 3000)))
+ON_CPU = seen(cpu=split(b=Measured(0.9)))
+
+
+@pytest.mark.parametrize(
+    ("rule", "breach", "gap", "blamed"),
+    [
+        pytest.param(GUARD, ON_ERRORS, 30.0, True, id="counted, short gap"),
+        pytest.param(GUARD, ON_ERRORS, 600.0, True, id="counted: compared with the counts of the last good state"),
+        pytest.param(GUARD, ON_ERRORS, 2400.0, False, id="counted, gap over half an hour"),
+        pytest.param(HOT, ON_CPU, 30.0, True, id="not counted, short gap"),
+        pytest.param(HOT, ON_CPU, 600.0, False, id="not counted, longer than the look-back"),
+    ],
+)
+def test_a_gap_as_a_release_begins(rule: Rule, breach: Mapping[str, Observation], gap: float, blamed: bool) -> None:
+    run = Run(policy(rule))
     run.look()
     run.look(GONE)
     run.look(GONE, after=gap)
     run.target = rolled_out()
     run.look(GONE)
-    decision = run.look(seen(error_rate=split(b=ratio(600, 3000))))
+    decision = run.look(breach)
     assert verbs(decision) == (["pauseRollout"] if blamed else [])
 
 

@@ -16,6 +16,7 @@ from tests.unit.decision.builders import (
     CPU,
     FAILING,
     GOOD_B,
+    T0,
     Run,
     policy,
     ratio,
@@ -165,3 +166,20 @@ def test_pods_that_nobody_replaces_after_a_rollback_are_named(kind: str) -> None
     assert "does not replace the pods of revision b" in notice.message
     assert "kubectl -n shop delete pod checkout-0 checkout-1 " in notice.message
     assert notice.message.endswith("(and 10 more)")
+
+
+def test_a_suspect_that_serves_its_bake_is_no_baseline_and_no_goal() -> None:
+    """With few requests a proof may take longer than the bake."""
+    run = Run(policy(FAILING))
+    run.look()
+    run.target = rolled_out()
+    run.look(seen(error_rate=GOOD_B))
+    for _ in range(60):
+        run.look(seen(error_rate=BOTH_BAD), paused=False, paused_by="")
+    assert run.now - T0 > run.policy.release.bake
+    assert "b" not in [s.revision for s in run.release.served]
+    baseline = run.release.baseline
+    run.target = rolled_out("c", "b")
+    run.look(seen(error_rate=split(b=ratio(150, 3000))))
+    assert (run.release.revision, run.release.baseline) == ("c", baseline)
+    assert run.release.unproven == ("b",)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.analysis import sequential
+from resilience_operator.decision.analysis.budget import limit_at
 from resilience_operator.decision.analysis.increments import (
     allowed_rate,
     baseline_counts,
@@ -74,11 +75,12 @@ def judge_scored(
             return None
         message = f"{signal.name}: the requests of the new pods do not count yet, or are too few"
         return Judgement(None, "TooFewSamples", message, crossing.value)
+    assert canary.release is not None
     found = [
         _judge_test(
             condition,
             signal,
-            canary,
+            replace(canary, limit=limit_at(canary.limit, canary.release, condition, key, tests.keys())),
             crossing,
             key,
             live,

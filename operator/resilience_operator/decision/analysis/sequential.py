@@ -167,8 +167,9 @@ def log_evidence(score: Score, spread: float | None = None) -> float:
 def log_evidence_before(
     new_requests: float, new_failures: float, requests: float, failures: float, spread: float, effect: float = 1.0
 ) -> float:
-    """Return the same against counts from before: a likelihood ratio, reduced by the cost of its two free rates.
+    """Return the same against counts from before: a likelihood ratio, reduced by the cost of its free odds ratio.
 
+    That cost is the logarithm of the prior's standard deviation, in units of that of the estimate, and 1 as a margin.
     Not a proof by itself, because time changes more than the revision.
     """
     if new_requests <= 0 or requests <= 0 or new_failures <= 0:
@@ -184,7 +185,9 @@ def log_evidence_before(
         (requests - failures, requests - bad + expected),
     )
     ratio = sum(count * log(count / likely) for count, likely in found if count > 0 and likely > 0)
-    return ratio / spread - 0.5 * log1p(bad / spread) - 1.0
+    every = new_requests + requests
+    information = bad * (1.0 - bad / every) * new_requests * requests / (every * every)
+    return ratio / spread - 0.5 * log1p(information / spread) - 1.0
 
 
 def convicts(score: Score, limit_: float, before: float = 0.0) -> bool:

@@ -23,6 +23,7 @@ __all__ = [
     "ConfigurationChange",
     "DryRunOverlay",
     "FreezeMemory",
+    "GoodCounts",
     "HealthMemory",
     "HoldMemory",
     "Intent",
@@ -210,6 +211,15 @@ class ScalingMemory:
 class RequestCounts:
     """Request counts of one signal of the whole target: `events` of `samples` requests were bad."""
 
+    samples: float
+    events: float
+
+
+@dataclass(frozen=True, slots=True)
+class GoodCounts:
+    """Request counts of one test in the last good state, counted in the look-back window that ended `at`."""
+
+    at: float
     samples: float
     events: float
 
@@ -458,6 +468,8 @@ class Memory:
     freeze: None if no freeze is in effect. request: the rollback that waits for approval, or was denied.
     unfinished: a rollback of template and configuration that was interrupted.
     hold: kept after it is lifted, while its revision is quarantined.
+    good_counts: request counts of the last good state, by `increments.test_key`. Not compared: stored with the next
+        event, such as the start of a metrics gap.
     """
 
     target_uid: str = ""
@@ -475,3 +487,4 @@ class Memory:
     request: RollbackRequest | None = None
     unfinished: Command | None = None
     hold: HoldMemory | None = None
+    good_counts: Mapping[str, GoodCounts] = field(default_factory=dict, compare=False)

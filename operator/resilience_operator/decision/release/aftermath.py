@@ -51,12 +51,55 @@ def watch_rollback(
     before = policy.release.bake if release.phase is Phase.STABLE else 0.0
     if before + now - release.since < policy.window:
         return release, ()
-    if any(e.verdict is Verdict.BREACH for e in causes):
+    breached = [e for e in causes if e.verdict is Verdict.BREACH]
+    if breached and _may_fail_as_well(release):
+        return _judged_anew(release, breached, now), (_tried(release, breached),)
+    if breached:
         found = replace(release, rollback_result=RollbackResult.DID_NOT_HELP)
         return found, (_did_not_help(found, causes, late=False),)
     if release.phase is Phase.STABLE or all(e.verdict is Verdict.OK for e in causes):
         return replace(release, rollback_result=RollbackResult.HELPED), ()
     return release, ()
+
+
+def _may_fail_as_well(release: ReleaseMemory) -> bool:
+    """Return whether the restored revision was never measured to be good, and an older one was.
+
+    It served a whole bake with all pods ready, but without measurements. So its own breach is no acquittal of the
+    revision that was rolled back.
+    """
+    if release.good is None or release.good in release.charged or release.good == release.rolled_from:
+        return False
+    return (release.good, release.good_template) != (release.revision, release.template)
+
+
+def _judged_anew(release: ReleaseMemory, breached: Sequence[RuleEvaluation], now: float) -> ReleaseMemory:
+    """Return the release with the restored revision judged like a new one, against the last good state."""
+    return replace(
+        release,
+        phase=Phase.BAKING,
+        since=now,
+        bake_started=now,
+        observed_at=now,
+        ok_before=tuple(sorted({*release.ok_before, *(e.rule.name for e in breached)})),
+        shared_breaches=(),
+        canary_measured_since=None,
+        health=None,
+        resumes=0,
+    )
+
+
+def _tried(release: ReleaseMemory, breached: Sequence[RuleEvaluation]) -> Notice:
+    what = "; ".join(describe(e.rule, e.results) for e in breached)
+    return Notice(
+        f"tried/{release.revision}",
+        "RestoredRevisionFails",
+        f"revision {release.revision} was restored instead of {release.rolled_from} and is in breach as well: {what}. "
+        "It served its bake without measurements, so it is judged like a new release, against the last good state of "
+        f"revision {release.good}",
+        warning=True,
+        transient=True,
+    )
 
 
 def _causes(

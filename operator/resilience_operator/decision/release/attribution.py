@@ -4,27 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
 from resilience_operator.decision.analysis.evidence import breach_is_canary_only
 from resilience_operator.decision.analysis.increments import count, failing_bounds, test_key
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Notice
-from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts, Verdict
+from resilience_operator.decision.model.memory import GoodCounts, ReleaseMemory, RequestCounts, Verdict
 from resilience_operator.decision.model.observation import SignalView
 from resilience_operator.decision.model.policy import Condition, Policy, Rule
 from resilience_operator.decision.model.target import TargetState
+from resilience_operator.decision.release.good_counts import with_good_counts
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
 from resilience_operator.decision.release.remediation import ReleaseFinding
 from resilience_operator.decision.scaling.recommendation import Recommendation
 
 
 def update_baseline(
-    release: ReleaseMemory, policy: Policy, views: Mapping[str, SignalView], now: float, *, anew: bool
+    release: ReleaseMemory,
+    policy: Policy,
+    views: Mapping[str, SignalView],
+    now: float,
+    *,
+    anew: bool,
+    good: Mapping[str, GoodCounts] = MappingProxyType({}),
 ) -> ReleaseMemory:
-    """Return the release with its baseline (recorded if `anew`), and the start of its measurements."""
+    """Return the release with its baseline (recorded if `anew`), and the start of its measurements.
+
+    good: counts of the last good state, for signals that are not measured now.
+    """
     if anew and release.ok_before:
-        release = replace(release, baseline=_request_counts(policy, views, _new_pods(release)))
+        counted = request_counts(policy, views, _new_pods(release))
+        release = replace(release, baseline=with_good_counts(counted, good, policy, now) if good else counted)
     if release.canary_measured_since is not None:
         return release
     signals = {
@@ -75,7 +87,7 @@ def mark_shared(
     return release
 
 
-def _request_counts(policy: Policy, views: Mapping[str, SignalView], revision: str | None) -> dict[str, RequestCounts]:
+def request_counts(policy: Policy, views: Mapping[str, SignalView], revision: str | None) -> dict[str, RequestCounts]:
     """Return the request counts of the rules that guard releases, if there are enough requests.
 
     revision: the new one. Its own requests are subtracted: otherwise a release that began between two evaluations

@@ -10,6 +10,7 @@ from resilience_operator.decision.configuration.revisions import is_known
 from resilience_operator.decision.model.memory import Phase, ReleaseMemory, ServedRevision
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import Revision, TargetState
+from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
 from resilience_operator.decision.release.manual_steps import undo_command
 
 MAX_SERVED = 10
@@ -132,12 +133,21 @@ def mark_failed(release: ReleaseMemory) -> ReleaseMemory:
     )
 
 
-def with_service(release: ReleaseMemory, policy: Policy, *, serving: bool, now: float) -> ReleaseMemory:
+def with_service(
+    release: ReleaseMemory, policy: Policy, *, serving: bool, suspect: bool = False, now: float
+) -> ReleaseMemory:
     """Return the release with what its revision served: a whole bake with all pods ready makes it a goal.
 
     The bake itself also needs measurements. Without them a revision is not good, but it is newer than the last good
     one, and nothing speaks against it.
+
+    suspect: a rule is in breach since the release, without proof. That speaks against it.
     """
+    if suspect and release.phase in ANALYSED_PHASES:
+        served = tuple(s for s in release.served if s.revision != release.revision)
+        if release.ready_since is None and served == release.served:
+            return release
+        return replace(release, ready_since=None, served=served)
     if release.phase is not Phase.BAKING or not serving:
         return release if release.ready_since is None else replace(release, ready_since=None)
     if release.ready_since is None or release.ready_since > now:
