@@ -158,11 +158,12 @@ class Release(SpecModel):
             "release, like 0.1% (default). All rules of the policy share it. A smaller one needs more requests."
         ),
     )
-    warm_up: Duration = Field(
-        default=30.0,
+    warm_up: Duration | None = Field(
+        default=None,
         description=(
-            "How long the latency of a new pod does not count against the release, like 30s (default): caches are "
-            "cold and code is not compiled yet. Failures always count."
+            "How long the latency of a new pod does not count against the release, like 30s: caches are cold and code "
+            "is not compiled yet. Default: learned from the target's good releases, between 10s and 5m; 30s until "
+            "then. Failures always count."
         ),
     )
     git_ops: Literal["Ignore", "Tell", "Hold"] = Field(

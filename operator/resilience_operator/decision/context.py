@@ -11,6 +11,7 @@ from resilience_operator.decision.analysis.scores import update_scores
 from resilience_operator.decision.analysis.sequential import limit
 from resilience_operator.decision.analysis.suspicion import is_suspect
 from resilience_operator.decision.analysis.verdicts import MAX_UNKNOWN_INTERVALS, combine, last_known
+from resilience_operator.decision.analysis.warm_up import effective
 from resilience_operator.decision.configuration.adoption import adapt
 from resilience_operator.decision.dry_run import apply_overlay, leave_dry_run, prune
 from resilience_operator.decision.field_managers import display_name, how_to_stop
@@ -106,14 +107,17 @@ def prepare(
     not_a_baseline: Collection[str] = {*quarantined, *release.charged} if release.charged else quarantined
     if (not same or not analysed) and (release.scores or release.live is not None):
         release = replace(release, scores={}, live=None)
+    warm_up = effective(policy.release, memory.warm_up_seconds)
     if analysed:
         begins = not same and not (memory.release is not None and _keeps_baseline(memory.release))
         release = update_baseline(release, policy, signals, now, anew=begins, good=memory.good_counts)
-        release = _with_evidence(release, policy, signals, target, not_a_baseline, now)
+        release = _with_evidence(release, policy, signals, target, not_a_baseline, now, warm_up=warm_up)
     suspect = release.revision if analysed else release.rolled_from
     canary = NO_CANARY
     if analysed or suspect is not None:
-        canary = canary_context(policy, release, suspect, not_a_baseline, now, shared_incident=shared_incident)
+        canary = canary_context(
+            policy, release, suspect, not_a_baseline, now, warm_up=warm_up, shared_incident=shared_incident
+        )
     return EvaluationContext(
         policy,
         memory,
@@ -183,6 +187,8 @@ def _with_evidence(
     target: TargetState,
     not_a_baseline: Collection[str],
     now: float,
+    *,
+    warm_up: float,
 ) -> ReleaseMemory:
     """Return the release with the requests since the last evaluation counted, except those of an outage by strategy."""
     release = follow_outage(release, target, now)
@@ -190,7 +196,7 @@ def _with_evidence(
         return release
     if release.unproven:
         not_a_baseline = {*release.unproven, *not_a_baseline}
-    return update_scores(release, policy, signals, target, not_a_baseline, now)
+    return update_scores(release, policy, signals, target, not_a_baseline, now, warm_up=warm_up)
 
 
 def canary_context(
@@ -200,6 +206,7 @@ def canary_context(
     quarantined: Container[str],
     now: float,
     *,
+    warm_up: float,
     shared_incident: bool = False,
 ) -> CanaryContext:
     """Return what a release is compared with. The tests of all rules share the budget of false alarms."""
@@ -213,7 +220,7 @@ def canary_context(
         release,
         limit(policy.release.false_alarms, tests),
         now,
-        policy.release.warm_up,
+        warm_up,
         shared_incident,
     )
 

@@ -8,6 +8,7 @@ from functools import partial
 
 from resilience_operator.api.spec import Mode
 from resilience_operator.decision.analysis.rules import RuleEvaluation, evaluate_rule
+from resilience_operator.decision.analysis.warm_up import learned
 from resilience_operator.decision.configuration.keep import SYNC, plan_keep, waiting
 from resilience_operator.decision.configuration.rollback import unfinished_rollback, with_content
 from resilience_operator.decision.context import EvaluationContext, prepare
@@ -411,6 +412,7 @@ def _assemble(
             metrics_missing_since=scaling.metrics_missing_since,
             startup_seconds=learn_startup(memory.startup_seconds, context.target.pods),
             good_counts=_good_counts(context, evaluations, step.release),
+            warm_up_seconds=_warm_up(context, step.release),
         ),
         commands=commands,
         notices=tuple([n for n in notices if n.transient or n.key not in memory.announced]),
@@ -426,6 +428,13 @@ def _plan_hold(context: EvaluationContext, step: _ReleaseStep) -> HoldPlan:
     if hold is None and not context.target.hold_marked:
         return NO_HOLD
     return plan_hold(context.policy, context.target, hold, step.quarantined, step.commands, context.now)
+
+
+def _warm_up(context: EvaluationContext, release: ReleaseMemory) -> float | None:
+    """Return the warm-up of the target's pods, learned at the end of a bake."""
+    before = context.memory.warm_up_seconds
+    ended = context.release.phase is Phase.BAKING and release.phase is Phase.STABLE and release.good == release.revision
+    return learned(before, release.live) if ended else before
 
 
 def _good_counts(

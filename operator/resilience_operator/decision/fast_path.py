@@ -18,6 +18,7 @@ from math import inf
 
 from resilience_operator.decision.analysis.evidence import judge_all, judge_release
 from resilience_operator.decision.analysis.verdicts import MAX_UNKNOWN_INTERVALS
+from resilience_operator.decision.analysis.warm_up import effective
 from resilience_operator.decision.context import canary_context
 from resilience_operator.decision.decide import Decision
 from resilience_operator.decision.fast_path_bounds import AHEAD, Bounds, ScalarSample, bounds_of, within
@@ -174,7 +175,8 @@ def _judgements(
     if release.phase is Phase.BAKING:
         if any(view.observation.since is not None for view in signals.values()):
             return None  # each evaluation adds evidence
-        canary = canary_context(policy, release, release.revision, (), now)
+        warm_up = effective(policy.release, memory.warm_up_seconds)
+        canary = canary_context(policy, release, release.revision, (), now, warm_up=warm_up)
     found: list[object] = []
     for rule in policy.rules:
         guards = canary is not None and rule.guards_release

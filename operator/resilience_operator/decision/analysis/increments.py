@@ -138,23 +138,21 @@ def cells_of(
             yield Cell(part.pod, new, found.samples, found.events)
 
 
-def warming_pods(
-    increments: tuple[Increment, ...],
-    since: float,
-    target: TargetState,
-    first_seen: Mapping[str, float],
-    warm_up: float,
-) -> frozenset[str]:
-    """Return the pods that began to serve less than `warm_up` seconds before `since`.
-
-    A pod that is not listed counts from its first requests.
-    """
-    if warm_up <= 0:
-        return frozenset()
+def began_to_serve(target: TargetState, first_seen: Mapping[str, float]) -> dict[str, float]:
+    """Return when each pod began to serve. One that is not listed counts from its first requests."""
     began = dict(first_seen)
     for pod in target.pods or ():
         at = pod.started_serving if pod.started_serving is not None else pod.ready_at
         began[pod.name] = pod.created if at is None else at
+    return began
+
+
+def warming_pods(
+    increments: tuple[Increment, ...], since: float, began: Mapping[str, float], warm_up: float
+) -> frozenset[str]:
+    """Return the pods that began to serve less than `warm_up` seconds before `since`."""
+    if warm_up <= 0:
+        return frozenset()
     return frozenset(part.pod for part in increments if since - began.get(part.pod, since) < warm_up)
 
 

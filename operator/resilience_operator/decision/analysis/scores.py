@@ -12,6 +12,7 @@ from resilience_operator.decision.analysis.increments import (
     allowed_rate,
     allowed_share,
     baseline_counts,
+    began_to_serve,
     bound_of,
     cells_of,
     count,
@@ -24,6 +25,7 @@ from resilience_operator.decision.analysis.increments import (
     warming_pods,
     with_revisions,
 )
+from resilience_operator.decision.analysis.warm_up import DEFAULT, with_ages
 from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts
 from resilience_operator.decision.model.observation import Histogram, Observation, SignalView
 from resilience_operator.decision.model.policy import Condition, Policy, Signal
@@ -62,8 +64,13 @@ def update_scores(
     target: TargetState,
     excluded: Container[str],
     now: float,
+    *,
+    warm_up: float = DEFAULT,
 ) -> ReleaseMemory:
-    """Return the release with the increments of this evaluation counted; the same object if there are none."""
+    """Return the release with the increments of this evaluation counted; the same object if there are none.
+
+    warm_up: seconds for which latencies of new pods do not count.
+    """
     conditions = guarded_conditions(policy)
     live = release.live or LiveEvidence({key: LiveScore(score) for key, score in release.scores.items()})
     scores, ends = dict(live.scores), dict(live.at)
@@ -80,13 +87,27 @@ def update_scores(
         if observation.since < min(live.at.get(condition.signal, 0.0), now) - 0.001:
             continue
         ends[condition.signal] = observation.at
-        warm_up = policy.release.warm_up if is_latency(signal) else 0.0
-        warming = warming_pods(observation.increments, observation.since, target, first_seen, warm_up)
+        warming: frozenset[str] = frozenset()
+        began: Mapping[str, float] = {}
+        if is_latency(signal):
+            began = began_to_serve(target, first_seen)
+            warming = warming_pods(observation.increments, observation.since, began, warm_up)
         for bound in _bounds(condition, signal, observation, release, scores):
             key = test_key(condition, bound if condition.worse_by is not None else None)
             found = scores.get(key)
             if found is None or found.windowed:
                 found = LiveScore(release.scores.get(key, Score()) if found is None else Score())
+            if bound is not None:
+                ages = with_ages(
+                    found.ages,
+                    observation.increments,
+                    condition,
+                    bound,
+                    revision=release.revision,
+                    since=observation.since,
+                    began=began,
+                )
+                found = replace(found, ages=ages)
             cells = cells_of(observation.increments, condition, bound, release.revision, excluded, warming)
             found = _open(found, cells, observation.since)
             before = counts_before(release, condition, key, bound)

@@ -470,6 +470,7 @@ class Memory:
     hold: kept after it is lifted, while its revision is quarantined.
     good_counts: request counts of the last good state, by `increments.test_key`. Not compared: stored with the next
         event, such as the start of a metrics gap.
+    warm_up_seconds: how long the latency of the target's new pods is higher, or None if nothing is known.
     """
 
     target_uid: str = ""
@@ -488,3 +489,4 @@ class Memory:
     unfinished: Command | None = None
     hold: HoldMemory | None = None
     good_counts: Mapping[str, GoodCounts] = field(default_factory=dict, compare=False)
+    warm_up_seconds: float | None = None

@@ -45,7 +45,7 @@ _MAPS_OF_MOMENTS = frozenset(("called", "rehearsed"))
 NUMBERS = frozenset(
     (
         "need", "samples", "events", "oldSeconds", "startupSeconds", "new", "old", "likelihoods", "chance", "failing",
-        "oldFailing", "clean", "effect", "margin", "startUp", "scaledValue", "forecast", "needs",
+        "warmUpSeconds", "oldFailing", "clean", "effect", "margin", "startUp", "scaledValue", "forecast", "needs",
         "cost", "sizes",
     )
 )  # fmt: skip

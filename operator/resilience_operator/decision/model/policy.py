@@ -196,7 +196,7 @@ class Release:
     quarantine: seconds after which a revision that was rolled back may be released again.
     act_on_pods: failing pods of the new revision count like a breach. Otherwise they are only reported.
     false_alarms: probability that an equal revision is held for worse, over a whole release. warm_up: seconds for
-    which the latency of a new pod does not count.
+    which the latency of a new pod does not count; None: as learned from the target's start-ups.
     freezes: times in which no new release begins. notify_delivery: pauses and rollbacks are reported to what applies
     the target from git. configuration: None if it does not belong to the revision.
     hold_delivery: it does not apply a target that was rolled back until its source changes.
@@ -208,7 +208,7 @@ class Release:
     progress_deadline: float | None = None
     fail_on_progress_deadline: bool = False
     false_alarms: float = 0.001
-    warm_up: float = 30.0
+    warm_up: float | None = None
     resume: bool = True
     quarantine: float = DEFAULT_QUARANTINE
     freezes: tuple[FreezeWindow, ...] = ()

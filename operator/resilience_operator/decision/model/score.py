@@ -78,6 +78,13 @@ def _side_counts(stored: tuple[float, ...]) -> SideCounts:
     return SideCounts(*stored)
 
 
+class AgeCounts(NamedTuple):
+    """What pods of one age counted: `failures` of `requests`."""
+
+    requests: float
+    failures: float
+
+
 class Slot(NamedTuple):
     """The counts of both sides in one closed slot, from `start` to `end`."""
 
@@ -94,7 +101,8 @@ class LiveScore:
     """A score in the process. cells: of the open slot, which began at `since`. slots: the latest ones, oldest first.
 
     pods: failures of each new pod. crossed_since: since when the new revision crosses the condition, or None.
-    windowed: there are no increments, so that each slot is one look-back window.
+    windowed: there are no increments, so that each slot is one look-back window. ages: of a latency, the requests
+    of the new pods by age class (`analysis.warm_up`).
     """
 
     score: Score = Score()
@@ -104,6 +112,7 @@ class LiveScore:
     pods: Mapping[str, float] = field(default_factory=dict)
     crossed_since: float | None = None
     windowed: bool = False
+    ages: Mapping[int, AgeCounts] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,8 @@ def update_baseline(
     good: counts of the last good state, for signals that are not measured now.
     """
     if anew and release.ok_before:
-        counted = request_counts(policy, views, _new_pods(release))
-        release = replace(release, baseline=with_good_counts(counted, good, policy, now) if good else counted)
+        before = request_counts(policy, views, _new_pods(release))
+        release = replace(release, baseline=with_good_counts(before, good, policy, now) if good else before)
     if release.canary_measured_since is not None:
         return release
     signals = {
