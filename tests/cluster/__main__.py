@@ -66,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
     make = commands.add_parser("build", help="build the binaries and start nothing")
     make.add_argument("--promtool", action="store_true", help="promtool too")
     make.add_argument("--clients", action="store_true", help="helm and kubectl too, unless this machine's fit")
+    make.add_argument("--flux", action="store_true", help="Flux's controllers too, for tests/e2e/test_flux.py")
     commands.add_parser("kind-image", help="build a node image for kind without a registry, and print its name")
     return root
 
@@ -92,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case "build":
                 began = time.monotonic()
                 names = [*build.CLUSTER, *(["promtool"] if options.promtool else [])]
+                names += build.FLUX if options.flux else ()
                 if options.clients and not all(map(installed, CLIENTS)):
                     names.append("clients")
                 for binary in build.ensure(names, _say).values():

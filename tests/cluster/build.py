@@ -88,6 +88,7 @@ def _state_metrics_version(version: str) -> dict[str, str]:
 
 _PROMETHEUS = "github.com/prometheus/prometheus"
 _ACTIONLINT = "github.com/rhysd/actionlint"
+_FLUX = "github.com/fluxcd"
 _COREDNS = "github.com/coredns/coredns"
 _KIND = "sigs.k8s.io/kind"
 _STATE_METRICS = "k8s.io/kube-state-metrics/v2"
@@ -143,6 +144,10 @@ SOURCES = {
             _STATE_METRICS,
             _state_metrics_version,
         ),
+        *(
+            Source(name, f"Flux's {name}", MODULES / "flux", f"{_FLUX}/{name}", f"{_FLUX}/{name}", lambda _: {})
+            for name in ("source-controller", "kustomize-controller")
+        ),
         Source("clients", "helm, kubectl", MODULES / "clients", ".", "k8s.io/kubectl", _staging_version),
         Source("kubeadm", "kubeadm", MODULES / "node", "./kubeadm", "k8s.io/kubernetes", _kubernetes_version),
         Source("coredns", "CoreDNS", MODULES / "coredns", ".", _COREDNS, lambda _: {}),
@@ -157,6 +162,7 @@ SOURCES = {
         ),
     )
 }
+FLUX = ("source-controller", "kustomize-controller")
 CLUSTER = ("controlplane", "kwok", "prometheus")
 REAL_NODE = ("controlplane", "discovering-prometheus", "node", "pause", "statemetrics")
 KIND_NODE = ("controlplane", "node", "kubeadm", "clients", "coredns", "pause")
