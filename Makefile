@@ -55,6 +55,10 @@ test: venv ## Set up from nothing and pass every test (NODE=real: those on this 
 unit: venv ## The unit tests alone (seconds, no cluster)
 	$(BIN)/pytest tests/unit $(PYTEST_ARGS)
 
+.PHONY: flux
+flux: venv ## Build Flux's controllers, up to half an hour; from then on the tests with them run too
+	$(BIN)/python -m tests.cluster build --flux
+
 .PHONY: lint
 lint: venv ## Style, types, import contract, generated files in step
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """`release.gitOps: Hold` with Flux's own controllers and a git repository.
 
-The controllers are built on request: `python -m tests.cluster build --flux`. Without them the test is skipped.
+The controllers are built on request: `make flux`. Without them the test is skipped.
 """
 
 from __future__ import annotations
@@ -25,9 +25,7 @@ from tests.support.world import World
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(
-        bool(flux.missing()), reason="Flux's controllers are not built: python -m tests.cluster build --flux"
-    ),
+    pytest.mark.skipif(bool(flux.missing()), reason="Flux's controllers are not built: make flux"),
 ]
 
 INTERVAL = 5.0
