@@ -16,7 +16,8 @@ CHART_FILES := manifests/helm/resilience-operator/files
 CHART_COPIES := crds/resilience-operator.io_resiliencepolicies.yaml manifests/base/rbac.yaml manifests/base/rbac-people.yaml \
   manifests/base/admission.yaml manifests/components/auth/rbac-auth.yaml \
   manifests/monitoring/alerts.yaml manifests/monitoring/grafana-dashboard.json \
-  manifests/components/gitops/rbac-gitops.yaml
+  manifests/components/gitops/rbac-gitops.yaml manifests/components/configuration/rbac-configuration.yaml \
+  manifests/components/secrets/rbac-secrets.yaml
 export PYTHONPATH := operator
 export NODE
 # Whatever the environment says: the tests start the operator hundreds of times, and without byte code each takes twice the CPU.

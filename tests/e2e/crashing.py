@@ -243,10 +243,10 @@ def undisturbed(world: World, proxy: Proxy, scenario: Scenario, name: str) -> tu
 
     world.until(done, f"{name}: {scenario.verb} is done", name)
     proxy.remove(rule)
-    return end_state(world, proxy, name), _without_retries(path.calls)
+    return end_state(world, proxy, name), without_retries(path.calls)
 
 
-def _without_retries(calls: list[str]) -> list[str]:
+def without_retries(calls: list[str]) -> list[str]:
     """The calls without those that repeat a change of the target after a conflict with its controller's status.
 
     How many there are depends on the controller. A change is read again and repeated until no other write is between.

@@ -73,6 +73,8 @@ CASES: dict[str, Case] = {
     "crds.install": Case(False, "CustomResourceDefinition", "", None, "resilience-operator.io"),
     "rbac.people": Case(False, "ClusterRole", "", None, "policies-view"),
     "rbac.gitOps": Case(True, "ClusterRole", "metadata.name", "guard-gitops", "guard-gitops"),
+    "rbac.configuration": Case(True, "Role", "metadata.name", "guard-configuration", "guard-configuration"),
+    "rbac.secrets": Case(True, "Role", "metadata.name", "guard-secrets", "guard-secrets"),
     "rbac.release": Case(False, "Role", "", None, "act-release"),
     "admission.authors": Case(False, "ValidatingAdmissionPolicy", "", None, "authors"),
     "admission.limits": Case(False, "ValidatingAdmissionPolicy", "", None, "limits"),

@@ -15,14 +15,14 @@ from tests.support.waiting import eventually
 from tests.support.world import Obj, World
 
 COMPONENTS = ROOT / "manifests" / "components"
-ROLE = COMPONENTS / "configuration" / "rbac-configuration.yaml"
 POLICY_LABEL = "resilience-operator.io/policy-uid"
 
 
-def grant(cluster: Cluster) -> None:
-    """Grant the operator what the component `configuration` grants."""
+def grant(cluster: Cluster, component: str = "configuration") -> None:
+    """Grant the operator what a component grants."""
+    role = COMPONENTS / component / f"rbac-{component}.yaml"
     api = dynamic.DynamicClient(new_client_from_config(str(cluster.kubeconfig)))
-    for body in (d for d in yaml.safe_load_all(ROLE.read_text()) if d):
+    for body in (d for d in yaml.safe_load_all(role.read_text()) if d):
         resource = api.resources.get(api_version=body["apiVersion"], kind=body["kind"])
         api.server_side_apply(
             resource, body=body, name=body["metadata"]["name"], field_manager="install", force_conflicts=True
@@ -30,7 +30,7 @@ def grant(cluster: Cluster) -> None:
     review = client.AuthorizationV1Api(new_client_from_config(str(cluster.kubeconfig)))
     spec = {
         "user": f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}",
-        "resourceAttributes": {"resource": "configmaps", "verb": "watch"},
+        "resourceAttributes": {"resource": "secrets" if component == "secrets" else "configmaps", "verb": "watch"},
     }
     eventually(lambda: review.create_subject_access_review({"spec": spec}).status.allowed, "the operator has the right")
 

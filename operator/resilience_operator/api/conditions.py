@@ -40,6 +40,7 @@ REASONS: Mapping[ConditionType, Mapping[str, str]] = {
         "PresetNotFound": "The preset family is unknown, or has no such signal.",
         "MetricSourceNotFound": "The operator's configuration has no metric source with this name.",
         "PluginNotFound": "A plugin that the policy names is not installed.",
+        "ConfigurationForbidden": "The operator may not read the configuration that the policy includes.",
         "Forbidden": "The API server refused to let the operator read or change the target; the message says why.",
         "ActionFailed": "An action was rejected or failed; it is retried.",
         "StatusUnreadable": "The status could not be read and was replaced; timers and cooldowns restart.",

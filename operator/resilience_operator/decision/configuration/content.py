@@ -24,6 +24,16 @@ def object_digest(obj: Mapping[str, Any] | None, key: bytes = b"") -> str:
     return _digest({"data": obj.get("data") or {}, "binaryData": obj.get("binaryData") or {}}, key)
 
 
+def object_digests(contents: Mapping[str, Mapping[str, Any] | None], key: bytes) -> dict[str, str]:
+    """Return the digests of objects by `Reference.key`. key: for Secrets, so that nobody can guess their content."""
+    return {name: object_digest(obj, key if is_secret(name) else b"") for name, obj in contents.items()}
+
+
+def is_secret(key: str) -> bool:
+    """Return whether a `Reference.key` is that of a Secret."""
+    return key.startswith("Secret/")
+
+
 def content_digest(objects: Objects) -> str:
     """Return the digest of a set of objects."""
     return _digest(sorted(objects.items()))

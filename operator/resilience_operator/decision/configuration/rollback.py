@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from resilience_operator.decision.configuration.content import NOTHING
 from resilience_operator.decision.configuration.names import content_of
+from resilience_operator.decision.configuration.revisions import is_known
 from resilience_operator.decision.model.commands import Command, Verb
 from resilience_operator.decision.model.memory import Memory, ReleaseMemory
 from resilience_operator.decision.model.policy import Policy
@@ -16,11 +17,14 @@ UNKNOWN = "ConfigurationUnknown"
 
 
 def unfinished_rollback(memory: Memory, release: ReleaseMemory, target: TargetState) -> Command | None:
-    """Return the interrupted rollback that must be continued; None if there is none, or another release replaced it."""
+    """Return the interrupted rollback that must be continued.
+
+    None if there is none, if another release replaced it, or if the content is not known any more.
+    """
     command = memory.unfinished
     if command is None or target.configuration is None or release.revision != command.from_:
         return None
-    return command if target.revision in (None, command.from_) else None
+    return command if target.revision in (None, command.from_) and is_known(target, str(command.to)) else None
 
 
 def with_content(command: Command, policy: Policy, target: TargetState, now: float) -> Command:
@@ -48,4 +52,9 @@ def with_content(command: Command, policy: Policy, target: TargetState, now: flo
     if not changed or content == NOTHING:
         return replace(command, arguments=arguments)
     message = f"{command.message}, with the configuration that it was judged with: {', '.join(changed)}"
+    owners = sorted(
+        {f"{configuration.delivered[key]} applies {key}" for key in changed if key in configuration.delivered}
+    )
+    if owners:
+        message += f". {'; '.join(owners)}: revert it at its source, or it is applied again"
     return replace(command, arguments=arguments, message=message)

@@ -12,7 +12,7 @@ class Configuration:
 
     digest: of all objects. complete: every object that is not optional exists. at_start: those that containers read
     only when they start. kept: the contents of which there is a copy, by digest. too_large: bytes, if a copy would be
-    too large; else 0.
+    too large; else 0. delivered: what applies an object from git or a chart, if that is known.
     """
 
     digest: str
@@ -21,3 +21,4 @@ class Configuration:
     at_start: frozenset[str] = frozenset()
     kept: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     too_large: int = 0
+    delivered: Mapping[str, str] = field(default_factory=dict)

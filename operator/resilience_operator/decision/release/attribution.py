@@ -36,6 +36,8 @@ def update_baseline(
     """
     if anew and release.ok_before:
         before = request_counts(policy, views, _new_pods(release))
+        if release.configuration is not None:
+            before = _as_ok(before, policy, release)
         release = replace(release, baseline=with_good_counts(before, good, policy, now) if good else before)
     if release.canary_measured_since is not None:
         return release
@@ -55,6 +57,22 @@ def _new_pods(release: ReleaseMemory) -> str | None:
     Then the same pods have served the requests before.
     """
     return release.revision if release.configuration is None else None
+
+
+def _as_ok(found: dict[str, RequestCounts], policy: Policy, release: ReleaseMemory) -> dict[str, RequestCounts]:
+    """Return the counts with at most the failures that the rules allow that were Ok before the release.
+
+    After a change of configuration alone, failures of the new content cannot be told from those before: all are of the
+    same pods, and the change is seen some seconds later.
+    """
+    for rule in (rule for rule in policy.rules if rule.guards_release and rule.name in release.ok_before):
+        for condition in (c for c in rule.conditions if c.above and c.worse_by is None):
+            quantile = policy.signals[condition.signal].quantile
+            allowed = condition.threshold if quantile is None else 1.0 - quantile
+            for key in {condition.signal, test_key(condition)} & found.keys():
+                counts = found[key]
+                found[key] = RequestCounts(counts.samples, min(counts.events, allowed * counts.samples))
+    return found
 
 
 def regressed_since_release(release: ReleaseMemory, rule: Rule) -> bool:

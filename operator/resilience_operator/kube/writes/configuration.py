@@ -1,13 +1,16 @@
 """Keeps what a revision reads as an immutable copy, and restores it.
 
-A copy is one ConfigMap with all objects of a revision. Its name ends in the digest of its content, so the same content
-is kept once, and a copy that was replaced is recognised. It is owned by the policy. All functions raise Conflict
-(decide again), NotFound and the other `CallError`s. Each is safe to repeat after a crash at any call.
+A copy is one ConfigMap with all objects of a revision, and a Secret of the same name if there are Secrets among them.
+Its name ends in the digest of its content. So the same content is kept once, and a copy that was replaced is
+recognised. It is owned by the policy. All functions raise Conflict (decide again), NotFound and the other `CallError`s.
+Each is safe to repeat after a crash at any call.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -15,7 +18,7 @@ from typing import Any
 import orjson
 
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
-from resilience_operator.decision.configuration.content import content_digest, object_digest
+from resilience_operator.decision.configuration.content import content_digest, is_secret, object_digests
 from resilience_operator.decision.configuration.references import CONFIG_MAP, SECRET, references_of
 from resilience_operator.decision.configuration.revisions import objects_in
 from resilience_operator.decision.configuration.rollback import UNKNOWN
@@ -50,6 +53,9 @@ DEFAULT_HISTORY = 10
 MOST_NAME = 180
 """Characters of the policy's name in the name of a copy."""
 
+DIGEST_KEY, KEY_BYTES = "key", 32
+"""The field of the Secret that keys the digests of Secrets, and the length of its value."""
+
 RESTORED_BY = "resilience-operator.io/restored-by"
 """The annotation of an object that a rollback created again: the policy's name."""
 
@@ -76,18 +82,23 @@ async def keep(kube: KubeClient, target: TargetState, command: Command, *, deadl
     """
     live = await _workload(kube, target, deadline)
     _check_template(live, target)
-    references = references_of(live["spec"]["template"])
+    references = references_of(live["spec"]["template"], secrets=command.arguments.get("secrets") is True)
     contents = await read_all(kube, target.namespace, (r.key for r in references), deadline=deadline)
-    digests = {key: object_digest(obj) for key, obj in contents.items()}
+    digests = object_digests(contents, await _key(kube, target.namespace, command, contents, deadline))
     content = str(command.arguments["content"])
     if content_digest(digests) != content:
         raise _conflict(target, "reads another configuration than the decision saw")
     name = copy_name(command)
     change: Change | None = None
+    secret, plain = _parts(contents)
+    if secret:
+        with suppress(AlreadyExists):
+            body = _copy(SECRETS, name, command, digests, secret)
+            await kube.create(SECRETS.collection(target.namespace), body, deadline=deadline)
     try:
-        made = await kube.create(
-            CONFIG_MAPS.collection(target.namespace), _copy(name, command, digests, contents), deadline=deadline
-        )
+        # Last, since it is what makes the content known.
+        body = _copy(CONFIG_MAPS, name, command, digests, plain)
+        made = await kube.create(CONFIG_MAPS.collection(target.namespace), body, deadline=deadline)
         change = Change(
             "keep", CONFIG_MAPS.kind, target.namespace, name, None, content, made["metadata"]["resourceVersion"]
         )
@@ -106,14 +117,19 @@ async def restore(kube: KubeClient, target: TargetState, command: Command, *, de
     """
     before, after = objects_in(command, "from"), objects_in(command, "to")
     if all(before.get(key) == digest for key, digest in after.items()):
-        await _check_unchanged(kube, target, after, deadline)
+        contents = await read_all(kube, target.namespace, after, deadline=deadline)
+        digests = object_digests(contents, await _key(kube, target.namespace, command, after, deadline))
+        for key, digest in after.items():
+            if digests[key] != digest:
+                raise _conflict(target, f"reads {key}, which somebody changed")
         return
-    kept = await _kept(kube, target, command, deadline)
+    secret_key = await _key(kube, target.namespace, command, after, deadline)
+    kept = await _kept(kube, target, command, secret_key, deadline)
     policy, checked = str(command.arguments["policy"]), False
     for key, digest in sorted(after.items()):
         for attempt in range(TRIES):
             live = await _read(kube, target.namespace, key, deadline)
-            found = object_digest(live)
+            found = object_digests({key: live}, secret_key)[key]
             if found == digest:
                 break
             if live is not None and key in before and found != before[key]:
@@ -132,35 +148,78 @@ async def restore(kube: KubeClient, target: TargetState, command: Command, *, de
 def copy_name(command: Command) -> str:
     """Return the name of the copy of a command's content."""
     policy, uid = str(command.arguments["policy"]), str(command.arguments["uid"])
-    return f"{policy[:MOST_NAME].rstrip('.-')}-{uid[:8]}-{command.arguments['content']}"
+    return f"{_prefix(policy, uid)}-{command.arguments['content']}"
 
 
-async def _check_unchanged(kube: KubeClient, target: TargetState, after: Mapping[str, str], deadline: Deadline) -> None:
-    """Raise Conflict unless the objects still are what the decision saw: nothing has to be restored."""
-    contents = await read_all(kube, target.namespace, after, deadline=deadline)
-    for key, obj in contents.items():
-        if object_digest(obj) != after[key]:
-            raise _conflict(target, f"reads {key}, which somebody changed")
+async def digest_key(kube: KubeClient, namespace: str, policy: str, uid: str, *, deadline: Deadline) -> bytes:
+    """Return the key of a policy's digests of Secrets, from a Secret that the policy owns. Creates it if necessary.
 
-
-async def _kept(kube: KubeClient, target: TargetState, command: Command, deadline: Deadline) -> Contents:
-    """Read a copy, and verify that it has the content in its name."""
-    name = copy_name(command)
+    A plain digest of a short password could be guessed by whoever reads the policy's status.
+    """
+    name = f"{_prefix(policy, uid)}-key"
+    path = SECRETS.item(namespace, name)
     try:
-        copy = await kube.get(CONFIG_MAPS.item(target.namespace, name), deadline=deadline)
-        found = orjson.loads((copy.get("data") or {}).get(CONTENT_KEY) or "null")
-    except (NotFound, orjson.JSONDecodeError):
-        found = None
-    if isinstance(found, dict) and all(obj is None or isinstance(obj, dict) for obj in found.values()):
-        digests = {key: object_digest(obj) for key, obj in found.items()}
-        if content_digest(digests) == command.arguments["content"] and digests == objects_in(command, "to"):
-            return found
+        found = await kube.get(path, deadline=deadline)
+    except NotFound:
+        key = base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+        body = {
+            "apiVersion": "v1",
+            "kind": SECRETS.kind,
+            "metadata": {"name": name, **_owned_by(policy, uid)},
+            "immutable": True,
+            "data": {DIGEST_KEY: key},
+        }
+        try:
+            found = await kube.create(SECRETS.collection(namespace), body, deadline=deadline)
+        except AlreadyExists:  # by another replica
+            found = await kube.get(path, deadline=deadline)
+    value = base64.b64decode((found.get("data") or {}).get(DIGEST_KEY) or "")
+    if len(value) < KEY_BYTES:
+        raise GiveUp(
+            f"Secret {name} has no key of {KEY_BYTES} bytes: delete it", dependency=DEPENDENCY, reason="no_digest_key"
+        )
+    return value[:KEY_BYTES]
+
+
+async def _key(kube: KubeClient, namespace: str, command: Command, keys: Iterable[str], deadline: Deadline) -> bytes:
+    """Return the key of the digests, if there are Secrets among the objects."""
+    if not any(is_secret(key) for key in keys):
+        return b""
+    policy, uid = str(command.arguments["policy"]), str(command.arguments["uid"])
+    return await digest_key(kube, namespace, policy, uid, deadline=deadline)
+
+
+async def _kept(
+    kube: KubeClient, target: TargetState, command: Command, secret_key: bytes, deadline: Deadline
+) -> Contents:
+    """Read a copy, and verify that it has the content in its name."""
+    name, after = copy_name(command), objects_in(command, "to")
+    found = await _objects_of(kube, CONFIG_MAPS, target.namespace, name, deadline)
+    if any(is_secret(key) for key in after):
+        found |= await _objects_of(kube, SECRETS, target.namespace, name, deadline)
+    digests = object_digests(found, secret_key)
+    if content_digest(digests) == command.arguments["content"] and digests == after:
+        return found
     raise GiveUp(
-        f"{UNKNOWN}: ConfigMap {name}, the copy of what revision {command.to} read, is gone or was changed, so nothing "
-        "is restored",
+        f"{UNKNOWN}: {name}, the copy of what revision {command.to} read, is gone or was changed. Nothing is restored",
         dependency=DEPENDENCY,
         reason="configuration_unknown",
     )
+
+
+async def _objects_of(
+    kube: KubeClient, resource: Resource, namespace: str, name: str, deadline: Deadline
+) -> dict[str, KubeObject | None]:
+    """Read the objects in a copy; empty if it is gone or malformed."""
+    try:
+        copy = await kube.get(resource.item(namespace, name), deadline=deadline)
+        text: str | bytes = (copy.get("data") or {}).get(CONTENT_KEY) or ""
+        found = orjson.loads(base64.b64decode(text) if resource is SECRETS else text)
+    except (NotFound, ValueError):
+        return {}
+    if not isinstance(found, dict) or not all(obj is None or isinstance(obj, dict) for obj in found.values()):
+        return {}
+    return found
 
 
 async def _write(
@@ -214,26 +273,45 @@ async def _prune(kube: KubeClient, namespace: str, command: Command, *, most: in
 
     for copy in sorted(listing.items, key=value, reverse=True)[most:]:
         meta = copy["metadata"]
+        if any(is_secret(key) for key in (meta.get("annotations") or {}).get(OBJECTS, "").split('"')):
+            with suppress(NotFound):
+                await kube.delete(SECRETS.item(namespace, meta["name"]), deadline=deadline)
         options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": meta["uid"]}}
         with suppress(NotFound, Conflict):
             await kube.delete(CONFIG_MAPS.item(namespace, meta["name"]), deadline=deadline, body=options)
 
 
-def _copy(name: str, command: Command, digests: Mapping[str, str], contents: Contents) -> KubeObject:
-    arguments = command.arguments
-    owner = {"apiVersion": API_VERSION, "kind": KIND, "name": arguments["policy"], "uid": arguments["uid"]}
+def _copy(
+    resource: Resource, name: str, command: Command, digests: Mapping[str, str], contents: Contents
+) -> KubeObject:
+    text = encode(contents)
+    owned = _owned_by(str(command.arguments["policy"]), str(command.arguments["uid"]))
+    objects = orjson.dumps(digests, option=orjson.OPT_SORT_KEYS).decode()
     return {
         "apiVersion": "v1",
-        "kind": CONFIG_MAPS.kind,
-        "metadata": {
-            "name": name,
-            "labels": {"app.kubernetes.io/managed-by": MANAGER, POLICY_LABEL: arguments["uid"]},
-            "annotations": {OBJECTS: orjson.dumps(digests, option=orjson.OPT_SORT_KEYS).decode()},
-            "ownerReferences": [owner],
-        },
+        "kind": resource.kind,
+        "metadata": {"name": name, "annotations": {OBJECTS: objects}, **owned},
         "immutable": True,
-        "data": {CONTENT_KEY: encode(contents).decode()},
+        "data": {CONTENT_KEY: base64.b64encode(text).decode() if resource is SECRETS else text.decode()},
     }
+
+
+def _owned_by(policy: str, uid: str) -> KubeObject:
+    """Metadata of an object that is deleted with its policy."""
+    return {
+        "labels": {"app.kubernetes.io/managed-by": MANAGER, POLICY_LABEL: uid},
+        "ownerReferences": [{"apiVersion": API_VERSION, "kind": KIND, "name": policy, "uid": uid}],
+    }
+
+
+def _parts(contents: Contents) -> tuple[Contents, Contents]:
+    """Return the Secrets, and the other objects."""
+    secret = {key: obj for key, obj in contents.items() if is_secret(key)}
+    return secret, {key: obj for key, obj in contents.items() if key not in secret}
+
+
+def _prefix(policy: str, uid: str) -> str:
+    return f"{policy[:MOST_NAME].rstrip('.-')}-{uid[:8]}"
 
 
 def _data_of(obj: KubeObject | None) -> KubeObject | None:

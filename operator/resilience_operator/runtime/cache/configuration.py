@@ -1,8 +1,9 @@
 """Reads what the pod templates of targets refer to, for policies with `release.configuration`.
 
-Without such a policy it makes no call. One watch of the metadata of all ConfigMaps begins with the first one. An object
-is read again only when its version has changed, so there are as many calls as changes. During a rollback objects are
-read at each evaluation, because the watch may be behind.
+Without such a policy it makes no call. One watch of the metadata of all ConfigMaps begins with the first one, and one
+of the Secrets with the first policy that includes them. An object is read again only when its version has changed, so
+there are as many calls as changes. During a rollback objects are read at each evaluation, because the watch may be
+behind.
 """
 
 from __future__ import annotations
@@ -13,19 +14,21 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from resilience_operator.decision.configuration.content import NOTHING, content_digest, object_digest
+from resilience_operator.decision.configuration.content import NOTHING, content_digest, is_secret, object_digests
 from resilience_operator.decision.configuration.keep import MIB
-from resilience_operator.decision.configuration.references import CONFIG_MAP, Reference, references_of
+from resilience_operator.decision.configuration.references import CONFIG_MAP, SECRET, Reference, references_of
 from resilience_operator.decision.configuration.revisions import pending_rollback, with_configuration
 from resilience_operator.decision.model.configuration import Configuration
 from resilience_operator.decision.model.memory import Memory, Phase
 from resilience_operator.decision.model.policy import Mode, Policy
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.cache.configuration import ConfigurationObject, kept_objects, project_configuration
+from resilience_operator.kube.cache.delivery import delivered_by
 from resilience_operator.kube.cache.reflector import Reflector
 from resilience_operator.kube.cache.workloads import template_digest
 from resilience_operator.kube.client.client import KubeClient
@@ -60,6 +63,7 @@ class _Known:
     template: the digest of the template of `references`. versions: of the objects as read, by key; None: not there.
     changed: when another content was first seen, which is used after `SETTLE`. copies: what `kept` was made from.
     raw, remembered, projected: the last result and what it was made from.
+    secrets: Secrets are included; their digests have this key.
     """
 
     target: TargetKey
@@ -74,6 +78,8 @@ class _Known:
     remembered: object = None
     projected: TargetState | None = None
     forbidden: float | None = None
+    secrets: bool = False
+    key: bytes = field(default=b"", repr=False)
 
 
 class ConfigurationReader:
@@ -93,7 +99,7 @@ class ConfigurationReader:
         self._namespaces = namespaces
         self._known: dict[str, _Known] = {}
         self._readers: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
-        self._reflector: Reflector[ConfigurationObject] | None = None
+        self._reflectors: dict[str, Reflector[ConfigurationObject]] = {}
         self._slots = asyncio.Semaphore(_CONCURRENT_READS)
         self.tasks: tuple[asyncio.Task[Any], ...] = ()
 
@@ -116,15 +122,15 @@ class ConfigurationReader:
         if known is None:
             return
         self._refer(uid, known, ())
-        if not self._known and self._reflector is not None:
+        if not self._known:
             for task in self.tasks:
                 task.cancel()
-            self.tasks, self._reflector = (), None
+            self.tasks, self._reflectors = (), {}
 
     async def include(self, entry: PolicyEntry, target: TargetState, deadline: Deadline) -> TargetState | None:
         """Return the target with its configuration; None if it is too early to evaluate.
 
-        Without the right to read it, the target is returned unchanged, and the entry says why. Raises CallError.
+        Without the right to read it, the target is returned unchanged, and the entry says why.
         """
         policy = entry.compiled.policy
         assert policy is not None
@@ -136,14 +142,16 @@ class ConfigurationReader:
         if known.forbidden is not None and 0 <= now - known.forbidden < FORBIDDEN_FOR:
             return target
         try:
-            reflector = await self._watch()
-            if reflector is None or not await self._read(entry, known, target, reflector, deadline):
+            kinds = (CONFIG_MAP, SECRET) if _with_secrets(policy) else (CONFIG_MAP,)
+            if not all([await self._watches(kind) for kind in kinds]):
+                return None
+            if not await self._read(entry, known, target, deadline):
                 return None
         except CallError as error:
             if error.status != HTTPStatus.FORBIDDEN:
-                if known.current is None or known.template != target.template:
-                    raise
                 log.warning("%s/%s: configuration cannot be read now: %s", *entry.key, error)
+                if known.current is None or known.template != target.template:
+                    return None
             else:
                 known.forbidden = now
                 entry.configuration_problem = ReadyProblem(FORBIDDEN, _forbidden(error))
@@ -152,50 +160,57 @@ class ConfigurationReader:
             known.forbidden = entry.configuration_problem = None
         return self._project(known, target, policy, entry.memory)
 
-    async def _watch(self) -> Reflector[ConfigurationObject] | None:
-        """Return the reflector once its first list is there; None if that takes too long. Raises CallError."""
-        if self._reflector is None:
+    async def _watches(self, kind: str) -> bool:
+        """Begin the watch of a kind. Returns False while its first list is not there. Raises CallError."""
+        if kind not in self._reflectors:
             # A reflector never gives up: find out first whether it may list.
             for namespace in self._namespaces or (None,):
-                path = copies.RESOURCES[CONFIG_MAP].collection(namespace)
+                path = copies.RESOURCES[kind].collection(namespace)
                 await self._kube.metadata_only().get(path, deadline=Deadline.after(SYNC_TIME), params={"limit": 1})
-        if self._reflector is None:  # another evaluation may have begun it meanwhile
-            self._reflector = Reflector(
+        if kind not in self._reflectors:  # another evaluation may have begun it meanwhile
+            self._reflectors[kind] = reflector = Reflector(
                 self._kube.metadata_only(),
-                copies.RESOURCES[CONFIG_MAP],
+                copies.RESOURCES[kind],
                 project_configuration,
                 namespaces=self._namespaces,
                 indexes={_POLICY: lambda one: one.policy},
-                on_change=self._changed,
+                on_change=partial(self._changed, kind),
             )
-            self.tasks = (start(self._reflector.run(), "watch configmaps"),)
-        reflector = self._reflector
-        if not reflector.synced.is_set():
+            self.tasks += (start(reflector.run(), f"watch {reflector.resource.plural}"),)
+        synced = self._reflectors[kind].synced
+        if not synced.is_set():
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(reflector.synced.wait(), SYNC_TIME)
-        return reflector if reflector.synced.is_set() else None
+                await asyncio.wait_for(synced.wait(), SYNC_TIME)
+        return synced.is_set()
 
     async def _read(
         self,
         entry: PolicyEntry,
         known: _Known,
         target: TargetState,
-        reflector: Reflector[ConfigurationObject],
         deadline: Deadline,
     ) -> bool:
         """Bring `known` up to date. Returns False if the target's template is not the one that was read."""
-        another = known.template != target.template
-        if another and not await self._read_template(entry.uid, known, target, deadline):
-            return False
+        policy = entry.compiled.policy
+        assert policy is not None
+        another = known.template != target.template or known.secrets != _with_secrets(policy)
+        if another:
+            known.secrets = _with_secrets(policy)
+            if not await self._read_template(entry.uid, known, target, deadline):
+                return False
+        if known.secrets and not known.key and any(r.kind == SECRET for r in known.references):
+            known.key = await copies.digest_key(
+                self._kube, target.namespace, policy.name, policy.uid, deadline=deadline
+            )
         release = entry.memory.release
         fresh = (release is not None and release.phase is Phase.ROLLING_BACK) or pending_rollback(entry.memory)
-        seen = {r.key: _version(reflector, target.namespace, r) for r in known.references}
+        seen = {r.key: self._version(target.namespace, r) for r in known.references}
         if another or fresh or known.versions is None or seen != known.versions:
             await self._read_objects(known, target, now=self._clock(), wait=not (another or fresh), deadline=deadline)
-        found = tuple(reflector.by(_POLICY, entry.uid))
+        found = tuple(one for reflector in self._reflectors.values() for one in reflector.by(_POLICY, entry.uid))
         if found != known.copies:
             known.copies = found
-            known.kept = dict(kept for copy in found if (kept := kept_objects(copy)) is not None)
+            known.kept = self._kept(target.namespace, found)
         return True
 
     async def _read_template(self, uid: str, known: _Known, target: TargetState, deadline: Deadline) -> bool:
@@ -210,7 +225,7 @@ class ConfigurationReader:
         if live["metadata"]["uid"] != target.uid or template_digest(template) != target.template:
             return False
         known.template = target.template
-        self._refer(uid, known, references_of(template))
+        self._refer(uid, known, references_of(template, secrets=known.secrets))
         return True
 
     async def _read_objects(
@@ -220,7 +235,7 @@ class ConfigurationReader:
         async with self._slots:
             keys = [r.key for r in known.references]
             contents = await copies.read_all(self._kube, target.namespace, keys, deadline=deadline)
-        digests = {key: object_digest(obj) for key, obj in contents.items()}
+        digests = object_digests(contents, known.key)
         digest = content_digest(digests)
         before = known.current
         if wait and before is not None and before.digest != digest:
@@ -233,20 +248,16 @@ class ConfigurationReader:
         known.changed = None
         known.versions = {key: obj["metadata"]["resourceVersion"] if obj else None for key, obj in contents.items()}
         size = len(copies.encode(contents))
+        owners = {key: delivered_by(obj["metadata"]) for key, obj in contents.items() if obj}
         found = Configuration(
             digest,
             digests,
             complete=all(r.optional or digests[r.key] for r in known.references),
             at_start=frozenset(r.key for r in known.references if r.at_start),
             too_large=size if size > MIB else 0,
+            delivered={key: str(owner) for key, owner in owners.items() if owner is not None},
         )
-        if known.current is None or found != Configuration(
-            known.current.digest,
-            known.current.objects,
-            known.current.complete,
-            known.current.at_start,
-            too_large=known.current.too_large,
-        ):
+        if found != known.current:
             known.current = found
 
     def _project(self, known: _Known, target: TargetState, policy: Policy, memory: Memory) -> TargetState:
@@ -267,14 +278,7 @@ class ConfigurationReader:
             kept = known.kept
             if policy.mode is Mode.DRY_RUN:
                 kept = _presumed(memory)
-            configuration = Configuration(
-                known.current.digest,
-                known.current.objects,
-                known.current.complete,
-                known.current.at_start,
-                kept,
-                known.current.too_large,
-            )
+            configuration = replace(known.current, kept=kept)
             known.projected = with_configuration(target, configuration, memory)
             known.raw, known.remembered = target, remembered
         return known.projected
@@ -290,24 +294,42 @@ class ConfigurationReader:
             self._readers[namespace, reference.key].add(uid)
         known.references = references
 
-    def _changed(self, old: ConfigurationObject | None, new: ConfigurationObject | None) -> None:
+    def _changed(self, kind: str, old: ConfigurationObject | None, new: ConfigurationObject | None) -> None:
         one = new or old
         assert one is not None
-        readers = self._readers.get((one.namespace, f"{CONFIG_MAP}/{one.name}"), ())
+        readers = self._readers.get((one.namespace, f"{kind}/{one.name}"), ())
         for uid in (*readers, *((one.policy,) if one.policy else ())):
             if (known := self._known.get(uid)) is not None:
                 self._on_change(known.target)
 
+    def _version(self, namespace: str, reference: Reference) -> str | None:
+        found = self._reflectors[reference.kind].get(namespace, reference.name)
+        return found.version if found is not None else None
+
+    def _kept(self, namespace: str, found: Sequence[ConfigurationObject]) -> dict[str, Mapping[str, str]]:
+        """Return the contents with a complete copy: a ConfigMap, and a Secret if Secrets are among the objects."""
+        kept: dict[str, Mapping[str, str]] = {}
+        for copy in found:
+            one = kept_objects(copy)
+            if one is None or self._reflectors[CONFIG_MAP].get(namespace, copy.name) is not copy:
+                continue
+            content, objects = one
+            secret = self._reflectors.get(SECRET)
+            if not any(is_secret(key) for key in objects) or (secret and secret.get(namespace, copy.name)):
+                kept[content] = objects
+        return kept
+
     async def _stop(self) -> None:
-        tasks, self.tasks, self._reflector = self.tasks, (), None
+        tasks, self.tasks, self._reflectors = self.tasks, (), {}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _version(reflector: Reflector[ConfigurationObject], namespace: str, reference: Reference) -> str | None:
-    found = reflector.get(namespace, reference.name)
-    return found.version if found is not None else None
+def _with_secrets(policy: Policy) -> bool:
+    """Return whether Secrets are included. Not in a dry run, since their digests need a key that is stored."""
+    included = policy.release.configuration
+    return included is not None and included.secrets and policy.mode is not Mode.DRY_RUN
 
 
 def _presumed(memory: Memory) -> Mapping[str, Mapping[str, str]]:
@@ -320,6 +342,7 @@ def _presumed(memory: Memory) -> Mapping[str, Mapping[str, str]]:
 def _forbidden(error: CallError) -> str:
     return (
         f"configuration is not included, and a rollback restores the template only: {error.message}. Grant the "
-        "operator the ClusterRole resilience-operator-configuration (manifests/components/configuration, in the chart "
-        "rbac.configuration)"
+        "operator the ClusterRole resilience-operator-configuration (manifests/components/configuration, or "
+        "rbac.configuration in the chart). With secrets: true, grant resilience-operator-secrets as well "
+        "(manifests/components/secrets, or rbac.secrets)"
     )

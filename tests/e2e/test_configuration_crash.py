@@ -1,0 +1,184 @@
+"""The operator dies at every single call of a rollback of template and configuration, and no pair is half restored.
+
+As in test_crash: the calls of an undisturbed rollback are counted through a proxy. Then the operator is killed at call
+n, for all n, before the API server gets it and after it answered. Each end is that of the undisturbed one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from subprocess import Popen
+from typing import Any
+
+import pytest
+
+from tests.cluster import Cluster
+from tests.e2e.crashing import ROLL_BACK, SIGNALS, ActPath, without_retries
+from tests.e2e.crashing import end_state as end_of_action
+from tests.e2e.test_scaling import after_evaluations
+from tests.support.configuration import config_map, copies, data_of, grant, reading
+from tests.support.operator import Operator
+from tests.support.proxy import Asked, Proxy, api_proxy, faults, kubeconfig_through
+from tests.support.waiting import eventually
+from tests.support.world import World
+
+pytestmark = pytest.mark.long
+
+LIKELY = 18
+"""Calls of a rollback, at most, as far as is known: so many targets are prepared."""
+
+RESTORED = "resilience-operator.io/restored"
+
+
+class PairPath(ActPath):
+    """The calls of an action, those on ConfigMaps included."""
+
+    def _about(self, asked: Asked) -> bool:
+        if "/configmaps" in asked.path:
+            return f"/{self.name}-" in asked.path
+        return super()._about(asked)
+
+
+@pytest.fixture
+def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[Proxy]:
+    """A proxy in front of the API server, and the rights of the component."""
+    grant(cluster)
+    with api_proxy(cluster, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def proxied(new_operator: Callable[..., Operator], proxy: Proxy, operator_identity: Path, tmp_path: Path) -> Operator:
+    """A running operator that reaches the API server through the proxy alone."""
+    kubeconfig = kubeconfig_through(proxy, operator_identity, tmp_path)
+    return new_operator(kubeconfig=kubeconfig, environment={"RESILIENCE_REFRESH_SECONDS": "0"}).start()
+
+
+def _names(name: str) -> tuple[str, str, str]:
+    """A mounted ConfigMap, one read by the environment, and one with a generated name."""
+    return f"{name}-files", f"{name}-variables", f"{name}-generated1"
+
+
+def _prepare(world: World, names: list[str]) -> None:
+    """Targets whose revision is known good, with what it reads."""
+    for name in names:
+        files, variables, generated = _names(name)
+        for one in (files, variables, generated):
+            config_map(world, one, level="good")
+        template = reading(world.template(name, "1.0"), files, generated, env={"V_": variables})
+        body = {
+            "metadata": {"name": name},
+            "spec": {
+                "replicas": 3,
+                # Old pods stay beside all new ones for a while: every release is judged by the same evidence.
+                "minReadySeconds": 15,
+                "strategy": {"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}},
+                "selector": {"matchLabels": {"app": name}},
+                "template": template,
+            },
+        }
+        world.apps.create_namespaced_deployment(world.namespace, body, field_manager="test")
+        world.load.workload(world.namespace, name, rps=120, cpu_utilisation=0.3)
+    for name in names:
+        world.rolled_out(name)
+        world.policy(
+            name,
+            targetRef={"name": name},
+            interval="2s",
+            signals=SIGNALS,
+            release={"bake": "5s", "configuration": {"include": "Referenced"}},
+            replicas={"min": 3, "max": 10},
+            rules=[ROLL_BACK],
+        )
+    for name in names:
+        world.until(lambda name=name: bool(copies(world, name)), f"{name}: its content is kept", name)  # type: ignore[misc]
+        world.until_phase("Stable", name)
+        world.until_verdict("error-rate", "Ok", name)
+
+
+def _provoke(world: World, name: str) -> None:
+    """Release a bad pair, as `kubectl apply -k` with pruning does: the generated ConfigMap has another name."""
+    files, variables, generated = _names(name)
+    world.load.image(world.image("2.0", name), error_ratio=0.5)
+    new = f"{name}-generated2"
+    for one in (files, variables, new):
+        config_map(world, one, level="bad")
+    template = reading(world.template(name, "2.0"), files, new, env={"V_": variables})
+    world.apps.patch_namespaced_deployment(
+        name,
+        world.namespace,
+        [{"op": "replace", "path": "/spec/template", "value": template}],
+        field_manager="kubectl-client-side-apply",
+    )
+    world.core.delete_namespaced_config_map(generated, world.namespace)
+
+
+def _end(world: World, proxy: Proxy, name: str) -> dict[str, Any]:
+    template = world.get(name)["spec"]["template"]
+    mounted = [v["configMap"]["name"].removeprefix(f"{name}-") for v in template["spec"]["volumes"]]
+    return end_of_action(world, proxy, name) | {
+        "content": [data_of(world, one) for one in _names(name)],
+        "reads": mounted,
+        "restarted": RESTORED in (template["metadata"].get("annotations") or {}),
+        "copies": len(copies(world, name)),
+        "unfinished": world.status(name)["memory"].get("unfinished"),
+    }
+
+
+def _until_end(world: World, proxy: Proxy, name: str, wanted: Mapping[str, Any], what: str) -> None:
+    def differs() -> str:
+        found = _end(world, proxy, name)
+        return "\n".join(f"{k}: {found.get(k)!r}, not {wanted[k]!r}" for k in wanted if found.get(k) != wanted[k])
+
+    eventually(lambda: not differs(), what, last=differs, every=0.3, patience=60)
+
+
+def _undisturbed(world: World, proxy: Proxy, name: str) -> tuple[dict[str, Any], list[str]]:
+    path = PairPath(name, "rollback")
+    rule = proxy.add(faults.reset(), where=path, share=0.0)
+    _provoke(world, name)
+    world.until(
+        lambda: world.phase(name) == "Stable" and "rollback" in world.actions(name), f"{name} is restored", name
+    )
+    proxy.remove(rule)
+    return _end(world, proxy, name), without_retries(path.calls)
+
+
+def _until_ended(process: Popen[bytes], operator: Operator, what: str) -> None:
+    eventually(lambda: process.poll() is not None, what, last=operator.tail)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before-the-call", "before-the-answer"])
+def test_killed_at_every_call(world: World, proxied: Operator, proxy: Proxy, after: bool) -> None:
+    names = [f"pair{n}" for n in range(LIKELY + 1)]
+    _prepare(world, names)
+    right, calls = _undisturbed(world, proxy, names[0])
+    assert right["content"] == [{"level": "good"}] * 3
+    assert right["reads"] == ["files", "generated1"]
+    assert right["restarted"]
+    assert right["history"].count("rollback") == 1
+    assert 12 <= len(calls) <= LIKELY, f"prepare more targets: {calls}"
+    # To die with the answer of a read is to die before the next call.
+    killed_at = {
+        n: name
+        for n, (name, call) in enumerate(zip(names[1:], calls, strict=False), start=1)
+        if not (after and call.startswith("GET"))
+    }
+    for n, name in killed_at.items():
+        process = proxied.process
+        assert process is not None
+        where = PairPath(name, "rollback")
+        rule = proxy.add(faults.call(process.kill, after=after), where=where, skip=n - 1, times=1)
+        _provoke(world, name)
+        _until_ended(process, proxied, f"call {n} of {name} is reached")
+        proxied.kill()
+        proxy.remove(rule)
+        proxied.start()
+        assert rule.used == 1
+        world.until(lambda name=name: "rollback" in world.actions(name), f"{name} is restored", name)  # type: ignore[misc]
+    for n, name in killed_at.items():
+        _until_end(world, proxy, name, right, f"killed at call {n} of {calls}")
+    eventually(after_evaluations(proxied, 2 * len(names)), "all are looked at again")  # type: ignore[arg-type]
+    for n, name in killed_at.items():
+        _until_end(world, proxy, name, right, f"killed at call {n} of {calls}: it stays so")
