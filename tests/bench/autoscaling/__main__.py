@@ -1,6 +1,6 @@
 """Compares the samples' policies with the HPA, KEDA and an oracle on recorded load.
 
-    python -m tests.bench.autoscaling --data DIR [--seeds N] [--quick] [--picture FILE] [--synthetic]
+    python -m tests.bench.autoscaling --data DIR [--seeds N] [--quick] [--picture FILE] [--synthetic] [--random N]
 
 DIR has traces as CSV files `seconds,value`. For each trace and in total it prints the share of requests that arrived
 while the load exceeded the ready capacity ("short"), the share that met a P99 over 1 s ("slow"), pod-hours against the
@@ -21,7 +21,16 @@ from pathlib import Path
 import numpy as np
 
 from tests.bench.autoscaling.controllers import HPA, KEDA, Controller, Oracle
-from tests.bench.autoscaling.loads import STEP, Array, BadTrace, read_traces, step_load, synthetic, with_noise
+from tests.bench.autoscaling.loads import (
+    STEP,
+    Array,
+    BadTrace,
+    random_loads,
+    read_traces,
+    step_load,
+    synthetic,
+    with_noise,
+)
 from tests.bench.autoscaling.picture import draw
 from tests.bench.autoscaling.policies import sample
 from tests.bench.autoscaling.product import Product
@@ -142,6 +151,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.autoscaling")
     parser.add_argument("--data", type=Path, help="folder of traces: CSV files with lines `seconds,value`")
     parser.add_argument("--synthetic", action="store_true", help="synthetic loads, instead of or beside traces")
+    parser.add_argument(
+        "--random", type=int, default=0, metavar="N", help="N loads with random shapes, beside the others"
+    )
+    parser.add_argument("--first", type=int, default=1, metavar="SEED", help="seed of the first random load")
+    parser.add_argument("--only", default="", help="substrings of controllers, separated by commas: no bars then")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one seed and one day of each trace")
     parser.add_argument("--workers", type=int, default=2, help="processes")
@@ -154,14 +168,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             loads.update(read_traces(options.data, days=1 if options.quick else 2))
     except BadTrace as error:
         parser.error(str(error))
+    loads.update(random_loads(options.random, options.first))
     if options.synthetic or not loads:
         loads.update(synthetic())
-    names = list(MAKERS)
+    names = [n for n in MAKERS if n == REFERENCE or any(part in n for part in options.only.split(","))]
     found = compare(loads, names, seeds, options.workers)
     totals = {name: total(found[name]) for name in names}
     _print(found, totals, loads)
-    missed = _bars(found, totals, loads)
-    missed += _step_bars(seeds)
+    missed = [] if options.only else _bars(found, totals, loads) + _step_bars(seeds)
     if options.picture is not None:
         options.picture.write_text(
             draw({n: (f.short_share, f.hours / totals[REFERENCE].hours) for n, f in totals.items()})

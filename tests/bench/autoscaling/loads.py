@@ -52,12 +52,17 @@ def _read(path: Path) -> Array:
     points = np.array(sorted(rows))
     times = np.arange(points[0, 0], points[-1, 0], STEP)
     load = np.maximum(np.interp(times, points[:, 0], points[:, 1]), 0.0)
+    return scaled(load, str(path))
+
+
+def scaled(load: Array, name: str) -> Array:
+    """Return the load, scaled so that the 99.9th percentile of a minute is FULL."""
     minutes = load[: len(load) // 12 * 12].reshape(-1, 12).mean(axis=1)
     high = float(np.percentile(minutes, 99.9))
     if high <= 0:
-        raise BadTrace(f"{path} has no load")
-    scaled: Array = load * (FULL / high)
-    return scaled
+        raise BadTrace(f"{name} has no load")
+    found: Array = load * (FULL / high)
+    return found
 
 
 def _worst_days(load: Array, days: int) -> Array:
@@ -90,6 +95,45 @@ def synthetic(seed: int = 7) -> Mapping[str, Array]:
         "flat": np.full_like(t, 650.0),
         "quiet": np.where((t > 30000) & (t < 50000), 900.0, 2.0),
     }
+
+
+def random_loads(count: int, first: int = 1) -> Mapping[str, Array]:
+    """Return loads of one day that nobody has drawn: their parameters come from `random_load`'s distributions."""
+    return {f"random-{seed}": random_load(seed) for seed in range(first, first + count)}
+
+
+def random_load(seed: int) -> Array:
+    """Return a day of diurnal load, steps, spikes, ramps and noise, scaled like a trace.
+
+    Amplitude of the day: uniform, 0 to 80 % of the base. Steps: Poisson, 2 a day, factor log-uniform 0.4 to 3, for an
+    exponential time of 2 h on average. Spikes: Poisson, 3 a day, height log-uniform 0.3 to 3 times the base, rise
+    uniform 0 to 5 min, decay log-uniform 1 to 30 min. Ramps: Poisson, 1 a day, factor log-uniform 0.4 to 2.5, up and
+    down within log-uniform 10 to 120 min. Noise: AR(1), standard deviation uniform 0 to 10 %, correlation time
+    log-uniform 15 s to 10 min.
+    """
+    rng = np.random.default_rng(seed)
+    t = np.arange(0, DAY, STEP, dtype=float)
+
+    def log_uniform(low: float, high: float) -> float:
+        return float(np.exp(rng.uniform(np.log(low), np.log(high))))
+
+    load = 1 + rng.uniform(0, 0.8) * np.sin(2 * np.pi * (t / DAY + rng.uniform()))
+    for at in rng.uniform(0, DAY, rng.poisson(2)):
+        load *= np.where((t >= at) & (t < at + rng.exponential(7200.0)), log_uniform(0.4, 3), 1.0)
+    for at in rng.uniform(0, DAY, rng.poisson(3)):
+        since, rise, decay = t - at, rng.uniform(0, 300), log_uniform(60, 1800)
+        shape = np.clip(since / max(rise, 1.0), 0, 1) * np.exp(-np.maximum(since - rise, 0) / decay)
+        load += log_uniform(0.3, 3) * np.where(since > 0, shape, 0.0)
+    for at in rng.uniform(0, DAY, rng.poisson(1)):
+        half = log_uniform(600, 7200)
+        load *= 1 + (log_uniform(0.4, 2.5) - 1) * np.clip(1 - np.abs(t - at) / half, 0, 1)
+    correlation = np.exp(-STEP / log_uniform(15, 600))
+    shocks = rng.normal(0.0, rng.uniform(0, 0.1) * np.sqrt(1 - correlation**2), len(t))
+    level, noise = 0.0, np.empty(len(t))
+    for i, shock in enumerate(shocks):
+        level = correlation * level + shock
+        noise[i] = level
+    return scaled(np.maximum(load * (1 + noise), 0.0), f"seed {seed}")
 
 
 def step_load(to: float, *, before: float = 300.0, at: float = 3600.0, seconds: float = 10800.0) -> Array:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from resilience_operator.api.v1alpha1 import parse_policy
 from resilience_operator.cli.common.console import UsageError
@@ -37,30 +39,48 @@ def found(values: Mapping[str, Sequence[float]], **fields: Any) -> WorkloadProfi
     ],
 )
 def test_a_margin_above_what_was_so_99_percent_of_the_time(signal: str, high: float, above: str) -> None:
-    policy, _ = propose(found({signal: [high] * 500}))
+    policy, _ = propose(found({signal: [high] * 500}, hpa="checkout", lowest=2, highest=30))
     (rule,) = policy["spec"]["rules"]
     assert rule["when"]["above"] == above
     parse_policy(policy)
 
 
 def test_it_is_the_99th_percentile_and_not_the_most() -> None:
-    policy, told = propose(found({"cpu": [0.4] * 1990 + [3.0] * 10}))
-    assert policy["spec"]["rules"][0]["when"]["above"] == "50%"
+    policy, told = propose(found({"latency-p99": [0.4] * 1990 + [3.0] * 10}))
+    assert policy["spec"]["rules"][0]["when"]["above"] == "600ms"
     assert any("2000 of 2000 samples in 7d have a value" in sentence for sentence in told)
 
 
 def test_a_normal_state_beyond_the_highest_threshold_is_told() -> None:
-    _, told = propose(found({"cpu": [0.97] * 500}))
+    _, told = propose(found({"error-rate": [0.97] * 500}))
     assert any("investigate first" in sentence for sentence in told)
 
 
 def test_too_little_proves_nothing_and_nothing_makes_no_rule() -> None:
     policy, told = propose(found({"cpu": [0.1] * 99, "latency-p99": [], "error-rate": [0.0]}))
     assert [(r["name"], r["when"]["above"]) for r in policy["spec"]["rules"]] == [
-        ("cpu-saturation", "70%"),
+        ("cpu-load", "85%"),
         ("failing-release", "1%"),
     ]
     assert any(sentence.startswith("latency-p99: no data recorded") for sentence in told)
+
+
+def test_without_an_autoscaler_it_scales_ahead_like_the_sample() -> None:
+    policy, told = propose(found({"cpu": [0.4] * 500, "latency-p99": [0.2] * 500, "error-rate": [0.0] * 500}))
+    (cpu, latency, errors), spec = policy["spec"]["rules"], policy["spec"]
+    assert cpu == sample("load")["rules"][0]
+    assert (latency["name"], errors["name"]) == ("slow-requests", "failing-release")
+    assert spec["signals"] == sample("load")["signals"]
+    assert any("median 40%, 99th percentile 40%. toTarget without `for` scales ahead" in sentence for sentence in told)
+    _, told = propose(found({"cpu": [0.97] * 500}))
+    assert any("so that pods were missing at times" in sentence for sentence in told)
+    assert "signals" not in propose(found({"cpu": [0.4] * 500}, hpa="checkout", lowest=2, highest=30))[0]["spec"]
+    parse_policy(policy)
+
+
+def sample(name: str) -> Any:
+    path = Path(__file__).parents[3] / "manifests" / "samples" / f"{name}.yaml"
+    return yaml.safe_load(path.read_text("utf-8"))["spec"]
 
 
 def test_replicas_are_from_what_is_there_or_from_the_autoscaler() -> None:

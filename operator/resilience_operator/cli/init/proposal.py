@@ -1,8 +1,9 @@
 """Derives thresholds from measurements. Pure.
 
-The threshold is the 99 % quantile plus a margin. CPU: a quarter more, in steps of 5 %, from 50 % to 90 %. Latency: half
-more, in two digits, from 50 ms. Errors: three times as many, in steps of 0.5 %, from 1 % to 50 %. With fewer than 100
-measurements the default threshold is used.
+Without a HorizontalPodAutoscaler, the CPU rule is that of the sample load.yaml: it scales ahead of the load, to 85 % of
+the CPU request. The other thresholds are the 99 % quantile plus a margin. CPU beside an autoscaler: a quarter more, in
+steps of 5 %, from 50 % to 90 %. Latency: half more, in two digits, from 50 ms. Errors: three times as many, in steps of
+0.5 %, from 1 % to 50 %. With fewer than 100 measurements the default threshold is used.
 """
 
 from __future__ import annotations
@@ -68,6 +69,13 @@ RULES = (
 """The table of these derivations, by signal."""
 
 
+TARGET = 0.85
+"""Share of the CPU request to which the target is scaled: queues grow fast above 90 % (`docs/autoscaling.md`)."""
+
+WINDOW = "1m"
+"""Window of the signals of a policy that scales ahead: four scrapes of 15 s."""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkloadProfile:
     """The result of the survey. values: the measurements by signal; samples: the number of reads.
@@ -105,6 +113,10 @@ def propose(found: WorkloadProfile) -> tuple[dict[str, Any], list[str]]:
         if not values:
             reasons.append(f"{rule.signal}: no data recorded, so there is no rule")
             continue
+        if rule.signal == "cpu" and not found.hpa:
+            rules.append(_ahead())
+            reasons.append(_why_ahead(values, found))
+            continue
         threshold, why = _threshold(rule, values, found)
         reasons.append(why)
         when = {"signal": rule.signal, "above": threshold, **({"for": rule.hold} if rule.hold != "0s" else {})}
@@ -118,11 +130,37 @@ def propose(found: WorkloadProfile) -> tuple[dict[str, Any], list[str]]:
         "mode": "DryRun",
         "replicas": {"min": lowest, "max": highest},
         **({"metricSource": source} if source else {}),
+        **({"signals": _signals(rules)} if any(rule["name"] == AHEAD for rule in rules) else {}),
         "rules": rules,
     }
     metadata = {"name": found.name, "namespace": found.namespace}
     reasons.append("mode: DryRun changes nothing. Check `kubectl resilience explain` for some days, then set Enforce")
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "spec": spec}, reasons
+
+
+AHEAD = "cpu-load"
+
+
+def _ahead() -> dict[str, Any]:
+    above = format_threshold(Threshold(TARGET, Unit.RATIO))
+    return {"name": AHEAD, "when": {"signal": "cpu", "above": above}, "then": [{"scaleUp": {"toTarget": True}}]}
+
+
+def _why_ahead(values: Sequence[float], found: WorkloadProfile) -> str:
+    target = format_value(TARGET, "ratio")
+    only = "only " if len(values) < MIN_SAMPLES else ""
+    seen = f"cpu: {only}{len(values)} of {found.samples} samples in {found.span} have a value"
+    if len(values) >= MIN_SAMPLES:
+        cuts = quantiles(values, n=100, method="inclusive")
+        seen += f"; median {format_value(cuts[49], 'ratio')}, 99th percentile {format_value(cuts[98], 'ratio')}"
+        if cuts[98] >= TARGET:
+            seen += ", so that pods were missing at times"
+    return f"{seen}. toTarget without `for` scales ahead of the load, to {target} of the CPU request"
+
+
+def _signals(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The signals of the rules with a shorter window, so that all are counted over the same time."""
+    return [{"name": name, "preset": name, "window": WINDOW} for name in (rule["when"]["signal"] for rule in rules)]
 
 
 def _threshold(rule: Rule, values: Sequence[float], found: WorkloadProfile) -> tuple[str, str]:
