@@ -56,6 +56,9 @@ STEPS = {600.0: 45.0, 1200.0: 75.0}
 
 PEAK = 1.3
 
+CALM = 300
+"""Seconds without a bad step after which a service has recovered."""
+
 
 @dataclass(slots=True)
 class Figures:
@@ -68,6 +71,7 @@ class Figures:
     turns: int = 0
     healthy: float = 0.0
     peak: int = 0
+    recovered: float = 0.0
 
     def add(self, other: Figures) -> None:
         """Add another run."""
@@ -107,7 +111,16 @@ def run(name: str, load: Array, seed: int) -> Figures:
         int((signs[1:] != signs[:-1]).sum()),
         (service.last_bad + 1) * STEP,
         max(service.sizes),
+        _recovered(service.bad),
     )
+
+
+def _recovered(bad: Sequence[int]) -> float:
+    """Return when the first five minutes without a bad step began, seconds; 0 if no step was bad."""
+    for step, following in zip(bad, [*bad[1:], None], strict=True):
+        if following is None or following - step > CALM // STEP:
+            return (step + 1) * STEP
+    return 0.0
 
 
 def _job(job: tuple[str, str, Array, int]) -> tuple[str, str, Figures]:
@@ -227,7 +240,11 @@ def _step_bars(seeds: int) -> list[str]:
             runs = [run(name, step_load(to, at=3600.0 + STEP * s), s) for s in range(1, seeds + 1)]
             healthy = sum(r.healthy - 3600.0 - STEP * s for s, r in enumerate(runs, 1)) / seeds
             peak, need = max(r.peak for r in runs), to / (0.7 * CAPACITY)
-            print(f"300 → {to:.0f}: {name:22} healthy after {healthy:4.0f} s, peak {peak} pods, needs {need:.1f}")
+            back = ", ".join(f"{r.recovered - 3600.0 - STEP * s:.0f}" for s, r in enumerate(runs, 1))
+            print(
+                f"300 → {to:.0f}: {name:22} last bad step after {healthy:4.0f} s (recovered after {back} s), "
+                f"peak {peak} pods, needs {need:.1f}"
+            )
             if name == PROPOSED:
                 checks.append((f"300 → {to:.0f}: healthy within {bound:.0f} s", healthy <= bound))
                 checks.append((f"300 → {to:.0f}: peak at most {PEAK} × the need", peak <= PEAK * need))

@@ -61,6 +61,8 @@ class Service:
         self.readies = [0] * steps
         self.requests = self.short = self.slow = self.lost = 0.0
         self.last_bad = 0
+        self.bad: list[int] = []
+        """Steps in which the load exceeded the capacity or P99 one second, after the warm-up."""
 
     @property
     def replicas(self) -> int:
@@ -105,7 +107,9 @@ class Service:
             self.lost += lost
             self.short += came if over else 0.0
             self.slow += came if p99 > 1.0 else 0.0
-            self.last_bad = i if over or p99 > 1.0 else self.last_bad
+            if over or p99 > 1.0:
+                self.last_bad = i
+                self.bad.append(i)
         self.now = i + 1
         per_pod = done / ready
         self.served[i + 1] = self.served[i] + per_pod
