@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Annotated
 
@@ -40,6 +39,8 @@ def report(
       kubectl resilience report --prometheus-url http://127.0.0.1:9090
       kubectl resilience report --since 7d --config config.yaml -o json
     """  # noqa: D301
+    import asyncio
+
     from resilience_operator.cli.common.time_args import parse_span
     from resilience_operator.cli.release_report.figures import Period, read_figures
     from resilience_operator.cli.release_report.view import show_figures
