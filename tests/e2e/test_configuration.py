@@ -276,3 +276,29 @@ def test_secrets_are_restored_and_appear_nowhere(world: World, operator: Operato
         assert text not in seen
         assert content["data"]["password"] not in seen
         assert object_digest(content) not in seen, "a plain digest could be guessed"
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet"])
+def test_of_other_kinds_the_content_is_restored_and_the_pods_restart(
+    world: World, operator: Operator, kind: str
+) -> None:
+    config_map(world, "settings", level="1")
+    world.workload(kind)
+    template = reading(world.template(NAME, "1.0"), "settings")
+    change = [{"op": "replace", "path": "/spec/template", "value": template}]
+    world._of(kind, "patch")(NAME, world.namespace, change, field_manager="test")
+    world.load.workload(world.namespace, NAME, rps=120, cpu_utilisation=0.3, latency_p99_seconds=0.2)
+    release = {"bake": "10s", "configuration": {}}
+    then = [{"rollback": {"after": "3s"}}, *([{"pauseRollout": {}}] if kind == "StatefulSet" else [])]
+    world.policy(targetRef={"kind": kind}, replicas=None, rules=guard(*then), release=release)
+    world.until(lambda: bool(copies(world)), "what the good revision reads is kept", patience=90)
+    world.until_phase("Stable")
+    world.until_verdict("error-rate", "Ok")
+    broken(world)
+    config_map(world, "settings", level="broken")
+    world.until(lambda: data_of(world, "settings") == {"level": "1"}, "the content is restored")
+    broken(world, ratio=0.0)
+    world.until_phase("RolledBack", patience=90)
+    annotations = world.read_workload(kind)["spec"]["template"]["metadata"]["annotations"]
+    assert "resilience-operator.io/restored" in annotations
+    assert world.actions().count("rollback") == 1

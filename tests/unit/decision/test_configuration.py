@@ -169,7 +169,7 @@ class World:
     sets: list[tuple[str, int]] = field(default_factory=list)
     current: str = "t1"
     paused: bool = False
-    kept: dict[str, dict[str, str]] = field(default_factory=dict)
+    kept: dict[str, str] = field(default_factory=dict)
     since: float = T0
     baked: set[tuple[int, str]] = field(default_factory=set)
     restored: list[tuple[int, str]] = field(default_factory=list)
@@ -262,7 +262,7 @@ class World:
                 self.paused = False
             case Verb.KEEP_CONFIGURATION:
                 assert command.arguments["content"] == content_digest(self.digests())
-                self.kept[str(command.arguments["content"])] = self.digests()
+                self.kept[str(command.arguments["content"])] = json.dumps(self.digests())
             case Verb.ROLLBACK:
                 return self.roll_back(command, killed_at)
         return True

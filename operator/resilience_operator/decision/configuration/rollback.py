@@ -36,7 +36,7 @@ def with_content(command: Command, policy: Policy, target: TargetState, now: flo
     if command.verb is not Verb.ROLLBACK or configuration is None or "content" in command.arguments:
         return command
     content, before = content_of(str(command.to)), configuration.objects
-    after: Mapping[str, str] = configuration.kept.get(content, {})
+    after: Mapping[str, str] = configuration.objects_of(content) or {}
     if content == configuration.digest:
         after = before
     arguments: dict[str, object] = {

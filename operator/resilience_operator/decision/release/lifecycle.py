@@ -149,7 +149,7 @@ def _configuration_change(release: ReleaseMemory, target: TargetState, now: floa
     found = target.configuration
     if found is None or release.revision is None or template_of(release.revision) != template_of(target.revision):
         return None
-    before = found.kept.get(content_of(release.revision))
+    before = found.objects_of(content_of(release.revision))
     changed = [key for key, digest in found.objects.items() if before is None or before.get(key) != digest]
     return ConfigurationChange(now, at_start=not found.at_start.isdisjoint(changed))
 

@@ -43,8 +43,8 @@ def project_configuration(obj: Mapping[str, Any], old: ConfigurationObject | Non
     )
 
 
-def kept_objects(copy: ConfigurationObject) -> tuple[str, Mapping[str, str]] | None:
-    """Return the digest of a copy's content and the digests of its objects; None if its name does not fit them.
+def kept_content(copy: ConfigurationObject) -> str | None:
+    """Return the digest of a copy's content; None if its name does not fit the digests of its objects.
 
     The name of a copy ends in the digest, so whoever edits the annotation makes the copy unknown.
     """
@@ -55,4 +55,4 @@ def kept_objects(copy: ConfigurationObject) -> tuple[str, Mapping[str, str]] | N
     if not isinstance(found, dict) or not all(isinstance(digest, str) for digest in found.values()):
         return None
     content = content_digest(found)
-    return (content, found) if copy.name.endswith(f"-{content}") else None
+    return content if copy.name.endswith(f"-{content}") else None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ from resilience_operator.decision.model.configuration import Configuration
 from resilience_operator.decision.model.memory import Memory, Phase
 from resilience_operator.decision.model.policy import Mode, Policy
 from resilience_operator.decision.model.target import TargetState
-from resilience_operator.kube.cache.configuration import ConfigurationObject, kept_objects, project_configuration
+from resilience_operator.kube.cache.configuration import ConfigurationObject, kept_content, project_configuration
 from resilience_operator.kube.cache.delivery import delivered_by
 from resilience_operator.kube.cache.reflector import Reflector
 from resilience_operator.kube.cache.workloads import template_digest
@@ -73,7 +74,7 @@ class _Known:
     current: Configuration | None = None
     changed: float | None = None
     copies: tuple[ConfigurationObject, ...] = ()
-    kept: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    kept: Mapping[str, str] = field(default_factory=dict)
     raw: TargetState | None = None
     remembered: object = None
     projected: TargetState | None = None
@@ -306,17 +307,17 @@ class ConfigurationReader:
         found = self._reflectors[reference.kind].get(namespace, reference.name)
         return found.version if found is not None else None
 
-    def _kept(self, namespace: str, found: Sequence[ConfigurationObject]) -> dict[str, Mapping[str, str]]:
+    def _kept(self, namespace: str, found: Sequence[ConfigurationObject]) -> dict[str, str]:
         """Return the contents with a complete copy: a ConfigMap, and a Secret if Secrets are among the objects."""
-        kept: dict[str, Mapping[str, str]] = {}
+        kept: dict[str, str] = {}
+        secret = self._reflectors.get(SECRET)
         for copy in found:
-            one = kept_objects(copy)
-            if one is None or self._reflectors[CONFIG_MAP].get(namespace, copy.name) is not copy:
+            content = kept_content(copy)
+            if content is None or self._reflectors[CONFIG_MAP].get(namespace, copy.name) is not copy:
                 continue
-            content, objects = one
-            secret = self._reflectors.get(SECRET)
-            if not any(is_secret(key) for key in objects) or (secret and secret.get(namespace, copy.name)):
-                kept[content] = objects
+            has_secrets = any(is_secret(key) for key in json.loads(copy.objects))
+            if not has_secrets or (secret is not None and secret.get(namespace, copy.name) is not None):
+                kept[content] = copy.objects
         return kept
 
     async def _stop(self) -> None:
@@ -332,11 +333,11 @@ def _with_secrets(policy: Policy) -> bool:
     return included is not None and included.secrets and policy.mode is not Mode.DRY_RUN
 
 
-def _presumed(memory: Memory) -> Mapping[str, Mapping[str, str]]:
+def _presumed(memory: Memory) -> Mapping[str, str]:
     """Return the contents that would be kept if the policy were not in dry run."""
     release = memory.release
     names = [*(s.revision for s in release.served), release.good or ""] if release is not None else []
-    return {content: {} for name in names if (content := name.partition("+")[2]) and content != NOTHING}
+    return {content: "{}" for name in names if (content := name.partition("+")[2]) and content != NOTHING}
 
 
 def _forbidden(error: CallError) -> str:
