@@ -91,8 +91,8 @@ def prepare(
     still, ended = current_quarantine(memory.quarantined, policy, now)
     quarantined = {q.revision: q for q in still}
     memory = _mark_suspect(memory, policy, target)
-    ok_rules = _ok_rules(policy, memory, lookback, now)
-    release, notices = lifecycle.advance(memory.release, policy, target, quarantined, ok_rules, now)
+    ok = _ok_rules(policy, memory, lookback, now)
+    release, notices = lifecycle.advance(memory.release, policy, target, quarantined, ok, now)
     release = discharge(release, {q.revision for q in memory.quarantined} - quarantined.keys()) if ended else release
     analysed = release.phase in lifecycle.ANALYSED_PHASES
     same = memory.release is not None and release.continues(memory.release)
@@ -105,19 +105,13 @@ def prepare(
         _with_real_replicas(memory, overlay), reverts, target, policy.generation, now, deployed=deployed
     )
     not_a_baseline: Collection[str] = {*quarantined, *release.charged} if release.charged else quarantined
-    if (not same or not analysed) and (release.scores or release.live is not None):
-        release = replace(release, scores={}, live=None)
     warm_up = effective(policy.release, memory.warm_up_seconds)
-    if analysed:
-        begins = not same and not (memory.release is not None and _keeps_baseline(memory.release))
-        release = update_baseline(release, policy, signals, now, anew=begins, good=memory.good_counts)
-        release = _with_evidence(release, policy, signals, target, not_a_baseline, now, warm_up=warm_up)
-    suspect = release.revision if analysed else release.rolled_from
-    canary = NO_CANARY
+    release = _with_counts(
+        release, policy, signals, target, memory, not_a_baseline, same=same, warm_up=warm_up, now=now
+    )
+    canary, suspect = NO_CANARY, release.revision if analysed else release.rolled_from
     if analysed or suspect is not None:
-        canary = canary_context(
-            policy, release, suspect, not_a_baseline, now, warm_up=warm_up, shared_incident=shared_incident
-        )
+        canary = canary_context(policy, release, suspect, not_a_baseline, now, warm_up=warm_up, shared=shared_incident)
     return EvaluationContext(
         policy,
         memory,
@@ -139,8 +133,33 @@ def prepare(
     )
 
 
-def _keeps_baseline(before: ReleaseMemory) -> bool:
+def _with_counts(
+    release: ReleaseMemory,
+    policy: Policy,
+    signals: Mapping[str, SignalView],
+    target: TargetState,
+    memory: Memory,
+    not_a_baseline: Collection[str],
+    *,
+    same: bool,
+    warm_up: float,
+    now: float,
+) -> ReleaseMemory:
+    """Return the release with its baseline, and with the requests since the last evaluation counted."""
+    analysed = release.phase in lifecycle.ANALYSED_PHASES
+    if (not same or not analysed) and (release.scores or release.live is not None):
+        release = replace(release, scores={}, live=None)
+    if not analysed:
+        return release
+    begins = not same and not _keeps_baseline(memory.release)
+    release = update_baseline(release, policy, signals, now, anew=begins, good=memory.good_counts)
+    return _with_evidence(release, policy, signals, target, not_a_baseline, now, warm_up=warm_up)
+
+
+def _keeps_baseline(before: ReleaseMemory | None) -> bool:
     """Return whether a new release is compared with what was counted before the one that it replaces."""
+    if before is None:
+        return False
     return lifecycle.is_fix(before) or (lifecycle.is_unproven(before) and bool(before.baseline))
 
 
@@ -207,21 +226,23 @@ def canary_context(
     now: float,
     *,
     warm_up: float,
-    shared_incident: bool = False,
+    shared: bool = False,
 ) -> CanaryContext:
     """Return what a release is compared with. The tests of all rules share the budget of false alarms."""
     live = release.live.scores if release.live is not None else ()
-    tests = len({*release.scores, *live}) or 1
+    tests = len({*release.scores, *live})
+    if release.live is not None:
+        tests += len(release.live.means)
     return CanaryContext(
         revision,
         quarantined,
         release.baseline,
         release.canary_measured_since,
         release,
-        limit(policy.release.false_alarms, tests),
+        limit(policy.release.false_alarms, tests or 1),
         now,
         warm_up,
-        shared_incident,
+        shared,
     )
 
 

@@ -14,7 +14,7 @@ from resilience_operator.decision.analysis.warm_up import (
     learned,
     with_ages,
 )
-from resilience_operator.decision.model.observation import Histogram, Increment
+from resilience_operator.decision.model.observation import Histogram, Increment, Observation
 from resilience_operator.decision.model.policy import Condition, Release
 from resilience_operator.decision.model.score import AgeCounts, LiveEvidence, LiveScore
 
@@ -70,12 +70,13 @@ def test_the_policy_decides_then_what_is_learned(written: float | None, known: f
 
 def test_requests_are_counted_by_the_age_of_their_pod() -> None:
     slow = Histogram((1.0, float("inf")), (8.0, 10.0))
-    increments = [
+    increments = (
         Increment("young", "b", 10.0, None, slow),
         Increment("old", "b", 10.0, None, slow),
         Increment("other", "a", 10.0, None, slow),
-    ]
+    )
     condition = Condition("latency-p99", 1.0)
     began = {"young": 975.0, "old": 0.0}
-    found = with_ages({}, increments, condition, 1.0, revision="b", since=1000.0, began=began)
+    observation = Observation(1005.0, increments=increments, since=1000.0)
+    found = with_ages({}, observation, condition, 1.0, "b", began)
     assert found == {2: AgeCounts(10.0, 2.0), CLASSES: AgeCounts(10.0, 2.0)}

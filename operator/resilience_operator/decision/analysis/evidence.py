@@ -20,7 +20,8 @@ from resilience_operator.decision.analysis import shares
 from resilience_operator.decision.analysis.increments import BOUND_TARGETS
 from resilience_operator.decision.analysis.intervals import CONFIDENCE_Z, wilson
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext, Judgement
-from resilience_operator.decision.analysis.proof import judge_scored
+from resilience_operator.decision.analysis.means import is_mean
+from resilience_operator.decision.analysis.proof import judge_mean, judge_scored
 from resilience_operator.decision.model.observation import Histogram, Measured, Observation
 from resilience_operator.decision.model.policy import Condition, Signal
 
@@ -250,6 +251,8 @@ def _judge_worse(
         if scored.crossed or scored.reason != "Inconclusive":
             return scored
         return Judgement(False, "NotWorse", scored.message, new.value)
+    if is_mean(condition, signal, observation):
+        return judge_mean(condition, signal, canary, new)
     if (early := _too_early(signal, observation, canary, new)) is not None:
         return early
     if old is None:

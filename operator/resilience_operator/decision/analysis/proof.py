@@ -8,18 +8,20 @@ from math import exp
 from typing import NamedTuple
 
 from resilience_operator.api.quantities import format_duration, format_value
-from resilience_operator.decision.analysis import sequential
+from resilience_operator.decision.analysis import means, sequential
 from resilience_operator.decision.analysis.budget import limit_at
 from resilience_operator.decision.analysis.increments import (
     allowed_rate,
     baseline_counts,
     bound_of,
     counts_before,
+    test_key,
     tests_in,
 )
 from resilience_operator.decision.analysis.intervals import wilson
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext, Judgement
 from resilience_operator.decision.model.memory import RequestCounts
+from resilience_operator.decision.model.observation import Measured
 from resilience_operator.decision.model.policy import Condition, Signal
 from resilience_operator.decision.model.score import LiveScore, Score, Slot
 
@@ -94,6 +96,29 @@ def judge_scored(
     if any(judged is None for judged in found):
         return None
     return max((judged for judged in found if judged is not None), key=_rank).judgement
+
+
+def judge_mean(condition: Condition, signal: Signal, canary: CanaryContext, new: Measured) -> Judgement:
+    """Judge a value without failures by its windows: those of the new revision against those of the old state."""
+    release, by = canary.release, condition.worse_by or 0.0
+    live = release.live if release is not None else None
+    found = live.means.get(test_key(condition)) if live is not None else None
+    if release is None or found is None or not found.new.windows:
+        message = f"{signal.name}: no whole look-back window of the new revision was measured yet"
+        return Judgement(None, "TooFewSamples", message, new.value)
+    ours, theirs = means.sides_of(found, release, condition)
+    if not theirs.windows:
+        return Judgement(None, "NoBaseline", f"{signal.name}: there is no baseline to compare with", new.value)
+    usual = exp(theirs.total / theirs.windows)
+    score = means.log_evidence(ours, theirs, by)
+    message = (
+        f"{signal.name} is {format_value(exp(ours.total / ours.windows), signal.unit)} in {ours.windows} windows of "
+        f"the new revision and {format_value(usual, signal.unit)} in {theirs.windows} of the old one, "
+        f"score {format_score(score)} of {format_score(canary.limit)}"
+    )
+    if score >= canary.limit and new.value > usual * (1.0 + by):
+        return Judgement(True, "Crossed", message, new.value)
+    return Judgement(False, "NotWorse", message, new.value)
 
 
 class _Judged(NamedTuple):

@@ -25,11 +25,12 @@ from resilience_operator.decision.analysis.increments import (
     warming_pods,
     with_revisions,
 )
+from resilience_operator.decision.analysis.means import is_mean, with_window
 from resilience_operator.decision.analysis.warm_up import DEFAULT, with_ages
 from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts
 from resilience_operator.decision.model.observation import Histogram, Observation, SignalView
 from resilience_operator.decision.model.policy import Condition, Policy, Signal
-from resilience_operator.decision.model.score import Cell, LiveEvidence, LiveScore, Score, Slot
+from resilience_operator.decision.model.score import Cell, LiveEvidence, LiveScore, MeanScore, Score, Slot
 from resilience_operator.decision.model.target import TargetState
 
 SLOT = 4.0
@@ -76,6 +77,8 @@ def update_scores(
     scores, ends = dict(live.scores), dict(live.at)
     old_pods = any(r.replicas > 0 for r in target.revisions if r.name != release.revision)
     first_seen = _first_seen(live, views, conditions.values(), release.revision)
+    began = began_to_serve(target, first_seen)
+    means = _means(live, conditions, views, release, excluded, _newest(release, target, began) + warm_up)
     for condition in conditions.values():
         signal, observation = views[condition.signal]
         observation = with_revisions(observation, target)
@@ -87,27 +90,16 @@ def update_scores(
         if observation.since < min(live.at.get(condition.signal, 0.0), now) - 0.001:
             continue
         ends[condition.signal] = observation.at
-        warming: frozenset[str] = frozenset()
-        began: Mapping[str, float] = {}
-        if is_latency(signal):
-            began = began_to_serve(target, first_seen)
-            warming = warming_pods(observation.increments, observation.since, began, warm_up)
+        warming = warming_pods(observation.increments, observation.since, began, warm_up if is_latency(signal) else 0.0)
         for bound in _bounds(condition, signal, observation, release, scores):
             key = test_key(condition, bound if condition.worse_by is not None else None)
             found = scores.get(key)
             if found is None or found.windowed:
                 found = LiveScore(release.scores.get(key, Score()) if found is None else Score())
             if bound is not None:
-                ages = with_ages(
-                    found.ages,
-                    observation.increments,
-                    condition,
-                    bound,
-                    revision=release.revision,
-                    since=observation.since,
-                    began=began,
+                found = replace(
+                    found, ages=with_ages(found.ages, observation, condition, bound, release.revision, began)
                 )
-                found = replace(found, ages=ages)
             cells = cells_of(observation.increments, condition, bound, release.revision, excluded, warming)
             found = _open(found, cells, observation.since)
             before = counts_before(release, condition, key, bound)
@@ -117,9 +109,34 @@ def update_scores(
                     effect = _effect(condition, observation, bound, release, found.score, before)
                 found = _close(found, condition, signal, before, effect, observation.at)
             scores[key] = _crossing(found, condition, signal, observation, release, before=before, now=now)
-    if scores == live.scores and ends == live.at:
+    if scores == live.scores and ends == live.at and means == live.means:
         return release
-    return _checkpoint(release, LiveEvidence(scores, ends, first_seen, live.checkpoint), now)
+    return _checkpoint(release, LiveEvidence(scores, ends, first_seen, live.checkpoint, means), now)
+
+
+def _newest(release: ReleaseMemory, target: TargetState, began: Mapping[str, float]) -> float:
+    """Return when the newest pod of the new revision began to serve; if no pod is listed, when it was released."""
+    return max([began[p.name] for p in target.pods or () if p.revision == release.revision], default=release.since)
+
+
+def _means(
+    live: LiveEvidence,
+    conditions: Mapping[str, Condition],
+    views: Mapping[str, SignalView],
+    release: ReleaseMemory,
+    excluded: Container[str],
+    warm_from: float,
+) -> Mapping[str, MeanScore]:
+    """Return the tests of values without failures. warm_from: since when all new pods are warm."""
+    found = dict(live.means)
+    for key, condition in conditions.items():
+        signal, observation = views[condition.signal]
+        if is_mean(condition, signal, observation):
+            parts = observation.by_revision
+            others = [p for name, p in parts.items() if name != release.revision and name not in excluded]
+            new = parts.get(release.revision or "")
+            found[key] = with_window(found.get(key, MeanScore()), signal, observation.at, new, others, warm_from)
+    return found
 
 
 def _add_window(

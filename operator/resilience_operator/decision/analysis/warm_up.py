@@ -6,11 +6,11 @@ the first ages with significantly more slow requests than the same pods have lat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from resilience_operator.decision.analysis.increments import count
 from resilience_operator.decision.analysis.sequential import log_evidence_before
-from resilience_operator.decision.model.observation import Increment
+from resilience_operator.decision.model.observation import Observation
 from resilience_operator.decision.model.policy import Condition, Release
 from resilience_operator.decision.model.score import AgeCounts, LiveEvidence
 
@@ -45,20 +45,16 @@ def effective(release: Release, learned: float | None) -> float:
 
 def with_ages(
     before: Mapping[int, AgeCounts],
-    increments: Iterable[Increment],
+    observation: Observation,
     condition: Condition,
-    bound: float | None,
-    *,
+    bound: float,
     revision: str | None,
-    since: float,
     began: Mapping[str, float],
 ) -> Mapping[int, AgeCounts]:
-    """Return the counts by age class with the increments since `since`. began: when each pod began to serve."""
-    found = dict(before)
-    for part in increments:
-        if part.revision != revision:
-            continue
-        counts = count(condition, part, bound)
+    """Return the counts by age class with the increments of an observation. began: when each pod began to serve."""
+    found, since = dict(before), observation.since or observation.at
+    for part in observation.increments:
+        counts = count(condition, part, bound) if part.revision == revision else None
         if counts is None:
             continue
         age = min(max(0.0, since - began.get(part.pod, since)), LONGEST)

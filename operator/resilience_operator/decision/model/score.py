@@ -115,14 +115,32 @@ class LiveScore:
     ages: Mapping[int, AgeCounts] = field(default_factory=dict)
 
 
+class MeanSide(NamedTuple):
+    """Sums over the logarithms of a value in the windows of one side."""
+
+    windows: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+
+class MeanScore(NamedTuple):
+    """The test of a value without failures (`analysis.means`). since: start of the open window, or None."""
+
+    since: float | None = None
+    new: MeanSide = MeanSide()
+    old: MeanSide = MeanSide()
+
+
 @dataclass(frozen=True, slots=True)
 class LiveEvidence:
     """The evidence of one release in the process. scores: by `test_key`. at: the end of the last increments.
 
     first_seen: when each pod was first seen, for its warm-up. checkpoint: when the scores were last stored.
+    means: tests of values without failures, by `test_key`.
     """
 
     scores: Mapping[str, LiveScore] = field(default_factory=dict)
     at: Mapping[str, float] = field(default_factory=dict)
     first_seen: Mapping[str, float] = field(default_factory=dict)
     checkpoint: float = 0.0
+    means: Mapping[str, MeanScore] = field(default_factory=dict)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from types import MappingProxyType
 
 from resilience_operator.decision.analysis.evidence import breach_is_canary_only
 from resilience_operator.decision.analysis.increments import count, failing_bounds, test_key
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext
+from resilience_operator.decision.analysis.means import is_mean
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import GoodCounts, ReleaseMemory, RequestCounts, Verdict
@@ -117,6 +119,8 @@ def request_counts(policy: Policy, views: Mapping[str, SignalView], revision: st
         measured = view.observation.measured
         if measured is not None and measured.histogram is not None:
             found |= _latency_counts(condition, view, revision)
+        if measured is not None and is_mean(condition, view.signal, view.observation):
+            found |= _mean_before(condition, view, revision)
         if measured is None or measured.samples is None or measured.events is None:
             continue
         samples, events = measured.samples, measured.events
@@ -126,6 +130,19 @@ def request_counts(policy: Policy, views: Mapping[str, SignalView], revision: st
         if samples >= max(view.signal.min_samples, 1.0):
             found[condition.signal] = RequestCounts(samples, events)
     return found
+
+
+def _mean_before(condition: Condition, view: SignalView, revision: str | None) -> dict[str, RequestCounts]:
+    """Return the requests before the release, and the sum of the value over them."""
+    whole, own = view.observation.measured, view.observation.by_revision.get(revision or "")
+    if whole is None or whole.samples is None or not isfinite(whole.value):
+        return {}
+    requests, total = whole.samples, whole.samples * whole.value
+    if own is not None and own.samples is not None and isfinite(own.value):
+        requests, total = requests - own.samples, total - own.samples * own.value
+    if requests < view.signal.required_samples or total <= 0:
+        return {}
+    return {test_key(condition): RequestCounts(requests, total)}
 
 
 def _latency_counts(condition: Condition, view: SignalView, revision: str | None) -> dict[str, RequestCounts]:
