@@ -88,7 +88,7 @@ def prepare(
     actual = _with_deadline(apply_overlay(target, overlay), policy)
     target = actual if memory.freeze is None else without_freeze(actual, memory.freeze, memory.release)
     signals = signal_views(policy, observations, now, patience, target.replicas)
-    still, ended = current_quarantine(memory.quarantined, policy, now)
+    still, ended = current_quarantine(memory.quarantined, policy, now, memory.hold)
     quarantined = {q.revision: q for q in still}
     memory = _mark_suspect(memory, policy, target)
     ok = _ok_rules(policy, memory, lookback, now)

@@ -104,19 +104,24 @@ def _effect(memory: Memory, command: Command, target: TargetState, now: float, *
         case Verb.KEEP_CONFIGURATION:
             return replace(memory, release=replace(release, kept_content=str(command.arguments["content"])))
         case Verb.LIFT_HOLD:
-            return _hold_lifted(memory, command)
+            return _hold_lifted(memory, command, now)
         case _:
             return memory
 
 
-def _hold_lifted(memory: Memory, command: Command) -> Memory:
-    """Return the memory without a hold. If the source changed, its version may be rolled back as often as the first."""
+def _hold_lifted(memory: Memory, command: Command, now: float) -> Memory:
+    """Return the memory without a hold.
+
+    If the source changed, the quarantine begins anew, with its count: the new version may have the same template.
+    """
     hold, source = memory.hold, command.arguments.get("source")
     if hold is None:
         return memory
     if not isinstance(source, str):
         return replace(memory, hold=replace(hold, since=None))
-    quarantined = tuple(replace(q, rollbacks=0) if q.revision == hold.revision else q for q in memory.quarantined)
+    quarantined = tuple(
+        replace(q, rollbacks=0, at=now) if q.revision == hold.revision else q for q in memory.quarantined
+    )
     return replace(memory, quarantined=quarantined, hold=replace(hold, source=source, uncertain=False, since=None))
 
 

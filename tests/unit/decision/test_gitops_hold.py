@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from resilience_operator.api.lifts import Lift
+from resilience_operator.api.orders import Orders
 from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.model.memory import HoldMemory, Intent, Memory, Phase, Quarantine, ReleaseMemory
 from resilience_operator.decision.model.memory_codec import dump_memory, load_memory
@@ -14,6 +16,7 @@ from resilience_operator.decision.model.policy import Mode, Policy, Release
 from resilience_operator.decision.model.target import DeliveredBy, SourceState, TargetState
 from resilience_operator.decision.outcomes import apply_outcomes, recover_intent
 from resilience_operator.decision.release.gitops_hold import REMINDER, HoldPlan, plan_hold
+from resilience_operator.decision.release.quarantine import current_quarantine
 from tests.unit.decision.builders import T0, policy, target
 
 OWNER = DeliveredBy("Kustomization", "flux-system", "shop")
@@ -110,7 +113,7 @@ def test_a_rollback_begins_it_and_a_new_version_is_tried_once() -> None:
     assert memory.hold == replace(HOLD, uncertain=True)
     memory = applied(memory, lifted("two"))
     assert memory.hold == replace(HOLD, source="two", since=None)
-    assert [q.rollbacks for q in memory.quarantined] == [0]
+    assert [(q.rollbacks, q.at) for q in memory.quarantined] == [(0, T0)]
     # Flux is still applying that version when it is rolled back: it is the one that the hold was lifted for.
     memory = applied(memory, rollback("two", uncertain=True), T0 + 9)
     assert memory.hold == replace(HOLD, source="two", since=T0 + 9)
@@ -130,3 +133,18 @@ def test_an_interrupted_lift_is_recovered(marked: bool) -> None:
     after, done = recover_intent(memory, held(hold_marked=marked))
     assert bool(done) is not marked
     assert after.hold == (HOLD if marked else replace(HOLD, source="two", since=None))
+
+
+def test_a_held_revision_stays_quarantined_until_its_source_changes() -> None:
+    """Otherwise the tool would apply it again after a day, although nobody changed anything."""
+    later = T0 + 3 * POLICY.release.quarantine
+    assert current_quarantine((BAD,), POLICY, later, HOLD)[0] == (BAD,)
+    for hold in (None, replace(HOLD, since=None), replace(HOLD, revision="c")):
+        assert current_quarantine((BAD,), POLICY, later, hold)[0] == ()
+    # A person still ends it.
+    lifted_by = replace(POLICY, orders=Orders(lifts=(Lift("b", later, "anna"),)))
+    assert current_quarantine((BAD,), lifted_by, later, HOLD)[0] == ()
+    # The new version of the source may be rolled back at once, however late it comes.
+    memory = Memory(release=RELEASE, hold=HOLD, quarantined=(BAD,))
+    memory = applied(memory, lifted("two"), later)
+    assert current_quarantine(memory.quarantined, POLICY, later + 60, memory.hold)[0] == memory.quarantined

@@ -8,20 +8,22 @@ from dataclasses import replace
 from resilience_operator.api.pause import moment_text
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.model.commands import HistoryMark, Notice
-from resilience_operator.decision.model.memory import Quarantine, ReleaseMemory
+from resilience_operator.decision.model.memory import HoldMemory, Quarantine, ReleaseMemory
 from resilience_operator.decision.model.policy import Policy
 
 
 def current_quarantine(
-    quarantined: tuple[Quarantine, ...], policy: Policy, now: float
+    quarantined: tuple[Quarantine, ...], policy: Policy, now: float, hold: HoldMemory | None = None
 ) -> tuple[tuple[Quarantine, ...], tuple[Notice, ...]]:
     """Return the revisions that are still quarantined, and notices of those that are not; the same object if all are.
 
-    A quarantine expires, or a person lifts it. The clock may have been set back: it then began now.
+    A quarantine expires, or a person lifts it. The clock may have been set back: it then began now. It does not expire
+    while the tool that applies the target is held: the revision would be applied again, although nobody changed it.
     """
     unreadable = _unreadable_lifts(policy)
     if not quarantined:
         return quarantined, unreadable
+    held = hold.revision if hold is not None and hold.since is not None else None
     kept: list[Quarantine] = []
     notices: list[Notice] = []
     for entry in quarantined:
@@ -30,7 +32,7 @@ def current_quarantine(
         if lift is not None:
             when = moment_text(min(lift.at, now))
             notices.append(_ended(entry, f"{lift.by or 'someone'} lifted its quarantine at {when}"))
-        elif now - at >= policy.release.quarantine:
+        elif now - at >= policy.release.quarantine and entry.revision != held:
             notices.append(_ended(entry, f"its quarantine of {format_duration(policy.release.quarantine)} is over"))
         else:
             kept.append(entry)
