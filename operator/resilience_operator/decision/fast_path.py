@@ -147,7 +147,7 @@ def _at_rest(memory: Memory, target: TargetState) -> bool:
         return False
     if release.health is not None and release.health.stuck_since is not None:
         return False
-    if target.hold_marked or memory.hold is not None:
+    if target.hold_marked:
         return False  # its source may have changed
     if memory.overlay is not None or any(q.revision == release.revision for q in memory.quarantined):
         return False

@@ -9,6 +9,7 @@ import pytest
 
 from resilience_operator.api.lifts import Lift
 from resilience_operator.api.orders import Orders
+from resilience_operator.decision.fast_path import detect_steady_state
 from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.model.memory import HoldMemory, Intent, Memory, Phase, Quarantine, ReleaseMemory
 from resilience_operator.decision.model.memory_codec import dump_memory, load_memory
@@ -17,7 +18,7 @@ from resilience_operator.decision.model.target import DeliveredBy, SourceState, 
 from resilience_operator.decision.outcomes import apply_outcomes, recover_intent
 from resilience_operator.decision.release.gitops_hold import REMINDER, HoldPlan, plan_hold
 from resilience_operator.decision.release.quarantine import current_quarantine
-from tests.unit.decision.builders import T0, policy, target
+from tests.unit.decision.builders import FAILING, HEALTHY, T0, Run, policy, target
 
 OWNER = DeliveredBy("Kustomization", "flux-system", "shop")
 HOLD = HoldMemory("b", str(OWNER), "one", since=T0)
@@ -148,3 +149,19 @@ def test_a_held_revision_stays_quarantined_until_its_source_changes() -> None:
     memory = Memory(release=RELEASE, hold=HOLD, quarantined=(BAD,))
     memory = applied(memory, lifted("two"), later)
     assert current_quarantine(memory.quarantined, POLICY, later + 60, memory.hold)[0] == memory.quarantined
+
+
+@pytest.mark.parametrize("marked", [False, True])
+def test_a_held_target_is_always_evaluated_in_full(marked: bool) -> None:
+    """Its source changes without a change of the target."""
+    hold = HOLD if marked else replace(HOLD, since=None)
+    run = Run(replace(policy(FAILING), release=POLICY.release))
+    run.look()
+    run.memory = replace(run.memory, hold=hold, quarantined=(BAD,))
+    run.target = replace(run.target, delivered_by=OWNER, hold_marked=marked, source=ONE if marked else None)
+    run.look()
+    before = run.memory
+    decision = run.look()
+    assert decision.memory.hold == hold
+    observations = {name: o._replace(at=run.now) for name, o in HEALTHY.items()}
+    assert (detect_steady_state(decision, observations, run.target, before) is None) is marked
