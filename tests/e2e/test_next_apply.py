@@ -146,3 +146,26 @@ def test_a_crash_between_the_two_patches_keeps_no_field(
         world.until_phase("RolledBack")
         apply(world, tmp_path, manifest(world, "3.0", {}, sidecar=False))
         assert not template_of(world)["spec"]["containers"][0].get("env")
+
+
+@pytest.mark.parametrize("client", ["kubectl-server-side", "helm"])
+def test_replicas_in_a_manifest_conflict_only_while_the_service_is_scaled(
+    world: World, operator: Operator, tmp_path: Path, client: str
+) -> None:
+    """Without replicas in the manifest the fix is never refused. With them it would drop a service in its peak."""
+    apply = CLIENTS[client]
+    apply(world, tmp_path, manifest(world, "1.0", {"OLD": "1"}, sidecar=False))
+    world.rolled_out()
+    world.load.workload(world.namespace, NAME, rps=120, cpu_total_cores=0.255)
+    world.policy(scaleDown={"after": "10m"})
+    world.until(lambda: world.replicas() == 5, "it is scaled up")
+    fixed = manifest(world, "3.0", {}, sidecar=False)
+    with pytest.raises(AssertionError) as refused:
+        apply(world, tmp_path, fixed)
+    assert "resilience-operator" in str(refused.value)
+    assert ".spec.replicas" in str(refused.value)
+    assert ".spec.template" not in str(refused.value)
+    del fixed["spec"]["replicas"]
+    apply(world, tmp_path, fixed)
+    assert not template_of(world)["spec"]["containers"][0].get("env")
+    assert world.replicas() == 5
