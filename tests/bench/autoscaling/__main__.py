@@ -117,8 +117,8 @@ def run(name: str, load: Array, seed: int) -> Figures:
 
 def _recovered(bad: Sequence[int]) -> float:
     """Return when the first five minutes without a bad step began, seconds; 0 if no step was bad."""
-    for step, following in zip(bad, [*bad[1:], None], strict=True):
-        if following is None or following - step > CALM // STEP:
+    for index, step in enumerate(bad):
+        if index + 1 == len(bad) or bad[index + 1] - step > CALM // STEP:
             return (step + 1) * STEP
     return 0.0
 

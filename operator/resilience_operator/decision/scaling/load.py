@@ -32,6 +32,9 @@ MARGIN_RATE = 0.003
 
 MAX_MARGIN = 1.0
 
+MOST_SHIFTED = 0.1
+"""The largest margin that counts for that: the tolerance up."""
+
 DEFAULT_START_UP = 30.0
 """Seconds from the request of a pod until it is ready, until it is learned."""
 
@@ -201,6 +204,15 @@ def _newest(means: Sequence[tuple[float, float]], mean: float, window: float, no
 def needed(load: LoadMemory) -> float:
     """Return the pods that the forecast needs, with the margin."""
     return load.forecast * (1 + load.margin)
+
+
+def band_shift(load: LoadMemory) -> float:
+    """Return by how much the tolerances of a noisy load are shifted in favour of capacity: half of its margin.
+
+    Up, the margin covers noise already, which the tolerance need not cover once more. Down, the same is added, so that
+    the band between the two stays as wide.
+    """
+    return min(load.margin, MOST_SHIFTED) / 2
 
 
 def round_up(pods: float) -> int:
