@@ -62,6 +62,7 @@ def running(say: Callable[[str], None]) -> Iterator[KindCluster]:
     kind.require()
     settings = resolve(Options(state=STATE, ports=PORTS, provider="kind", node="real"), None)
     cluster = KindCluster(settings)
+    kind.delete(settings.state)  # what a run that was killed left; none is no error
     try:
         kind.create(settings, Layout(settings.state), say)
         _route(cluster.node)

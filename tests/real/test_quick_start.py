@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,8 +39,11 @@ class Reader:
 
     def __init__(self, cluster: KindCluster, folder: Path) -> None:
         self.cluster = cluster
-        path = [str(links(folder / "bin")), str(ROOT / ".venv" / "bin"), os.environ["PATH"]]
+        path = [str(links(folder / "bin")), os.environ["PATH"]]
         (folder / "bin" / "kind").symlink_to(kind.program())
+        plugin = folder / "bin" / "kubectl-resilience"
+        plugin.write_text(f'#!/bin/sh\nexec {sys.executable} -m resilience_operator.cli.kubectl "$@"\n')
+        plugin.chmod(0o755)
         self._environment = {
             **os.environ,
             "KUBECONFIG": str(cluster.kubeconfig),
@@ -114,4 +118,5 @@ def baked(reader: Reader) -> None:
     measured = f"{policy} jsonpath={{.status.signals[*].value}}"
     eventually(lambda: len(reader.types(measured).split()) >= 3, "three signals have values", patience=WAIT)
     reader.types('kubectl patch rsp checkout -n shop --type merge -p \'{"spec": {"release": {"bake": "30s"}}}\'')
-    eventually(lambda: reader.types(f"{policy} jsonpath={{.status.phase}}") == "Stable", "it is stable", patience=WAIT)
+    good = f"{policy} jsonpath={{.status.target.phase}}/{{.status.target.lastGoodRevision}}"
+    eventually(lambda: re.fullmatch("Stable/.+", reader.types(good)), "version 1.0 is known good", patience=WAIT)

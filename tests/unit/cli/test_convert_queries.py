@@ -48,7 +48,7 @@ def lint_query(query: str) -> str:
     import promql_parser
 
     tree = promql_parser.parse(query.replace("{{namespace}}", "x").replace("{{pods}}", "x"))
-    [matcher] = tree.lhs.expr.matchers.matchers  # type: ignore[attr-defined]
+    [matcher] = tree.expr.matchers.matchers  # type: ignore[attr-defined]
     return str(matcher.value)
 
 

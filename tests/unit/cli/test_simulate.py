@@ -122,10 +122,14 @@ def test_an_expectation_that_is_not_met_fails_the_command(tmp_path: Path) -> Non
     assert result.stdout.startswith("case: 20 evaluations in 5m; no actions; 4 pods throughout")
 
 
+POLICY_FILE = "apiVersion: resilience-operator.io/v1alpha1\nkind: ResiliencePolicy\nmetadata: {name: x}\n"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("", "is not a scenario"),
+        (POLICY_FILE, "case.yaml is a ResiliencePolicy, not a scenario"),
         ("a: [", "is not valid YAML: line 1"),
         ("policy: {}\nduration: 1h\nload: 3\n", ":1: workload: is required"),
         (
@@ -145,7 +149,9 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str, told: st
     result = CliRunner().invoke(app, ["simulate", str(file)])
     assert result.exit_code == 2
     assert told in result.stderr
-    assert len(result.stderr.strip().splitlines()) == 1
+    lines = result.stderr.strip().splitlines()
+    assert all(line.startswith("kubectl resilience: ") and line.count("case.yaml:") <= 1 for line in lines)
+    assert len(lines) == (2 if "events" in text else 1)
     assert result.stdout == ""
 
 

@@ -18,6 +18,7 @@ from resilience_operator.cli.common.console import UsageError
 STDIN = "-"
 MOST_BYTES = 64 * 2**20
 """The largest file that is read: a device may never end."""
+INVALID = "is not valid YAML"
 _PART = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
@@ -60,12 +61,16 @@ class Document:
 
 
 class FileError(UsageError):
-    """A file, or one of its documents, is not valid YAML. line: from 1; 0 if unknown."""
+    """A file, or one of its documents, is not valid YAML. problem: without the place; line: from 1; 0 if unknown."""
 
-    def __init__(self, file: str, problem: str, line: int = 0) -> None:
-        super().__init__(f"{file} {problem.replace('YAML:', f'YAML: line {line}:') if line else problem}")
-        self.problem = problem
+    def __init__(self, file: str, fault: str, detail: str = "", line: int = 0) -> None:
+        super().__init__(f"{file} {_joined(fault, f'line {line}' if line else '', detail)}")
+        self.problem = _joined(fault, detail)
         self.line = line
+
+
+def _joined(*parts: str) -> str:
+    return ": ".join(filter(None, parts))
 
 
 def read_text(file: str) -> str:
@@ -115,8 +120,8 @@ def _nodes(file: str, text: str) -> Iterator[yaml.Node]:
                 yield node
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        problem = f"is not valid YAML: {_first_line(error)}{_hint(text)}"
-        raise FileError(file, problem, mark.line + 1 if mark is not None else 0) from None
+        detail = f"{_first_line(error)}{_hint(text)}"
+        raise FileError(file, INVALID, detail, mark.line + 1 if mark is not None else 0) from None
     except RecursionError:
         raise FileError(file, "is nested too deeply") from None
     finally:
@@ -133,13 +138,13 @@ def _content(file: str, node: yaml.Node, errors: list[FileError] | None, hint: s
     try:
         return loader.construct_document(node)
     except RecursionError:
-        found = FileError(file, "is nested too deeply", node.start_mark.line + 1)
+        found = FileError(file, "is nested too deeply", line=node.start_mark.line + 1)
     except (yaml.YAMLError, ValueError, TypeError, ArithmeticError, LookupError) as error:
         # Values such as `2026-13-45` are dates to YAML, and raise errors of their own.
         mark = getattr(error, "problem_mark", None) or node.start_mark
         known = isinstance(error, yaml.YAMLError)
         problem = _first_line(error) if known else "a date or number is out of range: put it in quotes if it is text"
-        found = FileError(file, f"is not valid YAML: {problem}{hint}", mark.line + 1)
+        found = FileError(file, INVALID, f"{problem}{hint}", mark.line + 1)
     finally:
         loader.dispose()
     if errors is None:

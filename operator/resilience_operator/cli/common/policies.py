@@ -20,12 +20,28 @@ LISTING = 120.0
 """Seconds for listing all policies; ten thousand take a few seconds."""
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A policy that is missing or cannot be read. reason: short, beside its name. undecoded: it exists."""
+
+    namespace: str
+    name: str
+    reason: str
+    undecoded: bool = False
+
+
 @dataclass(slots=True)
 class Selected:
     """The selected policies. problems: one line for each that is missing or cannot be read."""
 
     bodies: list[dict[str, Any]] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def fail(self, failure: Failure, problem: str) -> None:
+        """Add one that is missing or cannot be read."""
+        self.failures.append(failure)
+        self.problems.append(problem)
 
     def raise_problems(self) -> None:
         """Raise CommandError with the problems, if there are any."""
@@ -33,25 +49,31 @@ class Selected:
             raise CommandError("\n".join(self.problems))
 
 
-async def read_selected(kube: KubeClient, chosen: Selection) -> Selected:
-    """Read the selected policies, in the order of the arguments. Raises CommandError if the cluster has no CRD."""
+async def read_selected(kube: KubeClient, chosen: Selection, *, contained: bool = False) -> Selected:
+    """Read the selected policies, in the order of the arguments. Raises CommandError if the cluster has no CRD.
+
+    contained: an error of one name is a failure of that policy and no exception, and no target is read to explain one.
+    """
     found = Selected()
     if not chosen.names and not chosen.targets:
         await _list(kube, chosen, found)
         return found
     assert chosen.namespace is not None, "a name is in one namespace"
-    await asyncio.gather(*(_get(kube, chosen.namespace, name, found) for name in chosen.names))
+    await asyncio.gather(*(_get(kube, chosen.namespace, name, found, contained) for name in chosen.names))
     order = {name: number for number, name in enumerate(chosen.names)}
     found.bodies.sort(key=lambda body: order[body["metadata"]["name"]])
     if chosen.targets:
         listed = Selected()
         await _list(kube, Selection(chosen.namespace), listed)
         found.problems += listed.problems
+        found.failures += listed.failures
         known = set(chosen.names)
         for workload in chosen.targets:
             matching = [body for body in listed.bodies if workload.is_target_of(body)]
             if not matching:
-                found.problems.append(await _untargeted(kube, chosen.namespace, workload, listed.bodies))
+                failure = Failure(chosen.namespace, str(workload), "no policy targets it")
+                explained = "" if contained else await _untargeted(kube, chosen.namespace, workload, listed.bodies)
+                found.fail(failure, explained or f"{workload}: {failure.reason}")
             for body in matching:
                 if body["metadata"]["name"] not in known:
                     known.add(body["metadata"]["name"])
@@ -64,18 +86,24 @@ async def _list(kube: KubeClient, chosen: Selection, found: Selected) -> None:
         pages = policy_pages(kube, chosen.namespace, selector=chosen.selector, deadline=Deadline.after(LISTING))
         async for page in pages:
             found.bodies += page.items
-            found.problems += [f"policy {one.namespace}/{one.name} cannot be decoded" for one in page.unreadable]
+            for one in page.unreadable:
+                failure = Failure(one.namespace, one.name, "cannot be decoded", undecoded=True)
+                found.fail(failure, f"policy {one.namespace}/{one.name} cannot be decoded")
     except NotFound:
         raise CommandError(NO_CRD) from None
 
 
-async def _get(kube: KubeClient, namespace: str, name: str, found: Selected) -> None:
+async def _get(kube: KubeClient, namespace: str, name: str, found: Selected, contained: bool) -> None:
     try:
         found.bodies.append(await get_policy(kube, namespace, name, deadline=deadline()))
     except NotFound as error:
         if "could not find the requested resource" in error.message:
             raise CommandError(NO_CRD) from None
-        found.problems.append(f"policy {name} not found in namespace {namespace}")
+        found.fail(Failure(namespace, name, "not found"), f"policy {name} not found in namespace {namespace}")
+    except CallError as error:
+        if not contained:
+            raise
+        found.fail(Failure(namespace, name, error.message), f"policy {name}: {error.message}")
 
 
 async def _untargeted(kube: KubeClient, namespace: str, workload: Workload, policies: Iterable[dict[str, Any]]) -> str:

@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from resilience_operator.api.pause import read_pause
-from resilience_operator.cli.common.cluster import NO_CRD, Access, deadline, with_kube
+from resilience_operator.cli.common.cluster import Access, deadline, with_kube
 from resilience_operator.cli.common.console import EXIT_FAILED, CommandError, columns, print_note, show
+from resilience_operator.cli.common.policies import read_selected
 from resilience_operator.cli.common.selection import Selection
 from resilience_operator.cli.output.formats import ObjectOutput
 from resilience_operator.kube.client.client import KubeClient
-from resilience_operator.kube.writes.policies import annotate_policy, get_policy, policy_pages
-from resilience_operator.resilience import CallError, Deadline, NotFound
+from resilience_operator.kube.writes.policies import annotate_policy
+from resilience_operator.resilience import CallError, NotFound
 
 AT_ONCE = 16
 """Concurrent writes."""
-
-LISTING = 120.0
-"""Seconds for listing all policies; ten thousand take a few seconds."""
 
 PROGRESS_EVERY = 1.0
 """Seconds between two lines of progress on a terminal."""
@@ -79,43 +77,15 @@ def report(verb: str, done: Sequence[Policy], output: ObjectOutput) -> None:
 
 
 async def _select(kube: KubeClient, chosen: Selection) -> list[Policy]:
-    if not chosen.names and not chosen.targets:
-        return [policy async for policy, _ in _listed(kube, chosen)]
-    assert chosen.namespace is not None, "a name is in one namespace"
-    named = [await _read(kube, chosen.namespace, name) for name in chosen.names]
-    if not chosen.targets:
-        return named
-    known, found = set(chosen.names), list(named)
-    missing = set(chosen.targets)
-    async for policy, body in _listed(kube, Selection(chosen.namespace)):
-        matching = {target for target in chosen.targets if target.is_target_of(body)}
-        missing -= matching
-        if matching and policy.name not in known:
-            known.add(policy.name)
-            found.append(policy)
-    return found + [Policy(chosen.namespace, str(one), error="no policy targets it") for one in missing]
-
-
-async def _listed(kube: KubeClient, chosen: Selection) -> AsyncIterator[tuple[Policy, Mapping[str, Any]]]:
-    try:
-        async for page in policy_pages(
-            kube, chosen.namespace, selector=chosen.selector, deadline=Deadline.after(LISTING)
-        ):
-            for body in page.items:
-                yield _policy(body["metadata"]), body
-            # One that cannot be decoded can be paused all the same.
-            for one in page.unreadable:
-                if one.name:
-                    yield Policy(one.namespace, one.name), {}
-    except NotFound:
-        raise CommandError(NO_CRD) from None
-
-
-async def _read(kube: KubeClient, namespace: str, name: str) -> Policy:
-    try:
-        return _policy((await get_policy(kube, namespace, name, deadline=deadline()))["metadata"])
-    except CallError as error:
-        return Policy(namespace, name, error="not found" if isinstance(error, NotFound) else error.message)
+    found = await read_selected(kube, chosen, contained=True)
+    policies = [_policy(body["metadata"]) for body in found.bodies]
+    for failure in found.failures:
+        if not failure.undecoded:
+            policies.append(Policy(failure.namespace, failure.name, error=failure.reason))
+        elif failure.name and not chosen.targets:
+            # One that cannot be decoded can be paused all the same. Whether it targets a workload is unknown.
+            policies.append(Policy(failure.namespace, failure.name))
+    return policies
 
 
 def _policy(metadata: Mapping[str, Any]) -> Policy:

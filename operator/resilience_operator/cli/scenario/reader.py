@@ -80,6 +80,11 @@ def _check_policy(
 
 
 def _parse(document: Document) -> Scenario:
+    if isinstance(document.content, dict) and {"apiVersion", "kind"} <= document.content.keys():
+        raise UsageError(
+            f"{document.file} is a {document.content['kind']}, not a scenario: a scenario names the file of a policy, "
+            "and has workload, load and duration"
+        )
     try:
         return Scenario.model_validate(document.content)
     except ValidationError as error:
@@ -87,4 +92,4 @@ def _parse(document: Document) -> Scenario:
 
 
 def _problems(document: Document, error: InvalidPolicy, prefix: str = "") -> str:
-    return "; ".join(f"{document.file}:{document.line_of(prefix + p.path)}: {prefix}{p}" for p in error.problems)
+    return "\n".join(f"{document.file}:{document.line_of(prefix + p.path)}: {prefix}{p}" for p in error.problems)
