@@ -110,13 +110,17 @@ def test_every_panel_of_the_dashboard_shows_what_a_running_operator_does(
     assert operator.metric("resilience_policies_by_condition", condition="Ready", status="True") == 1
 
 
+ALL = [(f"${name}", ".*") for name in ("job", "namespace", "policy")]
+"""What "All" stands for in the variables of the dashboard."""
+
+
 def queries() -> Iterator[tuple[str, str]]:
     """Title and query of each target, with Grafana's variables filled in."""
     dashboard: dict[str, Any] = json.loads((MONITORING / "grafana-dashboard.json").read_text())
     for panel in dashboard["panels"]:
         for target in panel.get("targets", ()):
             expression = target["expr"]
-            for variable, value in (("$__rate_interval", "10s"), ("$__range", "1m")):
+            for variable, value in (("$__rate_interval", "10s"), ("$__range", "1m"), *ALL):
                 expression = expression.replace(variable, value)
             assert "$" not in expression, expression
             yield panel["title"], expression

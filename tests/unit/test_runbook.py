@@ -58,6 +58,20 @@ def test_the_dashboards_panels_have_places_and_sentences() -> None:
         assert panel["type"] == "row" or panel["description"], panel["title"]
 
 
+def test_the_dashboards_panels_follow_its_variables() -> None:
+    """Operators of several clusters may share a Prometheus: each query selects by job, or also by policy."""
+    dashboard = json.loads((MONITORING / "grafana-dashboard.json").read_text())
+    variables = {variable["name"] for variable in dashboard["templating"]["list"]}
+    assert variables == {"datasource", "job", "namespace", "policy"}
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            found = re.findall(r"\b((?:resilience|process)_\w+)(?:\{([^}]*)\})?", target["expr"])
+            assert found, panel["title"]
+            for name, selector in found:
+                wanted = ["job"] + (["namespace", "policy"] if name.startswith("resilience_policy_") else [])
+                assert all(f'{label}=~"${label}"' in selector for label in wanted), (panel["title"], name)
+
+
 def test_no_metric_is_missing_in_the_list() -> None:
     page = (ROOT / "docs" / "observability.md").read_text()
     section = page[page.index("## Metrics") : page.index("## Alerts")]

@@ -96,7 +96,7 @@ function show(found) {
     states.push({ state: search.state, level: "note", count: 0 });
   }
   replace($("states"), states.map(chip));
-  const empty = found.all ? "No policy matches." : "There are no policies yet.";
+  const empty = found.all ? "No policy matches." : "There are no policies yet. The quick start has one to apply.";
   const rows = found.policies.map(row);
   replace($("rows"), rows.length ? rows : [make("tr", { role: "row" }, make("td", { role: "cell", colspan: 7 }, empty))]);
   const n = (count) => count.toLocaleString("en");
