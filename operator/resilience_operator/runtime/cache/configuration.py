@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -99,7 +98,7 @@ class ConfigurationReader:
         self._kube, self._on_change, self._clock = kube, on_change, clock
         self._namespaces = namespaces
         self._known: dict[str, _Known] = {}
-        self._readers: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+        self._readers: dict[tuple[str, str, str], tuple[str, ...]] = {}
         self._reflectors: dict[str, Reflector[ConfigurationObject]] = {}
         self._slots = asyncio.Semaphore(_CONCURRENT_READS)
         self.tasks: tuple[asyncio.Task[Any], ...] = ()
@@ -287,18 +286,20 @@ class ConfigurationReader:
     def _refer(self, uid: str, known: _Known, references: tuple[Reference, ...]) -> None:
         namespace = known.target[1]
         for before in known.references:
-            readers = self._readers[namespace, before.key]
-            readers.discard(uid)
-            if not readers:
-                del self._readers[namespace, before.key]
+            place = (before.kind, namespace, before.name)
+            if others := tuple(one for one in self._readers.get(place, ()) if one != uid):
+                self._readers[place] = others
+            else:
+                self._readers.pop(place, None)
         for reference in references:
-            self._readers[namespace, reference.key].add(uid)
+            place = (reference.kind, namespace, reference.name)
+            self._readers[place] = (*self._readers.get(place, ()), uid)
         known.references = references
 
     def _changed(self, kind: str, old: ConfigurationObject | None, new: ConfigurationObject | None) -> None:
         one = new or old
         assert one is not None
-        readers = self._readers.get((one.namespace, f"{kind}/{one.name}"), ())
+        readers = self._readers.get((kind, one.namespace, one.name), ())
         for uid in (*readers, *((one.policy,) if one.policy else ())):
             if (known := self._known.get(uid)) is not None:
                 self._on_change(known.target)
