@@ -11,7 +11,7 @@ from resilience_operator.decision.model.memory_codec import dump_memory, load_me
 from resilience_operator.decision.model.observation import Measured, Observation
 from resilience_operator.decision.model.policy import Condition, Dependency, Fallback, Policy, Rule, ScaleUp, Signal
 from resilience_operator.decision.model.target import Pod
-from resilience_operator.decision.scaling.load import band_shift, needed, observe_load, observe_replicas
+from resilience_operator.decision.scaling.load import covered_noise, needed, observe_load, observe_replicas
 from tests.unit.decision.builders import SLOW, T0, Run, note, policy, reasons, seen, target, unknown, verbs, whole
 
 AHEAD = Rule("cpu-load", (Condition("cpu", 0.8),), scale_up=ScaleUp(to_target=True, cooldown=15.0))
@@ -122,9 +122,9 @@ def test_what_the_margin_covers_is_not_left_to_the_tolerance_too(margin: float, 
     assert done[:1] == pods, "9.75 pods at the threshold, 10.7 with a margin of 10 %"
 
 
-@pytest.mark.parametrize(("margin", "shift"), [(0.0, 0.0), (0.08, 0.04), (0.1, 0.05), (1.0, 0.05)])
-def test_the_band_of_a_noisy_load_is_shifted(margin: float, shift: float) -> None:
-    assert band_shift(LoadMemory(margin=margin)) == pytest.approx(shift)
+@pytest.mark.parametrize(("margin", "part"), [(0.0, 0.0), (0.08, 0.04), (0.1, 0.05), (1.0, 0.05)])
+def test_half_of_the_margin_counts_towards_the_tolerance(margin: float, part: float) -> None:
+    assert covered_noise(LoadMemory(margin=margin)) == pytest.approx(part)
 
 
 def test_the_effect_of_a_step_is_awaited_before_the_next() -> None:

@@ -32,8 +32,8 @@ MARGIN_RATE = 0.003
 
 MAX_MARGIN = 1.0
 
-MOST_SHIFTED = 0.1
-"""The largest margin that counts for that: the tolerance up."""
+MOST_COVERED = 0.1
+"""The largest margin of which half counts towards the tolerance up, which it equals."""
 
 DEFAULT_START_UP = 30.0
 """Seconds from the request of a pod until it is ready, until it is learned."""
@@ -206,13 +206,12 @@ def needed(load: LoadMemory) -> float:
     return load.forecast * (1 + load.margin)
 
 
-def band_shift(load: LoadMemory) -> float:
-    """Return by how much the tolerances of a noisy load are shifted in favour of capacity: half of its margin.
+def covered_noise(load: LoadMemory) -> float:
+    """Return the part of the tolerance up that the margin makes unnecessary: half of the margin.
 
-    Up, the margin covers noise already, which the tolerance need not cover once more. Down, the same is added, so that
-    the band between the two stays as wide.
+    The margin covers noise, which the tolerance need not cover once more.
     """
-    return min(load.margin, MOST_SHIFTED) / 2
+    return min(load.margin, MOST_COVERED) / 2
 
 
 def round_up(pods: float) -> int:

@@ -11,7 +11,7 @@ from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release.health import is_stalled
 from resilience_operator.decision.scaling.bounds import floor, scale_down_size, via
-from resilience_operator.decision.scaling.load import band_shift, is_settling, needed, round_up
+from resilience_operator.decision.scaling.load import is_settling, needed, round_up
 from resilience_operator.decision.scaling.recommendation import (
     Recommendation,
     ScalingContext,
@@ -63,8 +63,7 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
         return reset_stabilization(scaling), None, None
     need = _need(context, size)
     needs = _with_need(scaling.needs, need, period, now)
-    tolerance = TOLERANCE_DOWN + (band_shift(scaling.load) if context.ahead else 0.0)
-    bound = max(lowest, int(size * (1 - tolerance)))
+    bound = max(lowest, int(size * (1 - TOLERANCE_DOWN)))
     last = max((i for i, (_, n) in enumerate(needs) if n > bound), default=-1)
     good = needs[last + 1 :]
     first = good[0][0] if good else None

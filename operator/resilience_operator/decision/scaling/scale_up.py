@@ -15,7 +15,7 @@ from resilience_operator.decision.scaling.load import (
     DEFAULT_START_UP,
     SATURATED,
     SETTLE,
-    band_shift,
+    covered_noise,
     current_rate,
     is_settling,
     needed,
@@ -178,7 +178,7 @@ def _wanted_ahead(context: ScalingContext, size: _Size, plan: ScaleUpPlan, *, co
             wanted = offered + size.lost
     if not is_uncertain(leading, context):
         need = needed(load)
-        if round(need, 6) > round(size.usable * (1 + TOLERANCE - band_shift(load)), 6):
+        if round(need, 6) > round(size.usable * (1 + TOLERANCE - covered_noise(load)), 6):
             wanted = max(wanted, round_up(need) + size.lost)
     if load.limited == now and not cooling and _may_double(load, leading, now):
         # A pod at its limit does not show how much load is missing: at least double.
