@@ -1,7 +1,8 @@
 r"""JSONPath templates as in `kubectl -o jsonpath=`: https://kubernetes.io/docs/reference/kubectl/jsonpath/.
 
 A template is text with expressions in braces: `{.name}{"\n"}`. Supported: fields, `['field']`, indexes, slices, `*`,
-`..field`, filters `[?(@.a == "b")]`, and `{range EXPRESSION}…{end}`. A missing field prints nothing.
+`..field`, filters `[?(@.a == "b")]`, and `{range EXPRESSION}…{end}`. A missing field prints nothing. Why own code:
+docs/adr/0037-own-jsonpath.md.
 """
 
 from __future__ import annotations
