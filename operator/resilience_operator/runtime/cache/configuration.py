@@ -48,9 +48,6 @@ FORBIDDEN_FOR = 60.0
 SYNC_TIME = 3.0
 """Maximum seconds of an evaluation to wait for the first list."""
 
-SETTLE = 2.0
-"""Seconds for which a change of configuration alone waits for a change of the template: both may be one apply."""
-
 _POLICY = "policy"
 
 _CONCURRENT_READS = 16
@@ -61,7 +58,7 @@ class _Known:
     """What was last read for a policy.
 
     template: the digest of the template of `references`. versions: of the objects as read, by key; None: not there.
-    changed: when another content was first seen, which is used after `SETTLE`. copies: what `kept` was made from.
+    copies: what `kept` was made from.
     raw, remembered, projected: the last result and what it was made from.
     secrets: Secrets are included; their digests have this key.
     """
@@ -71,7 +68,6 @@ class _Known:
     references: tuple[Reference, ...] = ()
     versions: Mapping[str, str | None] | None = None
     current: Configuration | None = None
-    changed: float | None = None
     copies: tuple[ConfigurationObject, ...] = ()
     kept: Mapping[str, str] = field(default_factory=dict)
     raw: TargetState | None = None
@@ -206,7 +202,7 @@ class ConfigurationReader:
         fresh = (release is not None and release.phase is Phase.ROLLING_BACK) or pending_rollback(entry.memory)
         seen = {r.key: self._version(target.namespace, r) for r in known.references}
         if another or fresh or known.versions is None or seen != known.versions:
-            await self._read_objects(known, target, now=self._clock(), wait=not (another or fresh), deadline=deadline)
+            await self._read_objects(known, target, deadline)
         found = tuple(one for reflector in self._reflectors.values() for one in reflector.by(_POLICY, entry.uid))
         if found != known.copies:
             known.copies = found
@@ -228,24 +224,13 @@ class ConfigurationReader:
         self._refer(uid, known, references_of(template, secrets=known.secrets))
         return True
 
-    async def _read_objects(
-        self, known: _Known, target: TargetState, *, now: float, wait: bool, deadline: Deadline
-    ) -> None:
-        """Read all objects. wait: another content waits for `SETTLE`, since the template may change with it."""
+    async def _read_objects(self, known: _Known, target: TargetState, deadline: Deadline) -> None:
+        """Read all objects. A change is used at once: a breach that it causes must not look older than the change."""
         async with self._slots:
             keys = [r.key for r in known.references]
             contents = await copies.read_all(self._kube, target.namespace, keys, deadline=deadline)
         digests = object_digests(contents, known.key)
         digest = content_digest(digests)
-        before = known.current
-        if wait and before is not None and before.digest != digest:
-            if known.changed is None or known.changed > now:
-                known.changed = now
-                asyncio.get_running_loop().call_later(SETTLE, self._on_change, known.target)
-            if now - known.changed < SETTLE - 0.1:
-                known.versions = None  # read again at the next evaluation
-                return
-        known.changed = None
         known.versions = {key: obj["metadata"]["resourceVersion"] if obj else None for key, obj in contents.items()}
         size = len(copies.encode(contents))
         owners = {key: delivered_by(obj["metadata"]) for key, obj in contents.items() if obj}
