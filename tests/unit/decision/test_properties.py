@@ -175,6 +175,11 @@ def quiet(report: RuleReport) -> bool:
     )
 
 
+def may_scale_up(report: RuleReport) -> bool:
+    """Whether a rule is in breach, or scales ahead of the load on a measured value."""
+    return report.verdict is Verdict.BREACH or (report.rule.follows_load and report.verdict is Verdict.OK)
+
+
 def check(policy: Policy, decision: Decision, memory: Memory, target: TargetState) -> None:
     """One decision."""
     seen = decision.target
@@ -192,7 +197,8 @@ def check(policy: Policy, decision: Decision, memory: Memory, target: TargetStat
             if command.verb is Verb.SCALE_UP:
                 assert command.from_ < command.to <= min(highest, policy.max_replicas or 10**9)
                 assert seen.replicas > 0
-                assert command.reason == "Fallback" or all(r.verdict is Verdict.BREACH for r in asking)
+                # A rule that scales ahead does so before its value crosses the threshold.
+                assert command.reason == "Fallback" or all(may_scale_up(r) for r in asking)
             else:
                 assert command.to < command.from_
                 assert all(r.verdict is Verdict.OK or quiet(r) for r in decision.rules if r.rule.scale_up)
