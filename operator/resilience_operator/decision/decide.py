@@ -97,7 +97,8 @@ def _assemble(
         *plan.notices,
     )
     active = {n.key: n for n in notices}
-    rules = {e.rule.name: plan.rules.get(e.rule.name, e.memory) for e in evaluations}
+    rules = {e.rule.name: e.memory for e in evaluations}
+    rules.update(plan.rules)
     notes = plan.notes
     retry = retry_at(context.reverts, now) if context.reverts else None
     reports = tuple(

@@ -55,8 +55,35 @@ class ReleaseStep:
     unfinished: Command | None = None
 
 
+def is_settled(context: EvaluationContext) -> bool:
+    """Return whether no release is under way and nothing is left of the last one: then there is nothing to do.
+
+    That is so in nearly every evaluation. `advance_in_full` returns the same.
+    """
+    release, memory, target = context.release, context.memory, context.target
+    return (
+        release.phase is Phase.STABLE
+        and release.rolled_from is None
+        and release.health is None
+        and release.ready_since is None
+        and release.paused is None
+        and not (context.quarantined or memory.quarantined or context.reverts)
+        and memory.request is None
+        and memory.unfinished is None
+        and target.configuration is None
+        and not freeze.applies(context.policy, memory.freeze)
+    )
+
+
 def advance_release(context: EvaluationContext, evaluations: Sequence[RuleEvaluation]) -> ReleaseStep:
-    """Advance the release: analyse it, follow its pods and its bake, and plan what its findings require."""
+    """Advance the release by one evaluation."""
+    if is_settled(context):
+        return ReleaseStep(context.release, context.memory.quarantined, frozenset(), (), (), None, ())
+    return advance_in_full(context, evaluations)
+
+
+def advance_in_full(context: EvaluationContext, evaluations: Sequence[RuleEvaluation]) -> ReleaseStep:
+    """Analyse the release, follow its pods and its bake, and plan what its findings require."""
     policy, target, now = context.policy, context.target, context.now
     found = analyse(context.release, evaluations)
     release = found.release

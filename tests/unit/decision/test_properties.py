@@ -8,6 +8,8 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from resilience_operator.decision.analysis.rules import evaluate_rule
+from resilience_operator.decision.context import prepare
 from resilience_operator.decision.decide import Decision, decide
 from resilience_operator.decision.model.commands import Outcome, Result, Verb
 from resilience_operator.decision.model.memory import Intent, Memory, Verdict
@@ -28,6 +30,7 @@ from resilience_operator.decision.model.policy import (
 from resilience_operator.decision.model.target import HorizontalPodAutoscaler, Revision, TargetState
 from resilience_operator.decision.outcomes import apply_outcomes, recover_intent
 from resilience_operator.decision.release.remediation import PROGRESS_DEADLINE
+from resilience_operator.decision.release_step import advance_in_full, advance_release, is_settled
 from resilience_operator.decision.report import RuleReport
 from resilience_operator.decision.scaling.recommendation import QUIET
 
@@ -247,6 +250,10 @@ def test_whatever_comes(policy: Policy, story: list[object]) -> None:
             memory, _ = recover_intent(memory, target)
         decision = decide(policy, fresh, target, memory, now)
         assert decide(policy, fresh, target, memory, now) == decision, "deciding is pure"
+        context = prepare(policy, fresh, target, memory, now)
+        if is_settled(context):
+            evaluations = [evaluate_rule(rule, context) for rule in policy.rules]
+            assert advance_release(context, evaluations) == advance_in_full(context, evaluations)
         check(policy, decision, memory, target)
         intent = replace(decision.memory, intent=Intent(now, decision.commands, "t") if decision.commands else None)
         for kept in (decision.memory, intent):
