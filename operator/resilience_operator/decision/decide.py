@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from resilience_operator.api.spec import Mode
 from resilience_operator.decision.analysis.rules import RuleEvaluation, evaluate_rule
@@ -14,6 +14,7 @@ from resilience_operator.decision.model.commands import Command, Notice
 from resilience_operator.decision.model.memory import GoodCounts, Memory, Phase, ReleaseMemory, Verdict
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.record import record
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.plugin_calls import pending_calls
 from resilience_operator.decision.release import good_counts, lifecycle
@@ -28,13 +29,13 @@ from resilience_operator.decision.scaling.manual import adopt_minimum
 from resilience_operator.decision.scaling_step import ScalingStep, scale
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Decision:
     """The commands and notices of one evaluation, and the memory to keep.
 
     memory: without the effect of the commands, which `outcomes.apply_outcomes` adds.
     target: the evaluated state, with the dry-run overlay. wake: when the next timer is due, or None.
-    notices: to send now. active: all notices that apply, by key.
+    notices: to send now. active: all notices that apply, by key. signal_notes: of the observations, by signal.
     """
 
     at: float
@@ -44,9 +45,14 @@ class Decision:
     commands: tuple[Command, ...] = ()
     notices: tuple[Notice, ...] = ()
     rules: tuple[RuleReport, ...] = ()
-    signals: tuple[SignalReport, ...] = ()
+    signal_notes: Mapping[str, str] = field(default_factory=dict)
     wake: float | None = None
     active: Mapping[str, Notice] = field(default_factory=dict)
+
+    @property
+    def signals(self) -> tuple[SignalReport, ...]:
+        """Each signal with its strongest verdict in any rule. Created on demand: most decisions change nothing."""
+        return signal_reports(self.rules, self.signal_notes)
 
     @property
     def phase(self) -> Phase:
@@ -86,16 +92,13 @@ def _assemble(
         commands += (plan.command,)
     if context.target.hpa is not None:
         commands += _adoption(context, plan.command)
-    if any(e.rule.plugins for e in evaluations):
-        commands += tuple(_plugin_calls(context, evaluations))
-    notices = (
-        *context.notices,
-        *_alerts(evaluations),
-        *step.notices,
-        *hold.notices,
-        *silent_breaches(evaluations, step, context.target),
-        *plan.notices,
-    )
+    alerts: Iterable[Notice] = ()
+    silent: Iterable[Notice] = ()
+    breaches = [e for e in evaluations if e.memory.breach is not None or e.memory.release_breach_since is not None]
+    if breaches:
+        commands += tuple(_plugin_calls(context, breaches))
+        alerts, silent = _alerts(breaches), silent_breaches(breaches, step, context.target)
+    notices = (*context.notices, *alerts, *step.notices, *hold.notices, *silent, *plan.notices)
     active = {n.key: n for n in notices}
     rules = {e.rule.name: e.memory for e in evaluations}
     rules.update(plan.rules)
@@ -130,7 +133,7 @@ def _assemble(
         commands=commands,
         notices=tuple([n for n in notices if n.transient or n.key not in memory.announced]),
         rules=reports,
-        signals=signal_reports(reports, context.signals),
+        signal_notes={name: o.note for name, (_, o) in context.signals.items() if o.note},
         wake=_next_wake(policy, evaluations, step.release, (step.wake, plan.wake, retry), now),
         active=active,
     )
@@ -208,6 +211,8 @@ def _next_wake(
     """Return when the next timer is due: a `for`, an `after`, a bake, a cooldown, a stable period."""
     due = [t for t in others if t is not None and t > now]
     for evaluation in evaluations:
+        if evaluation.verdict is Verdict.OK and len(evaluation.results) == 1 and not evaluation.release_results:
+            continue
         for results in (evaluation.results, evaluation.release_results):
             for result in results:
                 timer = result.timer

@@ -254,12 +254,12 @@ def _clean_since(evaluations: Sequence[RuleEvaluation]) -> float | None:
     return max((r.timer.since for e in guards if e.verdict is Verdict.OK for r in e.results), default=0.0)
 
 
-def silent_breaches(evaluations: Sequence[RuleEvaluation], step: ReleaseStep, target: TargetState) -> list[Notice]:
+def silent_breaches(breaches: Sequence[RuleEvaluation], step: ReleaseStep, target: TargetState) -> list[Notice]:
     """Return a notice for each guarding rule in breach that leads to no action: no breach stays silent."""
     release = step.release
     if release.phase is Phase.ROLLING_BACK:
         return []  # the rollback is the action; what it does not mend is in breach afterwards
-    guards = [e for e in evaluations if e.rule.guards_release and _in_breach(e)]
+    guards = [e for e in breaches if e.rule.guards_release]
     if not guards:
         return []
     acting = release.phase in lifecycle.ANALYSED_PHASES and not release.manual_override
@@ -275,10 +275,6 @@ def silent_breaches(evaluations: Sequence[RuleEvaluation], step: ReleaseStep, ta
         )
         found.append(Notice(f"guard/{e.rule.name}", "GuardBreached", message, warning=True))
     return found
-
-
-def _in_breach(evaluation: RuleEvaluation) -> bool:
-    return evaluation.memory.breach is not None or evaluation.memory.release_breach_since is not None
 
 
 def _why_not(release: ReleaseMemory, target: TargetState) -> str:

@@ -10,7 +10,6 @@ from typing import NamedTuple
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.memory import Verdict
-from resilience_operator.decision.model.observation import SignalView
 from resilience_operator.decision.model.policy import Condition, Rule
 
 
@@ -89,9 +88,9 @@ _STRENGTH = {Verdict.BREACH: 3, Verdict.UNKNOWN: 2, Verdict.PENDING: 1, Verdict.
 
 
 def signal_reports(
-    reports: Sequence[RuleReport], views: Mapping[str, SignalView] = MappingProxyType({})
+    reports: Sequence[RuleReport], notes: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[SignalReport, ...]:
-    """Return each signal with its strongest verdict in any rule. views: for the notes of their observations."""
+    """Return each signal with its strongest verdict in any rule. notes: of the observations, by signal."""
     best: dict[str, ConditionResult] = {}
     for report in reports:
         for result in report.results:
@@ -99,10 +98,10 @@ def signal_reports(
             known = best.get(name)
             if known is None or _STRENGTH[result.timer.verdict] > _STRENGTH[known.timer.verdict]:
                 best[name] = result
-    return tuple([_signal_report(result, views.get(name)) for name, result in best.items()])
+    return tuple([_signal_report(result, notes.get(name, "")) for name, result in best.items()])
 
 
-def _signal_report(result: ConditionResult, view: SignalView | None) -> SignalReport:
+def _signal_report(result: ConditionResult, note: str) -> SignalReport:
     signal, judgement, timer = result.signal, result.judgement, result.timer
     return SignalReport(
         signal.name,
@@ -112,5 +111,5 @@ def _signal_report(result: ConditionResult, view: SignalView | None) -> SignalRe
         timer.since,
         judgement.reason,
         judgement.message,
-        view.observation.note if view is not None else "",
+        note,
     )

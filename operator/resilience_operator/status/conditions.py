@@ -55,10 +55,11 @@ def _ready(decision: Decision, failures: Sequence[Outcome], problem: tuple[str, 
 
 
 def _metrics(decision: Decision) -> State:
-    missing = [s for s in decision.signals if s.verdict is Verdict.UNKNOWN and s.reason != _MEASURED_ENOUGH]
+    signals = decision.signals
+    missing = [s for s in signals if s.verdict is Verdict.UNKNOWN and s.reason != _MEASURED_ENOUGH]
     if not missing:
-        notes = "".join(f"; {s.name} is {s.note}" for s in decision.signals if s.note)
-        return "True", "AllSignalsMeasured", f"measured: {', '.join(s.name for s in decision.signals)}{notes}"
+        notes = "".join(f"; {s.name} is {s.note}" for s in signals if s.note)
+        return "True", "AllSignalsMeasured", f"measured: {', '.join(s.name for s in signals)}{notes}"
     why = "; ".join(s.message or f"{s.name}: {s.reason}" for s in missing)
     return "False", missing[0].reason, f"{why}. No action is taken on these signals"
 

@@ -159,7 +159,10 @@ def test_a_restarted_template_is_recognised_until_it_is_changed() -> None:
 
 @dataclass
 class World:
-    """A target whose template and ConfigMap change. `policy` acts on it, and may be killed at any write."""
+    """A target whose template and ConfigMap change. `policy` acts on it, and may be killed at any write.
+
+    since: when the pair that is now seen was first seen. A change that is undone between two evaluations is no change.
+    """
 
     memory: Memory = field(default_factory=Memory)
     now: float = T0
@@ -171,6 +174,7 @@ class World:
     paused: bool = False
     kept: dict[str, str] = field(default_factory=dict)
     since: float = T0
+    seen: tuple[int, str] | None = None
     baked: set[tuple[int, str]] = field(default_factory=set)
     restored: list[tuple[int, str]] = field(default_factory=list)
     failing: bool = False
@@ -212,15 +216,13 @@ class World:
         return with_configuration(self.raw(), found, self.memory)
 
     def apply_template(self, number: int) -> None:
-        self.template, self.paused, self.since = number, False, self.now
+        self.template, self.paused = number, False
         self.current = f"t{number}"
         if all(name != self.current for name, _ in self.sets):
             self.sets.append((self.current, number))
 
     def apply_content(self, key: str, value: int) -> None:
-        if self.contents[key] != value:
-            self.contents[key] = value
-            self.since = self.now
+        self.contents[key] = value
 
     def observe(self) -> dict[str, Observation]:
         name = self.target().revision or ""
@@ -228,6 +230,8 @@ class World:
 
     def look(self, killed_at: int | None = None) -> Decision:
         """Evaluate once. killed_at: the operator dies at that write of a rollback, and starts again."""
+        if self.pair() != self.seen:
+            self.seen, self.since = self.pair(), self.now
         self.now += STEP
         found = self.target()
         self.memory, _ = recover_intent(self.memory, found)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.decide import decide
 from resilience_operator.decision.model.memory import Memory, Verdict
 from resilience_operator.decision.model.observation import Measured
@@ -34,8 +35,13 @@ STEADY = decide(policy(), {}, target(), Memory(), T0)
 
 
 def decision(at: float, cpu: float | None = 0.4, verdict: Verdict = Verdict.OK, **changes: Any) -> Any:
-    signals = tuple(s._replace(value=cpu, verdict=verdict) for s in STEADY.signals)
-    return replace(STEADY, at=T0 + at, signals=signals, **changes)
+    rules = tuple(r._replace(results=tuple(_measured(one, cpu, verdict) for one in r.results)) for r in STEADY.rules)
+    return replace(STEADY, at=T0 + at, rules=rules, **changes)
+
+
+def _measured(result: ConditionResult, value: float | None, verdict: Verdict) -> ConditionResult:
+    timer = replace(result.timer, verdict=verdict)
+    return replace(result, judgement=replace(result.judgement, value=value), timer=timer)
 
 
 def track_of(*decisions: Any) -> EvaluationHistory:
@@ -84,7 +90,7 @@ def test_other_signals_begin_a_new_track_and_new_specs_and_revisions_are_marked(
     track = track_of(decision(0.0), decision(15.0, policy=policy(generation=2)))
     track = append_to(track, decision(30.0, policy=policy(generation=2)), target(revision="b"))
     assert list(track.marks) == [Marker(T0 + 15.0, "spec", "2"), Marker(T0 + 30.0, "revision", "b")]
-    fewer = replace(decision(45.0), signals=STEADY.signals[:1])
+    fewer = replace(decision(45.0), rules=STEADY.rules[:1])
     assert append_to(track, fewer, target()).began == T0 + 45.0
 
 

@@ -48,8 +48,10 @@ def evaluate_rule(rule: Rule, context: EvaluationContext) -> RuleEvaluation:
     before = _memory_of(rule, context.memory, same_release=context.same_release)
     results = evaluate_conditions(rule, before.timers, signals, judge_all, now, patience)
     verdict = verdict_of(rule, results)
-    breach = breach_since(before.breach, verdict, results, now)
-    base = base_replicas(before, breach, results, context.target)
+    breach = base = None
+    if verdict is not Verdict.OK:
+        breach = breach_since(before.breach, verdict, results, now)
+        base = base_replicas(before, breach, results, context.target)
     timers = tuple([r.timer for r in results])
     after = before
     if timers != before.timers or breach != before.breach or base != before.base_replicas:

@@ -7,7 +7,7 @@ contains times (seconds since the epoch) and no running counters: without events
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
@@ -17,6 +17,7 @@ from resilience_operator.api.status import Phase
 from resilience_operator.api.status import VerdictName as Verdict
 from resilience_operator.decision.model import score as evidence
 from resilience_operator.decision.model.commands import Command
+from resilience_operator.decision.model.record import record
 from resilience_operator.decision.model.score import Score
 
 __all__ = [
@@ -70,7 +71,7 @@ RuleNames = Annotated[tuple[str, ...], BeforeValidator(_split_names), PlainSeria
 """Names of rules; in JSON one string, joined by `, `. Rule names contain no comma."""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Timer:
     """The timer of one condition.
 
@@ -86,7 +87,7 @@ class Timer:
     last: Verdict = Verdict.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RuleMemory:
     """The memory of one rule.
 
@@ -129,7 +130,7 @@ class LoadMean(NamedTuple):
     rate: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LoadMemory:
     """What the process has learned about the load of a target. Not stored, but for `margin`, `start_up` and `cost`.
 
@@ -158,7 +159,7 @@ class LoadMemory:
     cost_of: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ScalingMemory:
     """The memory of scaling. baseline: replicas at the first evaluation of the target.
 
@@ -207,7 +208,7 @@ class ScalingMemory:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RequestCounts:
     """Request counts of one signal of the whole target: `events` of `samples` requests were bad."""
 
@@ -215,7 +216,7 @@ class RequestCounts:
     events: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class GoodCounts:
     """Request counts of one test in the last good state, counted in the look-back window that ended `at`."""
 
@@ -224,7 +225,7 @@ class GoodCounts:
     events: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HealthMemory:
     """What the pods of the release showed.
 
@@ -252,7 +253,7 @@ class RollbackResult(StrEnum):
     DID_NOT_HELP = "DidNotHelp"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ServedRevision:
     """A revision that may be restored. template: the digest of its template as it ran."""
 
@@ -260,7 +261,7 @@ class ServedRevision:
     template: str
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ConfigurationChange:
     """A change of configuration without a change of the template. since: when it was seen.
 
@@ -271,7 +272,7 @@ class ConfigurationChange:
     at_start: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class ReleaseMemory:
     """The memory of the release.
 
@@ -350,7 +351,7 @@ class ReleaseMemory:
         return self.revision == before.revision and before.template in ("", self.template)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Quarantine:
     """A revision that was rolled back, with cause and count. dry_run: only simulated so far."""
 
@@ -362,7 +363,7 @@ class Quarantine:
     dry_run: bool = field(default=False, metadata=stored_as("rehearsed"))
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class DryRunOverlay:
     """The simulated changes of a dry run, and the real values at that time.
 
@@ -379,7 +380,7 @@ class DryRunOverlay:
     real_revision: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Revert:
     """How often another writer reverted the operator's change of one field.
 
@@ -393,7 +394,7 @@ class Revert:
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class FreezeMemory:
     """What a freeze did to the target.
 
@@ -412,7 +413,7 @@ class FreezeMemory:
         return replace(self, held_since=None, marked=False)
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class RollbackRequest:
     """A rollback that waits for a person's approval.
 
@@ -432,7 +433,7 @@ class RollbackRequest:
         return f"{self.revision}@{self.asked_at:.0f}"
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class HoldMemory:
     """The suspended reconciliation of the target by the tool that applies it from git.
 
@@ -448,7 +449,7 @@ class HoldMemory:
     since: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Intent:
     """Commands about to be executed, stored before the first of them.
 
@@ -460,7 +461,7 @@ class Intent:
     trace_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Memory:
     """The whole memory of one policy. announced: keys of the active notices that were already sent.
 

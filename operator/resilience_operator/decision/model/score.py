@@ -8,8 +8,10 @@ checkpoint and never counts a request twice.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
+
+from resilience_operator.decision.model.record import record
 
 
 class Cell(NamedTuple):
@@ -36,7 +38,7 @@ class SideCounts(NamedTuple):
     largest: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class Score:
     """The sequential test of one condition and one release.
 
@@ -96,7 +98,7 @@ class Slot(NamedTuple):
     old_failures: float
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LiveScore:
     """A score in the process. cells: of the open slot, which began at `since`. slots: the latest ones, oldest first.
 
@@ -131,7 +133,7 @@ class MeanScore(NamedTuple):
     old: MeanSide = MeanSide()
 
 
-@dataclass(frozen=True, slots=True)
+@record(frozen=True, slots=True)
 class LiveEvidence:
     """The evidence of one release in the process. scores: by `test_key`. at: the end of the last increments.
 

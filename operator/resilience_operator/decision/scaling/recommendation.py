@@ -99,6 +99,8 @@ def serving(target: TargetState) -> int:
 
 def started(context: ScalingContext) -> int:
     """Return the number of pods that do not start any more: those that serve, and those that fail."""
+    if context.target.ready >= context.target.replicas:
+        return max(context.target.replicas, 0)
     ready = serving(context.target)
     return min(context.target.replicas, ready + lost_pods(context.target, context.scaling.load, context.now))
 

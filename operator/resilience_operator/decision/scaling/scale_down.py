@@ -64,8 +64,10 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
     need = _need(context, size)
     needs = _with_need(scaling.needs, need, period, now)
     bound = max(lowest, int(size * (1 - TOLERANCE_DOWN)))
-    last = max((i for i, (_, n) in enumerate(needs) if n > bound), default=-1)
-    good = needs[last + 1 :]
+    begin = len(needs)
+    while begin and needs[begin - 1][1] <= bound:
+        begin -= 1
+    good = needs[begin:]
     first = good[0][0] if good else None
     if needs is not scaling.needs or first != scaling.stable_since:
         scaling = scaling.stable(first, needs)
@@ -167,8 +169,9 @@ def _with_need(
         last = needs[-1]
         return needs if need <= last[1] else (*needs[:-1], (last[0], need))
     # One entry that is older than the period shows that it is covered.
-    old = [i for i, (at, _) in enumerate(needs) if now - at >= period]
-    return (*needs[old[-1] :], (now, need)) if old else (*needs, (now, need))
+    while len(needs) > 1 and now - needs[1][0] >= period:
+        needs = needs[1:]
+    return (*needs, (now, need))
 
 
 def _releasing(release: ReleaseMemory, target: TargetState, now: float) -> bool:

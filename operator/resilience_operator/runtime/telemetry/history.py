@@ -96,10 +96,11 @@ class EvaluationHistory:
         """Add an evaluation. target: the real one. The signals of `decision` must match `names`."""
         at, phase = decision.at, decision.phase
         dry_run_replicas = decision.memory.scaling.last_replicas if decision.policy.mode is Mode.DRY_RUN else None
-        verdicts = tuple(s.verdict for s in decision.signals)
+        signals = decision.signals
+        verdicts = tuple(s.verdict for s in signals)
         state = (target.replicas, target.ready, dry_run_replicas, phase, verdicts)
         values: list[float | int] = []
-        for signal in decision.signals:
+        for signal in signals:
             values += (_packable(signal.value), _VERDICTS.index(signal.verdict))
         packed = self._form.pack(
             at,
