@@ -496,7 +496,7 @@ async def test_a_token_that_is_not_known(kube: KubeClient, tmp_path: Path, clust
 async def test_what_is_not_allowed(operator_identity: Path, namespace: str) -> None:
     async with KubeClient.connect(operator_identity) as operator:
         with pytest.raises(GiveUp) as caught:
-            await operator.list(f"/api/v1/namespaces/{namespace}/secrets", deadline=soon())
+            await operator.list(f"/api/v1/namespaces/{namespace}/serviceaccounts", deadline=soon())
         assert caught.value.status == 403
 
 

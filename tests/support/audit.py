@@ -30,7 +30,7 @@ class Right(NamedTuple):
 
 
 ON_PURPOSE: Mapping[Right, str] = {
-    Right("", "secrets", "list"): "test_kube_client asks for what is not granted",
+    Right("", "serviceaccounts", "list"): "test_kube_client asks for what is not granted",
     Right("apps", "replicasets/scale", "get"): "test_kinds scales a kind before the right is granted",
 }
 """Refusals that a test provokes, and which."""

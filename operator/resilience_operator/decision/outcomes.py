@@ -77,7 +77,14 @@ def _effect(memory: Memory, command: Command, target: TargetState, now: float, *
             return replace(memory, scaling=replace(_scaled(memory.scaling, command), stable_since=now, scaled_down=now))
         case Verb.PAUSE:
             paused = replace(
-                release, phase=Phase.PAUSED, since=now, paused=now, paused_rules=command.rules, lifted_rules=()
+                release,
+                phase=Phase.PAUSED,
+                since=now,
+                paused=now,
+                paused_rules=command.rules,
+                lifted_rules=(),
+                # The pause and its annotation are one patch. A replace from a manifest may remove both at once.
+                pause_marked=not dry_run,
             )
             return replace(memory, release=paused, freeze=memory.freeze and memory.freeze.not_held())
         case Verb.RESUME:

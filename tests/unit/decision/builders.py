@@ -178,15 +178,16 @@ class Run:
                 ready = min(self.target.ready, replicas)
                 self.target = replace(self.target, replicas=replicas, ready=ready, scaled_by=MANAGER)
             case Verb.PAUSE:
-                self.target = replace(self.target, paused=True, paused_by="resilience-operator")
+                self.target = replace(self.target, paused=True, paused_by="resilience-operator", pause_marked=True)
             case Verb.RESUME:
-                self.target = replace(self.target, paused=False, paused_by="")
+                self.target = replace(self.target, paused=False, paused_by="", pause_marked=False)
             case Verb.ROLLBACK:
                 self.target = replace(
                     self.target,
                     revision=str(to),
                     paused=False,
                     paused_by="",
+                    pause_marked=False,
                     rolled_out=False,
                     template_by="resilience-operator",
                 )

@@ -175,6 +175,15 @@ def test_a_manual_resume_is_respected_and_told_once() -> None:
     assert told == ["HandsOff", "GuardBreached"]
 
 
+def test_a_replace_right_after_the_pause_is_no_persons_resume() -> None:
+    run = good_a(releasing())
+    assert verbs(run.look(seen(error_rate=BAD_B))) == ["pauseRollout"]
+    lifted = {"paused": False, "paused_by": "", "pause_marked": False, "template_by": "argocd-controller"}
+    decision = run.look(seen(error_rate=BAD_B), **lifted)
+    assert "PauseLifted" in reasons(decision)
+    assert not run.release.manual_override
+
+
 def test_a_pause_that_somebody_took_over_is_theirs() -> None:
     run = good_a(releasing())
     run.look(seen(error_rate=BAD_B))
