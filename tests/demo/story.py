@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 from tests.demo.act import Act, Scene
 from tests.demo.stage import BUSY, CALM, RUSH, SHOP
 from tests.demo.view import NAME, Obj, Snapshot
 
 SLOW = 1.4
 """Seconds of the slow dependency's P99."""
+
+APART = 12.0
+"""Seconds between a scale-down and a slow dependency. A latency that came back at once would count as its effect, and
+keep a pod for an hour."""
 
 ERRORS = 0.2
 """Share of requests that a bad image fails."""
@@ -39,12 +45,18 @@ def requests_are_slow(act: Act) -> None:
         lambda s: [e for e in s.told("Alert") if e["type"] == "Warning" and "latency-p99 is" in e["note"]],
     )
     act.check("decided: scaleUp 3 → 5, by rule slow-requests", lambda s: _made(s, "scaleUp", "slow-requests", "3", "5"))
+    act.until(_is_long_after_scale_down)
     act.say(f"A dependency becomes slow: the P99 rises to {SLOW:g} s. The operator alerts and adds pods.")
     act.world.load.workload(SHOP, NAME, latency_p99_seconds=SLOW)
     act.until(lambda s: s.replicas == s.ready == 5, "pre-scaled by half, rounded up: 3 → 5 replicas, all ready")
     act.say("The dependency recovers.")
     act.world.load.workload(SHOP, NAME, latency_p99_seconds=None)
     act.until(lambda s: s.verdict("latency-p99") == "Ok", "latency is back under 1 s")
+
+
+def _is_long_after_scale_down(seen: Snapshot) -> bool:
+    downs = [datetime.fromisoformat(e["at"]) for e in seen.status.get("history", []) if e["action"] == "scaleDown"]
+    return not downs or datetime.now(UTC) - max(downs) > timedelta(seconds=APART)
 
 
 def a_bad_release(act: Act) -> None:
