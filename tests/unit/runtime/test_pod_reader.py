@@ -14,7 +14,8 @@ from resilience_operator.decision.model.memory import Phase, ReleaseMemory
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.cache.selectors import Selector
 from resilience_operator.kube.client.client import KubeClient
-from resilience_operator.runtime.cache.pods import AGAIN_AFTER, FORBIDDEN_FOR, KEPT_AFTER, MAX_AGE, PodReader
+from resilience_operator.runtime.cache.pod_lists import FORBIDDEN_FOR
+from resilience_operator.runtime.cache.pods import AGAIN_AFTER, KEPT_AFTER, MAX_AGE, PodReader
 from tests.unit.decision.builders import T0, releasing, revision, target
 from tests.unit.kube.server import hang, serving, status
 

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from http import HTTPStatus
 
 from resilience_operator.decision.model.memory import Phase, ReleaseMemory
 from resilience_operator.decision.model.target import Pod, TargetState
 from resilience_operator.kube.cache.pods import create_failure, list_pods, project_pods
 from resilience_operator.kube.cache.selectors import Selector
 from resilience_operator.kube.client.client import KubeClient
-from resilience_operator.resilience import CallError, Deadline
+from resilience_operator.resilience import Deadline
+from resilience_operator.runtime.cache.pod_lists import PodLists
 from resilience_operator.runtime.cache.policy_entry import TargetKey
-from resilience_operator.runtime.scheduling.token_bucket import TokenBucket
-
-log = logging.getLogger(__name__)
-
-LIST_TIME = 3.0
-"""Maximum seconds of one list. Without an answer, the evaluation uses the last list, or none."""
-
-LISTS_PER_SECOND = 20.0
-"""Lists per second of all targets. Above that, for instance in an outage of the cluster, older lists are used."""
-
-CONCURRENT_LISTS = 8
 
 KEPT_AFTER = 180.0
 """Seconds after the last unusual state for which pods are still listed: they start up, or fail again."""
 
 AGAIN_AFTER = 30.0
-"""Seconds between lists of a target that misses pods outside a release."""
+"""Seconds between lists of a target that misses pods outside a release, or of one known by its `/scale` at rest."""
 
 CREATED_WITHIN = 5.0
 """Seconds within which a controller creates a missing pod. After that, its Events are read."""
@@ -42,9 +28,6 @@ EVENTS_SINCE = 1200.0
 
 MAX_AGE = 90.0
 """Seconds for which a list is used when newer ones fail."""
-
-FORBIDDEN_FOR = 300.0
-"""Seconds without lists in a namespace in which the operator may not list pods."""
 
 MOST_TARGETS = 2_000
 """Targets whose pods are remembered."""
@@ -84,7 +67,10 @@ class _Known:
 
 
 class PodReader:
-    """Adds pods to the state of targets. selector_of: of a target's pods. clock: seconds since the epoch."""
+    """Adds pods to the state of targets. selector_of: of a target's pods. clock: seconds since the epoch.
+
+    lists: bounds the lists of pods of all targets.
+    """
 
     def __init__(
         self,
@@ -94,9 +80,7 @@ class PodReader:
     ) -> None:
         self._kube, self._selector_of, self._clock = kube, selector_of, clock
         self._known: dict[TargetKey, _Known] = {}
-        self._forbidden: dict[str, float] = {}
-        self._budget = TokenBucket(LISTS_PER_SECOND, time.monotonic, burst_seconds=5.0, full=True)
-        self._slots = asyncio.Semaphore(CONCURRENT_LISTS)
+        self.lists = PodLists(clock)
 
     async def read(self, target: TargetState, release: ReleaseMemory | None) -> TargetState:
         """Return the target with its pods, or unchanged if there is no need to list them. Raises only CancelledError.
@@ -140,28 +124,17 @@ class PodReader:
         return known
 
     async def _list(self, key: TargetKey, target: TargetState, known: _Known, now: float) -> None:
-        if self._forbidden.get(target.namespace, 0.0) > now or not self._budget.take():
+        async def reading(deadline: Deadline) -> tuple[dict[str, Pod], str]:
+            pods = project_pods(await list_pods(self._kube, target, self._selector_of(key), deadline=deadline), target)
+            known.too_few = _too_few_since(known.too_few, target, pods.values(), now)
+            if known.too_few is None or now - known.too_few < CREATED_WITHIN:
+                return pods, ""
+            return pods, await create_failure(self._kube, target, deadline=deadline, since=now - EVENTS_SINCE)
+
+        found = await self.lists.read(target, reading, "failing pods there are not recognized")
+        if found is None:
             return
-        deadline = Deadline.after(LIST_TIME)
-        try:
-            async with asyncio.timeout(LIST_TIME), self._slots:
-                items = await list_pods(self._kube, target, self._selector_of(key), deadline=deadline)
-                pods = project_pods(items, target)
-                known.too_few = _too_few_since(known.too_few, target, pods.values(), now)
-                failure = ""
-                if known.too_few is not None and now - known.too_few >= CREATED_WITHIN:
-                    failure = await create_failure(self._kube, target, deadline=deadline, since=now - EVENTS_SINCE)
-        except (CallError, TimeoutError) as error:
-            if isinstance(error, CallError) and error.status == HTTPStatus.FORBIDDEN:
-                self._forbidden[target.namespace] = now + FORBIDDEN_FOR
-                log.warning(
-                    "the operator may not list pods in namespace %s: failing pods there are not recognized. Grant it "
-                    "list on pods, as in manifests/base/rbac.yaml",
-                    target.namespace,
-                )
-            else:
-                log.info("%s %s/%s: its pods cannot be listed: %s", *key, str(error) or "timeout")
-            return
+        pods, failure = found
         known.at, known.failure, known.ready = now, failure, target.ready
         known.histories, known.pods = follow_pods(known.histories, pods)
 

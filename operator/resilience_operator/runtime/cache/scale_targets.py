@@ -3,38 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
 
 from resilience_operator.decision.model.target import Pod, TargetState
 from resilience_operator.kube.cache.selected_pods import list_selected, project_selected, with_selected
+from resilience_operator.kube.cache.workloads import Obj
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.kube.writes.scale_subresource import Scale, Scales
-from resilience_operator.resilience import CallError, Deadline, NotFound
-from resilience_operator.runtime.cache.pods import (
-    CONCURRENT_LISTS,
-    FORBIDDEN_FOR,
-    LIST_TIME,
-    LISTS_PER_SECOND,
-    MAX_AGE,
-    MOST_TARGETS,
-    PodHistory,
-    follow_pods,
-)
+from resilience_operator.resilience import Deadline, NotFound
+from resilience_operator.runtime.cache.pods import AGAIN_AFTER, MAX_AGE, MOST_TARGETS, PodHistory, follow_pods
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 from resilience_operator.runtime.cache.targets import WATCHED_KINDS, TargetCache
-from resilience_operator.runtime.scheduling.token_bucket import TokenBucket
-
-log = logging.getLogger(__name__)
 
 ScaleLookup = TargetState | Exception | None
 """The target, the error that prevented reading it, or None if the object does not exist or cannot be read."""
-
-AGAIN_AFTER = 30.0
-"""Seconds between lists of the pods of a target that did not change and whose pods are all ready."""
 
 
 @dataclass(slots=True)
@@ -57,9 +41,6 @@ class ScaleTargetReader:
         self._targets = targets
         self._clock = clock
         self._known: dict[str, _Known] = {}
-        self._forbidden: dict[str, float] = {}
-        self._budget = TokenBucket(LISTS_PER_SECOND, time.monotonic, burst_seconds=5.0, full=True)
-        self._slots = asyncio.Semaphore(CONCURRENT_LISTS)
 
     async def read(self, entries: Sequence[PolicyEntry], deadline: Deadline) -> dict[str, ScaleLookup]:
         """Read the targets, by policy uid. Policies on watched kinds are omitted."""
@@ -102,24 +83,13 @@ class ScaleTargetReader:
 
     async def _list(self, scale: Scale, known: _Known, size: tuple[int, int], now: float) -> None:
         target = scale.target
-        if self._forbidden.get(target.namespace, 0.0) > now or not self._budget.take():
-            return
-        try:
-            async with asyncio.timeout(LIST_TIME), self._slots:
-                items = await list_selected(self._kube, target, scale.selector, deadline=Deadline.after(LIST_TIME))
-        except (CallError, TimeoutError) as error:
-            if isinstance(error, CallError) and error.status == HTTPStatus.FORBIDDEN:
-                self._forbidden[target.namespace] = now + FORBIDDEN_FOR
-                log.warning(
-                    "the operator may not list pods in namespace %s: pods of %s %s that do not serve count as ready. "
-                    "Grant it list on pods, as in manifests/base/rbac.yaml",
-                    target.namespace,
-                    target.kind,
-                    target.name,
-                )
-            else:
-                reason = str(error) or "timeout"
-                log.info("%s %s/%s: its pods cannot be listed: %s", target.kind, target.namespace, target.name, reason)
+
+        async def reading(deadline: Deadline) -> list[Obj]:
+            return await list_selected(self._kube, target, scale.selector, deadline=deadline)
+
+        otherwise = f"pods of {target.kind} {target.name} that do not serve count as ready"
+        items = await self._targets.pods.lists.read(target, reading, otherwise)
+        if items is None:
             return
         known.at, known.size = now, size
         known.histories, known.pods = follow_pods(known.histories, project_selected(items, target.revision or ""))
