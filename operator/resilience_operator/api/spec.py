@@ -1,7 +1,7 @@
 """The spec of a policy."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
@@ -265,9 +265,12 @@ def _located_conditions(spec: "PolicySpec") -> Iterator[tuple[Rule, Condition]]:
             yield rule, condition
 
 
+def _unknown(spec: "PolicySpec", used: Iterable[str]) -> list[str]:
+    return sorted({*used} - {*BUILT_IN_SIGNALS, *(signal.name for signal in spec.signals)})
+
+
 def _unknown_signals(spec: "PolicySpec") -> list[str]:
-    known = {*BUILT_IN_SIGNALS, *(signal.name for signal in spec.signals)}
-    return sorted({condition.signal for _, condition in _located_conditions(spec)} - known)
+    return _unknown(spec, (condition.signal for _, condition in _located_conditions(spec)))
 
 
 _CEL_KNOWN = f"({cel_list(BUILT_IN_SIGNALS)} + (has(self.signals) ? self.signals.map(signal, signal.name) : []))"
@@ -281,31 +284,34 @@ _CEL_SIGNALS_KNOWN = f"[{_CEL_KNOWN}].all(known, self.rules.all(rule, {_CEL_RULE
 _DECLARE_SIGNAL = f"declare it in spec.signals, or use one of {', '.join(BUILT_IN_SIGNALS)}"
 
 
+def _misfit(spec: "PolicySpec", used: "Condition | Dependency") -> str | None:
+    """Return the unit of the signal if that of the threshold differs from it."""
+    units = {**BUILT_IN_SIGNALS, **{s.name: s.unit for s in spec.signals if s.unit or s.query}}
+    threshold, unit = used.above or used.below, units.get(used.signal)
+    return unit if threshold and unit and not threshold.fits(unit) else None
+
+
 def _misfits(spec: "PolicySpec") -> list[str]:
     """Messages for thresholds whose unit differs from their signal's."""
-    units = {**BUILT_IN_SIGNALS, **{s.name: s.unit for s in spec.signals if s.unit or s.query}}
     found: list[str] = []
     for rule, condition in _located_conditions(spec):
-        threshold, unit = condition.above or condition.below, units.get(condition.signal)
-        if threshold and unit and not threshold.fits(unit):
+        threshold = condition.above or condition.below
+        if unit := _misfit(spec, condition):
             example = "a ratio like 70% or 0.7" if unit == "ratio" else "a duration like 800ms or 1s"
             found.append(f"rule {rule.name} compares {condition.signal} with {threshold}: write {example}")
     return found
 
 
 def _unknown_of_dependencies(spec: "PolicySpec") -> list[str]:
-    known = {*BUILT_IN_SIGNALS, *(signal.name for signal in spec.signals)}
-    return sorted({dependency.signal for dependency in spec.dependencies} - known)
+    return _unknown(spec, (dependency.signal for dependency in spec.dependencies))
 
 
 def _misfits_of_dependencies(spec: "PolicySpec") -> list[str]:
-    units = {**BUILT_IN_SIGNALS, **{s.name: s.unit for s in spec.signals if s.unit or s.query}}
-    found: list[str] = []
-    for dependency in spec.dependencies:
-        threshold, unit = dependency.above or dependency.below, units.get(dependency.signal)
-        if threshold and unit and not threshold.fits(unit):
-            found.append(f"dependency {dependency.name} compares {dependency.signal}, in {unit}, with {threshold}")
-    return found
+    return [
+        f"dependency {d.name} compares {d.signal}, in {unit}, with {d.above or d.below}"
+        for d in spec.dependencies
+        if (unit := _misfit(spec, d))
+    ]
 
 
 def _incomparable(spec: "PolicySpec") -> list[str]:

@@ -25,9 +25,8 @@ def need(facts: ExplainContext) -> Need | None:
     return need_of(facts.policy, facts.memory, values, facts.replicas, hpa)
 
 
-def capacity(facts: ExplainContext) -> Iterator[str]:
+def capacity(found: Need | None, facts: ExplainContext) -> Iterator[str]:
     """Yield sentences about the need and the capacity."""
-    found = need(facts)
     if found is None:
         return
     condition = found.condition

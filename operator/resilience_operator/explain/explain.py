@@ -40,7 +40,7 @@ def explain(facts: ExplainContext, unread: str = "") -> Explanation:
     if last is not None:
         dry_run = " (dry run)" if last.dry_run else ""
         decided = f"{last.action}{dry_run}, {facts.ago(to_epoch(last.at))} ago: {last.message}"
-    policy = facts.policy
+    policy, found = facts.policy, need(facts)
     return Explanation(
         f"{policy.namespace}/{policy.name}",
         policy.mode.value,
@@ -50,8 +50,8 @@ def explain(facts: ExplainContext, unread: str = "") -> Explanation:
         tuple(explain_rule(rule, facts) for rule in policy.rules),
         tuple(scale_down(facts)),
         decided,
-        tuple(capacity(facts)),
-        need(facts),
+        tuple(capacity(found, facts)),
+        found,
     )
 
 

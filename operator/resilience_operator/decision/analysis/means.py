@@ -64,16 +64,14 @@ def _add(side: MeanSide, parts: Sequence[Measured], signal: Signal) -> MeanSide:
     requests = sum(p.samples or 0.0 for p in known)
     if not requests or not requests >= signal.required_samples:
         return side
-    value = log(sum(p.value * (p.samples or 0.0) for p in known) / requests)
-    return MeanSide(side.windows + 1, side.total + value, side.squares + value * value)
+    return side.plus(log(sum(p.value * (p.samples or 0.0) for p in known) / requests))
 
 
 def sides_of(found: MeanScore, release: ReleaseMemory, condition: Condition) -> tuple[MeanSide, MeanSide]:
     """Return the windows of the new revision, and those of the old state with the one before the release."""
     before, old = counts_before(release, condition, test_key(condition), None), found.old
     if before is not None and before.samples > 0 and before.events > 0:
-        value = log(before.events / before.samples)
-        old = MeanSide(old.windows + 1, old.total + value, old.squares + value * value)
+        old = old.plus(log(before.events / before.samples))
     return found.new, old
 
 

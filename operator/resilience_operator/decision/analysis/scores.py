@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from math import floor
 
@@ -78,7 +78,7 @@ def update_scores(
     old_pods = any(r.replicas > 0 for r in target.revisions if r.name != release.revision)
     first_seen = _first_seen(live, views, conditions.values(), release.revision)
     began = began_to_serve(target, first_seen)
-    means = _means(live, conditions, views, release, excluded, _newest(release, target, began) + warm_up)
+    means = _means(live, conditions, views, release, excluded, lambda: _newest(release, target, began) + warm_up)
     for condition in conditions.values():
         signal, observation = views[condition.signal]
         observation = with_revisions(observation, target)
@@ -125,17 +125,19 @@ def _means(
     views: Mapping[str, SignalView],
     release: ReleaseMemory,
     excluded: Container[str],
-    warm_from: float,
+    warm_from: Callable[[], float],
 ) -> Mapping[str, MeanScore]:
-    """Return the tests of values without failures. warm_from: since when all new pods are warm."""
-    found = dict(live.means)
-    for key, condition in conditions.items():
+    """Return the tests of values without failures. warm_from: returns since when all new pods are warm."""
+    judged = {key: c for key, c in conditions.items() if is_mean(c, *views[c.signal])}
+    if not judged:
+        return live.means
+    found, warm = dict(live.means), warm_from()
+    for key, condition in judged.items():
         signal, observation = views[condition.signal]
-        if is_mean(condition, signal, observation):
-            parts = observation.by_revision
-            others = [p for name, p in parts.items() if name != release.revision and name not in excluded]
-            new = parts.get(release.revision or "")
-            found[key] = with_window(found.get(key, MeanScore()), signal, observation.at, new, others, warm_from)
+        parts = observation.by_revision
+        others = [p for name, p in parts.items() if name != release.revision and name not in excluded]
+        new = parts.get(release.revision or "")
+        found[key] = with_window(found.get(key, MeanScore()), signal, observation.at, new, others, warm)
     return found
 
 

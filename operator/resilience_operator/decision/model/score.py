@@ -124,6 +124,10 @@ class MeanSide(NamedTuple):
     total: float = 0.0
     squares: float = 0.0
 
+    def plus(self, value: float) -> MeanSide:
+        """Return the sums with one more window."""
+        return MeanSide(self.windows + 1, self.total + value, self.squares + value * value)
+
 
 class MeanScore(NamedTuple):
     """The test of a value without failures (`analysis.means`). since: start of the open window, or None."""

@@ -8,7 +8,7 @@ from math import isfinite
 from types import MappingProxyType
 
 from resilience_operator.decision.analysis.evidence import breach_is_canary_only
-from resilience_operator.decision.analysis.increments import count, failing_bounds, test_key
+from resilience_operator.decision.analysis.increments import allowed_share, count, failing_bounds, test_key
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext
 from resilience_operator.decision.analysis.means import is_mean
 from resilience_operator.decision.analysis.verdicts import ConditionResult
@@ -69,8 +69,7 @@ def _as_ok(found: dict[str, RequestCounts], policy: Policy, release: ReleaseMemo
     """
     for rule in (rule for rule in policy.rules if rule.guards_release and rule.name in release.ok_before):
         for condition in (c for c in rule.conditions if c.above and c.worse_by is None):
-            quantile = policy.signals[condition.signal].quantile
-            allowed = condition.threshold if quantile is None else 1.0 - quantile
+            allowed = allowed_share(condition, policy.signals[condition.signal])
             for key in {condition.signal, test_key(condition)} & found.keys():
                 counts = found[key]
                 found[key] = RequestCounts(counts.samples, min(counts.events, allowed * counts.samples))

@@ -11,6 +11,7 @@ from resilience_operator.decision.model.target import HorizontalPodAutoscaler
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
 from resilience_operator.decision.scaling.bounds import floor
 from resilience_operator.decision.scaling.load import DEFAULT_START_UP, round_up
+from resilience_operator.decision.scaling.recommendation import follows_load
 from resilience_operator.decision.scaling.scale_down import HEADROOM, TOLERANCE_DOWN
 from resilience_operator.decision.scaling.scale_up import MAX_INEFFECTIVE
 
@@ -49,8 +50,8 @@ def need_of(
         if rule.scale_up is None:
             continue
         for condition in rule.conditions:
-            value = values.get(condition.signal)
-            if value is None or not _follows_load(policy, condition):
+            value, signal = values.get(condition.signal), policy.signals.get(condition.signal)
+            if value is None or signal is None or not follows_load(signal, condition):
                 continue
             load = value * replicas / condition.threshold
             if leading is None or load > leading[0]:
@@ -77,14 +78,6 @@ def need_of(
         learned.start_up is not None,
         _limit(policy, memory, pods, replicas, hpa),
     )
-
-
-def _follows_load(policy: Policy, condition: Condition) -> bool:
-    """Return whether the signal falls in proportion to the pods, as in `recommendation.is_proportional`."""
-    signal = policy.signals.get(condition.signal)
-    if signal is None or not condition.above or condition.threshold <= 0:
-        return False
-    return signal.unit != "seconds" and not signal.min_samples and signal.metered
 
 
 def _limit(policy: Policy, memory: Memory, need: int, size: int, hpa: HorizontalPodAutoscaler | None) -> str:

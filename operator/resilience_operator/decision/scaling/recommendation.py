@@ -8,7 +8,7 @@ from math import ceil
 
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.memory import ReleaseMemory, RuleMemory, ScalingMemory, Verdict
-from resilience_operator.decision.model.policy import Policy, Rule, ScaleUp
+from resilience_operator.decision.model.policy import Condition, Policy, Rule, ScaleUp, Signal
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.report import describe
 from resilience_operator.decision.scaling.bounds import current_size
@@ -128,14 +128,17 @@ def wanted_replicas(recommendation: Recommendation, context: ScalingContext) -> 
 
 def is_proportional(result: ConditionResult) -> bool:
     """Return whether the value falls in proportion to the pods: no latency, no share of requests, no lost zones."""
-    signal, condition = result.signal, result.condition
+    return result.judgement.replica_factor is None and follows_load(result.signal, result.condition)
+
+
+def follows_load(signal: Signal, condition: Condition) -> bool:
+    """Return whether a signal falls in proportion to the pods, and the condition is an upper bound of it."""
     return (
         condition.above
         and condition.threshold > 0
         and signal.unit != "seconds"
         and not signal.min_samples
         and signal.metered
-        and result.judgement.replica_factor is None
     )
 
 

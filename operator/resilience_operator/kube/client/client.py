@@ -154,6 +154,13 @@ class KubeClient:
 
     def with_fence(self, fence: Fence) -> KubeClient:
         """The same connection, which refuses writes in a namespace while `fence` is false for it."""
+        return self._like_this(fence=fence)
+
+    def metadata_only(self) -> KubeClient:
+        """The same connection, for lists and watches of metadata: the server leaves out the rest of the objects."""
+        return self._like_this(fence=self._fence, metadata_only=True)
+
+    def _like_this(self, *, fence: Fence | None, metadata_only: bool = False) -> KubeClient:
         return KubeClient(
             self._api,
             self._credentials,
@@ -162,19 +169,7 @@ class KubeClient:
             call_timeout=self._call_timeout,
             fence=fence,
             unreadable=self.unreadable,
-        )
-
-    def metadata_only(self) -> KubeClient:
-        """The same connection, for lists and watches of metadata: the server leaves out the rest of the objects."""
-        return KubeClient(
-            self._api,
-            self._credentials,
-            retry=self.retry,
-            field_manager=self.field_manager,
-            call_timeout=self._call_timeout,
-            fence=self._fence,
-            unreadable=self.unreadable,
-            metadata_only=True,
+            metadata_only=metadata_only,
         )
 
     @property

@@ -1,4 +1,4 @@
-"""Reads which version of its source a Flux Kustomization or HelmRelease has applied, and asks for a reconciliation."""
+"""Reads which version of its source a Flux Kustomization or HelmRelease has tried to apply."""
 
 from __future__ import annotations
 
