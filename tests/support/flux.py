@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from kubernetes import client, dynamic
-from kubernetes.config import new_client_from_config
 
 from tests.cluster import Cluster, build
-from tests.support.waiting import eventually
+from tests.support.gitops import apply_definitions
 
 SOURCE = "source.toolkit.fluxcd.io"
 KINDS = {
@@ -153,7 +151,7 @@ def _free_ports(count: int) -> list[int]:
 @contextmanager
 def controllers(cluster: Cluster, folder: Path) -> Iterator[None]:
     """Both controllers, with the administrator's rights."""
-    _install(cluster)
+    apply_definitions(cluster, KINDS)
     (folder / "storage").mkdir()
     storage, *others = _free_ports(5)
     common = ["--watch-all-namespaces", "--enable-leader-election=false", "--log-level=info"]
@@ -187,31 +185,3 @@ def controllers(cluster: Cluster, folder: Path) -> Iterator[None]:
             process.terminate()
         for process in running:
             process.wait(timeout=30)
-
-
-def _install(cluster: Cluster) -> None:
-    """Definitions of the kinds. Those of the Flux release validate and set defaults besides."""
-    anything = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
-    api = dynamic.DynamicClient(new_client_from_config(str(cluster.kubeconfig)))
-    resource = api.resources.get(api_version="apiextensions.k8s.io/v1", kind="CustomResourceDefinition")
-    for kind, (group, versions, plural) in KINDS.items():
-        body = {
-            "apiVersion": "apiextensions.k8s.io/v1",
-            "kind": "CustomResourceDefinition",
-            "metadata": {"name": f"{plural}.{group}"},
-            "spec": {
-                "group": group,
-                "names": {"kind": kind, "plural": plural},
-                "scope": "Namespaced",
-                "versions": [
-                    {"name": v, "served": True, "storage": True, "schema": anything, "subresources": {"status": {}}}
-                    for v in versions
-                ],
-            },
-        }
-        api.server_side_apply(
-            resource, body=body, name=f"{plural}.{group}", field_manager="install", force_conflicts=True
-        )
-    custom = client.CustomObjectsApi(new_client_from_config(str(cluster.kubeconfig)))
-    for group, (version, *_), plural in KINDS.values():
-        eventually(lambda one=(group, version, plural): custom.list_cluster_custom_object(*one), f"{plural} are served")  # type: ignore[misc]

@@ -7,6 +7,7 @@ annotation `reconcile: disabled`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -29,8 +30,25 @@ DRIFT = "helm.toolkit.fluxcd.io/driftDetection"
 FLUX = "kustomize-controller"
 
 
-def definition(kind: str) -> dict[str, Any]:
-    group, version, plural = KINDS[kind]
+def apply_definitions(
+    cluster: Cluster, kinds: Mapping[str, tuple[str, tuple[str, ...], str]], *others: dict[str, Any]
+) -> None:
+    """Apply definitions that accept any object, and other objects. kinds: group, versions and plural.
+
+    Returns when the kinds are served.
+    """
+    api = dynamic.DynamicClient(new_client_from_config(str(cluster.kubeconfig)))
+    for body in (*(_definition(kind, *one) for kind, one in kinds.items()), *others):
+        resource = api.resources.get(api_version=body["apiVersion"], kind=body["kind"])
+        api.server_side_apply(
+            resource, body=body, name=body["metadata"]["name"], field_manager="install", force_conflicts=True
+        )
+    custom = client.CustomObjectsApi(new_client_from_config(str(cluster.kubeconfig)))
+    for group, (version, *_), plural in kinds.values():
+        eventually(lambda one=(group, version, plural): custom.list_cluster_custom_object(*one), f"{plural} are served")  # type: ignore[misc]
+
+
+def _definition(kind: str, group: str, versions: tuple[str, ...], plural: str) -> dict[str, Any]:
     anything = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -41,7 +59,8 @@ def definition(kind: str) -> dict[str, Any]:
             "names": {"kind": kind, "plural": plural},
             "scope": "Namespaced",
             "versions": [
-                {"name": version, "served": True, "storage": True, "schema": anything, "subresources": {"status": {}}}
+                {"name": v, "served": True, "storage": True, "schema": anything, "subresources": {"status": {}}}
+                for v in versions
             ],
         },
     }
@@ -49,16 +68,9 @@ def definition(kind: str) -> dict[str, Any]:
 
 def install_definitions(cluster: Cluster) -> None:
     """The definitions, and the optional role of the component."""
-    api = dynamic.DynamicClient(new_client_from_config(str(cluster.kubeconfig)))
     documents = [d for d in yaml.safe_load_all(ROLE.read_text()) if d]
-    for body in (*map(definition, KINDS), *documents):
-        resource = api.resources.get(api_version=body["apiVersion"], kind=body["kind"])
-        api.server_side_apply(
-            resource, body=body, name=body["metadata"]["name"], field_manager="install", force_conflicts=True
-        )
-    custom = client.CustomObjectsApi(new_client_from_config(str(cluster.kubeconfig)))
-    for one in KINDS.values():
-        eventually(lambda one=one: custom.list_cluster_custom_object(*one), f"{one[2]} are served")  # type: ignore[misc]
+    kinds = {kind: (group, (version,), plural) for kind, (group, version, plural) in KINDS.items()}
+    apply_definitions(cluster, kinds, *documents)
     review = client.AuthorizationV1Api(new_client_from_config(str(cluster.kubeconfig)))
     spec = {
         "user": f"system:serviceaccount:{NAMESPACE}:{SERVICE_ACCOUNT}",

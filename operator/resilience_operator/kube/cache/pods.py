@@ -7,7 +7,7 @@ sufficient: another workload's selector may overlap.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from resilience_operator.api.text import cut, one_line
@@ -33,8 +33,7 @@ _CREATE_EVENTS = 50
 """Events read to find why a controller cannot create pods."""
 
 _NORMAL_WAITS = frozenset(("ContainerCreating", "PodInitializing"))
-ENDED = frozenset(("Succeeded", "Failed"))
-"""Phases of pods that do not run any more."""
+_ENDED = frozenset(("Succeeded", "Failed"))
 
 
 async def list_pods(kube: KubeClient, target: TargetState, selector: Selector, *, deadline: Deadline) -> list[Obj]:
@@ -105,12 +104,20 @@ def project_pods(items: Iterable[Obj], target: TargetState) -> dict[str, Pod]:
     """The pods of `target` among these objects, by uid. Other objects and malformed ones are skipped."""
     owners = {r.uid: r.name for r in target.revisions if r.uid}
     kept_in = {r.kept_in: r.name for r in target.revisions}
+    return project_all(items, lambda meta: _revision_of(meta, target, owners, kept_in))
+
+
+def project_all(items: Iterable[Obj], revision_of: Callable[[Obj], str | None]) -> dict[str, Pod]:
+    """The pods among these objects, by uid. Pods that ended and malformed objects are skipped.
+
+    revision_of: the revision by the metadata of a pod; None for a pod to skip.
+    """
     found: dict[str, Pod] = {}
     for item in items:
         try:
             meta, phase = item["metadata"], (item.get("status") or {}).get("phase")
-            revision = _revision_of(meta, target, owners, kept_in)
-            if revision is not None and phase not in ENDED:
+            revision = revision_of(meta)
+            if revision is not None and phase not in _ENDED:
                 found[str(meta["uid"])] = project_pod(item, revision)
         except (AttributeError, KeyError, TypeError, ValueError):
             continue

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 
 from resilience_operator.decision.model.target import Pod, TargetState
-from resilience_operator.kube.cache.pods import ENDED, MOST_PODS, project_pod
+from resilience_operator.kube.cache.pods import MOST_PODS, project_all
 from resilience_operator.kube.cache.workloads import Obj
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.kube.client.paths import PODS
@@ -34,14 +34,7 @@ async def list_selected(kube: KubeClient, target: TargetState, selector: str, *,
 
 def project_selected(items: Iterable[Obj], revision: str) -> dict[str, Pod]:
     """Return the pods among these objects, by uid. Pods that ended and malformed objects are skipped."""
-    found: dict[str, Pod] = {}
-    for item in items:
-        try:
-            if (item.get("status") or {}).get("phase") not in ENDED:
-                found[str(item["metadata"]["uid"])] = project_pod(item, revision)
-        except (AttributeError, KeyError, TypeError, ValueError):
-            continue
-    return found
+    return project_all(items, lambda _: revision)
 
 
 def with_selected(target: TargetState, pods: Collection[Pod]) -> TargetState:
