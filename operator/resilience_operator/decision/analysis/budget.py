@@ -17,8 +17,8 @@ EQUAL_PART = 0.5
 def limit_at(limit: float, release: ReleaseMemory, condition: Condition, key: str, keys: Collection[str]) -> float:
     """Return the score that convicts in the test `key`. limit: of a test with an equal share of the budget.
 
-    keys: the tests of the condition. Those at bounds that show more of a slower release get more of the budget. That is
-    told by the counts before the release, so that it does not depend on the release itself.
+    keys: the tests of the condition. Those at bounds that show more of a slower release get more of the budget. That
+    follows from the counts before the release, so that it does not depend on the release itself.
     """
     if len(keys) < 2:
         return limit

@@ -154,7 +154,7 @@ class TargetState:
     configuration: what its template reads; None if the policy does not include configuration.
     hold_marked: the annotation exists with which the operator marks that it suspended the target's reconciliation.
     reconcile_disabled: it has the annotation or label with which somebody suspends its reconciliation.
-    committed: when the commit of its template was made, as an annotation tells; None if there is none.
+    committed: when the commit of its template was made, from an annotation; None if there is none.
     source: None while it is not read. It is read only while `hold_marked`.
     can_pause: its update strategy lets a rollout be paused (a StatefulSet's `OnDelete` does not).
     """

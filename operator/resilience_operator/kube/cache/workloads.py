@@ -130,7 +130,7 @@ def normalized_template(template: Mapping[str, Any]) -> Obj:
 def restored_from(template: Mapping[str, Any]) -> Restored | None:
     """Of which template this one is a copy whose pods were restarted to read restored configuration, or None.
 
-    Not believed if the template was changed since.
+    None if the template was changed since.
     """
     annotations = (template.get("metadata") or {}).get("annotations") or {}
     if not isinstance(annotations, dict) or RESTORED not in annotations:

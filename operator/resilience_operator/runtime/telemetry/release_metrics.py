@@ -31,7 +31,7 @@ RESTORE_SECONDS = Histogram(
 
 LEAD_TIME_SECONDS = Histogram(
     "resilience_release_lead_time_seconds",
-    "Time from the commit of a release, which an annotation of its target tells, until it completed its bake.",
+    "Time from the commit of a release, stated in an annotation of its target, until it completed its bake.",
     buckets=(600, 1800, 3600, 7200, 14400, 28800, 86400, 172800, 604800, 1209600, 2592000),
 )
 
