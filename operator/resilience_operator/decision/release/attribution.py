@@ -64,7 +64,7 @@ def _new_pods(release: ReleaseMemory) -> str | None:
 def _as_ok(found: dict[str, RequestCounts], policy: Policy, release: ReleaseMemory) -> dict[str, RequestCounts]:
     """Return the counts with at most the failures that the rules allow that were Ok before the release.
 
-    After a change of configuration alone, failures of the new content cannot be distinguished from those before: all are of the
+    After a change of configuration alone, failures of the new content look like those before: all are of the
     same pods, and the change is seen some seconds later.
     """
     for rule in (rule for rule in policy.rules if rule.guards_release and rule.name in release.ok_before):

@@ -38,8 +38,10 @@ class PodLists:
         self._budget = TokenBucket(LISTS_PER_SECOND, time.monotonic, burst_seconds=5.0, full=True)
         self._slots = asyncio.Semaphore(CONCURRENT_LISTS)
 
-    async def read(self, target: TargetState, reading: Callable[[Deadline], Awaitable[T]], otherwise: str) -> T | None:
-        """Return what `reading` returns, or None if the pods cannot be listed now. Raises no CallError.
+    async def read(
+        self, target: TargetState, list_them: Callable[[Deadline], Awaitable[T]], otherwise: str
+    ) -> T | None:
+        """Return what `list_them` returns, or None if the pods cannot be listed now. Raises no CallError.
 
         otherwise: what follows if the operator has no right to list pods, for the log.
         """
@@ -48,7 +50,7 @@ class PodLists:
             return None
         try:
             async with asyncio.timeout(LIST_TIME), self._slots:
-                return await reading(Deadline.after(LIST_TIME))
+                return await list_them(Deadline.after(LIST_TIME))
         except (CallError, TimeoutError) as error:
             if isinstance(error, CallError) and error.status == HTTPStatus.FORBIDDEN:
                 self._forbidden[target.namespace] = now + FORBIDDEN_FOR

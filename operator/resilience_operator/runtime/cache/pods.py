@@ -124,14 +124,14 @@ class PodReader:
         return known
 
     async def _list(self, key: TargetKey, target: TargetState, known: _Known, now: float) -> None:
-        async def reading(deadline: Deadline) -> tuple[dict[str, Pod], str]:
+        async def list_them(deadline: Deadline) -> tuple[dict[str, Pod], str]:
             pods = project_pods(await list_pods(self._kube, target, self._selector_of(key), deadline=deadline), target)
             known.too_few = _too_few_since(known.too_few, target, pods.values(), now)
             if known.too_few is None or now - known.too_few < CREATED_WITHIN:
                 return pods, ""
             return pods, await create_failure(self._kube, target, deadline=deadline, since=now - EVENTS_SINCE)
 
-        found = await self.lists.read(target, reading, "failing pods there are not recognized")
+        found = await self.lists.read(target, list_them, "failing pods there are not recognized")
         if found is None:
             return
         pods, failure = found

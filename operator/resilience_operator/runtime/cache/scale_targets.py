@@ -18,7 +18,7 @@ from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 from resilience_operator.runtime.cache.targets import WATCHED_KINDS, TargetCache
 
 ScaleLookup = TargetState | Exception | None
-"""The target, the error that prevented reading it, or None if the object does not exist or cannot be read."""
+"""The target, the error that prevented list_them it, or None if the object does not exist or cannot be read."""
 
 
 @dataclass(slots=True)
@@ -84,11 +84,11 @@ class ScaleTargetReader:
     async def _list(self, scale: Scale, known: _Known, size: tuple[int, int], now: float) -> None:
         target = scale.target
 
-        async def reading(deadline: Deadline) -> list[Obj]:
+        async def list_them(deadline: Deadline) -> list[Obj]:
             return await list_selected(self._kube, target, scale.selector, deadline=deadline)
 
         otherwise = f"pods of {target.kind} {target.name} that do not serve count as ready"
-        items = await self._targets.pods.lists.read(target, reading, otherwise)
+        items = await self._targets.pods.lists.read(target, list_them, otherwise)
         if items is None:
             return
         known.at, known.size = now, size
