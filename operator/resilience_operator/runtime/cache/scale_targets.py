@@ -18,7 +18,7 @@ from resilience_operator.runtime.cache.policy_entry import PolicyEntry
 from resilience_operator.runtime.cache.targets import WATCHED_KINDS, TargetCache
 
 ScaleLookup = TargetState | Exception | None
-"""The target, the error that prevented list_them it, or None if the object does not exist or cannot be read."""
+"""The target, the error that prevented reading it, or None if the object does not exist or cannot be read."""
 
 
 @dataclass(slots=True)
