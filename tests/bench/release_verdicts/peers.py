@@ -20,16 +20,14 @@ def judged(setting: Setting, releases: int, seconds: float, seed: int, threshold
     the second of the measurements over the threshold.
     """
     rng = np.random.default_rng(seed)
-    pods = setting.new + setting.old
-    bad = setting.base if setting.bad is None else setting.bad
-    rates = np.where(np.arange(pods) < setting.new, bad, setting.base)
-    mean = setting.rate * 15.0 * setting.shares
+    mean = np.tile(setting.rate * 15.0 * setting.shares, (releases, 1))
+    burst = np.full((releases, 1), float(setting.burst))
     new_points: list[Floats] = []
     old_points: list[Floats] = []
     over = np.zeros(releases)
     sums = np.zeros((4, releases))
     for step in range(1, round(seconds / 15.0) + 1):
-        n, x = draw(rng, mean, rates, setting.burst, (releases, pods))
+        n, x = draw(rng, mean, setting.rates, burst)
         new_n, new_x = n[:, : setting.new].sum(1), x[:, : setting.new].sum(1)
         over += new_x > threshold * new_n
         sums += np.stack([new_n, new_x, n[:, setting.new :].sum(1), x[:, setting.new :].sum(1)])

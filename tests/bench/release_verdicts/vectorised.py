@@ -1,18 +1,20 @@
 """Many releases at once through the sequential test, in arrays.
 
 The same arithmetic as `decision.analysis.sequential` and the same slots as `decision.analysis.scores`, which
-`tests/unit/decision/test_release_verdicts.py` holds together.
+`tests/unit/decision/test_release_verdicts.py` holds together. Releases of all settings with the same pods are computed
+together, in blocks that stay in the cache of the processor.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resilience_operator.decision.analysis import scores, sequential
+from resilience_operator.decision.analysis import scores, sequential, within
 
 Floats = NDArray[np.float64]
 ODDS = np.array(sequential.ODDS)
@@ -24,7 +26,8 @@ class Setting:
     """rate: requests/s of the target. new, old: pods of each side, which share the requests equally if `share` is None.
 
     base, bad: failure rates of the old and of the new revision. burst: failures that come together, on one pod.
-    before: seconds of the baseline. every: seconds between two evaluations.
+    before: seconds of the baseline. every: seconds between two evaluations. shared: failure rate of both revisions in
+    addition, during a shared incident of `incident` seconds.
     """
 
     rate: float
@@ -36,12 +39,20 @@ class Setting:
     share: float | None = None
     before: float = 120.0
     every: float = 5.0
+    shared: float = 0.0
+    incident: float = 60.0
 
     @property
     def shares(self) -> Floats:
         """The share of the requests of each pod, new ones first."""
         share = self.new / (self.new + self.old) if self.share is None else self.share
         return np.concatenate([np.full(self.new, share / self.new), np.full(self.old, (1 - share) / self.old)])
+
+    @property
+    def rates(self) -> Floats:
+        """The failure rate of each pod."""
+        bad = self.base if self.bad is None else self.bad
+        return np.where(np.arange(self.new + self.old) < self.new, bad, self.base)
 
 
 class Scores:
@@ -54,6 +65,7 @@ class Scores:
         self.sums = np.zeros((7, releases, 2))
         self.requests, self.failures = np.zeros((releases, pods)), np.zeros((releases, pods))
         self.lasted = np.zeros(releases)
+        self.within = np.zeros((3, releases))
 
     def add(self, requests: Floats, failures: Floats, seconds: float) -> None:
         """Add the increments of one evaluation, and close the slots that are complete."""
@@ -81,6 +93,7 @@ class Scores:
         for place, odds in enumerate(ODDS):
             step = on_new * np.log(odds) - growth(*sides, self.effect, odds)
             self.likelihoods[:, place] += np.where(some, step, 0.0)
+        self._fit(n, x, both)
         failing = (x[:, : self.new] > 0).sum(1)
         self.chance += np.where(both, failing * -np.log(share), 0.0)
         self.failing += failing
@@ -91,6 +104,27 @@ class Scores:
             for row, values in enumerate(parts):
                 self.sums[row, :, side] += values.sum(1)
             self.sums[6, :, side] = np.maximum(self.sums[6, :, side], xs.max(1))
+
+    def _fit(self, n: Floats, x: Floats, both: NDArray[np.bool_]) -> None:
+        """As `within.with_slot`."""
+        for part in (slice(0, self.new), slice(self.new, None)):
+            pods = (n[:, part] > 0).sum(1)
+            requests, failures = n[:, part].sum(1), x[:, part].sum(1)
+            known = both & (pods > 1) & (failures >= within.MIN_FAILURES)
+            rate = failures / np.maximum(requests, 1e-9)
+            parts = 1.0 - (n[:, part] ** 2).sum(1) / np.maximum(requests, 1e-9) ** 2
+            chance = np.where(known, failures * (1.0 - rate) * parts, 0.0)
+            left = ((x[:, part] - rate[:, None] * n[:, part]) ** 2).sum(1)
+            self.within += np.where(chance > 0, [left, chance, chance * chance / np.maximum(pods - 1, 1)], 0.0)
+
+    def dispersion_within(self) -> Floats:
+        """As `within.dispersion_within`."""
+        left, chance, squares = self.within
+        freedom = chance * chance / np.maximum(squares, 1e-300)
+        known = (squares > 0) & (left > 0) & (freedom >= within.ENOUGH)
+        unit = 2.0 / (9.0 * np.where(known, freedom, 100.0))
+        bound = left / np.maximum(chance, 1e-300) / (1.0 - unit - within.UPPER_Z * np.sqrt(unit)) ** 3
+        return np.where(known, np.maximum(1.0, bound), np.inf)
 
     def dispersion(self) -> Floats:
         """As `sequential.dispersion`."""
@@ -109,7 +143,7 @@ class Scores:
         burst = np.minimum(largest[:, 0], deviation * deviation / variance)
         prior = sequential.PRIOR_BURSTS
         found: Floats = np.maximum(1.0, (excess + prior * burst) / (dof + prior))
-        return found
+        return np.minimum(found, self.dispersion_within())
 
     def log_evidence(self) -> Floats:
         """As `sequential.log_evidence`."""
@@ -162,34 +196,74 @@ def surplus(count: Floats, likely: Floats) -> Floats:
     return found
 
 
-def draw(rng: np.random.Generator, mean: Floats, rates: Floats, burst: int, shape: Any) -> tuple[Floats, Floats]:
+def draw(rng: np.random.Generator, mean: Floats, rates: Floats, burst: Floats) -> tuple[Floats, Floats]:
     """Requests and failures of one evaluation. A burst's failures are requests of one pod on top of the others."""
-    requests = rng.poisson(mean, shape).astype(float)
-    if burst == 1:
-        return requests, rng.binomial(requests.astype(int), rates).astype(float)
-    failures = np.asarray(rng.poisson(mean * rates / burst, shape) * float(burst), dtype=np.float64)
-    return requests + failures, failures
+    single = burst == 1
+    failures = rng.poisson(mean * rates / burst) * burst
+    return rng.poisson(mean * np.where(single, 1.0 - rates, 1.0)) + failures, failures
+
+
+BLOCK = 2000
+"""Releases that are computed together."""
 
 
 def convictions(
     setting: Setting, releases: int, seconds: float, seed: int, *, false_alarms: float = 0.001, effect: float = 1.0
 ) -> Floats:
     """When each release is convicted, in seconds; infinite if it is not within `seconds`."""
-    rng = np.random.default_rng(seed)
-    pods = setting.new + setting.old
-    mean = setting.rate * setting.every * setting.shares
-    bad = setting.base if setting.bad is None else setting.bad
-    rates = np.where(np.arange(pods) < setting.new, bad, setting.base)
+    found = convictions_of([setting], releases, seconds, seed, false_alarms=false_alarms, effect=effect)
+    row: Floats = found[0]
+    return row
+
+
+def convictions_of(
+    settings: Sequence[Setting],
+    releases: int,
+    seconds: float,
+    seed: int,
+    *,
+    false_alarms: float = 0.001,
+    effect: float = 1.0,
+) -> Floats:
+    """As `convictions`, a row for each setting. All must have the same pods of each side, and the same `every`."""
+    rows = [setting for setting in settings for _ in range(releases)]
+    found = np.concatenate(
+        [
+            _block(part, seconds, np.random.default_rng((seed, number)), false_alarms, effect)
+            for number, part in enumerate(_blocks(rows))
+        ]
+    )
+    return found.reshape(len(settings), releases)
+
+
+def _blocks(rows: Sequence[Setting]) -> Iterable[Sequence[Setting]]:
+    left = iter(rows)
+    return iter(lambda: list(islice(left, BLOCK)), [])
+
+
+def _block(
+    rows: Sequence[Setting], seconds: float, rng: np.random.Generator, false_alarms: float, effect: float
+) -> Floats:
+    first = rows[0]
+    mean = np.array([row.rate * row.every * row.shares for row in rows])
+    rates = np.array([row.rates for row in rows])
+    burst = np.array([[float(row.burst)] for row in rows])
+    shared = np.array([[row.shared] for row in rows])
+    length = np.array([row.incident for row in rows])
+    begins = rng.uniform(0.0, seconds, len(rows))
     # The time before: all requests by equal pods of the old revision.
-    whole = np.array([setting.rate * setting.before])
-    before = draw(rng, whole, np.array([setting.base]), setting.burst, (releases, 1))
-    state = Scores(releases, setting.new, pods, effect)
+    whole = np.array([[row.rate * row.before] for row in rows])
+    before = draw(rng, whole, np.array([[row.base] for row in rows]), burst)
+    state = Scores(len(rows), first.new, first.new + first.old, effect)
     limit = sequential.limit(false_alarms)
-    found = np.full(releases, np.inf)
-    for look in range(1, round(seconds / setting.every) + 1):
-        state.add(*draw(rng, mean, rates, setting.burst, (releases, pods)), setting.every)
+    found = np.full(len(rows), np.inf)
+    for look in range(1, round(seconds / first.every) + 1):
+        at = look * first.every
+        hit = (begins < at) & (at <= begins + length)
+        now = np.minimum(1.0, rates + shared * hit[:, None]) if shared.any() else rates
+        state.add(*draw(rng, mean, now, burst), first.every)
         convicted = state.convicted(before[0][:, 0], before[1][:, 0], limit)
-        found[convicted & np.isinf(found)] = look * setting.every
+        found[convicted & np.isinf(found)] = at
         if not np.isinf(found).any():
             break
     return found

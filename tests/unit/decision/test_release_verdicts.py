@@ -10,7 +10,7 @@ import pytest
 from resilience_operator.decision.analysis import sequential
 from resilience_operator.decision.model.score import Cell, Score
 from tests.bench.release_verdicts.__main__ import CASES
-from tests.bench.release_verdicts.vectorised import Scores, Setting, convictions
+from tests.bench.release_verdicts.vectorised import Scores, Setting, convictions, convictions_of
 from tests.bench.release_verdicts.whole import Verdict, run
 
 
@@ -24,19 +24,28 @@ def test_the_arrays_compute_what_the_decision_computes() -> None:
     arrays, score = Scores(1, 1, 4), Score()
     for look in range(1, 60):
         requests = rng.poisson(40.0, (1, 4)).astype(float) + 10
-        failures = rng.binomial(requests.astype(int), (0.03, 0.01, 0.01, 0.01)).astype(float)
+        shared = 0.2 if 20 < look < 40 else 0.0
+        failures = rng.binomial(requests.astype(int), np.array((0.03, 0.01, 0.01, 0.01)) + shared).astype(float)
         arrays.add(requests, failures, 5.0)
         cells = [Cell(str(i), i == 0, requests[0, i], failures[0, i]) for i in range(4)]
         score = sequential.add_slot(score, cells, 5.0 * look)
         assert arrays.dispersion()[0] == pytest.approx(sequential.dispersion(score))
         assert arrays.log_evidence()[0] == pytest.approx(sequential.log_evidence(score))
         assert arrays.chance[0] == pytest.approx(score.chance)
+    assert np.isfinite(arrays.dispersion_within()[0])
+    assert arrays.dispersion()[0] == arrays.dispersion_within()[0]
 
 
 @pytest.mark.parametrize("burst", [1, 5, 15, 50])
 def test_equal_revisions_are_not_convicted(burst: int) -> None:
     found = convictions(Setting(50.0, 1, 3, 0.005, burst=burst), 300, 900.0, 5)
     assert np.isfinite(found).sum() <= 2
+
+
+@pytest.mark.parametrize("pods", [(1, 3), (2, 2)])
+def test_equal_revisions_are_not_convicted_in_a_shared_incident(pods: tuple[int, int]) -> None:
+    settings = [Setting(50.0, *pods, 0.001, burst=burst, shared=0.2, incident=120.0) for burst in (1, 15)]
+    assert np.isfinite(convictions_of(settings, 300, 900.0, 5)).sum() <= 2
 
 
 def test_a_bad_revision_is_convicted_within_half_a_minute() -> None:

@@ -114,6 +114,37 @@ def test_bursts_are_recognized_by_their_variance() -> None:
     assert sequential.dispersion(independent) == pytest.approx(1, abs=0.3)
 
 
+def overload(rng: random.Random, worse: float) -> list[list[Cell]]:
+    """Two pods of each side. 30 % of all requests fail in the middle third, and `worse` more of the new side always."""
+    return [
+        part
+        for rate in (0.001, 0.3, 0.001)
+        for part in slots(rng, 12, rates=(rate + worse, rate), requests=175, pods=(2, 2))
+    ]
+
+
+def test_a_change_of_both_sides_is_no_burst() -> None:
+    """A bad revision is convicted soon after the overload that both had."""
+    found = scored(overload(random.Random(5), 0.05))
+    assert sequential.dispersion(found[-1]) < 3
+    assert sequential.convicts(found[-1], LIMIT)
+
+
+def test_equal_revisions_stay_equal_in_an_overload() -> None:
+    for seed in range(40):
+        assert not any(sequential.convicts(score, LIMIT) for score in scored(overload(random.Random(seed), 0.0)))
+
+
+def test_a_burst_within_slots_stays_one_in_an_overload() -> None:
+    rng = random.Random(6)
+    stream = []
+    for number in range(60):
+        rate = 0.05 if number < 20 else 0.3
+        pods = ("n1", "n2", "o1", "o2")
+        stream.append([Cell(p, p[0] == "n", 150, 15 if rng.random() < rate else 0) for p in pods])
+    assert sequential.dispersion(scored(stream)[-1]) > 6
+
+
 @pytest.mark.parametrize("share", [0.05, 0.25, 0.5, 0.95])
 def test_all_failing_is_proven_at_any_share(share: float) -> None:
     found = evidence((100 * share, 100 * share, 100 * (1 - share), 0), times=30)

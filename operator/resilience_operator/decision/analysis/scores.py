@@ -358,6 +358,7 @@ def _rounded(score: Score) -> Score:
         new=digits(score.new),
         old=digits(score.old),
         likelihoods=digits(score.likelihoods),
+        within=digits(score.within),
         chance=float(f"{score.chance:.6g}"),
         clean=float(f"{score.clean:.6g}"),
         effect=float(f"{score.effect:.4g}"),

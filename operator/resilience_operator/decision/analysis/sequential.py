@@ -14,6 +14,9 @@ of the failures of a cell (one pod in one slot) over that of independent ones, a
 Nelder, 1989). Few cells cannot show a dispersion, so the largest cell counts as one more burst, and the failing cells
 alone must be improbable: if each were one burst, all of them on the new side by chance.
 
+An incident that both sides share, such as an overload, changes the failure rate over time. The variance over all slots
+takes that for bursts. So once enough is known, the dispersion is at most the one within slots (`analysis.within`).
+
 All numbers are natural logarithms.
 """
 
@@ -23,6 +26,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import exp, log, log1p, sqrt
 
+from resilience_operator.decision.analysis.within import dispersion_within, with_slot
 from resilience_operator.decision.model.score import Cell, Score, SideCounts
 
 ODDS = (1.6, 6.0, 25.0)
@@ -71,6 +75,7 @@ def add_slot(score: Score, cells: Iterable[Cell], end: float, effect: float = 1.
     new_requests, new_failures, failing = _sums(cells, new=True)
     old_requests, old_failures, old_failing = _sums(cells, new=False)
     likelihoods, chance = _likelihoods(score) or (0.0,) * len(ODDS), score.chance
+    within = score.within
     if new_requests > 0 and old_requests > 0:
         failures = new_failures + old_failures
         if failures:
@@ -79,6 +84,7 @@ def add_slot(score: Score, cells: Iterable[Cell], end: float, effect: float = 1.
                 for before, odds in zip(likelihoods, ODDS, strict=True)
             )
             chance -= failing * log(new_requests * effect / (new_requests * effect + old_requests))
+            within = with_slot(within, cells)
     return replace(
         score,
         at=end,
@@ -88,6 +94,7 @@ def add_slot(score: Score, cells: Iterable[Cell], end: float, effect: float = 1.
         chance=chance,
         failing=score.failing + failing,
         old_failing=score.old_failing + old_failing,
+        within=within,
         effect=effect,
     )
 
@@ -126,6 +133,12 @@ def _x_log_x(*values: float) -> float:
 
 def dispersion(score: Score) -> float:
     """Return how many failures come together, at least 1: the pooled variance over that of independent failures."""
+    found = _dispersion_over_time(score)
+    return min(found, dispersion_within(score.within)) if found > 1.0 else 1.0
+
+
+def _dispersion_over_time(score: Score) -> float:
+    """Return the dispersion of the cells of each side around the side's failure rate in all slots."""
     excess = cells = 0.0
     for side in (score.new_side, score.old_side):
         if side.failures <= 0 or side.cells < 1:
@@ -135,7 +148,7 @@ def dispersion(score: Score) -> float:
         weight = min(1.0, mean)  # a cell without an expected failure shows little about bursts
         excess += variation / (mean * (1.0 - min(rate, MAX_RATE))) * weight
         cells += (side.cells - 1) * weight
-    return max(1.0, (excess + PRIOR_BURSTS * _largest_burst(score)) / (cells + PRIOR_BURSTS))
+    return (excess + PRIOR_BURSTS * _largest_burst(score)) / (cells + PRIOR_BURSTS)
 
 
 def _largest_burst(score: Score) -> float:

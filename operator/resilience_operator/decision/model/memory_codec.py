@@ -46,7 +46,7 @@ NUMBERS = frozenset(
     (
         "need", "samples", "events", "oldSeconds", "startupSeconds", "new", "old", "likelihoods", "chance", "failing",
         "warmUpSeconds", "oldFailing", "clean", "effect", "margin", "startUp", "scaledValue", "forecast", "needs",
-        "cost", "sizes",
+        "cost", "sizes", "within",
     )
 )  # fmt: skip
 """JSON keys of the other floating-point numbers."""

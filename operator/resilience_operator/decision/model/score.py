@@ -38,6 +38,18 @@ class SideCounts(NamedTuple):
     largest: float = 0.0
 
 
+class WithinCounts(NamedTuple):
+    """Sums over the sides of the slots that have several pods, from which the dispersion within slots follows.
+
+    residual: squared differences of each pod's failures from the rate of its side in the slot. variance: what they are
+    if failures are independent. squares: the squared variance of each, over its degrees of freedom.
+    """
+
+    residual: float = 0.0
+    variance: float = 0.0
+    squares: float = 0.0
+
+
 @record(frozen=True, slots=True)
 class Score:
     """The sequential test of one condition and one release.
@@ -45,6 +57,7 @@ class Score:
     at: end of the last slot. new, old: `SideCounts` of each side. likelihoods: log-likelihood ratios of the tested odds
     ratios, before the correction for bursts. chance: the negative logarithm of the probability that all failing cells
     of the new side are there by chance. failing, old_failing: failing cells of each side.
+    within: `WithinCounts`, for the dispersion within slots.
     clean: the log-likelihood ratio of "the new revision served like its baseline since it was exposed".
     served_clean: when that was certain, or None. effect: odds ratio of failing up to which the new revision counts as
     equal. pod: the new pod with the most failures.
@@ -57,6 +70,7 @@ class Score:
     chance: float = 0.0
     failing: float = 0.0
     old_failing: float = 0.0
+    within: tuple[float, ...] = ()
     clean: float = 0.0
     served_clean: float | None = None
     effect: float = 1.0
