@@ -152,7 +152,7 @@ def _scaled(scaling: ScalingMemory, command: Command) -> ScalingMemory:
     if command.via:
         # `from_` of a step up may be the replicas. The last minimum written is then at most that.
         return replace(scaling, min_written=to, min_changed_from=before)
-    return replace(scaling, last_replicas=to, changed_from=before)
+    return replace(scaling, last_replicas=to, changed_from=before, reset_from=None, reset_at=None)
 
 
 def _rolled_back(memory: Memory, command: Command, target: TargetState, now: float, *, dry_run: bool) -> Memory:

@@ -10,7 +10,7 @@ from resilience_operator.decision.model.commands import Verb
 from resilience_operator.decision.model.memory import Memory
 from resilience_operator.decision.model.memory_codec import dump_memory, load_memory
 from resilience_operator.decision.model.observation import Measured, Observation
-from resilience_operator.decision.model.policy import Condition, Rule, ScaleUp
+from resilience_operator.decision.model.policy import Condition, Rule, ScaleDown, ScaleUp
 from resilience_operator.decision.model.target import HorizontalPodAutoscaler
 from tests.unit.decision.builders import FAILING, Run, policy, reasons, rolled_out, seen, target, unknown, verbs, whole
 
@@ -35,13 +35,12 @@ def run_of(replicas: int = 4, **fields: Any) -> Run:
 
 
 def reverted(run: Run, to: int, by: str) -> Decision:
-    """The operator scales up, and `by` sets the replicas back."""
-    size = run.target.replicas
+    """The operator scales up, or has restored its size, and `by` sets the replicas back."""
     for _ in range(10):
-        decision = run.look(HOT)
-        if decision.commands:
+        if run.target.replicas > to:
             break
-    assert run.target.replicas > size, "it scaled up"
+        run.look(HOT)
+    assert run.target.replicas > to, "it scaled up"
     return run.look(HOT, replicas=to, ready=to, scaled_by=by)
 
 
@@ -190,8 +189,7 @@ def test_reverts_far_apart_are_no_fight() -> None:
     run = run_of()
     reverted(run, 4, ARGO)
     run.look(COOL, after=3 * HOUR)
-    reverted(run, 4, ARGO)
-    assert "scaleUp" in [v for _ in range(5) for v in verbs(run.look(HOT))]
+    assert verbs(reverted(run, 4, ARGO)) == ["scaleUp"]
 
 
 def test_the_reverts_survive_a_restart() -> None:
@@ -257,3 +255,51 @@ def test_an_hpa_of_keda_is_never_written() -> None:
     assert notice.reason == "ManagedByKEDA"
     assert "minReplicaCount of ScaledObject x" in notice.message
     assert [c for _ in range(50) for c in run.look(HOT).commands] == []
+
+
+def reset(run: Run, to: int, by: str, **fields: Any) -> Decision:
+    """A manifest with `to` replicas is applied after the operator has scaled up."""
+    for _ in range(10):
+        if run.look(HOT).commands:
+            break
+    assert run.target.replicas == 6
+    return run.look(COOL, replicas=to, ready=to, scaled_by=by, **fields)
+
+
+@pytest.mark.parametrize("by", ["helm", "kubectl-client-side-apply", "kubectl-apply", ARGO])
+@pytest.mark.parametrize("to", [1, 4, 5])
+def test_a_manifest_with_fewer_replicas_does_not_end_a_scale_up(by: str, to: int) -> None:
+    run = run_of()
+    (step,) = reset(run, to, by).commands
+    assert (step.verb, step.reason, step.from_, step.to) == (Verb.SCALE_UP, "ReplicasReset", to, 6)
+    assert run.memory.scaling.baseline == to, "it is the lower bound of scaling down"
+    assert run.look(COOL).commands == ()
+    assert run.memory.scaling.reset_from is None
+
+
+@pytest.mark.parametrize("by", [PERSON, "", "somebody", "horizontal-pod-autoscaler"])
+def test_the_size_of_another_writer_stays(by: str) -> None:
+    assert reset(run_of(), 5, by).commands == ()
+
+
+def test_zero_replicas_in_a_manifest_stay_off() -> None:
+    run = run_of()
+    assert reset(run, 0, "helm").commands == ()
+    assert run.look(COOL, replicas=4, ready=4, scaled_by="helm").commands == ()
+
+
+def test_where_the_operator_does_not_scale_down_a_manifest_does() -> None:
+    run = run_of(scale_down=ScaleDown(enabled=False))
+    assert reset(run, 4, "helm").commands == ()
+
+
+def test_a_reset_is_restored_after_a_crash_but_not_later() -> None:
+    run = run_of()
+    at = reset(run, 4, "helm").at
+    memory = replace(run.memory, scaling=replace(run.memory.scaling, reset_from=6, reset_at=at, last_replicas=4))
+    assert load_memory(dump_memory(memory)).scaling.reset_from == 6
+    for later, steps in ((30.0, [6]), (90.0, [])):
+        again = run_of()
+        again.memory, again.now = memory, at + later
+        again.target = run.target
+        assert [c.to for c in again.look(COOL, replicas=4, ready=4, scaled_by="helm").commands] == steps

@@ -63,7 +63,7 @@ def test_what_else_is_ours_stays_ours() -> None:
     annotation = {"f:metadata": {"f:annotations": {"f:resilience-operator.io/original-partition": {}}}}
     fields = [
         entry("helm", template(a={}), "Apply"),
-        entry(MANAGER, {"f:replicas": {}}, subresource="scale"),
+        entry(MANAGER, {"f:paused": {}}, time="2026-01-01T00:00:00Z"),
         entry(MANAGER, {**template(c={}), "f:updateStrategy": {}}, fields=annotation),
     ]
     after = hand_back(fields)
@@ -102,3 +102,25 @@ def test_annotations_never_grow_beyond_what_the_api_server_takes() -> None:
     others = {"other": "x" * (MOST_ANNOTATIONS - 1_000)}
     assert with_template({LAST_APPLIED: kept, **others}, {"good": "1"}) is not None
     assert with_template({LAST_APPLIED: kept, **others}, {"good": "1" * 2_000}) is None
+
+
+@pytest.mark.parametrize("field", ["f:replicas", "f:minReplicas"])
+@pytest.mark.parametrize("subresource", ["", "scale"])
+def test_a_size_is_left_to_nobody_if_somebody_applies_the_object_server_side(field: str, subresource: str) -> None:
+    more = {"subresource": subresource} if subresource else {}
+    fields = [entry("helm", template(a={}), "Apply"), entry(MANAGER, {field: {}}, **more), entry("x", {field: {}})]
+    assert hand_back(fields) == [fields[0], fields[2]]
+    assert hand_back(fields[1:]) is None, "an update cannot conflict"
+
+
+def test_the_rest_of_an_entry_with_a_size_stays() -> None:
+    annotation = {"f:metadata": {"f:annotations": {"f:resilience-operator.io/original-min-replicas": {}}}}
+    fields = [entry("helm", {"f:maxReplicas": {}}, "Apply"), entry(MANAGER, {"f:minReplicas": {}}, fields=annotation)]
+    after = hand_back(fields)
+    assert after is not None
+    assert after[1]["fieldsV1"] == annotation
+    assert hand_back(after) is None
+
+
+def test_an_apply_of_the_operators_own_name_is_no_reason() -> None:
+    assert hand_back([entry(MANAGER, {"f:replicas": {}}, "Apply")]) is None

@@ -168,6 +168,7 @@ class ScalingMemory:
     stable_since: since when fewer pods are sufficient, or when the last step down was made.
     required_at_scale_up: pods that the load needed at the last scale-up.
     changed_from: the replicas before `last_replicas`, if the operator made that change and nobody has scaled since.
+    reset_from, reset_at: the operator's size that a manifest reset to fewer replicas, and when; None once restored.
     scaled_down: when the operator last scaled down. regressed, regressed_size: when a signal that is not
         proportional to load came back after that, and the size at which it did.
     needs: the pods needed by time, newest last; not stored.
@@ -183,6 +184,8 @@ class ScalingMemory:
     changed_from: int | None = None
     min_written: int | None = None
     min_changed_from: int | None = None
+    reset_from: int | None = None
+    reset_at: float | None = None
     scaled_down: float | None = None
     regressed: float | None = None
     regressed_size: int | None = None
@@ -200,6 +203,8 @@ class ScalingMemory:
             self.changed_from,
             self.min_written,
             self.min_changed_from,
+            self.reset_from,
+            self.reset_at,
             self.scaled_down,
             self.regressed,
             self.regressed_size,

@@ -64,6 +64,31 @@ def restore_minimum(policy: Policy, target: TargetState) -> Command | None:
     return Command(Verb.SCALE_UP, "BelowMinimum", message, from_=size, to=to, via=via(target))
 
 
+RESET_TIME = 60.0
+"""Seconds after a manifest reset the replicas within which the size from before is still what the load needs."""
+
+
+def restore_size(policy: Policy, scaling: ScalingMemory, target: TargetState, now: float) -> Command | None:
+    """Return the step back to the operator's size after a manifest was applied with fewer replicas; else None.
+
+    A deployment in a peak would otherwise take pods away until the rules are in breach again, or until a cooldown ends.
+    Where the operator does not scale down, applying the manifest is the way to do so: then nothing is restored.
+    """
+    size, at = scaling.reset_from, scaling.reset_at
+    if size is None or at is None or not 0 <= now - at <= RESET_TIME or not policy.scale_down.enabled:
+        return None
+    if target.hpa is not None or target.replicas == 0 or not any(rule.scale_up is not None for rule in policy.rules):
+        return None
+    to = at_most_maximum(size, policy, target)
+    if to <= target.replicas:
+        return None
+    message = (
+        f"{display_name(target.scaled_by)} applied {target.kind} {target.name} with {target.replicas} replicas while "
+        f"it was scaled to {size}: {target.replicas} → {to} pods"
+    )
+    return Command(Verb.SCALE_UP, "ReplicasReset", message, from_=target.replicas, to=to)
+
+
 def can_scale_down(policy: Policy, scaling: ScalingMemory, target: TargetState) -> bool:
     """Return whether a stable period would lead to a scale-down."""
     scales = any(rule.scale_up is not None for rule in policy.rules)

@@ -2,6 +2,9 @@
 
 A person's number becomes the floor. A machine's number is only a state: it never becomes a floor, and it is a revert if
 it undoes the operator's last change. An unknown manager's number becomes a floor, because keeping pods is safe.
+
+A manifest with fewer replicas than the operator chose knows nothing of the load. If it is applied, the operator
+restores its size at once (`bounds.restore_size`).
 """
 
 from __future__ import annotations
@@ -59,11 +62,13 @@ def _replicas_changed(
     deployed: bool,
 ) -> Found:
     before, after, by = scaling.last_replicas, target.replicas, target.scaled_by
-    found = replace(scaling, last_replicas=after, changed_from=None, stable_since=None)
+    found = replace(scaling, last_replicas=after, changed_from=None, stable_since=None, reset_from=None, reset_at=None)
     machine = restates_manifest(by)
     found = replace(found, manual_floor=None if machine else after)
     if machine and classify(by) in _MANIFESTS:
         found = replace(found, baseline=after)
+        if scaling.changed_from is not None and before is not None and 0 < after < before:
+            found = replace(found, reset_from=before, reset_at=now)
     notice = Notice(f"scaled/{after}", "ReplicasChanged", _changed(target, before, machine=machine), transient=True)
     if not machine:
         notice = replace(notice, key=f"manual-scale/{after}", reason="ManualScale")

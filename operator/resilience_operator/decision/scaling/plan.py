@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Command, Notice
 from resilience_operator.decision.model.memory import RuleMemory, ScalingMemory, Verdict
-from resilience_operator.decision.scaling.bounds import restore_minimum
+from resilience_operator.decision.scaling.bounds import restore_minimum, restore_size
 from resilience_operator.decision.scaling.load import (
     MIN_REQUESTS,
     SATURATED,
@@ -56,9 +56,12 @@ def plan_scaling(context: ScalingContext) -> ScalingPlan:
     if up.saturated != scaling.load.saturated:
         scaling = replace(scaling, load=replace(scaling.load, saturated=up.saturated))
     command = up.command
-    restored = restore_minimum(context.policy, context.target)
-    if restored is not None and (command is None or int(command.to or 0) < int(restored.to or 0)):
-        command = restored
+    for restored in (
+        restore_minimum(context.policy, context.target),
+        restore_size(context.policy, scaling, context.target, context.now) if scaling.reset_from is not None else None,
+    ):
+        if restored is not None and (command is None or int(command.to or 0) < int(restored.to or 0)):
+            command = restored
     fallback_due = None
     if command is None:
         command, fallback_due = plan_fallback(context)

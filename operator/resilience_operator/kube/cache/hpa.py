@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from resilience_operator.decision.model.target import MANAGER, HorizontalPodAutoscaler
 from resilience_operator.kube.cache.workloads import MOST_REPLICAS, Obj, manager_of
+from resilience_operator.kube.writes.field_ownership import MIN_REPLICAS, owns_size
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +30,15 @@ def kind_key(api_version: str, kind: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Autoscaler:
-    """An HPA and the workload that it scales. bad_mark: its annotation ORIGINAL_MIN exists and is invalid."""
+    """An HPA and the workload that it scales. bad_mark: its annotation ORIGINAL_MIN exists and is invalid.
+
+    owns_minimum: this operator owns `minReplicas` and gives it up, since somebody applies the HPA server-side.
+    """
 
     target: TargetKey
     hpa: HorizontalPodAutoscaler
     bad_mark: bool = False
+    owns_minimum: bool = False
 
 
 def project_autoscaler(obj: Obj, old: Autoscaler | None = None) -> Autoscaler:
@@ -67,6 +72,7 @@ def project_autoscaler(obj: Obj, old: Autoscaler | None = None) -> Autoscaler:
             scaled_object=scaled_object,
         ),
         bad_mark=bad_mark,
+        owns_minimum=owns_size(meta.get("managedFields"), MIN_REPLICAS),
     )
 
 

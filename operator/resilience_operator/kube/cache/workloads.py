@@ -43,13 +43,13 @@ class FieldManagers:
     """The field manager that last wrote each field; empty if unknown.
 
     paused: also while it is not paused.
-    owns_template: this operator owns fields of the template, which it returns after a rollback.
+    owns_fields: this operator owns fields that it gives up after a write: of the template, or the replicas.
     """
 
     paused: str = ""
     template: str = ""
     replicas: str = ""
-    owns_template: bool = False
+    owns_fields: bool = False
 
 
 NOBODY = FieldManagers()
@@ -165,12 +165,15 @@ def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> FieldManag
     it from later writes to other fields.
     """
     latest: dict[str, tuple[str, bool, str]] = {}
-    owns_template = False
+    owns_fields = owns_replicas = applied = False
     for entry in managed_fields or ():
         spec = (entry.get("fieldsV1") or {}).get("f:spec")
         if not isinstance(spec, dict):
             continue
-        owns_template = owns_template or ("f:template" in spec and entry.get("manager") == MANAGER)
+        if entry.get("manager") == MANAGER:
+            owns_fields = owns_fields or "f:template" in spec
+            owns_replicas = owns_replicas or "f:replicas" in spec
+        applied = applied or entry.get("operation") == "Apply"
         rolling = (spec.get("f:updateStrategy") or {}).get("f:rollingUpdate")
         if isinstance(rolling, dict) and "f:partition" in rolling:
             spec = {**spec, "f:paused": {}}  # the field that pauses a StatefulSet
@@ -184,7 +187,7 @@ def writers_of(managed_fields: Sequence[Mapping[str, Any]] | None) -> FieldManag
     if not latest:
         return NOBODY
     paused, template, replicas = (latest[f][2] if f in latest else "" for f in ("f:paused", "f:template", "f:replicas"))
-    return FieldManagers(paused, template, replicas, owns_template)
+    return FieldManagers(paused, template, replicas, owns_fields or (owns_replicas and applied))
 
 
 def manager_of(entry: Mapping[str, Any]) -> str:
@@ -216,7 +219,7 @@ def template_and_writers(obj: Obj, old: Workload | None) -> tuple[str, FieldMana
     meta = obj["metadata"]
     if old is not None and old.uid != meta["uid"]:
         old = None
-    if old is not None and old.generation == number(meta.get("generation")) and not old.writers.owns_template:
+    if old is not None and old.generation == number(meta.get("generation")) and not old.writers.owns_fields:
         return old.template, old.writers
     template = template_digest(obj["spec"]["template"])
     return template, _keep_template_manager(old, template, writers_of(meta.get("managedFields")))

@@ -230,14 +230,17 @@ class KubeClient:
         kind: PatchKind,
         deadline: Deadline,
         field_manager: str = "",
+        dry_run: bool = False,
     ) -> KubeObject:
-        """Patch an object or a subresource.
+        """Patch an object or a subresource. dry_run: the API server and its webhooks only compute the result.
 
         An attempt whose response was lost is sent again, although it may have succeeded. A patch that must not be
         applied twice needs a precondition. Raises Conflict if a resourceVersion in the patch is outdated, and
         Unprocessable if a `test` of a JSON patch fails or the result is invalid.
         """
         query: dict[str, str | int | bool] = {"fieldManager": field_manager or self.field_manager}
+        if dry_run:
+            query["dryRun"] = "All"
         return await self._call("PATCH", path, query, body=body, content_type=kind.value, deadline=deadline)
 
     async def delete(self, path: str, *, deadline: Deadline, body: KubeObject | None = None) -> KubeObject:

@@ -1,9 +1,14 @@
-"""Returns the ownership of restored fields to the field manager that had them before.
+"""Gives up the ownership of fields after the operator has written them.
 
-Each write makes its author an owner of the fields that it changed (`metadata.managedFields`). After a rollback that
-would be this operator. The next server-side apply of the workload's own manifest (Helm 4, Flux, Argo CD) would then be
-refused for a conflict, or would keep restored fields that the manifest no longer has. So the operator gives them back:
+Each write makes its author an owner of the fields that it changed (`metadata.managedFields`). The next server-side
+apply of the object's own manifest (Helm 4, Flux, Argo CD) would then be refused for a conflict with this operator, or
+would keep restored fields that the manifest no longer has.
 https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership
+
+- A restored template goes back to the manager that had it before.
+- A size (`replicas`, `minReplicas`) is left to nobody. The previous owner would reset it to its default by removing
+  it from the manifest. Only a server-side apply can conflict, so it is given up only if somebody applies the object
+  that way.
 """
 
 from __future__ import annotations
@@ -17,14 +22,63 @@ Entry = dict[str, Any]
 Fields = dict[str, Any]
 """FieldsV1: a tree whose keys are `f:NAME`, `k:KEY` or `v:VALUE`, and `.` for the field itself."""
 
+REPLICAS, MIN_REPLICAS = "f:replicas", "f:minReplicas"
+"""Fields of `spec` that are a size."""
+
 _APPLY = "Apply"
 
 
 def hand_back(managed_fields: Sequence[Mapping[str, Any]] | None, manager: str = MANAGER) -> list[Entry] | None:
+    """Return the managed fields without the template and the size that `manager` owns; None if it owns neither.
+
+    The manager's other fields stay its own.
+    """
+    without_template = _template_returned(managed_fields, manager)
+    found = managed_fields if without_template is None else without_template
+    for field in (REPLICAS, MIN_REPLICAS):
+        found = given_up(found, field, manager) or found
+    return None if found is managed_fields else [dict(entry) for entry in found or ()]
+
+
+def owns_template(managed_fields: Sequence[Mapping[str, Any]] | None, manager: str = MANAGER) -> bool:
+    """Return whether `manager` owns fields of the template."""
+    return any(_is(e, manager) and _template_fields(e) is not None for e in managed_fields or ())
+
+
+def is_applied(managed_fields: Sequence[Mapping[str, Any]] | None, manager: str = MANAGER) -> bool:
+    """Return whether another manager applies the object server-side."""
+    return any(e.get("operation") == _APPLY and e.get("manager") != manager for e in managed_fields or ())
+
+
+def owns_size(managed_fields: Sequence[Mapping[str, Any]] | None, field: str, manager: str = MANAGER) -> bool:
+    """Return whether `manager` owns a size of an object that another manager applies server-side."""
+    owned = any(e.get("manager") == manager and field in _spec(e) for e in managed_fields or ())
+    return owned and is_applied(managed_fields, manager)
+
+
+def given_up(
+    managed_fields: Sequence[Mapping[str, Any]] | None, field: str, manager: str = MANAGER
+) -> list[Entry] | None:
+    """Return the managed fields without a size that `manager` owns; None if no apply could conflict with it.
+
+    The size may be recorded with the subresource through which it was written.
+    """
+    if not owns_size(managed_fields, field, manager):
+        return None
+    kept: list[Entry] = []
+    for entry in managed_fields or ():
+        if entry.get("manager") != manager or field not in _spec(entry):
+            kept.append(dict(entry))
+        elif rest := _without(entry["fieldsV1"], field):
+            kept.append({**entry, "fieldsV1": rest})
+    return kept
+
+
+def _template_returned(managed_fields: Sequence[Mapping[str, Any]] | None, manager: str) -> list[Entry] | None:
     """Return the managed fields with the template owned by its previous manager; None if `manager` does not own any.
 
     The new owner is the manager that applied the template last, or else the one that updated it last. If there is no
-    other, nobody owns it. The manager's other fields stay its own.
+    other, nobody owns it.
     """
     entries = [dict(entry) for entry in managed_fields or ()]
     given: Fields = {}
@@ -35,7 +89,7 @@ def hand_back(managed_fields: Sequence[Mapping[str, Any]] | None, manager: str =
             kept.append(entry)
             continue
         given = _union(given, template)
-        rest = _without_template(entry["fieldsV1"])
+        rest = _without(entry["fieldsV1"], "f:template")
         if rest:
             kept.append({**entry, "fieldsV1": rest})
     if not given:
@@ -59,8 +113,14 @@ def _is(entry: Mapping[str, Any], manager: str) -> bool:
     return entry.get("manager") == manager and not entry.get("subresource")
 
 
-def _without_template(fields: Fields) -> Fields:
-    spec = {key: value for key, value in fields["f:spec"].items() if key != "f:template"}
+def _spec(entry: Mapping[str, Any]) -> Fields:
+    found = (entry.get("fieldsV1") or {}).get("f:spec")
+    return found if isinstance(found, dict) else {}
+
+
+def _without(fields: Fields, field: str) -> Fields:
+    """Return the fields without one of `spec`."""
+    spec = {key: value for key, value in fields["f:spec"].items() if key != field}
     rest = {key: value for key, value in fields.items() if key != "f:spec"}
     return {**rest, "f:spec": spec} if spec.keys() - {"."} else rest
 

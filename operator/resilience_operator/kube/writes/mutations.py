@@ -83,13 +83,16 @@ async def scale(kube: KubeClient, target: TargetState, to: int, *, deadline: Dea
     """Set the replicas to `to` through the `scale` subresource, if they still match the decision's input.
 
     A write to the subresource can change nothing else, and admission webhooks for the workload do not see it. So a
-    scale never becomes a rollout.
+    scale never becomes a rollout. The ownership of the field is then given up (`hand_back`).
     """
     resource = _SCALABLE.get(target.kind)
     if resource is None:
         raise _unsupported(target, "cannot be scaled")
 
+    fields: list[dict[str, Any]] = []
+
     async def plan(live: KubeObject) -> Ops | None:
+        fields[:] = live["metadata"].get("managedFields") or ()
         replicas = live["spec"].get("replicas", 1)
         if replicas == to:
             return None
@@ -99,6 +102,8 @@ async def scale(kube: KubeClient, target: TargetState, to: int, *, deadline: Dea
         return [test_op("/spec/replicas", replicas or None), set_op("/spec/replicas", to)]
 
     written = await _write(kube, resource, target, plan, deadline, subresource="scale")
+    if written is not None and field_ownership.is_applied(fields):
+        written = await _hand_back_size(kube, target, written, deadline)
     return _change("scale", target, target.replicas, to, written)
 
 
@@ -207,9 +212,10 @@ async def lift_hold(kube: KubeClient, target: TargetState, *, deadline: Deadline
 async def hand_back(
     kube: KubeClient, target: TargetState, live: KubeObject | None = None, *, deadline: Deadline
 ) -> KubeObject:
-    """Return the ownership of the template's fields to its previous manager. Returns the object after that.
+    """Give up the ownership of the template and of the replicas. Returns the object after that.
 
-    live: the object, if it was just read. A failure is logged only: the template itself is as it should be.
+    live: the object, if it was just read. A failure is logged only: the fields themselves are as they should be.
+    The replicas are kept if a webhook would use the occasion to change the object: a scale must not become a rollout.
     """
     path = _TEMPLATED[target.kind].item(target.namespace, target.name)
     if live is None:
@@ -226,13 +232,27 @@ async def hand_back(
                 set_op("/metadata/managedFields", fields),
             ]
             try:
+                if not field_ownership.owns_template(meta.get("managedFields")):
+                    expected = await kube.patch(path, ops, kind=PatchKind.JSON, deadline=deadline, dry_run=True)
+                    if expected["spec"] != live["spec"]:
+                        log.warning("%s keeps spec.replicas owned: a webhook changes each update", _named(target))
+                        return live
                 return await kube.patch(path, ops, kind=PatchKind.JSON, deadline=deadline)
             except Conflict:
                 await kube.retry.pause(attempt, deadline)
                 live = await kube.get(path, deadline=deadline)
     except CallError as error:
-        log.warning("%s keeps fields of its template owned by this operator: %s", _named(target), error)
+        log.warning("%s keeps fields owned by this operator: %s", _named(target), error)
     return live
+
+
+async def _hand_back_size(kube: KubeClient, target: TargetState, written: KubeObject, deadline: Deadline) -> KubeObject:
+    """Give up the ownership of the replicas after a scale. Returns the object with the last version that is known."""
+    try:
+        return await hand_back(kube, target, deadline=deadline)
+    except CallError as error:
+        log.warning("%s keeps spec.replicas owned by this operator: %s", _named(target), error)
+        return written
 
 
 async def _write(

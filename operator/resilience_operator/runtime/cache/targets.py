@@ -93,7 +93,7 @@ class TargetCache:
                     _UID: lambda w: (w.namespace, w.uid),
                     _LEFTOVER: lambda w: (
                         w.hold_marked or (w.paused and w.writers.paused == MANAGER),
-                        w.writers.owns_template,
+                        w.writers.owns_fields,
                     ),
                 },
                 on_change=lambda old, new, kind=kind: self._workload_changed(kind, old, new),  # type: ignore[misc]
@@ -117,7 +117,10 @@ class TargetCache:
             AUTOSCALERS,
             project_autoscaler,
             namespaces=namespaces,
-            indexes={_TARGET: lambda a: a.target, _LEFTOVER: lambda a: a.hpa.original_min is not None},
+            indexes={
+                _TARGET: lambda a: a.target,
+                _LEFTOVER: lambda a: (a.hpa.original_min is not None, a.owns_minimum),
+            },
             on_change=self._autoscaler_changed,
         )
         self._all: tuple[Reflector[Any], ...] = (
@@ -232,14 +235,23 @@ class TargetCache:
         for kind, reflector in self._workloads.items():
             for workload in (*reflector.by(_LEFTOVER, (True, False)), *reflector.by(_LEFTOVER, (True, True))):
                 yield kind, workload.namespace, workload.name
-        for autoscaler in self._autoscalers.by(_LEFTOVER, True):
+        for autoscaler in (
+            *self._autoscalers.by(_LEFTOVER, (True, False)),
+            *self._autoscalers.by(_LEFTOVER, (True, True)),
+        ):
             yield autoscaler.target
 
-    def with_owned_template(self) -> Iterator[TargetKey]:
-        """Yield targets whose template has fields that the operator owns: a rollback was not completed."""
+    def with_owned_fields(self) -> Iterator[TargetKey]:
+        """Yield targets with fields that the operator gives up after a write: a rollback or a scale was interrupted."""
         for kind, reflector in self._workloads.items():
             for workload in (*reflector.by(_LEFTOVER, (False, True)), *reflector.by(_LEFTOVER, (True, True))):
                 yield kind, workload.namespace, workload.name
+
+    def with_owned_minimum(self) -> Iterator[TargetKey]:
+        """Yield targets with an HPA whose minReplicas the operator still owns: a write of it was interrupted."""
+        autoscalers = self._autoscalers
+        for autoscaler in (*autoscalers.by(_LEFTOVER, (False, True)), *autoscalers.by(_LEFTOVER, (True, True))):
+            yield autoscaler.target
 
     def _workload(self, key: TargetKey) -> Workload | None:
         kind, namespace, name = key

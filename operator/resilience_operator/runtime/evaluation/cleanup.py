@@ -45,7 +45,7 @@ class Cleanup:
         return +self._under_way
 
     async def restore_orphans(self, within: Callable[[str], bool]) -> None:
-        """Restore every target without a policy in these namespaces, and finish rollbacks that a crash interrupted.
+        """Restore every target without a policy in these namespaces, and give up fields that a crash left owned.
 
         Waits until the targets are listed.
         """
@@ -53,7 +53,7 @@ class Cleanup:
         for key in tuple(self._targets.with_leftovers()):
             if within(key[1]):
                 await self.restore_target(key)
-        for key in tuple(self._targets.with_owned_template()):
+        for key in {*self._targets.with_owned_fields(), *self._targets.with_owned_minimum()}:
             if within(key[1]):
                 await self._hand_back(key)
 
@@ -101,13 +101,15 @@ class Cleanup:
             self._under_way[target.namespace] -= 1
 
     async def _hand_back(self, key: TargetKey) -> None:
-        """Return the ownership of a restored template. Raises only CancelledError."""
+        """Give up the fields that an interrupted write left owned. Raises only CancelledError."""
         try:
             target = self._targets.get(key)
             if target is not None and not self._dry_run:
                 await mutations.hand_back(self._kube, target, deadline=Deadline.after(TIME))
+                if target.hpa is not None:
+                    await hpa.give_up_minimum(self._kube, target, deadline=Deadline.after(TIME))
         except CallError as error:
-            log.warning("%s %s/%s: the template's fields could not be returned yet: %s", *key, error)
+            log.warning("%s %s/%s: its fields could not be given up yet: %s", *key, error)
         except Exception as error:
             contain(Stage.CLEANUP, key[1], f"{key[0]} {key[2]}", error)
 
