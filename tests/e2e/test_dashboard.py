@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import urllib.error
+import urllib.parse
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from tests.cluster import Cluster
 from tests.e2e.test_release import bad
 from tests.support.install import grant_lease
 from tests.support.operator import Operator
+from tests.support.proxy import Proxy, faults, prometheus_proxy
 from tests.support.waiting import PATIENCE, eventually
 from tests.support.world import SAMPLE, World
 
@@ -267,6 +269,104 @@ def test_a_standby_says_so_and_the_doors_are_shut(
     assert ask(leader, "/api/policies", "POST").status == 405
     assert ask(leader, "/static/../routes.py").status == 404
     assert leader.stop() == 0
+
+
+def history(operator: Operator, world: World, hours: str = "") -> Obj:
+    """The points of the policy's charts, and where they come from."""
+    path = f"/api/policy?namespace={world.namespace}&name=checkout&hours={hours}"
+    found: Obj = json.loads(operator.get(path)[1]).get("track") or {}
+    return found
+
+
+def ranges(proxy: Proxy) -> list[str]:
+    """The queries over ranges of times that went to the source."""
+    seen = proxy.seen(lambda p: "query_range" in p.asked.path)
+    return [urllib.parse.parse_qs(p.asked.body.decode())["query"][0] for p in seen]
+
+
+def test_a_restart_does_not_empty_the_charts(
+    world: World, new_operator: Callable[..., Operator], open_page: Callable[..., Page]
+) -> None:
+    custom = {"name": "in-flight", "query": "sum(http_requests_total{pod=~'{{pods}}'})", "unit": "number"}
+    signals = [
+        {"name": "cpu", "preset": "cpu", "window": "10s"},
+        {"name": "error-rate", "preset": "error-rate", "window": "10s"},
+        custom,
+    ]
+    rules = [
+        {"name": signal["name"], "when": {"signal": signal["name"], "above": above}, "then": [{"alert": {}}]}
+        for signal, above in zip(signals, ("70%", "1%", 10**9), strict=True)
+    ]  # fmt: skip
+    with prometheus_proxy(world.cluster) as proxy:
+        operator = new_operator(prometheus_url=proxy.url).start()
+        world.deployment(replicas=4)
+        world.load.workload(world.namespace, "checkout", rps=40, cpu_utilisation=0.3, latency_p99_seconds=0.2)
+        world.policy(signals=signals, rules=rules)
+        world.until_verdict("cpu", "Ok")
+        world.until_verdict("error-rate", "Ok")
+        begun = eventually(lambda: history(operator, world).get("at"), "it keeps points")[0]
+        eventually(lambda: history(operator, world)["at"][-1] > begun + 50, "of a minute", patience=PATIENCE + 60)
+        # What was before the policy is asked for, as is what was before a restart; but only once.
+        eventually(lambda: history(operator, world)["recorded"]["state"] == "ready", "the source is read")
+        assert operator.stop() == 0
+
+        asked = len(ranges(proxy))
+        assert 0 < asked <= 6, "each signal once, and the replicas"
+        operator.start()
+        world.until_verdict("cpu", "Ok")
+        eventually(lambda: operator.metric("resilience_evaluations_total") > 1, "it evaluates")
+        assert len(ranges(proxy)) == asked, "nothing is read while nobody looks"
+
+        page = open_page(f"{base(operator)}/policy?namespace={world.namespace}&name=checkout")
+        expect(page.locator("#recorded")).to_contain_text("come from metric source “default”")
+        found = history(operator, world)
+        count, cpu = found["recorded"]["count"], found["signals"]["cpu"]
+        assert count >= 3
+        assert found["recorded"]["fault"] == ""
+        assert found["at"] == sorted(found["at"])
+        assert found["at"][0] < begun + 30 < found["began"]
+        assert found["at"][count - 1] < found["at"][count]
+        assert cpu["values"][count - 1] == pytest.approx(0.3, abs=0.1)
+        assert cpu["verdicts"][:count] == [""] * count
+        assert cpu["verdicts"][count] != ""
+        assert found["signals"]["error-rate"]["values"][count - 1] == 0
+        assert found["signals"]["in-flight"]["values"][count - 1] > 100
+        assert found["replicas"][count - 1] == found["ready"][count - 1] == 4
+        assert all(f'namespace="{world.namespace}"' in query for query in ranges(proxy)), "as evaluations are limited"
+        asked = len(ranges(proxy))
+        history(operator, world)
+        assert len(ranges(proxy)) == asked, "what is past does not change"
+
+        page.locator(".plot").first.focus()
+        page.keyboard.press("Home")
+        expect(page.locator("#point")).to_contain_text("4 replicas, 4 ready · from the metric source")
+        accessible(page)
+        page.get_by_role("button", name="6 hours").click()
+        eventually(lambda: history(operator, world, "6")["recorded"]["state"] == "ready", "six hours are read")
+        assert page.url.endswith("hours=6")
+        assert history(operator, world, "6")["span"] == 6 * 3600
+
+
+def test_a_source_without_history_leaves_the_page_as_it_is(
+    world: World, new_operator: Callable[..., Operator], open_page: Callable[..., Page]
+) -> None:
+    with prometheus_proxy(world.cluster) as proxy:
+        proxy.add(
+            faults.answer(422, '{"status":"error","errorType":"execution","error":"<b>no</b> range"}'),
+            "",
+            "query_range",
+        )
+        operator = new_operator(prometheus_url=proxy.url).start()
+        world.deployment()
+        world.load.workload(world.namespace, "checkout", rps=40, cpu_utilisation=0.3, latency_p99_seconds=0.2)
+        world.policy()
+        world.until_verdict("cpu", "Ok")
+        page = open_page(f"{base(operator)}/policy?namespace={world.namespace}&name=checkout")
+        expect(page.locator("#recorded")).to_contain_text("Not all earlier values could be read")
+        expect(page.locator("#recorded")).to_contain_text("<b>no</b> range")
+        expect(page.locator("figure")).to_have_count(4)
+        assert operator.metric("resilience_breaker_state", state="open") == 0
+        world.until_verdict("error-rate", "Ok")
 
 
 def ask(operator: Operator, path: str, method: str = "GET") -> Any:

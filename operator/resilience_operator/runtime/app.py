@@ -46,6 +46,7 @@ from resilience_operator.runtime.telemetry.metrics import (
     record_breaker_change,
 )
 from resilience_operator.runtime.telemetry.policy_metrics import PolicyMetricsCollector
+from resilience_operator.runtime.telemetry.recorded_history import RecordedHistory
 from resilience_operator.runtime.telemetry.tracing import Tracing
 from resilience_operator.runtime.triggers import Triggers
 from resilience_operator.signals.collector import SignalCollector
@@ -81,6 +82,7 @@ class App:
         self._zones = ZoneMonitor(kube, watch=config.watches_nodes, on_change=triggers.zones_changed)
         self._source = PolicySource(kube, config, store, triggers)
         self._collector = _collector(plugged, kube, cohorts)
+        self._recorded = RecordedHistory(self._collector.read_range, targets.get, time.time)
         self._notifiers = plugged.notifiers
         context = EvaluationContext(leader, tracing, time.time, config.dashboard)
         inputs = Inputs(
@@ -123,7 +125,7 @@ class App:
         """Return the dashboard, or None if it is disabled."""
         if not self._config.dashboard:
             return None
-        return Dashboard(self._store, self._leader.owns, self._targets.get, time.time)
+        return Dashboard(self._store, self._leader.owns, self._targets.get, time.time, self._recorded)
 
     async def run(self) -> None:
         """Watch and evaluate until `stop` is set or leadership is lost."""
@@ -156,6 +158,7 @@ class App:
                 for task in cleanups:
                     task.cancel()
                 await asyncio.gather(*cleanups, return_exceptions=True)
+                await self._recorded.close()
                 await self._collector.close()
             # Wait only after the lease is released: kopf writes nothing, and takes seconds to stop.
             await asyncio.wait((watching,), timeout=5.0)

@@ -16,7 +16,9 @@ from resilience_operator.signals.query.breakers import SourceBreakers
 from resilience_operator.signals.query.client import OnCustom, Query, QueryClient, QueryResult
 from resilience_operator.signals.query.cohorts import Cohorts
 from resilience_operator.signals.query.planner import ALL_PARTS, SCRAPES, Groups, QueryGroup, QueryPlanner, is_optional
+from resilience_operator.signals.recorded import RangeReader, RecordedSignals
 from resilience_operator.signals.results import SignalResults
+from resilience_operator.signals.sources.protocol import TimeRange
 from resilience_operator.signals.sources.registry import SourceRegistry
 
 _DEFAULT_SKEW_SECONDS = 60.0
@@ -40,6 +42,7 @@ class SignalCollector:
         self._clock = clock
         self._query_client = QueryClient(sources, retry=retry, breakers=breakers, clock=clock, on_custom=on_custom)
         self._planner = QueryPlanner(sources, families or load_families(), cohorts or Cohorts())
+        self._ranges = RangeReader(self._planner, self._query_client)
 
     async def close(self) -> None:
         """Stop the process that checks custom queries."""
@@ -48,6 +51,13 @@ class SignalCollector:
     def expect(self, requests: Sequence[SignalRequest]) -> None:
         """Announce future requests, so that the first grouped query already covers them all. No I/O."""
         self._planner.register(requests, self._clock())
+
+    async def read_range(
+        self, requests: Sequence[SignalRequest], times: TimeRange, *, deadline: Deadline
+    ) -> RecordedSignals:
+        """Read the past of one policy's signals, for people. Never raises for a failing source."""
+        self._planner.register(requests, self._clock())
+        return await self._ranges.read(requests, times, deadline=deadline)
 
     async def collect(
         self,

@@ -65,6 +65,21 @@ def test_a_command_loads_only_what_it_works_with(arguments: list[str], unneeded:
 
 
 @pytest.mark.parametrize(
+    ("module", "arguments", "most"),
+    [
+        ("kubectl", ["version"], 190),
+        ("completion", ["lint", "-"], 210),
+        ("kubectl", ["lint", "manifests/samples/checkout.yaml"], 380),
+    ],
+    ids=str,
+)
+def test_the_modules_of_a_start_are_few(module: str, arguments: list[str], most: int) -> None:
+    """The time of a start is that of its modules, and their number does not depend on the machine's load."""
+    lines = [line for line in call(module, *arguments).stderr.splitlines() if line.startswith("import time:")]
+    assert 0 < len(lines) - 1 <= most, f"{len(lines) - 1} modules"
+
+
+@pytest.mark.parametrize(
     ("module", "arguments"),
     [
         ("kubectl", ["version"]),

@@ -13,10 +13,11 @@ from aiohttp import web
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.runtime.cache.policies import PolicyCache
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry, TargetKey
-from resilience_operator.runtime.dashboard.policy_detail import PolicyDetail
+from resilience_operator.runtime.dashboard.policy_detail import PolicyDetail, span_of
 from resilience_operator.runtime.dashboard.policy_list import PolicyList, Search
 from resilience_operator.runtime.dashboard.row_cache import Owns
 from resilience_operator.runtime.dashboard.sse import Changed, EventStream
+from resilience_operator.runtime.telemetry.recorded_history import RecordedHistory
 
 STATIC = Path(__file__).parent / "static"
 
@@ -45,9 +46,10 @@ class Dashboard:
         owns: Owns,
         target: Callable[[TargetKey], TargetState | None],
         clock: Callable[[], float],
+        recorded: RecordedHistory | None = None,
     ) -> None:
         self._list = PolicyList(store, owns)
-        self._detail = PolicyDetail(store, owns, target, clock)
+        self._detail = PolicyDetail(store, owns, target, clock, recorded)
         self._stream = EventStream()
 
     def attach(self, app: web.Application) -> None:
@@ -89,7 +91,7 @@ class Dashboard:
         entry = self._named(request)
         if entry is None:
             return web.json_response(None, status=404)
-        return web.json_response(self._detail.document(entry), dumps=_dumps)
+        return web.json_response(self._detail.document(entry, _span(request)), dumps=_dumps)
 
     async def _policy_stream(self, request: web.Request) -> web.StreamResponse:
         return await self._stream.follow(request, self._watch(request))
@@ -100,21 +102,26 @@ class Dashboard:
         entry: PolicyEntry | None = None
         version: object = None
         due = 0.0
+        span = _span(request)
 
         async def changed() -> str | None:
             nonlocal entry, version, due
             if entry is None or entry.deleted:
                 entry = self._named(request)
-            now = self._detail.version(entry) if entry is not None else "none"
+            now = self._detail.version(entry, span) if entry is not None else "none"
             if now == version and (entry is None or loop.time() < due):
                 return None
             version, due = now, loop.time() + REFRESH
-            return _dumps(None if entry is None else self._detail.document(entry))
+            return _dumps(None if entry is None else self._detail.document(entry, span))
 
         return changed
 
     def _named(self, request: web.Request) -> PolicyEntry | None:
         return self._detail.find(request.query.get("namespace", ""), request.query.get("name", ""))
+
+
+def _span(request: web.Request) -> float:
+    return span_of(request.query.get("hours", ""))
 
 
 def _search(request: web.Request) -> Search:

@@ -145,6 +145,11 @@ class EvaluationHistory:
         """Return every point, oldest first."""
         return [_point(*packed) for packed in self._form.iter_unpack(self._packed)]
 
+    @property
+    def oldest(self) -> float | None:
+        """Return the time of the oldest point, in seconds since the epoch; None if there is none."""
+        return self._at(0) if self._packed else None
+
     def last(self) -> Point | None:
         """Return the newest point, or None if there is none."""
         if not self._packed:

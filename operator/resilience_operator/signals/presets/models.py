@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -244,6 +244,10 @@ def _per_request(shared: Family, family: Family) -> Quotient | None:
     )
 
 
+_LOADER: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""A safe loader, in C where PyYAML has it: ten times as fast, at each start and for each `lint`."""
+
+
 class PresetError(Exception):
     """The data of a family is invalid; the text names the file and the field."""
 
@@ -265,7 +269,7 @@ def load_families(extra: Path | None = None) -> Families:
 
 def _parse(where: str, text: str) -> Family:
     try:
-        return Family.model_validate(yaml.safe_load(text))
+        return Family.model_validate(yaml.load(text, Loader=_LOADER))  # noqa: S506
     except (yaml.YAMLError, ValidationError) as error:
         raise PresetError(f"preset family {where}: {error}") from error
 

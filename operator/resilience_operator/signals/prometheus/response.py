@@ -112,6 +112,23 @@ def _point(raw: Mapping[str, Any]) -> Series:
     return _series((raw["metric"], float(raw["value"][1]), float(raw["value"][0])))
 
 
+def matrix(found: Mapping[str, Any], dependency: str) -> Answer:
+    """Parse the answer to a range query: one Series per point. Raises TryAgain("bad_answer")."""
+    data = found.get("data")
+    if found.get("status") != "success" or not isinstance(data, dict) or data.get("resultType") != "matrix":
+        raise bad_answer("the response is not a range vector", dependency)
+    points: list[Series] = []
+    try:
+        for one in data.get("result") or []:
+            labels = one["metric"]
+            points += [_series((labels, float(value), float(at))) for at, value in one.get("values", ())]
+            for at, histogram in one.get("histograms", ()):
+                points += histogram_series(labels, at, histogram)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        raise bad_answer("a series cannot be parsed", dependency) from None
+    return Answer(points, warnings(found))
+
+
 def histogram_series(metric: Mapping[str, str], at: float, histogram: Mapping[str, Any]) -> list[Series]:
     """A native histogram as cumulative buckets with the label `le`, like those of a classic one.
 

@@ -6,8 +6,9 @@ https://prometheus.io/docs/prometheus/latest/querying/api/#instant-queries
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from resilience_operator.resilience.deadline import Deadline
 from resilience_operator.resilience.errors import DeadlineExceeded, GiveUp, TryAgain
@@ -16,10 +17,14 @@ from resilience_operator.signals.prometheus.config import SourceConfig
 from resilience_operator.signals.prometheus.credentials import Credentials
 from resilience_operator.signals.prometheus.reader import ResponseReader
 from resilience_operator.signals.prometheus.transport import HttpTransport
-from resilience_operator.signals.sources.protocol import Answer
+from resilience_operator.signals.sources.protocol import Answer, TimeRange
 
 _LARGE = 1 << 20
 """Size in bytes from which a response is parsed in a thread, so that the event loop is not blocked."""
+
+
+Parser = Callable[[Mapping[str, Any], str], Answer]
+"""Parses a document of the source with that name. Raises the errors of `resilience.errors`."""
 
 
 class PrometheusSource:
@@ -31,6 +36,8 @@ class PrometheusSource:
         self._credentials = Credentials(config)
         self._reader = ResponseReader(self._dependency, self._credentials)
         self._transport = HttpTransport(config, self._dependency, self._credentials, self._reader, "/api/v1/query")
+        # Opens no connection before the first range query.
+        self._ranges = HttpTransport(config, self._dependency, self._credentials, self._reader, "/api/v1/query_range")
         self._closed = False
 
     def __repr__(self) -> str:
@@ -68,6 +75,18 @@ class PrometheusSource:
 
     async def query(self, promql: str, *, at: float | None = None, deadline: Deadline) -> Answer:
         """Send one instant query, without retries. Raises TryAgain, Unauthorized, GiveUp, DeadlineExceeded."""
+        times = {} if at is None else {"time": f"{at:.3f}"}
+        return await self._call(self._transport, {"query": promql, **times}, response.answer, deadline)
+
+    async def query_range(self, promql: str, times: TimeRange, *, deadline: Deadline) -> Answer:
+        """Send one range query, without retries. Raises as `query`."""
+        start, end, step = f"{times.start:.3f}", f"{times.end:.3f}", f"{times.step:g}"
+        parameters = {"query": promql, "start": start, "end": end, "step": step}
+        return await self._call(self._ranges, parameters, response.matrix, deadline)
+
+    async def _call(
+        self, transport: HttpTransport, parameters: Mapping[str, str], parse: Parser, deadline: Deadline
+    ) -> Answer:
         if self._closed:
             raise GiveUp("the source is closed", dependency=self._dependency, reason="closed")
         left = deadline.remaining()
@@ -77,13 +96,11 @@ class PrometheusSource:
         read = min(self._config.read_timeout_seconds, left)
         most = self._config.connect_timeout_seconds + self._config.read_timeout_seconds
         # Slightly less than our time-out, so that the server reports that the query took too long.
-        parameters = {"query": promql, **self._config.parameters, "timeout": f"{max(1, int(read * 900))}ms"}
-        if at is not None:
-            parameters["time"] = f"{at:.3f}"
+        sent = {**self._config.parameters, **parameters, "timeout": f"{max(1, int(read * 900))}ms"}
         try:
             # A server that sends single bytes never exceeds the socket's time-out, so the total is limited here.
             async with asyncio.timeout(min(most, left)):
-                return await self._ask(parameters, connect, read)
+                return await self._ask(transport, sent, parse, (connect, read))
         except TimeoutError:
             if deadline.expired:
                 raise DeadlineExceeded(
@@ -97,13 +114,17 @@ class PrometheusSource:
         """Close the connections and abort the queries in flight."""
         self._closed = True
         await self._transport.close()
+        await self._ranges.close()
 
-    async def _ask(self, parameters: dict[str, str], connect: float, read: float) -> Answer:
+    async def _ask(
+        self, transport: HttpTransport, parameters: Mapping[str, str], parse: Parser, timeouts: tuple[float, float]
+    ) -> Answer:
+        """Send a request and parse its response. timeouts: as of `HttpTransport.send`."""
         try:
-            body, seconds = await self._transport.send(parameters, connect, read)
+            body, seconds = await transport.send(parameters, *timeouts)
             if len(body) < _LARGE:
-                return self._answer(body, seconds)
-            return await asyncio.to_thread(self._answer, body, seconds)
+                return self._answer(body, seconds, parse)
+            return await asyncio.to_thread(self._answer, body, seconds, parse)
         except Exception as error:
             found = errors.error_from_exception(error, self._dependency)
             found.message = self._credentials.redact(found.message)
@@ -111,6 +132,5 @@ class PrometheusSource:
             # `from None`: the text of the cause may contain headers.
             raise found from None
 
-    def _answer(self, body: bytes, seconds: float) -> Answer:
-        found = self._reader.document(body)
-        return replace(response.answer(found, self._dependency), seconds=seconds)
+    def _answer(self, body: bytes, seconds: float, parse: Parser) -> Answer:
+        return replace(parse(self._reader.document(body), self._dependency), seconds=seconds)

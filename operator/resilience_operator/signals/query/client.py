@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.promql.errors import TemplateError
 from resilience_operator.resilience.deadline import Clock, Deadline
-from resilience_operator.resilience.errors import DeadlineExceeded, TryAgain
+from resilience_operator.resilience.errors import DeadlineExceeded, GiveUp, TryAgain
 from resilience_operator.resilience.retry import Retry, RetryPolicy
 from resilience_operator.signals import reasons
 from resilience_operator.signals.query import backoff
@@ -32,7 +32,7 @@ from resilience_operator.signals.query.pace import FASTEST, Pace, next_pace
 from resilience_operator.signals.query.query_seconds import PER_MINUTE, QuerySeconds
 from resilience_operator.signals.query.rewriter import Rewriter, RewriterUnavailableError
 from resilience_operator.signals.query.slots import FairSlots
-from resilience_operator.signals.sources.protocol import NATIVE, Answer, MetricSource
+from resilience_operator.signals.sources.protocol import NATIVE, Answer, MetricSource, TimeRange
 from resilience_operator.signals.sources.registry import SourceRegistry
 
 Extractor = Callable[[Answer], Any]
@@ -52,6 +52,12 @@ COALESCE_WINDOW = 0.25
 
 MAX_SERIES = 10_000
 """Maximum number of series in the answer to a custom query. One is expected, or one per pod."""
+
+MAX_POINTS = 50_000
+"""Maximum number of points in the answer to a range query."""
+
+_RANGE_SHARE = 0.5
+"""Share of a namespace's query seconds that range queries leave to its evaluations."""
 
 OnCustom = Callable[[str, str], None]
 """Called with (source, result) for a custom query: `sent`, `busy` (no free slot in time) or `throttled` (budget spent).
@@ -233,6 +239,65 @@ class QueryClient:
                 self._unsubscribe(query, execution)
         yield results | unfinished
 
+    async def fetch_range(self, query: Query, times: TimeRange, *, deadline: Deadline) -> QueryResult:
+        """The points of a query over a range of times, by the deadline, not extracted.
+
+        It shares slots, breaker, tenancy and query seconds with the custom queries of its namespace, and leaves half of
+        these seconds to evaluations. It is not retried and not cached.
+        """
+        requested_at = self._clock()
+        execution = _Execution(self._clock)
+        try:
+            async with asyncio.timeout(deadline.remaining()):
+                answer = await self._request_range(query, times, deadline, execution)
+        except TimeoutError:
+            return QueryResult(requested_at, failure=_timeout_failure(query, execution))
+        except _ThrottledError:
+            text = f"the custom queries of namespace {query.namespace} have used most of their query seconds"
+            return QueryResult(requested_at, failure=QueryFailure(reasons.QUERY_BUDGET_SPENT, text))
+        except Exception as error:
+            return QueryResult(requested_at, failure=_failure(query, error, execution))
+        failure = _reject_answer(query, answer, MAX_POINTS)
+        if failure is not None:
+            return QueryResult(requested_at, failure=failure)
+        return QueryResult(requested_at, answer.series)
+
+    async def _request_range(self, query: Query, times: TimeRange, deadline: Deadline, execution: _Execution) -> Answer:
+        source = self._source(query)
+        send = getattr(source, "query_range", None)
+        if send is None:
+            raise GiveUp("it has no range queries", dependency=f"prometheus/{query.source}", reason="range")
+        limits = self._limits_of(source)
+        promql = await self._restricted(query, execution) if query.label or query.matchers else query.promql
+
+        async def send_query() -> Answer:
+            execution.start_attempt()
+            try:
+                answer: Answer = await send(promql, times, deadline=deadline)
+            finally:
+                limits.seconds.spend(query.namespace, execution.end_attempt())
+                self._on_custom(query.source, "sent")
+            return answer
+
+        async with self._slot(query, limits):
+            if limits.seconds.used(query.namespace) > _RANGE_SHARE:
+                raise _ThrottledError(0.0)
+            if self._breakers is None:
+                return await send_query()
+            return await self._breakers.call(
+                query.source, send_query, deadline, custom=True, had_fair_time=lambda: execution.had_fair_time
+            )
+
+    def _source(self, query: Query) -> MetricSource:
+        """The source of a query. Raises SourceNotFoundError."""
+        source = self._sources.find(query.source)
+        if source is None:
+            raise SourceNotFoundError(
+                f"metric source {query.source!r} is not configured; available: "
+                f"{', '.join(self._sources.names) or 'none'}"
+            )
+        return source
+
     def _subscribe(self, query: Query, deadline: Deadline) -> _Execution:
         execution = self._in_flight.get(query)
         if execution is None or execution.task.done():
@@ -324,12 +389,7 @@ class QueryClient:
         return self._breakers is not None and self._breakers.answered(source, since)
 
     async def _request(self, query: Query, deadline: Deadline, execution: _Execution) -> Answer:
-        source = self._sources.find(query.source)
-        if source is None:
-            raise SourceNotFoundError(
-                f"metric source {query.source!r} is not configured; available: "
-                f"{', '.join(self._sources.names) or 'none'}"
-            )
+        source = self._source(query)
         limits = self._limits_of(source)
         promql = await self._restricted(query, execution) if query.label or query.matchers else query.promql
 
@@ -423,8 +483,8 @@ def _acceptable(result: QueryResult, max_age: float) -> float:
     return max_age if result.failure is None else max(result.backoff_until, min(max_age, _KEEP_FAILURE_SECONDS))
 
 
-def _reject_answer(query: Query, answer: Answer) -> QueryFailure | None:
-    """Why an answer cannot be used; None if it can."""
+def _reject_answer(query: Query, answer: Answer, most: int = MAX_SERIES) -> QueryFailure | None:
+    """Why an answer cannot be used; None if it can. most: series of a custom query."""
     if answer.warnings:
         return QueryFailure(
             reasons.PARTIAL_ANSWER,
@@ -434,10 +494,12 @@ def _reject_answer(query: Query, answer: Answer) -> QueryFailure | None:
         return QueryFailure(
             reasons.BAD_QUERY, "the query returns a native histogram: return a quantile or a rate of it"
         )
-    if query.custom and len(answer.series) > MAX_SERIES:
+    if query.custom and len(answer.series) > most:
         return QueryFailure(
             reasons.BAD_ANSWER,
-            f"the query returns {len(answer.series)} series: it must return one series, or one per pod",
+            f"the query returns {len(answer.series)} series: it must return one series, or one per pod"
+            if most == MAX_SERIES
+            else f"the range query returns {len(answer.series)} points, and at most {most} are read",
         )
     return None
 

@@ -63,6 +63,19 @@ COUNTERS = "counters/"
 """Prefix of the keys of the queries for the counters of pods."""
 
 
+_REPLICAS: Mapping[str, Mapping[str, str]] = {
+    "Deployment": {"replicas": "kube_deployment_spec_replicas", "ready": "kube_deployment_status_replicas_ready"},
+    "StatefulSet": {"replicas": "kube_statefulset_replicas", "ready": "kube_statefulset_status_replicas_ready"},
+    "DaemonSet": {
+        "replicas": "kube_daemonset_status_desired_number_scheduled",
+        "ready": "kube_daemonset_status_number_ready",
+    },
+}
+"""kube-state-metrics' series for the replicas, by kind and part.
+https://github.com/kubernetes/kube-state-metrics/tree/main/docs/metrics/workload
+"""
+
+
 def is_optional(part: str) -> bool:
     """Whether a signal has a value without the answer to this part."""
     return part in (PROBE, SCRAPES) or part.startswith(COUNTERS)
@@ -214,6 +227,42 @@ class QueryPlanner:
         except Exception as error:
             return internal_error(request.signal.name, now, error)
 
+    def plan_alone(self, request: SignalRequest, now: float, policy: Sequence[SignalRequest]) -> Plan | Observation:
+        """As `plan`, with queries for the target alone: its pods, or its namespace if the series have no pod label.
+
+        They leave out what a preset cannot measure, and the counters of pods. The namespaces must be registered.
+        """
+        if (unknown := self._without_source(request, now)) is not None:
+            return unknown
+        try:
+            if request.signal.query:
+                resolved = self._custom(request, policy)
+                if resolved.fault:
+                    return resolved.target.unknown(now, reasons.BAD_QUERY, resolved.fault)
+                return resolved.target, QueryGroup(None, resolved.queries or {})
+            preset_query = self._preset_query(request)
+            if preset_query is None:
+                return Observation.unknown(now, reasons.PRESET_NOT_FOUND, self._preset_not_found(request))
+            target = aggregate.series_keys(request, preset_query.family.join)
+            window = shared_window(request.signal.window_seconds)
+            if (intervals := preset_query.intervals.get(preset_query.scope.chunk_of(request.namespace))) is not None:
+                window = intervals.widened(window, [key for key, _ in target.parts])
+            found = self._own_preset_queries(request, preset_query, window, split=len(target.parts) > 1, alone=True)
+            return target, QueryGroup(preset_query.preset, found)
+        except (TemplateError, PresetError) as error:
+            return Observation.unknown(now, reasons.BAD_QUERY, f"{request.signal.name}: {error}")
+
+    def replica_query(self, request: SignalRequest) -> Query | None:
+        """The query for the target's replicas as kube-state-metrics reports them; None if it has none for its kind."""
+        found = _REPLICAS.get(request.kind)
+        if found is None:
+            return None
+        label = request.kind.lower()
+        own = _joined(matchers("namespace", [request.namespace]), matchers(label, [request.name]))
+        scope = _joined(own, self._source_matchers(request.source))
+        text = union_query({part: f"max by (cluster) ({metric}{{{scope}}})" for part, metric in found.items()})
+        return Query(request.source, text, extract.raw_series, custom=True, namespace=request.namespace)
+
     def _group(
         self, request: SignalRequest, preset_query: _PresetQuery, resolved: _Resolved, groups: Groups
     ) -> QueryGroup:
@@ -257,14 +306,8 @@ class QueryPlanner:
 
     def _resolve(self, request: SignalRequest, now: float, policy: Sequence[SignalRequest]) -> _Resolved | Observation:
         """Plan a request, or return an observation with the reason why it cannot be queried."""
-        if not self._sources.is_for(request.source, request.namespace):
-            known = ", ".join(self._sources.names_for(request.namespace)) or "none"
-            return Observation.unknown(
-                now,
-                reasons.SOURCE_NOT_FOUND,
-                f"metric source {request.source!r} is not configured for namespace {request.namespace}; "
-                f"available: {known}",
-            )
+        if (unknown := self._without_source(request, now)) is not None:
+            return unknown
         try:
             if request.signal.query:
                 return self._custom(request, policy)
@@ -283,6 +326,17 @@ class QueryPlanner:
             return _Resolved(self, target, preset_query, window)
         except (TemplateError, PresetError) as error:
             return Observation.unknown(now, reasons.BAD_QUERY, f"{request.signal.name}: {error}")
+
+    def _without_source(self, request: SignalRequest, now: float) -> Observation | None:
+        """An observation that says that the source is not for this namespace; None if it is."""
+        if self._sources.is_for(request.source, request.namespace):
+            return None
+        known = ", ".join(self._sources.names_for(request.namespace)) or "none"
+        return Observation.unknown(
+            now,
+            reasons.SOURCE_NOT_FOUND,
+            f"metric source {request.source!r} is not configured for namespace {request.namespace}; available: {known}",
+        )
 
     def _custom(self, request: SignalRequest, policy: Sequence[SignalRequest]) -> _Resolved:
         """Plan a custom query, together with all others of its policy, since their total size is limited."""
@@ -336,17 +390,21 @@ class QueryPlanner:
         }
 
     def _own_preset_queries(
-        self, request: SignalRequest, preset_query: _PresetQuery, window: float, *, split: bool
+        self, request: SignalRequest, preset_query: _PresetQuery, window: float, *, split: bool, alone: bool = False
     ) -> Mapping[str, Query]:
-        """A preset's queries for one namespace alone: for a long window, or for one container."""
+        """A preset's queries for one namespace alone: for a long window, or for one container.
+
+        alone: for the pods of the target alone, and without the probe.
+        """
         family, source, container = preset_query.family, request.source, request.signal.container
         namespaces = _namespace_matchers(family, self._source_matchers(source))([request.namespace])
-        prepared = {ALL_PARTS: (render(preset_query.query, *namespaces, window, container), preset_query.extract)}
-        if preset_query.probe is not None and not container:
-            probe, extractor = preset_query.probe
-            prepared[PROBE] = render(probe, *namespaces, window), extractor
         owners = [(request.namespace, owner) for owner in request.owners][:_OWNERS_PER_QUERY]
         narrow = _owner_matchers(family, self._source_matchers(source))(owners)
+        scope = (narrow[0], namespaces[1]) if alone and owners and family.splittable else namespaces
+        prepared = {ALL_PARTS: (render(preset_query.query, *scope, window, container), preset_query.extract)}
+        if preset_query.probe is not None and not container and not alone:
+            probe, extractor = preset_query.probe
+            prepared[PROBE] = render(probe, *namespaces, window), extractor
         if preset_query.buckets and (split or request.watched):
             text = render(preset_query.buckets, *narrow, window)
             prepared["buckets/0"] = text, extract.buckets_by_target(*extract.labels_of(family.join))

@@ -26,8 +26,37 @@ class Series(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class TimeRange:
+    """Evenly spaced times: `count` of them, `step` seconds apart, from `start` (seconds since the epoch)."""
+
+    start: float
+    step: float
+    count: int
+
+    @classmethod
+    def before(cls, end: float, span: float, step: float) -> TimeRange:
+        """The multiples of `step` in the `span` seconds before `end`, so that repeated queries are identical."""
+        last = end // step * step
+        count = int(span // step)
+        return cls(last - (count - 1) * step, step, count)
+
+    @property
+    def end(self) -> float:
+        """The last time."""
+        return self.at(self.count - 1)
+
+    def at(self, number: int) -> float:
+        """The time with that index."""
+        return self.start + number * self.step
+
+    def index(self, at: float) -> int:
+        """The index of a time."""
+        return round((at - self.start) / self.step)
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one instant query.
+    """The answer to one query. That to a range query has one series per point, told apart by `at`.
 
     warnings: what the backend reported about missing data; empty if the answer is complete.
     seconds: latency of the backend, without the time to parse the response here; None if not measured.
@@ -45,6 +74,8 @@ class MetricSource(Protocol):
     An implementation returns by the deadline whatever the backend does, releases the resources of each attempt, and
     raises only the errors of `resilience.errors`: TryAgain (with `reason`) for transient failures, GiveUp for permanent
     ones. The caller limits concurrency, by the attribute `concurrency` if there is one.
+
+    It may also have `query_range(promql, times, deadline=...)`, with a TimeRange. Only the dashboard uses it.
     """
 
     @property

@@ -25,10 +25,13 @@ export function kindOf(action) {
 }
 
 /** Until when each point holds: until the next one, unless that is missing. Unchanged values are stored every 30 s only,
- * and an evaluation may be late. */
-export function ends(at, interval, now) {
-  const longest = 30 + 3 * interval;
-  return at.map((t, i) => (i + 1 < at.length && at[i + 1] - t <= longest ? at[i + 1] : Math.min(t + interval, now)));
+ * and an evaluation may be late. recorded: how many points were read from the metric source, and how far apart. */
+export function ends(at, interval, now, recorded) {
+  return at.map((t, i) => {
+    const step = i < (recorded?.count ?? 0) ? recorded.step : 0;
+    const longest = step ? 1.5 * step : 30 + 3 * interval;
+    return i + 1 < at.length && at[i + 1] - t <= longest ? at[i + 1] : Math.min(t + (step || interval), now);
+  });
 }
 
 function triangle(ctx, x, y, size, sign) {
@@ -58,12 +61,14 @@ export class Charts {
   /** Show a policy; it must have a track. */
   show(policy) {
     this.policy = policy;
-    const { at, began, span } = policy.track;
+    const { at, began, span, recorded } = policy.track;
     // From the first measurement or decision of the last hour on.
-    const seen = [began ?? 0, ...policy.decisions.map((d) => Date.parse(d.at) / 1000)].filter((t) => t > policy.now - span);
+    const seen = [Math.max(began ?? 0, policy.now - span), ...policy.decisions.map((d) => Date.parse(d.at) / 1000)].filter((t) => t > policy.now - span);
+    if (recorded?.count) seen.push(at[0]);
     const from = began === null ? policy.now - span : Math.min(...seen, policy.now - LEAST);
     this.range = [Math.max(policy.now - span, from - (policy.now - from) * 0.03), policy.now];
-    this.ends = ends(at, policy.interval, policy.now);
+    this.recorded = recorded?.count ?? 0;
+    this.ends = ends(at, policy.interval, policy.now, recorded);
     const names = JSON.stringify([policy.signals.map((s) => s.name), policy.mode]);
     if (names !== this.names) {
       this.names = names;
@@ -150,13 +155,22 @@ export class Charts {
     return found;
   }
 
+  /** A column of this process, and one of what the metric source recorded before; they meet at one point. */
+  split(column) {
+    const own = column.map((value, i) => (i < this.recorded ? null : value));
+    return [own, column.map((value, i) => (this.recorded && i <= this.recorded ? value : null))];
+  }
+
   signalParts(number) {
     const signal = () => this.policy.signals[number];
     const { name, unit } = signal();
     const track = () => this.policy.track.signals[name] ?? { values: [], verdicts: [] };
     return {
-      series: [{ stroke: () => paint("ink"), width: 2, points: { show: false } }],
-      data: () => [track().values],
+      series: [
+        { stroke: () => paint("ink"), width: 2, points: { show: false } },
+        { stroke: () => paint("quiet"), width: 1, points: { show: false } },
+      ],
+      data: () => this.split(track().values),
       label: (v) => format.value(v, unit),
       range: (low, high) => {
         const limits = signal().thresholds.filter((t) => t.value !== null).map((t) => t.value);
@@ -197,7 +211,7 @@ export class Charts {
       lines: () => [],
       caption: (element) => {
         const last = track().at.length - 1;
-        const told = last < 0 ? "" : `${track().replicas[last]}, ${track().ready[last]} ready`;
+        const told = last < this.recorded ? "" : `${track().replicas[last]}, ${track().ready[last]} ready`;
         const other = rehearses && last >= 0 ? `; ${track().rehearsed[last] ?? "–"} in dry run (dashed)` : "";
         element.replaceChildren(
           make("h3", {}, "replicas"), " ", make("span", { class: "value" }, told + other), " ",
@@ -228,7 +242,8 @@ export class Charts {
     };
     ctx.save();
     const { at, began } = this.policy.track;
-    const text = parts.lines().length ? "" : "no data from this process";
+    const text = parts.lines().length ? "" : "no data";
+    if (this.recorded) within(at[0], this.ends[this.recorded - 1], "band-unrecorded");
     if (began !== null) within(this.range[0], at[0] ?? this.range[1], "band-unrecorded", text, true);
     const kinds = parts.bands();
     for (let i = 0; i < at.length; ) {
@@ -306,10 +321,11 @@ export class Charts {
     this.index = i;
     const parts = signals.map((s) => {
       const found = track.signals[s.name];
-      return found ? `${s.name} ${format.value(found.values[i], s.unit)} ${found.verdicts[i]}` : "";
+      return found ? `${s.name} ${format.value(found.values[i], s.unit)} ${found.verdicts[i]}`.trim() : "";
     });
     const rehearsed = track.rehearsed[i] === null ? "" : `, ${track.rehearsed[i]} in dry run`;
-    parts.push(`${track.replicas[i]} replicas, ${track.ready[i]} ready${rehearsed}`, track.phase[i]);
+    if (track.replicas[i] !== null) parts.push(`${track.replicas[i]} replicas, ${track.ready[i] ?? "–"} ready${rehearsed}`);
+    parts.push(i < this.recorded ? "from the metric source" : track.phase[i]);
     this.readout.textContent = `${timeOfDay(track.at[i])} · ${parts.filter(Boolean).join(" · ")}`;
   }
 

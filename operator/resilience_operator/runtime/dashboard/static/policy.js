@@ -79,8 +79,8 @@ function table() {
         const found = track.signals[s.name];
         return make("td", {}, `${format.value(found.values[i], s.unit)} ${found.verdicts[i]}`);
       }),
-      make("td", {}, String(track.replicas[i])),
-      make("td", {}, String(track.ready[i])),
+      make("td", {}, String(track.replicas[i] ?? "–")),
+      make("td", {}, String(track.ready[i] ?? "–")),
       policy.mode === "DryRun" ? make("td", {}, track.rehearsed[i] === null ? "–" : String(track.rehearsed[i])) : "",
       make("td", {}, track.phase[i]),
     ),
@@ -109,8 +109,22 @@ function key() {
     item("line bad", "decision: rollback"),
     item("line warning", "decision: pause"),
     item("line begun", "new revision or spec"),
+    ...(policy.track.recorded?.count ? [item("recorded", "from the metric source")] : []),
     ...(rehearses ? [item("line scale dashed", "dry run")] : []),
   ];
+}
+
+/** Where the points of the charts come from. */
+function origin({ began, at, recorded }) {
+  const since = timeOfDay(at[recorded?.count ?? 0] ?? began);
+  const own = began ? `This process has measurements since ${since}.` : "";
+  if (!recorded) return own;
+  const source = `metric source “${recorded.source}”`;
+  if (recorded.state === "reading") return `${own} Reading earlier values from ${source}…`;
+  const read = recorded.count
+    ? `Earlier values come from ${source}. They are computed again, so they may differ a little, and have no verdicts and phases.`
+    : `${source[0].toUpperCase()}${source.slice(1)} has no earlier values.`;
+  return recorded.fault ? `${own} ${recorded.count ? `${read} ` : ""}Not all earlier values could be read: ${sentence(recorded.fault)}` : `${own} ${read}`;
 }
 
 function show(found) {
@@ -149,9 +163,7 @@ function show(found) {
     return;
   }
   $("table-details").hidden = false;
-  $("recorded").textContent = found.track.began
-    ? `Measurements since ${timeOfDay(found.track.began)}, when this process started to evaluate the policy. Decisions are kept across restarts.`
-    : "";
+  $("recorded").textContent = origin(found.track);
   $("key").replaceChildren(...key());
   charts.show(found);
   if (!$("point").textContent) $("point").textContent = "Point at a chart, or focus it and use the arrow keys, to read its values.";
@@ -159,4 +171,17 @@ function show(found) {
 }
 
 $("table-details").addEventListener("toggle", table);
-follow("policy", new URLSearchParams({ namespace, name }), show);
+
+let end = () => {};
+
+/** Follow the policy over so many hours; the address keeps them, so that it can be shared. */
+function span(hours) {
+  end();
+  for (const button of document.querySelectorAll("#spans button")) button.setAttribute("aria-pressed", String(button.value === hours));
+  const query = new URLSearchParams({ namespace, name, ...(hours === "1" ? {} : { hours }) });
+  history.replaceState(null, "", `?${query}`);
+  end = follow("policy", query, show);
+}
+
+for (const button of document.querySelectorAll("#spans button")) button.addEventListener("click", () => span(button.value));
+span(asked.get("hours") === "6" ? "6" : "1");
