@@ -106,7 +106,7 @@ def _effect(memory: Memory, command: Command, target: TargetState, now: float, *
         case Verb.UNFREEZE:
             return replace(memory, freeze=None)
         case Verb.DENY_ROLLBACK if memory.request is not None:
-            denied = replace(memory.request, denied=True, by=str(command.arguments.get("by", "")))
+            denied = replace(memory.request, denied=True, approved=False, by=str(command.arguments.get("by", "")))
             return replace(memory, request=denied)
         case Verb.KEEP_CONFIGURATION:
             return replace(memory, release=replace(release, kept_content=str(command.arguments["content"])))

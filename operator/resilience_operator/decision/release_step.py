@@ -25,7 +25,7 @@ from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release import freeze, lifecycle
 from resilience_operator.decision.release.aftermath import watch_rollback
 from resilience_operator.decision.release.analysis import analyse
-from resilience_operator.decision.release.approval import approval_of, ask, kept_request, without_rollback
+from resilience_operator.decision.release.approval import approval_of, ask, keep_asking, without_rollback
 from resilience_operator.decision.release.attribution import inconclusive_notice
 from resilience_operator.decision.release.bake import advance_bake
 from resilience_operator.decision.release.goal import mark_failed, with_service
@@ -196,9 +196,13 @@ def _with_approval(
     """Return the plan, and the rollback that waits for a person's approval. again: plans for other findings."""
     before = context.memory.request
     rollback = next((c for c in plan.commands if c.verb is Verb.ROLLBACK), None)
-    if rollback is None:
-        return plan, before if before is None else kept_request(before, plan.release, findings)
     policy, target = context.policy, context.target
+    if rollback is None:
+        if before is None:
+            return plan, None
+        kept = keep_asking(policy, before, plan.release, findings)
+        commands = plan.commands if kept.command is None else (*plan.commands, kept.command)
+        return replace(plan, commands=commands), kept.request
     approval = approval_of(policy, rollback)
     if approval is None:
         return plan, None

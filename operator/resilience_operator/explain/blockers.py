@@ -95,6 +95,8 @@ def _freezes(facts: ExplainContext) -> Iterator[str]:
         return
     if request.denied:
         yield f"{request.by or 'someone'} denied the rollback of revision {request.revision}"
+    elif request.approved:
+        yield f"{request.by} approved the rollback of revision {request.revision}: it follows once it is due again"
     else:
         yield (
             f"the rollback of revision {request.revision} to {request.to} has waited for approval for "

@@ -95,6 +95,48 @@ def test_a_denial_is_recorded_once_and_holds_for_the_revision() -> None:
     assert "approved by bob" in decision.commands[0].message
 
 
+def test_a_denial_counts_while_the_rollback_is_not_due() -> None:
+    run, _ = asking()
+    answered(run, "deny")
+    assert verbs(run.look({})) == ["denyRollback"]  # no metrics: nothing is due
+    assert run.memory.request is not None
+    assert (run.memory.request.denied, run.memory.request.by) == (True, "ann")
+    assert [verb for _ in range(10) for verb in verbs(run.look(BAD))] == []
+
+
+def test_an_approval_holds_until_the_rollback_is_due() -> None:
+    run, _ = asking()
+    answered(run, "approve")
+    assert verbs(run.look({})) == []
+    run.memory = load_memory(dump_memory(run.memory))
+    assert run.memory.request is not None
+    assert (run.memory.request.approved, run.memory.request.by) == (True, "ann")
+    decision = run.look(BAD)
+    assert verbs(decision) == ["rollback"]
+    assert decision.commands[0].message.endswith("; approved by ann")
+
+
+def test_an_approval_that_is_taken_back_does_not_count() -> None:
+    run, _ = asking()
+    answered(run, "approve")
+    run.look({})
+    run.policy = replace(run.policy, orders=read_orders({}))
+    assert verbs(run.look(BAD)) == []
+    assert run.memory.request is not None
+    assert (run.memory.request.approved, run.memory.request.by) == (False, "")
+
+
+def test_a_later_answer_replaces_an_earlier_one_while_nothing_is_due() -> None:
+    run, _ = asking()
+    answered(run, "approve", by="bob")
+    run.look({})
+    answered(run, "deny")
+    assert verbs(run.look({})) == ["denyRollback"]
+    answered(run, "approve", by="bob")
+    run.look({})
+    assert verbs(run.look(BAD)) == ["rollback"]
+
+
 @pytest.mark.parametrize("request_id", ["b@1", "a@1000000000", "b", "c@1000000045"])
 def test_an_answer_to_another_request_does_not_count(request_id: str) -> None:
     run, _ = asking()

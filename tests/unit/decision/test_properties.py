@@ -226,6 +226,7 @@ def check(policy: Policy, decision: Decision, memory: Memory, target: TargetStat
     if all(r.verdict is Verdict.UNKNOWN and r.release_verdict in (None, Verdict.UNKNOWN) for r in decision.rules):
         allowed = {"Fallback", "QuarantinedReapplied", "HeldPaused", "NewRelease", "MinimumChanged"}
         allowed |= {"BelowMinimum", "ReplicasReset"}
+        allowed.add("PauseLifted")  # a machine lifted a pause: without metrics nothing has recovered
         if not any(rule.guards_release for rule in policy.rules):
             allowed.add("ReleaseRecovered")  # a pause that no rule asks for is lifted whatever is measured
         if any(quiet(r) for r in decision.rules):

@@ -34,7 +34,9 @@ def answer(name: str, namespace: str, access: Access, output: ObjectOutput, *, v
 
         def observed(now: dict[str, Any]) -> bool:
             left = request_in(now)
-            return left is None or left.id != request.id or (verdict == "deny" and left.denied and left.by == by)
+            if left is None or left.id != request.id:
+                return True
+            return left.by == by and (left.denied if verdict == "deny" else left.approved)
 
         return request, by, await await_observed(kube, namespace, name, observed)
 

@@ -423,7 +423,7 @@ class RollbackRequest:
     """A rollback that waits for a person's approval.
 
     revision, to: the revision to roll back, and the one to restore. asked_at: when. denied: a person denied it.
-    by: who answered.
+    approved: a person approved it before it was due. by: who answered.
     """
 
     revision: str
@@ -431,6 +431,7 @@ class RollbackRequest:
     asked_at: float
     denied: bool = False
     by: str = ""
+    approved: bool = False
 
     @property
     def id(self) -> str:

@@ -55,15 +55,11 @@ def ask(
     request = before if before is not None and before.revision == revision else RollbackRequest(revision, to, now)
     if request.to != to:
         request = RollbackRequest(revision, to, now)  # an approval was for another revision
-    answer = policy.orders.answer
-    if answer is not None and answer.request == request.id:
-        who = answer.by or "someone"
-        if answer.verdict == "approve":
-            return ApprovalPlan(replace(command, message=f"{command.message}; approved by {who}"), request)
-        if not request.denied or request.by != answer.by:
-            return ApprovalPlan(_denial(command, request, who, answer.by), request)
-    if request.denied:
-        return ApprovalPlan(None, request)
+    request, denial = _answered(policy, request, command.rules)
+    if denial is not None or request.denied:
+        return ApprovalPlan(denial, request)
+    if request.approved:
+        return ApprovalPlan(replace(command, message=f"{command.message}; approved by {request.by}"), request)
     due = request.asked_at + approval.within
     if now >= due and approval.act:
         why = f"nobody answered within {format_duration(approval.within)}"
@@ -80,13 +76,19 @@ def ask(
     return ApprovalPlan(None, request, (notice, held))
 
 
-def kept_request(
-    before: RollbackRequest | None, release: ReleaseMemory, findings: Sequence[ReleaseFinding]
-) -> RollbackRequest | None:
-    """Return the request to keep while no rollback is due: it ends with the release, or when every rule is Ok."""
-    if before is None or before.revision != release.revision or release.phase not in ANALYSED_PHASES:
-        return None
-    return before if before.denied or any(f.verdict is not Verdict.OK for f in findings) else None
+def keep_asking(
+    policy: Policy, before: RollbackRequest, release: ReleaseMemory, findings: Sequence[ReleaseFinding]
+) -> ApprovalPlan:
+    """Decide on a request while no rollback is due. It ends with the release, or when every rule is Ok.
+
+    An answer counts all the same: a denial is recorded, an approval holds for when the rollback is due.
+    """
+    if before.revision != release.revision or release.phase not in ANALYSED_PHASES:
+        return ApprovalPlan(None, None)
+    if not before.denied and all(f.verdict is Verdict.OK for f in findings):
+        return ApprovalPlan(None, None)
+    request, denial = _answered(policy, before, ())
+    return ApprovalPlan(denial, request)
 
 
 def without_rollback(findings: Sequence[ReleaseFinding]) -> Iterator[ReleaseFinding]:
@@ -96,16 +98,28 @@ def without_rollback(findings: Sequence[ReleaseFinding]) -> Iterator[ReleaseFind
         yield finding if rule.rollback is None else replace(finding, rule=replace(rule, rollback=None))
 
 
-def _denial(command: Command, request: RollbackRequest, who: str, by: str) -> Command:
-    return Command(
+def _answered(
+    policy: Policy, request: RollbackRequest, rules: tuple[str, ...]
+) -> tuple[RollbackRequest, Command | None]:
+    """Return the request with its answer, and the command that records a denial. rules: those that roll back."""
+    answer = policy.orders.answer
+    if answer is None or answer.request != request.id:
+        return (replace(request, approved=False, by="") if request.approved else request), None
+    who = answer.by or "someone"
+    if answer.verdict == "approve":
+        return replace(request, denied=False, approved=True, by=who), None
+    if request.denied and request.by == answer.by:
+        return request, None
+    denial = Command(
         Verb.DENY_ROLLBACK,
         "RollbackDenied",
         f"{who} denied the rollback of revision {request.revision} to {request.to}: the operator does not roll it back",
-        command.rules,
-        from_=command.from_,
-        to=command.to,
-        arguments={"by": by},
+        rules,
+        from_=request.revision,
+        to=request.to,
+        arguments={"by": answer.by},
     )
+    return request, denial
 
 
 def _asked(policy: Policy, command: Command, approval: Approval, request: RollbackRequest, target: str) -> Notice:
