@@ -7,12 +7,13 @@ came to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from resilience_operator.kube.writes.gitops_hold import HOLD
 from tests.support.gitops import RECONCILE, attempted, install_definitions, marks, owned
+from tests.support.operator import Operator
 from tests.support.proxy import Asked, Proxy, faults
 from tests.support.waiting import eventually
 from tests.support.world import Obj, World
@@ -244,6 +245,42 @@ def undisturbed(world: World, proxy: Proxy, scenario: Scenario, name: str) -> tu
     world.until(done, f"{name}: {scenario.verb} is done", name)
     proxy.remove(rule)
     return end_state(world, proxy, name), without_retries(path.calls)
+
+
+def kill_at_each(
+    operator: Operator,
+    proxy: Proxy,
+    calls: Sequence[str],
+    paths: Sequence[ActPath],
+    provoke: Callable[[str], None],
+    *,
+    after: bool,
+) -> dict[int, str]:
+    """Kill the operator at call n of the n-th path, for all n, and leave it running. Returns the names by n.
+
+    The next target is provoked while the operator is down. So what was left half done by a kill is continued beside
+    the next action, and may be killed again. after: the call reaches the API server, and its answer is lost.
+    """
+    killed_at: dict[int, str] = {}
+    for n, (path, call) in enumerate(zip(paths, calls, strict=False), start=1):
+        if after and call.startswith("GET"):
+            continue  # to die with the answer of a read is to die before the next call
+        killed_at[n] = path.name
+
+        def die() -> None:
+            assert operator.process is not None
+            operator.process.kill()
+
+        rule = proxy.add(faults.call(die, after=after), where=path, skip=n - 1, times=1)
+        provoke(path.name)
+        process = operator.process or operator.start().process
+        assert process is not None
+        eventually(lambda p=process: p.poll() is not None, f"call {n} of {path.name} is reached", last=operator.tail)  # type: ignore[misc]
+        operator.kill()
+        proxy.remove(rule)
+        assert rule.used == 1
+    operator.start()
+    return killed_at
 
 
 def without_retries(calls: list[str]) -> list[str]:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
 import pytest
 
 from tests.cluster import Cluster
-from tests.e2e.crashing import ROLL_BACK, SIGNALS, ActPath, without_retries
+from tests.e2e.crashing import ROLL_BACK, SIGNALS, ActPath, kill_at_each, without_retries
 from tests.e2e.crashing import end_state as end_of_action
 from tests.e2e.test_scaling import after_evaluations
 from tests.support.configuration import config_map, copies, data_of, grant, reading
@@ -145,10 +144,6 @@ def _undisturbed(world: World, proxy: Proxy, name: str) -> tuple[dict[str, Any],
     return _end(world, proxy, name), without_retries(path.calls)
 
 
-def _until_ended(process: Popen[bytes], operator: Operator, what: str) -> None:
-    eventually(lambda: process.poll() is not None, what, last=operator.tail)
-
-
 @pytest.mark.parametrize("after", [False, True], ids=["before-the-call", "before-the-answer"])
 def test_killed_at_every_call(world: World, proxied: Operator, proxy: Proxy, after: bool) -> None:
     names = [f"pair{n}" for n in range(LIKELY + 1)]
@@ -159,24 +154,8 @@ def test_killed_at_every_call(world: World, proxied: Operator, proxy: Proxy, aft
     assert right["restarted"]
     assert right["history"].count("rollback") == 1
     assert 12 <= len(calls) <= LIKELY, f"prepare more targets: {calls}"
-    # To die with the answer of a read is to die before the next call.
-    killed_at = {
-        n: name
-        for n, (name, call) in enumerate(zip(names[1:], calls, strict=False), start=1)
-        if not (after and call.startswith("GET"))
-    }
-    for n, name in killed_at.items():
-        process = proxied.process
-        assert process is not None
-        where = PairPath(name, "rollback")
-        rule = proxy.add(faults.call(process.kill, after=after), where=where, skip=n - 1, times=1)
-        _provoke(world, name)
-        _until_ended(process, proxied, f"call {n} of {name} is reached")
-        proxied.kill()
-        proxy.remove(rule)
-        proxied.start()
-        assert rule.used == 1
-        world.until(lambda name=name: "rollback" in world.actions(name), f"{name} is restored", name)  # type: ignore[misc]
+    paths = [PairPath(name, "rollback") for name in names[1:]]
+    killed_at = kill_at_each(proxied, proxy, calls, paths, lambda name: _provoke(world, name), after=after)
     for n, name in killed_at.items():
         _until_end(world, proxy, name, right, f"killed at call {n} of {calls}")
     eventually(after_evaluations(proxied, 2 * len(names)), "all are looked at again")  # type: ignore[arg-type]

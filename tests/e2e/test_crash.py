@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.cluster import Cluster
-from tests.e2e.crashing import SCENARIOS, ActPath, Scenario, prepare, undisturbed, until_end
+from tests.e2e.crashing import SCENARIOS, ActPath, Scenario, kill_at_each, prepare, undisturbed, until_end
 from tests.e2e.test_scaling import after_evaluations
 from tests.support.operator import Operator
-from tests.support.proxy import Proxy, api_proxy, faults, kubeconfig_through
+from tests.support.proxy import Proxy, api_proxy, kubeconfig_through
 from tests.support.waiting import eventually
 from tests.support.world import World
 
@@ -48,29 +48,10 @@ def test_killed_at_every_call(world: World, proxied: Operator, proxy: Proxy, sce
     right, calls = undisturbed(world, proxy, scenario, names[0])
     assert right["history"].count(scenario.verb) == 1
     assert len(calls) <= LIKELY, f"prepare more targets: {calls}"
-    # To die with the answer of a read is to die before the next call.
-    killed_at = {
-        n: name
-        for n, (name, call) in enumerate(zip(names[1:], calls, strict=False), start=1)
-        if not (after and call.startswith("GET"))
-    }
+    paths = [ActPath(name, scenario.verb) for name in names[1:]]
+    killed_at = kill_at_each(proxied, proxy, calls, paths, lambda name: scenario.provoke(world, name), after=after)
     for n, name in killed_at.items():
-        assert _killed_at(n, world, proxied, proxy, scenario, name, after=after)
         until_end(world, proxy, name, right, f"killed at call {n} of {calls}")
     eventually(after_evaluations(proxied, 2 * len(names)), "all are looked at again")  # type: ignore[arg-type]
     for n, name in killed_at.items():
         until_end(world, proxy, name, right, f"killed at call {n} of {calls}: it stays so")
-
-
-def _killed_at(
-    n: int, world: World, operator: Operator, proxy: Proxy, scenario: Scenario, name: str, *, after: bool
-) -> bool:
-    process = operator.process
-    assert process is not None
-    rule = proxy.add(faults.call(process.kill, after=after), where=ActPath(name, scenario.verb), skip=n - 1, times=1)
-    scenario.provoke(world, name)
-    eventually(lambda: process.poll() is not None, f"call {n} of {name} is reached", last=operator.tail)
-    operator.kill()
-    proxy.remove(rule)
-    operator.start()
-    return rule.used == 1

@@ -9,14 +9,14 @@ from collections.abc import Iterable
 
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.cache.controller_revisions import current_of
-from resilience_operator.kube.cache.revisions import RevisionRecord, as_revision, owned_by, revision_name
+from resilience_operator.kube.cache.revisions import RevisionRecord, owned_by
+from resilience_operator.kube.cache.target_state import combine
 from resilience_operator.kube.cache.workloads import (
     Obj,
     Workload,
     count,
     max_unavailable_in,
     project_workload,
-    replaces_all,
 )
 
 KIND = "DaemonSet"
@@ -52,28 +52,4 @@ def daemon_set_state(workload: Workload, revisions: Iterable[RevisionRecord]) ->
         pods[before.name] = (old_pods, min(workload.ready, old_pods))
     if current is not None:
         pods[current.name] = (workload.updated, max(0, workload.ready - old_pods))
-    return TargetState(
-        kind=KIND,
-        namespace=workload.namespace,
-        name=workload.name,
-        uid=workload.uid,
-        resource_version=workload.resource_version,
-        replicas=workload.replicas,
-        ready=workload.ready,
-        rolled_out=(
-            current is not None
-            and workload.observed >= workload.generation
-            and workload.updated >= workload.replicas
-            and workload.ready >= workload.replicas
-        ),
-        revision=revision_name(workload, current) if current is not None else None,
-        revisions=tuple(as_revision(workload, r, owner=workload.name, pods=pods.get(r.name, (0, 0))) for r in owned),
-        template_by=workload.writers.template,
-        template=workload.template,
-        min_ready_seconds=workload.min_ready_seconds,
-        replaces_all=replaces_all(workload),
-        delivered_by=workload.delivered_by,
-        hold_marked=workload.hold_marked,
-        reconcile_disabled=workload.reconcile_disabled,
-        committed=workload.committed,
-    )
+    return combine(workload, owned, current, pods, all_updated=workload.updated >= workload.replicas)

@@ -20,12 +20,11 @@ from resilience_operator.decision.model.target import (
 )
 from resilience_operator.kube.cache.revisions import (
     RevisionRecord,
-    as_revision,
     labels_of,
     owned_by,
     owner_of,
-    revision_name,
 )
+from resilience_operator.kube.cache.target_state import combine
 from resilience_operator.kube.cache.workloads import (
     Obj,
     Workload,
@@ -34,7 +33,6 @@ from resilience_operator.kube.cache.workloads import (
     max_unavailable_in,
     number,
     project_workload,
-    replaces_all,
     restored_from,
     template_digest,
 )
@@ -127,38 +125,6 @@ def deployment_state(
     owned = owned_by(deployment, replica_sets)
     same = [rs for rs in owned if rs.template == deployment.template]
     current = min(same, key=lambda rs: (rs.created, rs.name), default=None)
-    desired = deployment.replicas
-    return TargetState(
-        kind=KIND,
-        namespace=deployment.namespace,
-        name=deployment.name,
-        uid=deployment.uid,
-        resource_version=deployment.resource_version,
-        replicas=desired,
-        ready=deployment.ready,
-        rolled_out=(
-            current is not None
-            and deployment.observed >= deployment.generation
-            and deployment.updated == deployment.total == desired
-            and deployment.ready >= desired
-        ),
-        revision=revision_name(deployment, current) if current is not None else None,
-        revisions=tuple(as_revision(deployment, rs, owner=rs.name, pods=(rs.replicas, rs.ready)) for rs in owned),
-        paused=deployment.paused,
-        paused_by=deployment.writers.paused if deployment.paused else "",
-        pause_marked=deployment.pause_marked,
-        resumed_by=deployment.resumed_by,
-        template_by=deployment.writers.template,
-        scaled_by=deployment.writers.replicas,
-        progress_deadline_exceeded=deployment.progress_deadline_exceeded,
-        hpa=hpa,
-        template=deployment.template,
-        create_failure=deployment.create_failure,
-        progress_deadline=deployment.progress_deadline,
-        min_ready_seconds=deployment.min_ready_seconds,
-        replaces_all=replaces_all(deployment),
-        delivered_by=deployment.delivered_by,
-        hold_marked=deployment.hold_marked,
-        reconcile_disabled=deployment.reconcile_disabled,
-        committed=deployment.committed,
-    )
+    pods = {rs.name: (rs.replicas, rs.ready) for rs in owned}
+    all_updated = deployment.updated == deployment.total == deployment.replicas
+    return combine(deployment, owned, current, pods, all_updated=all_updated, hpa=hpa)

@@ -6,14 +6,14 @@ from collections.abc import Iterable
 
 from resilience_operator.decision.model.target import HorizontalPodAutoscaler, TargetState
 from resilience_operator.kube.cache.controller_revisions import current_of
-from resilience_operator.kube.cache.revisions import RevisionRecord, as_revision, owned_by, revision_name
+from resilience_operator.kube.cache.revisions import RevisionRecord, owned_by
+from resilience_operator.kube.cache.target_state import combine
 from resilience_operator.kube.cache.workloads import (
     Obj,
     Workload,
     count,
     max_unavailable_in,
     project_workload,
-    replaces_all,
 )
 from resilience_operator.kube.writes.rollout_pause import can_pause, is_marked, is_paused
 
@@ -56,35 +56,5 @@ def stateful_set_state(
     old_pods = max(0, workload.total - workload.updated)
     pods = {workload.current: (old_pods, min(workload.ready, old_pods))}
     pods[workload.newest] = (workload.updated, max(0, workload.ready - old_pods))
-    return TargetState(
-        kind=KIND,
-        namespace=workload.namespace,
-        name=workload.name,
-        uid=workload.uid,
-        resource_version=workload.resource_version,
-        replicas=workload.replicas,
-        ready=workload.ready,
-        rolled_out=(
-            current is not None
-            and workload.observed >= workload.generation
-            and workload.updated == workload.total == workload.replicas
-            and workload.ready >= workload.replicas
-        ),
-        revision=revision_name(workload, current) if current is not None else None,
-        revisions=tuple(as_revision(workload, r, owner=workload.name, pods=pods.get(r.name, (0, 0))) for r in owned),
-        paused=workload.paused,
-        paused_by=workload.writers.paused if workload.paused else "",
-        pause_marked=workload.pause_marked,
-        resumed_by=workload.resumed_by,
-        template_by=workload.writers.template,
-        template=workload.template,
-        min_ready_seconds=workload.min_ready_seconds,
-        replaces_all=replaces_all(workload),
-        scaled_by=workload.writers.replicas,
-        hpa=hpa,
-        can_pause=workload.can_pause,
-        delivered_by=workload.delivered_by,
-        hold_marked=workload.hold_marked,
-        reconcile_disabled=workload.reconcile_disabled,
-        committed=workload.committed,
-    )
+    all_updated = workload.updated == workload.total == workload.replicas
+    return combine(workload, owned, current, pods, all_updated=all_updated, hpa=hpa)
