@@ -6,8 +6,11 @@ import pytest
 
 from resilience_operator.kube.writes.gitops_hold import HOLD
 from tests.cluster import Cluster
+from tests.e2e.test_configuration import broken, config_map_kept_labels
+from tests.e2e.test_configuration import settle as settle_configuration
 from tests.e2e.test_release import bad, guard, settle
 from tests.e2e.test_scaling import after_evaluations
+from tests.support.configuration import config_map, data_of, grant
 from tests.support.gitops import (
     DRIFT,
     RECONCILE,
@@ -172,3 +175,38 @@ def test_argo_cd_cannot_hold_a_single_object(world: World, operator: Operator) -
     world.until(lambda: world.status()["lastDecision"]["action"] == "rollback", "it is in the history")
     assert "is not held" in world.status()["lastDecision"]["message"]
     assert not_held(world)
+
+
+@pytest.mark.parametrize("end", ["new version", "policy deleted"])
+def test_restored_configuration_is_held_with_the_target(world: World, operator: Operator, end: str) -> None:
+    """Flux applies both: the bad ConfigMap under a restored template would be a pair that nobody has judged."""
+    grant(world.cluster)
+    settle_configuration(world, release={"gitOps": "Hold"})
+    owned(world, "Kustomization", "shop")
+    attempted(world, FIRST)
+    found = marks(world, "Kustomization")
+    marked(world, **found)
+    for name in ("settings", "other"):
+        config_map(world, name, **(data_of(world, name) or {}))
+        world.core.patch_namespaced_config_map(name, world.namespace, {"metadata": found})
+    broken(world)
+    config_map_kept_labels(world, "settings", level="broken")
+    world.until(lambda: data_of(world, "settings") == {"level": "1"}, "the content is restored")
+    world.until(lambda: is_held(world), "the target is held")
+    assert held_marks(world, "settings") == {RECONCILE, HOLD}
+    assert not held_marks(world, "other"), "it was not restored"
+    broken(world, ratio=0.0)
+    world.until_phase("Stable")
+    throughout(lambda: is_held(world), "the same version stays held", until=after_evaluations(operator, 3))
+    assert held_marks(world, "settings") == {RECONCILE, HOLD}
+    if end == "new version":
+        attempted(world, SECOND)
+    else:
+        world.delete_policy()
+    eventually(lambda: not_held(world) and not held_marks(world, "settings"), "both holds are lifted")
+    assert data_of(world, "settings") == {"level": "1"}
+
+
+def held_marks(world: World, name: str) -> set[str]:
+    annotations = world.core.read_namespaced_config_map(name, world.namespace).metadata.annotations
+    return {RECONCILE, HOLD} & set(annotations or {})

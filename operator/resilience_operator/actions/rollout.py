@@ -33,8 +33,8 @@ async def rollback(
     if "content" in command.arguments:
         await configuration.restore(kube, target, command, deadline=deadline)
         restart_at = int(str(command.arguments["at"])) if command.arguments.get("restart") else None
-    hold = bool(command.arguments.get("hold"))
-    return await mutations.rollback(kube, target, str(command.to), deadline=deadline, restart_at=restart_at, hold=hold)
+    held = configuration.held_by(command) if command.arguments.get("hold") else None
+    return await mutations.rollback(kube, target, str(command.to), deadline=deadline, restart_at=restart_at, held=held)
 
 
 async def keep(
@@ -47,8 +47,9 @@ async def keep(
 async def lift_hold(
     kube: KubeClient, target: TargetState, command: Command, *, deadline: Deadline
 ) -> mutations.Change | None:
-    """Let the tool that applies the target from git reconcile it again."""
+    """Let the tool that applies the target from git reconcile it again, with its configuration."""
     del command
+    await configuration.lift_holds(kube, target, deadline=deadline)
     return await mutations.lift_hold(kube, target, deadline=deadline)
 
 

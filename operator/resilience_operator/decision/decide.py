@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 
 from resilience_operator.api.spec import Mode
+from resilience_operator.decision.analysis.proof import proof_times
 from resilience_operator.decision.analysis.rules import RuleEvaluation, evaluate_rule
 from resilience_operator.decision.analysis.warm_up import learned
 from resilience_operator.decision.configuration.keep import SYNC
@@ -225,6 +226,7 @@ def _next_wake(
     if release.live is not None:
         windowed = (found for found in release.live.scores.items() if found[1].windowed and found[1].since is not None)
         due += [(found.since or now) + policy.window for _, found in windowed]
+        due += proof_times(release, policy)
     if release.configuration is not None and release.phase is Phase.PROGRESSING:
         due.append(release.configuration.since + min(SYNC, policy.release.bake))
     if release.phase is Phase.ROLLED_BACK:

@@ -9,10 +9,11 @@ import pytest
 from resilience_operator.decision.analysis import sequential
 from resilience_operator.decision.analysis.suspicion import is_suspect
 from resilience_operator.decision.context import prepare
+from resilience_operator.decision.decide import decide
 from resilience_operator.decision.model.memory import Memory, Phase, ReleaseMemory
 from resilience_operator.decision.model.policy import Condition, Policy, Rule, Signal
-from resilience_operator.decision.model.score import Cell, Score
-from tests.unit.decision.builders import target
+from resilience_operator.decision.model.score import Cell, LiveEvidence, LiveScore, Score
+from tests.unit.decision.builders import revision, target
 
 SIGNAL = Signal("error-rate", window=120.0, min_samples=20.0, unit="ratio")
 RULE = Rule("failing-release", (Condition("error-rate", 0.01),), pause=True)
@@ -45,3 +46,15 @@ def test_a_fix_is_not_compared_with_a_suspect(failures: float, charged: tuple[st
     assert context.release.revision == "c"
     assert context.release.charged == charged
     assert ("b" in context.canary.quarantined) is bool(charged)
+
+
+@pytest.mark.parametrize(("windowed", "due"), [(False, 220.0), (True, 340.0)])
+def test_a_breach_without_old_pods_is_judged_when_it_has_lasted_and_not_an_interval_later(
+    windowed: bool, due: float
+) -> None:
+    live = LiveScore(crossed_since=100.0, windowed=windowed)
+    memory = release(3)
+    held = replace(memory, live=LiveEvidence({"error-rate>0.01": live}), revision="b", canary_measured_since=90.0)
+    now = replace(target(), revision="b", revisions=(revision("b"),))
+    decision = decide(POLICY, {}, now, Memory(target_uid=now.uid, release=held), 105.0)
+    assert decision.wake == due

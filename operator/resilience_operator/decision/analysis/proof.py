@@ -15,14 +15,15 @@ from resilience_operator.decision.analysis.increments import (
     baseline_counts,
     bound_of,
     counts_before,
+    guarded_conditions,
     test_key,
     tests_in,
 )
 from resilience_operator.decision.analysis.intervals import wilson
 from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext, Judgement
-from resilience_operator.decision.model.memory import RequestCounts
+from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts
 from resilience_operator.decision.model.observation import Measured
-from resilience_operator.decision.model.policy import Condition, Signal
+from resilience_operator.decision.model.policy import Condition, Policy, Signal
 from resilience_operator.decision.model.score import LiveScore, Score, Slot
 
 CERTAIN_Z = 4.0
@@ -222,8 +223,7 @@ def _judge_alone(
             "the revision served without this breach after it was exposed, and no old pods are left to compare with",
         )
     lasted = 0.0 if live.crossed_since is None else canary.now - live.crossed_since
-    # A window shows a breach for as long as it reaches back, so without increments it must last twice as long.
-    needed = signal.window * (2 if live.windowed else 1)
+    needed = _needed(signal, live)
     if canary.shared_incident and lasted < needed * SHARED_WINDOWS:
         return unproven(
             "SharedIncident",
@@ -238,6 +238,24 @@ def _judge_alone(
     return replace(
         crossing, crossed=True, reason="Crossed", message=f"{_sides(signal, live)}, since the new revision was exposed"
     )
+
+
+def _needed(signal: Signal, live: LiveScore) -> float:
+    """Return the seconds that a breach must last without old pods beside it.
+
+    A window shows a breach for as long as it reaches back, so without increments it must last twice as long.
+    """
+    return signal.window * (2 if live.windowed else 1)
+
+
+def proof_times(release: ReleaseMemory, policy: Policy) -> list[float]:
+    """Return when breaches of the new revision will have lasted long enough to count without old pods beside it."""
+    live = release.live.scores if release.live is not None else {}
+    if not any(found.crossed_since is not None for found in live.values()):
+        return []
+    conditions = guarded_conditions(policy).values()
+    tests = [(policy.signals[c.signal], live[key]) for c in conditions for key in tests_in(live, c)]
+    return [found.crossed_since + _needed(s, found) for s, found in tests if found.crossed_since is not None]
 
 
 def _against_before(condition: Condition, key: str, live: LiveScore, canary: CanaryContext) -> float:

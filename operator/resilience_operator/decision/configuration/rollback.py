@@ -56,5 +56,7 @@ def with_content(command: Command, policy: Policy, target: TargetState, now: flo
         {f"{configuration.delivered[key]} applies {key}" for key in changed if key in configuration.delivered}
     )
     if owners:
-        message += f". {'; '.join(owners)}: revert it at its source, or it is applied again"
+        message += f". {'; '.join(owners)}: revert it at its source"
+        if not policy.release.hold_delivery:
+            message += ", or it is applied again"
     return replace(command, arguments=arguments, message=message)

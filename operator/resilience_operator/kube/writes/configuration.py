@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from http import HTTPStatus
 from typing import Any
 
 import orjson
@@ -23,7 +25,7 @@ from resilience_operator.decision.configuration.references import CONFIG_MAP, SE
 from resilience_operator.decision.configuration.revisions import objects_in
 from resilience_operator.decision.configuration.rollback import UNKNOWN
 from resilience_operator.decision.model.commands import Command
-from resilience_operator.decision.model.target import MANAGER, TargetState
+from resilience_operator.decision.model.target import MANAGER, DeliveredBy, TargetState
 from resilience_operator.kube.cache.configuration import CONTENT_KEY, OBJECTS, POLICY_LABEL
 from resilience_operator.kube.cache.workloads import epoch, number, template_digest
 from resilience_operator.kube.client.client import KubeClient, KubeObject, PatchKind
@@ -36,9 +38,12 @@ from resilience_operator.kube.client.paths import (
     STATEFUL_SETS,
     Resource,
 )
+from resilience_operator.kube.writes import gitops_hold
 from resilience_operator.kube.writes.json_patch import Ops, set_op
 from resilience_operator.kube.writes.mutations import TRIES, Change
 from resilience_operator.resilience import AlreadyExists, CallError, Conflict, Deadline, GiveUp, NotFound
+
+log = logging.getLogger(__name__)
 
 RESOURCES: Mapping[str, Resource] = {CONFIG_MAP: CONFIG_MAPS, SECRET: SECRETS}
 WORKLOADS: Mapping[str, Resource] = {
@@ -125,7 +130,7 @@ async def restore(kube: KubeClient, target: TargetState, command: Command, *, de
         return
     secret_key = await _key(kube, target.namespace, command, after, deadline)
     kept = await _kept(kube, target, command, secret_key, deadline)
-    policy, checked = str(command.arguments["policy"]), False
+    policy, held, checked = str(command.arguments["policy"]), held_by(command), False
     for key, digest in sorted(after.items()):
         for attempt in range(TRIES):
             live = await _read(kube, target.namespace, key, deadline)
@@ -138,11 +143,53 @@ async def restore(kube: KubeClient, target: TargetState, command: Command, *, de
                 _check_template(await _workload(kube, target, deadline), target)
                 checked = True
             try:
-                await _write(kube, target.namespace, key, live, kept[key], policy=policy, deadline=deadline)
+                hold = target.delivered_by if key in held else None
+                await _write(kube, target.namespace, key, live, kept[key], policy=policy, hold=hold, deadline=deadline)
             except (Conflict, AlreadyExists):
                 await kube.retry.pause(attempt, deadline)
         else:
             raise _conflict(target, f"reads {key}, which changed {TRIES} times while it was being restored")
+
+
+def held_by(command: Command) -> tuple[str, ...]:
+    """Return the objects that the tool which applies the target from git leaves as a rollback restores them."""
+    found: Any = command.arguments.get("held")
+    return tuple(str(key) for key in found) if isinstance(found, list | tuple) else ()
+
+
+async def lift_holds(kube: KubeClient, target: TargetState, *, deadline: Deadline) -> None:
+    """Let the tool that applies the target from git apply its configuration again.
+
+    The mark of the target says which objects are held, so that one is removed last.
+    """
+    live = await _workload(kube, target, deadline)
+    for key in gitops_hold.held_configuration(live["metadata"]):
+        if key.partition("/")[0] not in RESOURCES:
+            continue
+        try:
+            await _lift(kube, target, key, deadline)
+        except NotFound:
+            continue
+        except CallError as error:
+            if error.status != HTTPStatus.FORBIDDEN:
+                raise
+            log.warning("%s/%s: %s stays held, no right to change it: %s", target.namespace, target.name, key, error)
+
+
+async def _lift(kube: KubeClient, target: TargetState, key: str, deadline: Deadline) -> None:
+    kind, _, name = key.partition("/")
+    path = RESOURCES[kind].item(target.namespace, name)
+    for attempt in range(TRIES):
+        meta = (await kube.get(path, deadline=deadline))["metadata"]
+        if not gitops_hold.is_held(meta):
+            return
+        ops = [set_op("/metadata/resourceVersion", meta["resourceVersion"]), *gitops_hold.lift_ops(meta)]
+        try:
+            await kube.patch(path, ops, kind=PatchKind.JSON, deadline=deadline)
+            return
+        except Conflict:
+            await kube.retry.pause(attempt, deadline)
+    raise _conflict(target, f"reads {key}, which changed {TRIES} times while its hold was lifted")
 
 
 def copy_name(command: Command) -> str:
@@ -230,9 +277,13 @@ async def _write(
     wanted: KubeObject | None,
     *,
     policy: str,
+    hold: DeliveredBy | None,
     deadline: Deadline,
 ) -> None:
-    """Make one object what it was. An immutable one is deleted and created again."""
+    """Make one object what it was. An immutable one is deleted and created again.
+
+    hold: what applies the object from git, and is to leave it as it is.
+    """
     kind, _, name = key.partition("/")
     resource = RESOURCES[kind]
     if live is not None and (wanted is None or live.get("immutable")):
@@ -248,7 +299,7 @@ async def _write(
         body = {
             "apiVersion": resource.api_version,
             "kind": kind,
-            "metadata": {"name": name, "annotations": {RESTORED_BY: policy}},
+            "metadata": {"name": name, "annotations": {RESTORED_BY: policy, **gitops_hold.hold_annotations(hold)}},
             **wanted,
         }
         await kube.create(resource.collection(namespace), body, deadline=deadline)
@@ -257,6 +308,8 @@ async def _write(
     ops: Ops = [set_op("/metadata/resourceVersion", live["metadata"]["resourceVersion"])]
     ops += [set_op(f"/{field}", wanted.get(field) or {}) for field in ("data", "binaryData") if field in wanted]
     ops += [{"op": "remove", "path": f"/{f}"} for f in ("data", "binaryData") if f in live and f not in wanted]
+    if hold is not None:
+        ops += gitops_hold.hold_ops(live["metadata"], hold)
     await kube.patch(resource.item(namespace, name), ops, kind=PatchKind.JSON, deadline=deadline)
 
 

@@ -13,7 +13,7 @@ Argo CD has no setting on a live object that keeps it from being applied (docs/a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from resilience_operator.decision.model.target import MANAGER, DeliveredBy
@@ -21,7 +21,8 @@ from resilience_operator.kube.cache.delivery import HELM_CONTROLLER, KUSTOMIZE
 from resilience_operator.kube.writes.json_patch import ANNOTATIONS, Ops, annotation_path, remove_op, set_op, test_op
 
 HOLD = "resilience-operator.io/gitops-hold"
-"""The annotation that marks a hold: the owner's annotation, `=`, and its value from before."""
+"""The annotation that marks a hold: the owner's annotation, `=`, and its value from before. On a workload, this is
+followed by `;KIND/NAME` for each object of its configuration that is held with it."""
 
 DISABLED = "disabled"
 
@@ -48,25 +49,51 @@ def is_disabled(meta: Meta, owner: DeliveredBy | None) -> bool:
     return any(str(found.get(switch, "")).lower() == DISABLED for found in both)
 
 
-def hold_ops(meta: Meta, owner: DeliveredBy) -> Ops:
-    """The patch that suspends the reconciliation; empty if it is already suspended, by whomever."""
+def hold_ops(meta: Meta, owner: DeliveredBy, configuration: Sequence[str] = ()) -> Ops:
+    """The patch that suspends the reconciliation; empty if it is already suspended, by whomever.
+
+    configuration: the objects that are held with a workload, as `Reference.key`.
+    """
     switch = SWITCHES[owner.kind]
     annotations = meta.get("annotations") or {}
     if is_disabled(meta, owner):
-        return []
+        return _marked_again(annotations, configuration)
     before = annotations.get(switch)
     # A mark without the annotation is that of an earlier hold, which somebody has ended.
-    mark = f"{switch}={before or ''}"
+    mark = ";".join([f"{switch}={before or ''}", *configuration])
     if not annotations:
         return [set_op(ANNOTATIONS, {switch: DISABLED, HOLD: mark})]
     path = annotation_path(switch)
     return [test_op(path, before), set_op(path, DISABLED), set_op(annotation_path(HOLD), mark)]
 
 
+def hold_annotations(owner: DeliveredBy | None) -> dict[str, str]:
+    """The annotations of a new object whose reconciliation is suspended; none without an owner."""
+    if owner is None:
+        return {}
+    switch = SWITCHES[owner.kind]
+    return {switch: DISABLED, HOLD: f"{switch}="}
+
+
+def _marked_again(annotations: Meta, configuration: Sequence[str]) -> Ops:
+    """The patch that adds objects to the operator's own mark; empty if they are in it, or if there is none."""
+    mark = annotations.get(HOLD)
+    more = [key for key in configuration if key not in held_configuration({"annotations": annotations})]
+    if mark is None or not more:
+        return []
+    return [test_op(annotation_path(HOLD), mark), set_op(annotation_path(HOLD), ";".join([str(mark), *more]))]
+
+
+def held_configuration(meta: Meta) -> tuple[str, ...]:
+    """The objects that are held with a workload, as `Reference.key`."""
+    mark = str((meta.get("annotations") or {}).get(HOLD, ""))
+    return tuple(key for key in mark.split(";")[1:] if "/" in key)
+
+
 def lift_ops(meta: Meta) -> Ops:
     """The patch that ends the operator's hold. What somebody else suspended too stays suspended."""
     annotations = meta.get("annotations") or {}
-    switch, _, before = str(annotations[HOLD]).partition("=")
+    switch, _, before = str(annotations[HOLD]).partition(";")[0].partition("=")
     ops = [test_op(annotation_path(HOLD), annotations[HOLD]), remove_op(annotation_path(HOLD))]
     if switch not in SWITCHES.values() or annotations.get(switch) != DISABLED or _has_another_owner(meta, switch):
         return ops

@@ -12,7 +12,7 @@ not exist) and the other `CallError`s.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,7 +143,7 @@ async def rollback(
     *,
     deadline: Deadline,
     restart_at: int | None = None,
-    hold: bool = False,
+    held: Sequence[str] | None = None,
 ) -> Change | None:
     """Restore the pod template of `revision` and lift a pause, in one patch.
 
@@ -152,7 +152,8 @@ async def rollback(
     longer kept, and Conflict if the revision under that name differs from the decision's input.
 
     restart_at: the pods are replaced although the template may be the same, to read restored configuration. The time
-    identifies the restart. hold: the patch also keeps the tool that applies the target from git from doing so.
+    identifies the restart. held: if it is set, the patch also suspends the tool that applies the target from git;
+    these objects are suspended already.
 
     The fields are then returned to their previous manager (`hand_back`). A crash before that leaves them to the next
     start of the operator.
@@ -187,8 +188,8 @@ async def rollback(
             ops += _last_applied(live, template)
         if paused:
             ops += resume_ops(target.kind, live)
-        if hold and target.delivered_by is not None:
-            ops += gitops_hold.hold_ops(live["metadata"], target.delivered_by)
+        if held is not None and target.delivered_by is not None:
+            ops += gitops_hold.hold_ops(live["metadata"], target.delivered_by, held)
         return ops
 
     written = await _write(kube, resource, target, plan, deadline)

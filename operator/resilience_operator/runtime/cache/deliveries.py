@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
+from resilience_operator.decision.configuration.revisions import objects_in
 from resilience_operator.decision.model.commands import Command, Verb
 from resilience_operator.decision.model.policy import Mode, Policy
 from resilience_operator.decision.model.target import DeliveredBy, SourceState, TargetState
@@ -44,7 +45,7 @@ class DeliveryReader:
         if not any(_may_hold(c) for c in commands):
             return commands
         arguments, message = await self._hold(target, owner)
-        return tuple(_extended(commands, arguments, message))
+        return tuple(_extended(commands, arguments, message, target))
 
     async def _hold(self, target: TargetState, owner: DeliveredBy) -> tuple[dict[str, object], str]:
         """Return the arguments of the hold, or none, and what to say."""
@@ -67,14 +68,25 @@ class DeliveryReader:
             return str(error)
 
 
-def _extended(commands: Iterable[Command], arguments: dict[str, object], message: str) -> Iterable[Command]:
+def _extended(
+    commands: Iterable[Command], arguments: dict[str, object], message: str, target: TargetState
+) -> Iterable[Command]:
     for command in commands:
         if _may_hold(command):
+            held = {"held": list(found)} if "hold" in arguments and (found := _held(command, target)) else {}
             yield replace(
-                command, message=f"{command.message}; {message}", arguments={**command.arguments, **arguments}
+                command, message=f"{command.message}; {message}", arguments={**command.arguments, **arguments, **held}
             )
         else:
             yield command
+
+
+def _held(command: Command, target: TargetState) -> tuple[str, ...]:
+    """Return the restored objects that the target's own owner applies too: it would undo half of the rollback."""
+    before, after = objects_in(command, "from"), objects_in(command, "to")
+    delivered = target.configuration.delivered if target.configuration is not None else {}
+    changed = (key for key, digest in after.items() if digest and before.get(key) and before[key] != digest)
+    return tuple(sorted(key for key in changed if delivered.get(key) == str(target.delivered_by)))
 
 
 def _may_hold(command: Command) -> bool:
