@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from resilience_operator.api.spec import Mode
 from resilience_operator.decision.analysis.judgement import NO_CANARY, CanaryContext
@@ -27,6 +27,7 @@ from resilience_operator.decision.model.memory import (
 )
 from resilience_operator.decision.model.observation import Observation, SignalView, signal_views
 from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release import lifecycle
 from resilience_operator.decision.release.attribution import update_baseline

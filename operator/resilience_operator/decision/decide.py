@@ -49,11 +49,16 @@ class Decision:
     signal_notes: Mapping[str, str] = field(default_factory=dict)
     wake: float | None = None
     active: Mapping[str, Notice] = field(default_factory=dict)
+    _signals: tuple[SignalReport, ...] | None = field(default=None, init=False, repr=False, compare=False)
 
     @property
     def signals(self) -> tuple[SignalReport, ...]:
         """Each signal with its strongest verdict in any rule. Created on demand: most decisions change nothing."""
-        return signal_reports(self.rules, self.signal_notes)
+        found = self._signals
+        if found is None:
+            found = signal_reports(self.rules, self.signal_notes)
+            object.__setattr__(self, "_signals", found)
+        return found
 
     @property
     def phase(self) -> Phase:

@@ -7,10 +7,9 @@ dropped when the policy leaves dry run.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from resilience_operator.decision.model.commands import Command, Verb
 from resilience_operator.decision.model.memory import DryRunOverlay, Memory, Phase, ReleaseMemory
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import MANAGER, TargetState
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from resilience_operator.api.text import cut
 from resilience_operator.decision.configuration.revisions import pending_rollback
@@ -21,6 +20,7 @@ from resilience_operator.decision.model.memory import (
     RuleMemory,
     ScalingMemory,
 )
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import MANAGER, TargetState
 from resilience_operator.decision.plugin_calls import mark_called
 

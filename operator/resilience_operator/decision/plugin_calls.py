@@ -7,11 +7,10 @@ is repeated with the same key. Delivery is at least once, or exactly once for pl
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from resilience_operator.decision.model.commands import Command, Outcome, Result, Verb
 from resilience_operator.decision.model.memory import Memory, RuleMemory
 from resilience_operator.decision.model.policy import Policy, Rule
+from resilience_operator.decision.model.record import replace
 
 
 def pending_calls(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from resilience_operator.decision.analysis.rules import RuleEvaluation
@@ -21,6 +21,7 @@ from resilience_operator.decision.model.memory import (
     RollbackResult,
     Verdict,
 )
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release import freeze, lifecycle
 from resilience_operator.decision.release.aftermath import watch_rollback

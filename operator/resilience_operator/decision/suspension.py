@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from resilience_operator.decision.model.memory import Memory, Phase, RuleMemory
+from resilience_operator.decision.model.record import replace
 
 
 def freeze_timers(memory: Memory, now: float) -> Memory:

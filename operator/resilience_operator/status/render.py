@@ -39,10 +39,12 @@ class Rendered:
     """A status, and the part of it whose change requires a write.
 
     body: the status as JSON. significant: the same without displayed values that change constantly.
+    status: what `body` was made of, without the memory.
     """
 
     body: Json
     significant: Json = field(repr=False)
+    status: PolicyStatus = field(repr=False)
 
 
 def render(
@@ -98,9 +100,8 @@ def render(
             )
             for q in reversed(memory.quarantined)
         ),
-        memory=dump_memory(memory),
     )
-    return _rendered(status)
+    return _rendered(status, dump_memory(memory))
 
 
 def render_skipped(status: PolicyStatus, refusal: Condition, memory: Memory | None = None) -> Rendered:
@@ -111,10 +112,10 @@ def render_skipped(status: PolicyStatus, refusal: Condition, memory: Memory | No
     changed: Json = {
         "observed_generation": refusal.observed_generation,
         "conditions": merge_condition(status.conditions, refusal),
+        "memory": None,
     }
-    if memory is not None:
-        changed["memory"] = dump_memory(memory)
-    rendered = _rendered(status.model_copy(update=changed))
+    kept = status.memory if memory is None else dump_memory(memory)
+    rendered = _rendered(status.model_copy(update=changed), kept)
     return replace(rendered, significant={**rendered.significant, "refusal": refusal.message})
 
 
@@ -127,11 +128,14 @@ def significant_of(body: Json) -> Json:
     }
 
 
-def _rendered(status: PolicyStatus) -> Rendered:
+def _rendered(status: PolicyStatus, memory: Json | None) -> Rendered:
+    """Return the status with `memory`, which is JSON already: a model would validate and copy each value of it."""
     body = status.model_dump(mode="json", exclude_none=True)
+    if memory is not None:
+        body["memory"] = memory
     if len(orjson.dumps(body)) > MOST_BYTES:
         body = _shortened(body)
-    return Rendered(body, significant_of(body))
+    return Rendered(body, significant_of(body), status)
 
 
 def _shortened(body: Json) -> Json:

@@ -11,7 +11,6 @@ Values without counts (CPU, quantiles) have no such test: the new revision must 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from math import exp, isfinite, isinf, lgamma, sqrt
 from statistics import NormalDist
 
@@ -24,6 +23,7 @@ from resilience_operator.decision.analysis.means import is_mean
 from resilience_operator.decision.analysis.proof import judge_mean, judge_scored
 from resilience_operator.decision.model.observation import Histogram, Measured, Observation
 from resilience_operator.decision.model.policy import Condition, Signal
+from resilience_operator.decision.model.record import replace
 
 FALSE_ALARM = 3e-5
 """Probability that one comparison of two equal revisions calls the new one worse. A release is compared many times, in

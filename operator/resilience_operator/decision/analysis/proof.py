@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from math import exp
 from typing import NamedTuple
 
@@ -24,6 +23,7 @@ from resilience_operator.decision.analysis.judgement import SHARED, CanaryContex
 from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts
 from resilience_operator.decision.model.observation import Measured
 from resilience_operator.decision.model.policy import Condition, Policy, Signal
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.score import LiveScore, Score, Slot
 
 CERTAIN_Z = 4.0

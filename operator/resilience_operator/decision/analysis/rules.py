@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from resilience_operator.decision.analysis.evidence import judge_all, judge_release
@@ -15,6 +15,7 @@ from resilience_operator.decision.analysis.verdicts import (
 from resilience_operator.decision.context import EvaluationContext
 from resilience_operator.decision.model.memory import Memory, RuleMemory, Verdict
 from resilience_operator.decision.model.policy import Rule
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.release.attribution import regressed_since_release
 from resilience_operator.decision.scaling.recommendation import base_replicas
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Mapping
-from dataclasses import replace
 from math import floor
 
 from resilience_operator.decision.analysis import sequential, shares
@@ -30,6 +29,7 @@ from resilience_operator.decision.analysis.warm_up import DEFAULT, with_ages
 from resilience_operator.decision.model.memory import ReleaseMemory, RequestCounts
 from resilience_operator.decision.model.observation import Histogram, Observation, SignalView
 from resilience_operator.decision.model.policy import Condition, Policy, Signal
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.score import Cell, LiveEvidence, LiveScore, MeanScore, Score, Slot
 from resilience_operator.decision.model.target import TargetState
 

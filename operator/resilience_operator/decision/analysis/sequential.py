@@ -23,10 +23,10 @@ All numbers are natural logarithms.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from math import exp, log, log1p, sqrt
 
 from resilience_operator.decision.analysis.within import dispersion_within, with_slot
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.score import Cell, Score, SideCounts
 
 ODDS = (1.6, 6.0, 25.0)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from resilience_operator.decision.configuration.names import SEPARATOR, template_of
 from resilience_operator.decision.model.memory import Memory, Phase, ReleaseMemory
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.api.spec import Mode
 from resilience_operator.decision.configuration.content import NOTHING
@@ -11,6 +9,7 @@ from resilience_operator.decision.configuration.names import content_of
 from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import Phase, ReleaseMemory
 from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
 
 TOO_LARGE = "ConfigurationTooLarge"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from resilience_operator.decision.configuration.content import NOTHING
@@ -11,6 +10,7 @@ from resilience_operator.decision.configuration.names import SEPARATOR, content_
 from resilience_operator.decision.model.commands import Command, Verb
 from resilience_operator.decision.model.configuration import Configuration
 from resilience_operator.decision.model.memory import Memory
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import Revision, TargetState
 
 

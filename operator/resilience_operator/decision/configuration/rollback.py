@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from resilience_operator.decision.configuration.content import NOTHING
 from resilience_operator.decision.configuration.names import content_of
@@ -11,6 +10,7 @@ from resilience_operator.decision.configuration.revisions import is_known
 from resilience_operator.decision.model.commands import Command, Verb
 from resilience_operator.decision.model.memory import Memory, ReleaseMemory
 from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
 
 UNKNOWN = "ConfigurationUnknown"

@@ -7,7 +7,7 @@ contains times (seconds since the epoch) and no running counters: without events
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from enum import StrEnum
 from typing import Annotated, NamedTuple
 
@@ -17,7 +17,7 @@ from resilience_operator.api.status import Phase
 from resilience_operator.api.status import VerdictName as Verdict
 from resilience_operator.decision.model import score as evidence
 from resilience_operator.decision.model.commands import Command
-from resilience_operator.decision.model.record import record
+from resilience_operator.decision.model.record import record, replace
 from resilience_operator.decision.model.score import Score
 
 __all__ = [

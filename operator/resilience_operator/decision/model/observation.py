@@ -6,12 +6,12 @@ Unknown is not zero: an observation without a value always has a reason, and no 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple
 
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.model.policy import Policy, Signal
+from resilience_operator.decision.model.record import replace
 
 
 class Histogram(NamedTuple):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from resilience_operator.decision.analysis.rules import RuleEvaluation
 from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import Phase, Quarantine, ReleaseMemory, RollbackResult, Verdict
 from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release.lifecycle import rollback_is_late
 from resilience_operator.decision.report import describe

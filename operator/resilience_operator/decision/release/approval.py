@@ -7,12 +7,13 @@ applies to another release, and clocks need not agree.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import ReleaseMemory, RollbackRequest, Verdict
 from resilience_operator.decision.model.policy import Approval, Policy
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
 from resilience_operator.decision.release.remediation import ReleaseFinding
 

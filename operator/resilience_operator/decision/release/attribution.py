@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import replace
 from math import isfinite
 from types import MappingProxyType
 
@@ -16,6 +15,7 @@ from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import GoodCounts, ReleaseMemory, RequestCounts, Verdict
 from resilience_operator.decision.model.observation import SignalView
 from resilience_operator.decision.model.policy import Condition, Policy, Rule
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release.good_counts import with_good_counts
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES

@@ -6,11 +6,10 @@ time shifts the start of the bake.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import Phase, ReleaseMemory
 from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.release.goal import mark_served
 
 MOST_STEP = 60.0

@@ -8,7 +8,7 @@ freeze begins is completed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from resilience_operator.api.cron import next_start, previous_start
 from resilience_operator.api.orders import FREEZE_UNTIL
@@ -17,6 +17,7 @@ from resilience_operator.decision.field_managers import display_name, how_to_sto
 from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import FreezeMemory, Memory, Phase, ReleaseMemory, Revert
 from resilience_operator.decision.model.policy import FreezeWindow, Mode, Policy
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import MANAGER, TargetState
 from resilience_operator.decision.release.lifecycle import machine_that_resumed
 from resilience_operator.decision.reverts import PAUSED, blocked, record_revert

@@ -10,12 +10,13 @@ version of the source.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import HoldMemory, Quarantine
 from resilience_operator.decision.model.policy import Mode, Policy
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
 
 HELD = "ReconciliationHeld"

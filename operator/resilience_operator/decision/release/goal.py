@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.configuration.revisions import is_known
 from resilience_operator.decision.model.memory import Phase, ReleaseMemory, ServedRevision
 from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import Revision, TargetState
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
 from resilience_operator.decision.release.manual_steps import undo_command

@@ -8,12 +8,13 @@ failure that may have another cause is reported, and nothing more.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import exp, lgamma, log, log1p
 
 from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import HealthMemory, Phase, ReleaseMemory, Verdict
 from resilience_operator.decision.model.policy import POD_HEALTH, Policy
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import Pod, TargetState
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES, rollback_is_late
 from resilience_operator.decision.release.pod_failures import (

@@ -8,7 +8,6 @@ controller has created a revision for it.
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import replace
 
 from resilience_operator.decision.configuration.keep import in_effect
 from resilience_operator.decision.configuration.names import content_of, template_of
@@ -16,6 +15,7 @@ from resilience_operator.decision.field_managers import display_name, is_manual,
 from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import ConfigurationChange, Phase, ReleaseMemory, RollbackResult
 from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import MANAGER, TargetState
 
 ANALYSED_PHASES = (Phase.PROGRESSING, Phase.PAUSED, Phase.BAKING)

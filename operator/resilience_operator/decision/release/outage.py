@@ -8,11 +8,11 @@ window.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from math import inf
 
 from resilience_operator.decision.model.memory import HealthMemory, Phase, ReleaseMemory, Verdict
 from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES
 from resilience_operator.decision.release.remediation import ReleaseFinding

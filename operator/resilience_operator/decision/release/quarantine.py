@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from resilience_operator.api.pause import moment_text
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.model.commands import HistoryMark, Notice
 from resilience_operator.decision.model.memory import HoldMemory, Quarantine, ReleaseMemory
 from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.record import replace
 
 
 def current_quarantine(

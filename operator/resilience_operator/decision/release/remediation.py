@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import log2
 
 from resilience_operator.api.quantities import format_duration
@@ -13,6 +13,7 @@ from resilience_operator.decision.field_managers import display_name
 from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import Phase, Quarantine, ReleaseMemory, Verdict
 from resilience_operator.decision.model.policy import Policy, Rollback, Rule
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release.goal import RollbackBlocked, RollbackGoal, format_age, rollback_goal
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES

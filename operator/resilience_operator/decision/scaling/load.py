@@ -11,11 +11,11 @@ The samples are kept in the process only. `docs/autoscaling.md` says how each co
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from math import ceil, inf
 
 from resilience_operator.decision.model.memory import LoadMean, LoadMemory, LoadSample
+from resilience_operator.decision.model.record import replace
 
 SCRAPE_INTERVAL = 15.0
 """Seconds between two samples of the load: Prometheus' usual scrape interval."""

@@ -9,11 +9,10 @@ restores its size at once (`bounds.restore_size`).
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from resilience_operator.decision.field_managers import ManagerKind, classify, display_name, restates_manifest
 from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import Revert, ScalingMemory
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import MANAGER, TargetState
 from resilience_operator.decision.reverts import MIN_REPLICAS, REPLICAS, describe_revert, record_revert
 from resilience_operator.decision.scaling.bounds import via

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Command, Notice
 from resilience_operator.decision.model.memory import RuleMemory, ScalingMemory, Verdict
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.scaling.bounds import restore_minimum, restore_size
 from resilience_operator.decision.scaling.load import (
     MIN_REQUESTS,

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.model.commands import Command, Verb
 from resilience_operator.decision.model.memory import Phase, ReleaseMemory, ScalingMemory, Verdict
 from resilience_operator.decision.model.policy import Policy
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.release.health import is_stalled
 from resilience_operator.decision.scaling.bounds import floor, scale_down_size, via

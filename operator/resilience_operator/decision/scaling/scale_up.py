@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Command, Notice, Verb
 from resilience_operator.decision.model.memory import LoadMemory, RuleMemory, Verdict
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.scaling.bounds import at_most_maximum, ceiling, current_size, via
 from resilience_operator.decision.scaling.dependencies import suspects

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from resilience_operator.decision.field_managers import display_name
 from resilience_operator.decision.model.commands import Notice
 from resilience_operator.decision.model.memory import Revert
+from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.decision.reverts import MIN_REPLICAS, REPLICAS, blocked
 from resilience_operator.decision.scaling.plan import ScalingPlan

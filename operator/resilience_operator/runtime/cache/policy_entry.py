@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from resilience_operator.api.pause import Pause
-from resilience_operator.api.status import Condition, PolicyStatus, TargetStatus
+from resilience_operator.api.status import PolicyStatus
 from resilience_operator.api.v1alpha1 import InvalidPolicy
 from resilience_operator.decision.fast_path import SteadyState
 from resilience_operator.decision.model.memory import Memory
@@ -146,10 +146,12 @@ _NONE: set[str] = set()
 
 
 def status_summary(status: PolicyStatus) -> PolicyStatus:
-    """Return the part of a status that is read often: conditions and target."""
-    conditions = tuple(Condition.model_construct(_NONE, **dict(c)) for c in status.conditions)
-    target = TargetStatus.model_construct(_NONE, **dict(status.target)) if status.target is not None else None
-    return PolicyStatus.model_construct(_NONE, conditions=conditions, target=target)
+    """Return the part of a status that is read often: its conditions and target. Shares them with `status`."""
+    summary = PolicyStatus.model_construct(_NONE, conditions=status.conditions, target=status.target)
+    for model in (*status.conditions, status.target):
+        if model is not None:
+            object.__setattr__(model, "__pydantic_fields_set__", _NONE)
+    return summary
 
 
 @lru_cache(maxsize=1024)

@@ -13,7 +13,6 @@ from typing import Any
 
 import orjson
 
-from resilience_operator.api.status import PolicyStatus
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.kube.writes.policies import patch_status, replace_status
 from resilience_operator.resilience import Deadline
@@ -145,7 +144,7 @@ class StatusWriter:
         self._mark_written(entry, rendered, digest, self._staggered(entry, time.monotonic()))
 
     def _mark_written(self, entry: PolicyEntry, rendered: Rendered, digest: bytes, at: float) -> None:
-        entry.status = status_summary(PolicyStatus.model_validate(rendered.body))
+        entry.status = status_summary(rendered.status)
         entry.reported.digest = digest
         self._written[entry.uid] = at
 
