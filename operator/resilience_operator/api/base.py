@@ -68,6 +68,7 @@ LATEST = datetime(9999, 12, 31, 23, 59, 59, 999000, tzinfo=UTC)
 """The latest time in RFC 3339, to the millisecond."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EARLIEST_SECONDS, _LATEST_SECONDS = EARLIEST.timestamp(), LATEST.timestamp()
 
 
 def to_datetime(seconds: float) -> datetime:
@@ -77,9 +78,9 @@ def to_datetime(seconds: float) -> datetime:
     """
     if isnan(seconds):
         return _EPOCH
-    if seconds >= LATEST.timestamp():
+    if seconds >= _LATEST_SECONDS:
         return LATEST
-    if seconds <= EARLIEST.timestamp():
+    if seconds <= _EARLIEST_SECONDS:
         return EARLIEST
     return datetime.fromtimestamp(seconds, UTC)
 

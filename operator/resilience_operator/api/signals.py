@@ -1,6 +1,7 @@
 """Signals of the target, and their metric source."""
 
 import re
+from functools import lru_cache
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, StrictInt
@@ -178,6 +179,7 @@ def look_back(signal: Signal) -> float:
     return signal.window if signal.preset is None else shared_window(signal.window)
 
 
+@lru_cache(maxsize=1024)
 def shared_window(seconds: float) -> float:
     """Round a preset's window up to a shared one, seconds. Above the longest shared one it is unchanged."""
     return next((window for window in SHARED_WINDOWS if window >= seconds), seconds)

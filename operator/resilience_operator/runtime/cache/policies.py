@@ -23,6 +23,7 @@ from resilience_operator.runtime.cache.policy_entry import (
     CompiledPolicy,
     PolicyEntry,
     StatusProblem,
+    StatusSummary,
     TargetKey,
     phase_offset_of,
     status_summary,
@@ -308,7 +309,7 @@ class PolicyCache:
 def _lose_status(entry: PolicyEntry, error: Exception) -> None:
     """Discard a status that cannot be read. The policy restarts without memory and reports it."""
     contain(Stage.STATUS, *entry.key, error, known=entry.reported.rewrite)
-    entry.packed_status, entry.status, entry.history = EMPTY, PolicyStatus(), DecisionHistory()
+    entry.packed_status, entry.status, entry.history = EMPTY, StatusSummary(), DecisionHistory()
     _reset_state(entry, f"the status could not be read ({_short(error)})")
 
 

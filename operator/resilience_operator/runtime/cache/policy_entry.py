@@ -5,9 +5,10 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from resilience_operator.api.pause import Pause
-from resilience_operator.api.status import PolicyStatus
+from resilience_operator.api.status import Condition, PolicyStatus, TargetStatus
 from resilience_operator.api.v1alpha1 import InvalidPolicy
 from resilience_operator.decision.fast_path import SteadyState
 from resilience_operator.decision.model.memory import Memory
@@ -21,6 +22,13 @@ from resilience_operator.status.history import DecisionHistory
 
 TargetKey = tuple[str, str, str]
 """(kind, namespace, name)."""
+
+
+class StatusSummary(NamedTuple):
+    """The part of a policy's status that is read often."""
+
+    conditions: tuple[Condition, ...] = ()
+    target: TargetStatus | None = None
 
 
 @dataclass(slots=True)
@@ -92,7 +100,7 @@ class PolicyEntry:
     have expired.
     compiled: from the spec. memory, history, evaluation_history: the state that evaluations leave. reported: what was
     last reported of it. While it is processed, it is in `WorkQueue.processing`.
-    status: a summary (`status_summary`). packed_status: the whole status at `resource_version`.
+    status: a summary. packed_status: the whole status at `resource_version`.
     requests: queries for its metric source, valid for the revisions in `requests_for`. requests_watched: they are for
     a release that is analysed.
     configuration_problem: why what its target's template reads is not included, or None.
@@ -110,7 +118,7 @@ class PolicyEntry:
     deleted: bool = False
     memory: Memory = field(default_factory=Memory)
     history: DecisionHistory = field(default_factory=DecisionHistory)
-    status: PolicyStatus = field(default_factory=PolicyStatus)
+    status: StatusSummary = field(default_factory=StatusSummary)
     packed_status: bytes = EMPTY
     evaluation_history: EvaluationHistory | None = None
     reported: Reported = field(default_factory=Reported)
@@ -145,13 +153,12 @@ _NONE: set[str] = set()
 """Shared `fields_set` of all cached models: nothing reads it, and one set per model would take half of the memory."""
 
 
-def status_summary(status: PolicyStatus) -> PolicyStatus:
-    """Return the part of a status that is read often: its conditions and target. Shares them with `status`."""
-    summary = PolicyStatus.model_construct(_NONE, conditions=status.conditions, target=status.target)
+def status_summary(status: PolicyStatus) -> StatusSummary:
+    """Return the summary of a status. It shares the models of `status`."""
     for model in (*status.conditions, status.target):
         if model is not None:
             object.__setattr__(model, "__pydantic_fields_set__", _NONE)
-    return summary
+    return StatusSummary(status.conditions, status.target)
 
 
 @lru_cache(maxsize=1024)

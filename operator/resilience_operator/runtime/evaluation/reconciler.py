@@ -169,7 +169,7 @@ class PolicyReconciler:
             if found == was and not self._reporter.refresh_due(entry):
                 reported.fingerprint = found
         if reported.fingerprint is None:
-            self._reporter.defer(entry, Evaluated(target, decision))
+            self._reporter.defer(entry, Evaluated(target, decision, found))
         return _wake_in(decision)
 
     async def write_pending(self, entry: PolicyEntry) -> None:
@@ -180,7 +180,7 @@ class PolicyReconciler:
         if isinstance(pending, SkipReason):
             await self._write_skip(entry, pending)
         elif isinstance(pending, Evaluated):
-            await self._write_decision(entry, pending.target, pending.decision)
+            await self._write_decision(entry, pending)
         elif isinstance(pending, Unchanged):
             assert entry.policy is not None
             decision = decide(entry.policy, pending.observations, pending.target, entry.memory, self._clock())
@@ -188,15 +188,16 @@ class PolicyReconciler:
                 entry.reported.steady_state = None
                 self._scheduler.enqueue(entry)
             else:
-                await self._write_decision(entry, pending.target, decision)
+                await self._write_decision(entry, Evaluated(pending.target, decision, report_fingerprint(decision)))
 
-    async def _write_decision(self, entry: PolicyEntry, target: TargetState, decision: Decision) -> None:
+    async def _write_decision(self, entry: PolicyEntry, evaluated: Evaluated) -> None:
         """Write the status of a decision without commands or notices, unless the spec has changed since."""
+        target, decision, fingerprint = evaluated
         if entry.policy is not decision.policy:
             return
         written = await self._write(entry, decision, target, entry.memory, Deadline.after(ACT_TIME), why="verdict")
         if written and entry.policy is decision.policy:
-            entry.reported.fingerprint = report_fingerprint(decision)
+            entry.reported.fingerprint = fingerprint
 
     async def _act_and_record(self, entry: PolicyEntry, target: TargetState, decision: Decision) -> None:
         """Act, then report and record. Each step waits for admission; actions have priority."""

@@ -11,10 +11,14 @@ from resilience_operator.decision.model.target import TargetState
 
 
 class Evaluated(NamedTuple):
-    """A decision without commands or notices. target: the real one, without the dry-run overlay."""
+    """A decision without commands or notices. target: the real one, without the dry-run overlay.
+
+    fingerprint: of the decision (`report_fingerprint`).
+    """
 
     target: TargetState
     decision: Decision
+    fingerprint: tuple[object, ...]
 
 
 class Unchanged(NamedTuple):

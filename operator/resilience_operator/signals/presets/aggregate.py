@@ -74,6 +74,8 @@ def series_keys(request: SignalRequest, join: Join) -> SeriesKeys:
 def several_clusters(t: SeriesKeys, clusters: Mapping[Key, str], mixed: Mapping[Key, Iterable[str]]) -> set[str]:
     """The clusters from which a target's series come, if they are several; else empty."""
     found: set[str] = set()
+    if not (clusters or mixed):
+        return found
     for part, _ in t.parts:
         for key in (part, (part[0], YOUNG + part[1])):
             found.update(mixed.get(key, ()))
