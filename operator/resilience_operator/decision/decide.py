@@ -217,7 +217,8 @@ def _next_wake(
     """Return when the next timer is due: a `for`, an `after`, a bake, a cooldown, a stable period."""
     due = [t for t in others if t is not None and t > now]
     for evaluation in evaluations:
-        if evaluation.verdict is Verdict.OK and len(evaluation.results) == 1 and not evaluation.release_results:
+        both_ok = evaluation.verdict is Verdict.OK and evaluation.release_verdict in (None, Verdict.OK)
+        if both_ok and len(evaluation.results) == 1:
             continue
         for results in (evaluation.results, evaluation.release_results):
             for result in results:

@@ -175,7 +175,8 @@ def _remediate(
     findings: Sequence[ReleaseFinding],
     evaluations: Sequence[RuleEvaluation],
 ) -> ReleasePlan:
-    analysed = release.phase in lifecycle.ANALYSED_PHASES  # otherwise these two are not read
+    # `measured` is read only of a quarantined revision, and `clean_since` only of a paused one.
+    quarantined, paused = release.revision in context.quarantined, release.paused is not None
     return plan_remediation(
         release,
         context.policy,
@@ -183,8 +184,8 @@ def _remediate(
         findings,
         context.quarantined,
         context.now,
-        measured=analysed and _measured_at_all(evaluations),
-        clean_since=_clean_since(evaluations) if analysed else None,
+        measured=quarantined and _measured_at_all(evaluations),
+        clean_since=_clean_since(evaluations) if paused else None,
     )
 
 

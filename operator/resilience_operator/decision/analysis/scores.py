@@ -73,6 +73,8 @@ def update_scores(
     warm_up: seconds for which latencies of new pods do not count.
     """
     conditions = guarded_conditions(policy)
+    if not any(_counts(c, *views[c.signal]) for c in conditions.values()):
+        return release
     live = release.live or LiveEvidence({key: LiveScore(score) for key, score in release.scores.items()})
     scores, ends = dict(live.scores), dict(live.at)
     old_pods = any(r.replicas > 0 for r in target.revisions if r.name != release.revision)
@@ -112,6 +114,11 @@ def update_scores(
     if scores == live.scores and ends == live.at and means == live.means:
         return release
     return _checkpoint(release, LiveEvidence(scores, ends, first_seen, live.checkpoint, means), now)
+
+
+def _counts(condition: Condition, signal: Signal, observation: Observation) -> bool:
+    """Return whether an observation has something to count: increments, a whole window, or a value without failures."""
+    return observation.since is not None or not observation.splittable or is_mean(condition, signal, observation)
 
 
 def _newest(release: ReleaseMemory, target: TargetState, began: Mapping[str, float]) -> float:

@@ -38,20 +38,21 @@ def analyse(release: ReleaseMemory, evaluations: Sequence[RuleEvaluation]) -> Re
         release = mark_shared(release, rule, evaluation.verdict, evaluation.release_results)
         if evaluation.memory.release_breach_since is not None:
             release = mark_attributed(release, rule)
+        suspect = evaluation.suspect
         measured = measured and verdict is not Verdict.UNKNOWN
         clean = (
             clean
             and verdict is Verdict.OK
-            and not evaluation.suspect
+            and not suspect
             and evaluation.verdict not in (Verdict.PENDING, Verdict.BREACH)
         )
         if verdict in (Verdict.PENDING, Verdict.BREACH):
             signals.update([r.condition.signal for r in evaluation.release_results if r.judgement.crossed])
-        findings.append(_finding(evaluation, verdict))
+        findings.append(_finding(evaluation, verdict, suspect=suspect))
     return ReleaseAnalysis(release, findings, measured, clean, frozenset(signals))
 
 
-def _finding(evaluation: RuleEvaluation, verdict: Verdict) -> ReleaseFinding:
+def _finding(evaluation: RuleEvaluation, verdict: Verdict, *, suspect: bool) -> ReleaseFinding:
     results = evaluation.release_results
     ok_since = unknown_since = None
     if verdict is Verdict.OK:
@@ -60,5 +61,5 @@ def _finding(evaluation: RuleEvaluation, verdict: Verdict) -> ReleaseFinding:
         unknown_since = min([r.timer.unknown for r in results if r.timer.unknown is not None], default=None)
     failing_since = evaluation.memory.release_breach_since
     return ReleaseFinding(
-        evaluation.rule, verdict, failing_since, results, "", ok_since, unknown_since, suspect=evaluation.suspect
+        evaluation.rule, verdict, failing_since, results, "", ok_since, unknown_since, suspect=suspect
     )
