@@ -186,7 +186,9 @@ ALERT: list[dict[str, Any]] = [{"alert": {}}]
 
 
 def alert_on(**condition: Any) -> str:
-    signals = [{"name": "own", "query": "x", "unit": "ratio"}] if condition["signal"] == "own" else []
+    own = {"own": {"name": "own", "query": "x", "unit": "ratio"}, "count": {"name": "count", "query": "x"}}
+    built_in = {"latency-p50": {"name": "latency-p50", "preset": "latency-p50"}}
+    signals = [found] if (found := {**own, **built_in}.get(condition["signal"])) else []
     return text(signals=signals, rules=[{"name": "r", "when": condition, "then": ALERT}])
 
 
@@ -202,6 +204,9 @@ def alert_on(**condition: Any) -> str:
         ({"signal": "error-rate", "above": "100%"}, "this is never true"),
         ({"signal": "latency-p99", "above": 500}, "never true: write 500ms if"),
         ({"signal": "latency-p99", "below": 800}, "always true: write 800ms if"),
+        ({"signal": "cpu", "below": "0%"}, "cpu is never below 0, so that this is never true"),
+        ({"signal": "error-rate", "below": 0}, "error-rate is never below 0"),
+        ({"signal": "latency-p50", "below": "0s"}, "latency-p50 is never below 0"),
         ({"signal": "latency-p99", "above": "5%"}, "write a duration like 800ms"),
         ({"signal": "cpu", "above": "5s"}, "write a ratio like 70%"),
         ({"signal": "cpu", "above": "70%", "for": 120}, "is not a duration"),
@@ -216,8 +221,27 @@ def test_a_threshold_in_a_wrong_unit_is_an_error(condition: dict[str, Any], told
 
 
 @pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ({"signal": "cpu", "above": 0}, "nearly always true"),
+        ({"signal": "latency-p99", "above": "0ms"}, "nearly always true"),
+        ({"signal": "count", "above": "70%"}, "is a plain number, and 70% is 0.7: set unit: ratio"),
+        ({"signal": "count", "above": "2m"}, "is a plain number, and 2m is 120: set unit: seconds"),
+    ],
+)
+def test_a_threshold_that_is_hardly_meant_is_a_warning(condition: dict[str, Any], told: str, tmp_path: Path) -> None:
+    [problem] = lint(tmp_path, alert_on(**condition))
+
+    assert told in problem["message"]
+    assert problem["warning"]
+
+
+@pytest.mark.parametrize(
     "condition",
     [
+        {"signal": "error-rate", "above": 0},
+        {"signal": "count", "below": 0},
+        {"signal": "own", "above": "70%"},
         {"signal": "cpu", "above": 1.5},
         {"signal": "cpu", "above": "150%"},
         {"signal": "error-rate", "above": 0.5},

@@ -10,6 +10,7 @@ import pytest
 
 from resilience_operator.cli.common.app import failure_of, plain_os_error
 from resilience_operator.cli.common.errors import UsageError
+from resilience_operator.resilience.errors import TryAgain
 from tests.support.install import ROOT
 
 HEAVY = (
@@ -144,6 +145,16 @@ def test_a_connection_that_fails_is_one_plain_line(
         ("[Errno 111] Connect call failed ('127.0.0.1', 9)", "connection refused (127.0.0.1:9)"),
         ("[Errno 111] Connect call failed ('::1', 9, 0, 0)", "connection refused (::1:9)"),
         ("[Errno 113] No route to host", "no route to host"),
+        ("[Errno 28] No space left on device", "no space left on device"),
+        (
+            "Cannot connect to host a:1 ssl:default [[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)]",
+            "TLS with a:1 failed: wrong version number: does it serve https?",
+        ),
+        (
+            "Cannot connect to host a:1 ssl:True [SSLCertVerificationError: (1, '[SSL: CERTIFICATE_VERIFY_FAILED] "
+            "certificate verify failed: self-signed certificate (_ssl.c:1006)')]",
+            "TLS with a:1 failed: certificate verify failed: self-signed certificate",
+        ),
         ("[Errno x] odd", "[Errno x] odd"),
         ("the answer is no object", "the answer is no object"),
     ],
@@ -152,8 +163,31 @@ def test_system_errors_are_words(message: str, plain: str) -> None:
     assert plain_os_error(message) == plain
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("command", ["version", "--help", "lint -", "convert -", "lint manifests/samples"])
+def test_a_closed_stream_is_no_fault(command: str, closed: str) -> None:
+    program = f"{sys.executable} -m resilience_operator.cli.kubectl"
+    run = subprocess.run(
+        ["sh", "-c", f"{program} {command} {closed}"],
+        input="kind: X",
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "operator")},
+        cwd=ROOT,
+    )
+    assert run.returncode in (0, 1), run.stderr
+    assert "Traceback" not in run.stderr
+
+
 def test_only_expected_failures_are_one_line() -> None:
     assert failure_of(UsageError("x")) == ("x", 2)
     assert failure_of(RecursionError()) == ("the input is nested too deeply", 2)
     assert failure_of(OSError(2, "No such file or directory", "x.yaml")) == ("x.yaml: No such file or directory", 1)
+    assert failure_of(OSError(28, "No space left on device")) == ("no space left on device", 1)
+    assert failure_of(TryAgain("TimeoutError", dependency="kubernetes", reason="timeout")) == (
+        "kubernetes: no answer in time",
+        1,
+    )
     assert failure_of(ZeroDivisionError()) is None

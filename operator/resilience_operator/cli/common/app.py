@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -53,6 +55,7 @@ class Group(TyperGroup):
 
     def main(self, *args: Any, **options: Any) -> Any:
         """Run under the documented program name, whatever the script is called."""
+        _open_closed_streams()
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # a terminal or file that cannot show a character shows its number
                 stream.reconfigure(errors="backslashreplace")
@@ -81,6 +84,13 @@ class Group(TyperGroup):
             raise typer.Exit(code) from None
 
 
+def _open_closed_streams() -> None:
+    """Replace standard streams that the caller has closed (`>&-`) by ones that are empty or discard everything."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
+
+
 _EXPECTED = (
     ("resilience_operator.api.invalid", "InvalidPolicy", EXIT_USAGE),
     ("resilience_operator.kube.client.credentials", "NoCluster", EXIT_USAGE),
@@ -102,7 +112,7 @@ def failure_of(error: Exception) -> tuple[str, int] | None:
         if kind is not None and isinstance(error, kind):
             return (f"invalid policy: {error}" if name == "InvalidPolicy" else _text(error)), code
     if isinstance(error, OSError):
-        return (f"{error.filename}: {error.strerror}" if error.filename else str(error)), EXIT_FAILED
+        return (f"{error.filename}: {error.strerror}" if error.filename else plain_os_error(str(error))), EXIT_FAILED
     return None
 
 
@@ -112,11 +122,19 @@ def _text(error: Any) -> str:
         return str(error)
     if error.status == 403:
         return f"{dependency} refused: {error.message}"
+    if error.reason == "timeout" and " " not in error.message:  # the name of an exception without a text
+        return f"{dependency}: no answer in time"
     return f"{dependency}: {plain_os_error(error.message)}"
+
+
+_TLS_ERROR = re.compile(r"host (\S+) ssl:.*\[SSL: (\w+)\] ([^\[\]]+?) \(_ssl")
 
 
 def plain_os_error(message: str) -> str:
     """Write `[Errno 111] Connect call failed ('127.0.0.1', 9)` as `connection refused (127.0.0.1:9)`."""
+    if (tls := _TLS_ERROR.search(message)) is not None:
+        hint = ": does it serve https?" if tls[2] == "WRONG_VERSION_NUMBER" else ""
+        return f"TLS with {tls[1]} failed: {tls[3]}{hint}"
     head, _, rest = message.partition("] ")
     number = head.removeprefix("[Errno ")
     if number == head or not rest or not number.isdigit():

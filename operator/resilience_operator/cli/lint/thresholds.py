@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from resilience_operator.api.quantities import Threshold, Unit
 from resilience_operator.api.rules import Condition, Rule
-from resilience_operator.api.signals import Signal, unit_of_preset
+from resilience_operator.api.signals import BUILT_IN_SIGNALS, ZONE_LOST, Signal, unit_of_preset
 from resilience_operator.api.spec import PolicySpec
 from resilience_operator.cli.lint.finding import Finding
 from resilience_operator.decision.model.compile import signals_of
@@ -48,6 +48,8 @@ def _finding(path: str, condition: Condition, signals: Mapping[str, Signal]) -> 
     bound = "above" if condition.above is not None else "below"
     effect = "is never true" if bound == "above" else "is always true"
     where, plain = f"{path}.{bound}", threshold.unit is Unit.NUMBER
+    yield from _zero(where, condition, threshold, signal)
+    yield from _without_unit(where, condition, threshold, signal)
     if unit_of(signal) is Unit.RATIO:
         yield from _ratio(where, condition, threshold, signal, effect)
     elif plain and (signal.preset or "").startswith("latency-") and threshold.value >= LARGEST_LATENCY:
@@ -55,6 +57,30 @@ def _finding(path: str, condition: Condition, signals: Mapping[str, Signal]) -> 
             where,
             f"{condition.signal} is in seconds, so that this {effect}: write {threshold.value:g}ms if that is meant",
         )
+
+
+def _zero(where: str, condition: Condition, threshold: Threshold, signal: Signal) -> Iterator[Finding]:
+    """A bound of 0 on what is never negative. An error rate above 0 is an error, so it may be meant."""
+    name = condition.signal
+    if threshold.value != 0 or not (signal.preset in BUILT_IN_SIGNALS or (signal.preset or "").startswith("latency-")):
+        return
+    if condition.below is not None:
+        yield Finding(where, f"{name} is never below 0, so that this is never true: write a larger bound")
+    elif signal.preset not in ("error-rate", ZONE_LOST):
+        yield Finding(where, f"{name} is above 0 whenever there is load, so that this is nearly always true", True)
+
+
+def _without_unit(where: str, condition: Condition, threshold: Threshold, signal: Signal) -> Iterator[Finding]:
+    """A threshold with a unit on a custom query without one: the values are shown as plain numbers."""
+    if signal.query is None or unit_of(signal) is not Unit.NUMBER or threshold.unit is Unit.NUMBER:
+        return
+    unit = "ratio" if threshold.unit is Unit.RATIO else "seconds"
+    yield Finding(
+        where,
+        f"{condition.signal} is a plain number, and {threshold} is {threshold.value:g}: set unit: {unit} on the signal "
+        f"if its query returns {'a ratio' if unit == 'ratio' else 'seconds'}, else write a number",
+        True,
+    )
 
 
 def _ratio(where: str, condition: Condition, threshold: Threshold, signal: Signal, effect: str) -> Iterator[Finding]:
