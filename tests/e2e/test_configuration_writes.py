@@ -9,16 +9,19 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import yaml
 from kubernetes import client
 
 from resilience_operator.decision.configuration.content import content_digest, object_digests
 from resilience_operator.decision.model.commands import Command, Verb
 from resilience_operator.decision.model.target import TargetState
+from resilience_operator.kube.cache.configuration import OBJECTS, POLICY_LABEL
 from resilience_operator.kube.cache.deployments import deployment_state, project_deployment, project_replica_set
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.kube.client.paths import DEPLOYMENTS, REPLICA_SETS
 from resilience_operator.kube.writes import configuration
 from resilience_operator.resilience import Conflict, Deadline, GiveUp
+from tests.support.clients import call
 from tests.support.configuration import config_map, copies, data_of, reading
 from tests.support.world import World
 
@@ -225,3 +228,51 @@ async def test_the_key_of_secrets_is_made_once_and_survives(kube: KubeClient, sh
     )
     with pytest.raises(GiveUp, match="delete it"):
         await configuration.digest_key(kube, shop.namespace, NAME, uid, deadline=soon())
+
+
+@pytest.mark.parametrize("edit", [{"labels": {POLICY_LABEL: None}}, {"annotations": {OBJECTS: "{}"}}])
+async def test_a_copy_that_somebody_edited_is_made_again(kube: KubeClient, shop: World, edit: dict[str, Any]) -> None:
+    command, target = await keep(kube, shop), await state(kube, shop)
+    await configuration.keep(kube, target, command, deadline=soon())
+    (copy,) = copies(shop)
+    shop.core.patch_namespaced_config_map(copy["metadata"]["name"], shop.namespace, {"metadata": edit})
+    change = await configuration.keep(kube, target, command, deadline=soon())
+    assert change is not None
+    (again,) = copies(shop)
+    assert (again["metadata"]["labels"], again["metadata"]["annotations"], again["data"]) == (
+        copy["metadata"]["labels"],
+        copy["metadata"]["annotations"],
+        copy["data"],
+    )
+
+
+def apply(world: World, tool: str, name: str, **data: str) -> None:
+    """Apply a ConfigMap with the real kubectl."""
+    document = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+    options = ["--server-side"] if tool == "server-side" else []
+    arguments = ("apply", *options, "-n", world.namespace, "-f", "-")
+    call("kubectl", *arguments, kubeconfig=world.cluster.kubeconfig, given=yaml.safe_dump(document))
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["changed", "deleted"])
+@pytest.mark.parametrize("tool", ["client-side", "server-side"])
+async def test_the_next_apply_of_restored_content_is_clean(
+    kube: KubeClient, shop: World, tool: str, gone: bool
+) -> None:
+    """It is not refused for a conflict, and leaves nothing of the restored content."""
+    shop.core.delete_namespaced_config_map(FILES, shop.namespace)
+    apply(shop, tool, FILES, level="good", only="good")
+    kept, good = await keep(kube, shop), await digests(kube, shop)
+    await configuration.keep(kube, await state(kube, shop), kept, deadline=soon())
+    apply(shop, tool, FILES, level="bad")
+    arguments = {**kept.arguments, "from": await digests(kube, shop), "to": good, "restart": True, "at": 17}
+    if gone:
+        shop.core.delete_namespaced_config_map(FILES, shop.namespace)
+    command = Command(Verb.ROLLBACK, "ReleaseFailing", "", from_="a", to="b", arguments=arguments)
+    await configuration.restore(kube, await state(kube, shop), command, deadline=soon())
+    assert data_of(shop, FILES) == {"level": "good", "only": "good"}
+    apply(shop, tool, FILES, level="fixed")
+    fixed = data_of(shop, FILES) or {}
+    assert fixed["level"] == "fixed"
+    # What only the restored content has is removed, unless nobody knows that it came from the manifest.
+    assert gone or "only" not in fixed

@@ -8,10 +8,12 @@ from collections.abc import Callable
 
 from tests.cluster import Cluster
 from tests.cluster.realnode import CONTAINERD
+from tests.e2e.test_release import guard
 from tests.real import installed
 from tests.real.load import Load
 from tests.real.shopworld import ShopWorld
 from tests.support.clients import call
+from tests.support.configuration import config_map, copies, data_of, grant, reading
 from tests.support.waiting import eventually
 
 CALM, BUSY = 20.0, 60.0
@@ -124,6 +126,34 @@ def bad_release(shop: ShopWorld, meanwhile: Callable[[], None] = lambda: None) -
 def history(shop: ShopWorld) -> list[dict[str, str]]:
     found: list[dict[str, str]] = shop.status().get("history", [])
     return found
+
+
+class TestConfiguration:
+    """Content of a mounted file, which the kubelet updates in running pods."""
+
+    def test_bad_content_is_rolled_back(self, shop: ShopWorld, guarded: Cluster) -> None:
+        grant(guarded)
+        config_map(shop, "settings", failing="0")
+        template = reading(shop.template("checkout", "1.0"), "settings")
+        with Load(shop.shop(template=template), 2 * CALM) as load:
+            # The files are updated within 90 s: a shorter bake would end before.
+            shop.policy(
+                replicas={"min": 2, "max": 8},
+                release={"bake": "90s", "configuration": {}},
+                scaleDown={"enabled": False},
+                rules=guard({"pauseRollout": {}}, {"rollback": {"after": "3s"}}),
+            )
+            shop.until(lambda: bool(copies(shop)), "what the good revision reads is kept", patience=300)
+            shop.until_verdict("error-rate", "Ok")
+            config_map(shop, "settings", failing="0.5")
+            shop.until(lambda: shop.actions()[-1:] == ["rollback"], "it is rolled back", patience=240)
+            assert data_of(shop, "settings") == {"failing": "0"}
+            shop.until_phase("Stable", patience=300)
+            began = time.monotonic()
+            eventually(lambda: len(load.since(began)) > 100, "a hundred more requests")
+            assert not [answer for answer in load.since(began) if answer.failed], "the pods read the good content"
+            assert [answer for answer in load.answers if answer.failed], "it was bad"
+        assert data_of(shop, "settings") == {"failing": "0"}
 
 
 class TestHelm:

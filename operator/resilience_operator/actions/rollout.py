@@ -5,7 +5,7 @@ from __future__ import annotations
 from resilience_operator.decision.model.commands import Command
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.client.client import KubeClient
-from resilience_operator.kube.writes import configuration, mutations
+from resilience_operator.kube.writes import configuration, configuration_delivery, mutations
 from resilience_operator.resilience import Deadline
 
 
@@ -33,7 +33,7 @@ async def rollback(
     if "content" in command.arguments:
         await configuration.restore(kube, target, command, deadline=deadline)
         restart_at = int(str(command.arguments["at"])) if command.arguments.get("restart") else None
-    held = configuration.held_by(command) if command.arguments.get("hold") else None
+    held = configuration_delivery.held_by(command) if command.arguments.get("hold") else None
     return await mutations.rollback(kube, target, str(command.to), deadline=deadline, restart_at=restart_at, held=held)
 
 
@@ -49,7 +49,7 @@ async def lift_hold(
 ) -> mutations.Change | None:
     """Let the tool that applies the target from git reconcile it again, with its configuration."""
     del command
-    await configuration.lift_holds(kube, target, deadline=deadline)
+    await configuration_delivery.lift_holds(kube, target, deadline=deadline)
     return await mutations.lift_hold(kube, target, deadline=deadline)
 
 

@@ -1,8 +1,9 @@
 """A small HTTP service whose requests cost CPU: what is guarded on a real node.
 
 The file of its version beside this one says what it is: `version` is told in every answer, `failing` is the share of
-requests that are answered 500. WORK is CPU time a request, in seconds. A request with `?wait=1.4` waits so long for a
-dependency that is slow. Requests and their durations are counted under the common names.
+requests that are answered 500; the file `failing` of a mounted ConfigMap `settings` overrides it. WORK is CPU time a
+request, in seconds. A request with `?wait=1.4` waits so long for a dependency that is slow. Requests and their
+durations are counted under the common names.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_
 (FILE,) = Path(__file__).parent.glob("*.json")
 FACTS = json.loads(FILE.read_text())
 VERSION, FAILING = FACTS["version"], FACTS["failing"]
+OVERRIDE = Path("/etc/settings/failing")
 WORK = float(os.environ.get("WORK", "0.003"))
 
 REQUESTS = Counter("http_requests", "Requests answered.", ["code"])
@@ -39,6 +41,14 @@ def burn(seconds: float) -> None:
         data = hashlib.sha256(data).digest() * 128
 
 
+def failing() -> float:
+    """The share of requests that fail. The file is read for each request, as the kubelet may update it at any time."""
+    try:
+        return float(OVERRIDE.read_text())
+    except (OSError, ValueError):
+        return float(FAILING)
+
+
 class Handler(BaseHTTPRequestHandler):
     """One request a connection, so that a Service spreads them."""
 
@@ -54,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
         began = time.perf_counter()
         burn(WORK)
         time.sleep(float(self.path.partition("wait=")[2] or 0))
-        code = 500 if random.random() < FAILING else 200
+        code = 500 if random.random() < failing() else 200
         REQUESTS.labels(str(code)).inc()
         SECONDS.observe(time.perf_counter() - began)
         self._answer(code, f"{VERSION}\n".encode())

@@ -179,6 +179,7 @@ class World:
     restored: list[tuple[int, str]] = field(default_factory=list)
     failing: bool = False
     mode: Mode = Mode.ENFORCE
+    template_by: str = ""
 
     def __post_init__(self) -> None:
         self.sets = [("t1", 1)]
@@ -208,6 +209,7 @@ class World:
             template=self.current,
             paused=self.paused,
             paused_by="resilience-operator" if self.paused else "",
+            template_by=self.template_by,
         )
 
     def target(self) -> TargetState:
@@ -371,6 +373,29 @@ def test_a_change_of_content_alone_is_a_release_and_is_rolled_back() -> None:
         assert world.now < T0 + 2000
     assert world.restored == [good]
     assert [template_of(q.revision) for q in world.memory.quarantined] == ["t1"]
+
+
+@pytest.mark.parametrize("writer", ["kubectl-rollout", "kubectl", "resilience-operator", "helm"])
+def test_who_wrote_the_template_is_not_blamed_for_content_that_comes_again(writer: str) -> None:
+    world = settled()
+    good = world.pair()
+    world.apply_content("ConfigMap/b", 2)
+    world.look()
+    world.failing = True
+    while world.pair() != good:
+        world.look()
+        assert world.now < T0 + 1000
+    world.failing = False
+    while release(world).phase is not Phase.STABLE:
+        world.look()
+        assert world.now < T0 + 2000
+    world.template_by = writer
+    world.apply_content("ConfigMap/b", 2)
+    made = world.look()
+    (command,) = made.commands
+    assert (command.verb, command.reason) == (Verb.ROLLBACK, "QuarantinedReapplied")
+    assert command.message.startswith("someone applied revision"), command.message
+    assert world.pair() == good
 
 
 def test_a_good_change_of_content_is_kept_after_its_bake() -> None:

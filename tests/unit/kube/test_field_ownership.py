@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from resilience_operator.decision.model.target import MANAGER
-from resilience_operator.kube.writes.field_ownership import hand_back
-from resilience_operator.kube.writes.last_applied import LAST_APPLIED, MOST_ANNOTATIONS, with_template
+from resilience_operator.kube.writes.field_ownership import data_returned, hand_back
+from resilience_operator.kube.writes.last_applied import LAST_APPLIED, MOST_ANNOTATIONS, with_data, with_template
 
 IMAGE = {"f:image": {}}
 
@@ -124,3 +124,34 @@ def test_the_rest_of_an_entry_with_a_size_stays() -> None:
 
 def test_an_apply_of_the_operators_own_name_is_no_reason() -> None:
     assert hand_back([entry(MANAGER, {"f:replicas": {}}, "Apply")]) is None
+
+
+def data(manager: str, operation: str = "Update", **fields: Any) -> dict[str, Any]:
+    return {"manager": manager, "operation": operation, "apiVersion": "v1", "fieldsV1": fields}
+
+
+def test_restored_data_goes_back_to_the_manager_that_applied_it() -> None:
+    ours = data(MANAGER, **{"f:data": {"f:a": {}}, "f:metadata": {"f:annotations": {}}})
+    before = [data("helm", "Apply", **{"f:data": {"f:a": {}}})]
+    left = data(MANAGER, **{"f:metadata": {"f:annotations": {}}})
+    assert data_returned([ours], before) == [left, before[0]], "the API server removed helm, which owned nothing else"
+    labelled = data("helm", "Apply", **{"f:metadata": {"f:labels": {}}})
+    assert data_returned([ours, labelled], before) == [
+        left,
+        data("helm", "Apply", **{"f:metadata": {"f:labels": {}}, "f:data": {"f:a": {}}}),
+    ]
+
+
+def test_restored_data_that_nobody_applied_is_owned_by_nobody() -> None:
+    ours = data(MANAGER, **{"f:data": {"f:a": {}}})
+    assert data_returned([ours], [data("kubectl-edit", **{"f:data": {}})]) == []
+    assert data_returned([data("helm", "Apply", **{"f:data": {}})], None) is None
+    assert data_returned(None, None) is None
+
+
+def test_the_kept_manifest_of_a_config_map_has_the_restored_data() -> None:
+    manifest = {"kind": "ConfigMap", "data": {"bad": "1"}, "stringData": {"bad": "2"}, "metadata": {"name": "x"}}
+    kept = with_data({LAST_APPLIED: json.dumps(manifest)}, {"data": {"good": "1"}, "immutable": True})
+    assert json.loads(kept or "") == {"kind": "ConfigMap", "data": {"good": "1"}, "metadata": {"name": "x"}}
+    assert with_data({}, {"data": {}}) is None
+    assert with_data({LAST_APPLIED: "{"}, {"data": {}}) is None

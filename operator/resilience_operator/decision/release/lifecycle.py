@@ -108,6 +108,7 @@ def _new_revision(
         # revision for that; the new release begins afterwards.
         return release
     begun = release.phase in (Phase.PROGRESSING, Phase.PAUSED) and release.revision is None
+    change = _configuration_change(release, target, now)
     fix, unproven = is_fix(release), is_unproven(release)
     ok_before = release.ok_before if begun or fix else tuple(sorted(ok_rules))
     if unproven and not fix:
@@ -130,7 +131,8 @@ def _new_revision(
         paused=None,
         paused_rules=(),
         rollback_limit_reached=False,
-        manual_override=target.revision in quarantined and is_manual(target.template_by),
+        # Who wrote the template did not change the content.
+        manual_override=change is None and target.revision in quarantined and is_manual(target.template_by),
         rolled_from=None,
         health=None,
         pause_marked=False,
@@ -139,7 +141,7 @@ def _new_revision(
         held_unmeasured=False,
         ready_since=None,
         rollback_result=RollbackResult.OPEN,
-        configuration=_configuration_change(release, target, now),
+        configuration=change,
         kept_content="",
     )
 

@@ -228,7 +228,7 @@ def _handle_reapplied(
     now: float,
 ) -> ReleasePlan:
     """Roll back a reapplied quarantined revision immediately, or keep it paused."""
-    who = display_name(target.template_by)
+    who = _applied_by(release, target)
     goal = rollback_goal(release, target, quarantined, now)
     blocked = goal if isinstance(goal, RollbackBlocked) else None
     if before.rollbacks <= limit and isinstance(goal, RollbackGoal) and not release.rollback_limit_reached:
@@ -256,13 +256,18 @@ def _hold_unmeasured(
 ) -> ReleasePlan:
     """Hold a reapplied revision paused until it can be judged: the numbers that convicted it are old."""
     message = (
-        f"{display_name(target.template_by)} applied revision {release.revision} again, which was rolled back "
+        f"{_applied_by(release, target)} applied revision {release.revision} again, which was rolled back "
         f"{_then(before, now)}. There are no measurements now, so it is held paused until there are. To have it judged "
         f"like any other release: {release_command(policy, release.revision)}"
     )
     if target.paused:
         return ReleasePlan(replace(release, held_unmeasured=True), (), (_held_notice(release, message),))
     return ReleasePlan(release, (_pause(release, before.rules, "HeldUnmeasured", message),))
+
+
+def _applied_by(release: ReleaseMemory, target: TargetState) -> str:
+    """Return who applied the revision. Who changed content alone is not known: the template was not written."""
+    return display_name(target.template_by if release.configuration is None else "")
 
 
 def _held_notice(release: ReleaseMemory, message: str) -> Notice:

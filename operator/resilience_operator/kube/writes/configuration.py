@@ -10,18 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import logging
 import secrets
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from http import HTTPStatus
 from typing import Any
 
 import orjson
 
 from resilience_operator.api.v1alpha1 import API_VERSION, KIND
 from resilience_operator.decision.configuration.content import content_digest, is_secret, object_digests
-from resilience_operator.decision.configuration.references import CONFIG_MAP, SECRET, references_of
+from resilience_operator.decision.configuration.references import references_of
 from resilience_operator.decision.configuration.revisions import objects_in
 from resilience_operator.decision.configuration.rollback import UNKNOWN
 from resilience_operator.decision.model.commands import Command
@@ -32,25 +30,21 @@ from resilience_operator.kube.client.client import KubeClient, KubeObject, Patch
 from resilience_operator.kube.client.errors import DEPENDENCY
 from resilience_operator.kube.client.paths import (
     CONFIG_MAPS,
-    DAEMON_SETS,
-    DEPLOYMENTS,
     SECRETS,
-    STATEFUL_SETS,
     Resource,
 )
-from resilience_operator.kube.writes import gitops_hold
-from resilience_operator.kube.writes.json_patch import Ops, set_op
+from resilience_operator.kube.writes import gitops_hold, last_applied
+from resilience_operator.kube.writes.configuration_delivery import (
+    RESOURCES,
+    RESTORED_BY,
+    WORKLOADS,
+    hand_back_data,
+    held_by,
+)
+from resilience_operator.kube.writes.field_ownership import is_applied
+from resilience_operator.kube.writes.json_patch import Ops, annotation_path, set_op
 from resilience_operator.kube.writes.mutations import TRIES, Change
 from resilience_operator.resilience import AlreadyExists, CallError, Conflict, Deadline, GiveUp, NotFound
-
-log = logging.getLogger(__name__)
-
-RESOURCES: Mapping[str, Resource] = {CONFIG_MAP: CONFIG_MAPS, SECRET: SECRETS}
-WORKLOADS: Mapping[str, Resource] = {
-    "Deployment": DEPLOYMENTS,
-    "StatefulSet": STATEFUL_SETS,
-    "DaemonSet": DAEMON_SETS,
-}
 
 DEFAULT_HISTORY = 10
 """Copies kept of a workload that has no `revisionHistoryLimit`."""
@@ -60,9 +54,6 @@ MOST_NAME = 180
 
 DIGEST_KEY, KEY_BYTES = "key", 32
 """The field of the Secret that keys the digests of Secrets, and the length of its value."""
-
-RESTORED_BY = "resilience-operator.io/restored-by"
-"""The annotation of an object that a rollback created again: the policy's name."""
 
 Contents = Mapping[str, KubeObject | None]
 """Objects by `Reference.key`; None for one that does not exist."""
@@ -97,18 +88,13 @@ async def keep(kube: KubeClient, target: TargetState, command: Command, *, deadl
     change: Change | None = None
     secret, plain = _parts(contents)
     if secret:
-        with suppress(AlreadyExists):
-            body = _copy(SECRETS, name, command, digests, secret)
-            await kube.create(SECRETS.collection(target.namespace), body, deadline=deadline)
-    try:
-        # Last, since it is what makes the content known.
-        body = _copy(CONFIG_MAPS, name, command, digests, plain)
-        made = await kube.create(CONFIG_MAPS.collection(target.namespace), body, deadline=deadline)
+        await _make(kube, SECRETS, target.namespace, _copy(SECRETS, name, command, digests, secret), deadline)
+    # Last, since it is what makes the content known.
+    made = await _make(kube, CONFIG_MAPS, target.namespace, _copy(CONFIG_MAPS, name, command, digests, plain), deadline)
+    if made is not None:
         change = Change(
             "keep", CONFIG_MAPS.kind, target.namespace, name, None, content, made["metadata"]["resourceVersion"]
         )
-    except AlreadyExists:
-        pass  # of an attempt before
     most = number(live["spec"].get("revisionHistoryLimit", DEFAULT_HISTORY))
     await _prune(kube, target.namespace, command, most=max(1, most), deadline=deadline)
     return change
@@ -136,6 +122,7 @@ async def restore(kube: KubeClient, target: TargetState, command: Command, *, de
             live = await _read(kube, target.namespace, key, deadline)
             found = object_digests({key: live}, secret_key)[key]
             if found == digest:
+                await hand_back_data(kube, target.namespace, key, live, deadline)  # after an attempt before
                 break
             if live is not None and key in before and found != before[key]:
                 raise _conflict(target, f"reads {key}, which somebody changed")
@@ -149,47 +136,6 @@ async def restore(kube: KubeClient, target: TargetState, command: Command, *, de
                 await kube.retry.pause(attempt, deadline)
         else:
             raise _conflict(target, f"reads {key}, which changed {TRIES} times while it was being restored")
-
-
-def held_by(command: Command) -> tuple[str, ...]:
-    """Return the objects that the tool which applies the target from git leaves as a rollback restores them."""
-    found: Any = command.arguments.get("held")
-    return tuple(str(key) for key in found) if isinstance(found, list | tuple) else ()
-
-
-async def lift_holds(kube: KubeClient, target: TargetState, *, deadline: Deadline) -> None:
-    """Let the tool that applies the target from git apply its configuration again.
-
-    The mark of the target says which objects are held, so that one is removed last.
-    """
-    live = await _workload(kube, target, deadline)
-    for key in gitops_hold.held_configuration(live["metadata"]):
-        if key.partition("/")[0] not in RESOURCES:
-            continue
-        try:
-            await _lift(kube, target, key, deadline)
-        except NotFound:
-            continue
-        except CallError as error:
-            if error.status != HTTPStatus.FORBIDDEN:
-                raise
-            log.warning("%s/%s: %s stays held, no right to change it: %s", target.namespace, target.name, key, error)
-
-
-async def _lift(kube: KubeClient, target: TargetState, key: str, deadline: Deadline) -> None:
-    kind, _, name = key.partition("/")
-    path = RESOURCES[kind].item(target.namespace, name)
-    for attempt in range(TRIES):
-        meta = (await kube.get(path, deadline=deadline))["metadata"]
-        if not gitops_hold.is_held(meta):
-            return
-        ops = [set_op("/metadata/resourceVersion", meta["resourceVersion"]), *gitops_hold.lift_ops(meta)]
-        try:
-            await kube.patch(path, ops, kind=PatchKind.JSON, deadline=deadline)
-            return
-        except Conflict:
-            await kube.retry.pause(attempt, deadline)
-    raise _conflict(target, f"reads {key}, which changed {TRIES} times while its hold was lifted")
 
 
 def copy_name(command: Command) -> str:
@@ -302,7 +248,8 @@ async def _write(
             "metadata": {"name": name, "annotations": {RESTORED_BY: policy, **gitops_hold.hold_annotations(hold)}},
             **wanted,
         }
-        await kube.create(resource.collection(namespace), body, deadline=deadline)
+        written = await kube.create(resource.collection(namespace), body, deadline=deadline)
+        await hand_back_data(kube, namespace, key, written, deadline)
         return
     # With the version, since the data is replaced as a whole.
     ops: Ops = [set_op("/metadata/resourceVersion", live["metadata"]["resourceVersion"])]
@@ -310,7 +257,34 @@ async def _write(
     ops += [{"op": "remove", "path": f"/{f}"} for f in ("data", "binaryData") if f in live and f not in wanted]
     if hold is not None:
         ops += gitops_hold.hold_ops(live["metadata"], hold)
-    await kube.patch(resource.item(namespace, name), ops, kind=PatchKind.JSON, deadline=deadline)
+    annotations = live["metadata"].get("annotations") or {}
+    if (manifest := last_applied.with_data(annotations, wanted)) is not None:
+        ops.append(set_op(annotation_path(last_applied.LAST_APPLIED), manifest))
+    written = await kube.patch(resource.item(namespace, name), ops, kind=PatchKind.JSON, deadline=deadline)
+    before = live["metadata"].get("managedFields")
+    if is_applied(before):
+        await hand_back_data(kube, namespace, key, written, deadline, before=before)
+
+
+async def _make(
+    kube: KubeClient, resource: Resource, namespace: str, body: KubeObject, deadline: Deadline
+) -> KubeObject | None:
+    """Create a copy. One that somebody has edited is replaced. Returns None if it was made by an attempt before."""
+    path, collection = resource.item(namespace, body["metadata"]["name"]), resource.collection(namespace)
+    try:
+        return await kube.create(collection, body, deadline=deadline)
+    except AlreadyExists:
+        found = await kube.get(path, deadline=deadline)
+    meta, wanted = found["metadata"], body["metadata"]
+    intact = found.get("data") == body["data"] and all(
+        wanted[field].items() <= (meta.get(field) or {}).items() for field in ("labels", "annotations")
+    )
+    if intact:
+        return None
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": meta["uid"]}}
+    with suppress(NotFound):
+        await kube.delete(path, deadline=deadline, body=options)
+    return await kube.create(collection, body, deadline=deadline)
 
 
 async def _prune(kube: KubeClient, namespace: str, command: Command, *, most: int, deadline: Deadline) -> None:

@@ -6,6 +6,7 @@ would keep restored fields that the manifest no longer has.
 https://kubernetes.io/docs/reference/using-api/server-side-apply/#transferring-ownership
 
 - A restored template goes back to the manager that had it before.
+- So does restored data of a ConfigMap or a Secret.
 - A size (`replicas`, `minReplicas`) is left to nobody. The previous owner would reset it to its default by removing
   it from the manifest. Only a server-side apply can conflict, so it is given up only if somebody applies the object
   that way.
@@ -25,6 +26,9 @@ Fields = dict[str, Any]
 REPLICAS, MIN_REPLICAS = "f:replicas", "f:minReplicas"
 """Fields of `spec` that are a size."""
 
+DATA = ("f:data", "f:binaryData")
+"""Fields of a ConfigMap or a Secret."""
+
 _APPLY = "Apply"
 
 
@@ -38,6 +42,44 @@ def hand_back(managed_fields: Sequence[Mapping[str, Any]] | None, manager: str =
     for field in (REPLICAS, MIN_REPLICAS):
         found = given_up(found, field, manager) or found
     return None if found is managed_fields else [dict(entry) for entry in found or ()]
+
+
+def data_returned(
+    managed_fields: Sequence[Mapping[str, Any]] | None,
+    before: Sequence[Mapping[str, Any]] | None,
+    manager: str = MANAGER,
+) -> list[Entry] | None:
+    """Return the managed fields of a ConfigMap or Secret without the data that `manager` owns; None if it owns none.
+
+    The data goes back to the manager that applied the object last, or else to nobody. before: the managed fields before
+    the write, as the API server removes a manager whose only fields were overwritten.
+    """
+    given: Fields = {}
+    kept: list[Entry] = []
+    for entry in managed_fields or ():
+        fields = entry.get("fieldsV1") or {}
+        data = {key: fields[key] for key in DATA if key in fields}
+        if entry.get("manager") != manager or not data:
+            kept.append(dict(entry))
+            continue
+        given = _union(given, data)
+        if rest := {key: value for key, value in fields.items() if key not in DATA}:
+            kept.append({**entry, "fieldsV1": rest})
+    if not given:
+        return None
+    applied = [e for e in (*kept, *(before or ())) if e.get("operation") == _APPLY and e.get("manager") != manager]
+    if applied:
+        last = max(applied, key=lambda entry: str(entry.get("time") or ""))
+        owner = next((e for e in kept if _identity(e) == _identity(last)), None)
+        if owner is None:
+            owner = {**last, "fieldsV1": {}}
+            kept.append(owner)
+        owner["fieldsV1"] = _union(owner.get("fieldsV1") or {}, given)
+    return kept
+
+
+def _identity(entry: Mapping[str, Any]) -> tuple[object, ...]:
+    return entry.get("manager"), entry.get("operation"), entry.get("subresource"), entry.get("apiVersion")
 
 
 def owns_template(managed_fields: Sequence[Mapping[str, Any]] | None, manager: str = MANAGER) -> bool:

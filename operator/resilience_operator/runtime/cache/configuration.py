@@ -33,6 +33,7 @@ from resilience_operator.kube.cache.reflector import Reflector
 from resilience_operator.kube.cache.workloads import template_digest
 from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.kube.writes import configuration as copies
+from resilience_operator.kube.writes.configuration_delivery import RESOURCES, WORKLOADS
 from resilience_operator.resilience import CallError, Deadline, NotFound
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry, TargetKey
 from resilience_operator.runtime.cache.source_catalog import ReadyProblem
@@ -161,12 +162,12 @@ class ConfigurationReader:
         if kind not in self._reflectors:
             # A reflector never gives up: find out first whether it may list.
             for namespace in self._namespaces or (None,):
-                path = copies.RESOURCES[kind].collection(namespace)
+                path = RESOURCES[kind].collection(namespace)
                 await self._kube.metadata_only().get(path, deadline=Deadline.after(SYNC_TIME), params={"limit": 1})
         if kind not in self._reflectors:  # another evaluation may have begun it meanwhile
             self._reflectors[kind] = reflector = Reflector(
                 self._kube.metadata_only(),
-                copies.RESOURCES[kind],
+                RESOURCES[kind],
                 project_configuration,
                 namespaces=self._namespaces,
                 indexes={_POLICY: lambda one: one.policy},
@@ -211,7 +212,7 @@ class ConfigurationReader:
 
     async def _read_template(self, uid: str, known: _Known, target: TargetState, deadline: Deadline) -> bool:
         """Read the references of the target's template. Returns False if the cached target is outdated."""
-        path = copies.WORKLOADS[target.kind].item(target.namespace, target.name)
+        path = WORKLOADS[target.kind].item(target.namespace, target.name)
         async with self._slots:
             try:
                 live = await self._kube.get(path, deadline=deadline)

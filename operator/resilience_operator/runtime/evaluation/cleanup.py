@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection
 from resilience_operator.decision.model.target import MANAGER, TargetState
 from resilience_operator.kube.client import events
 from resilience_operator.kube.client.client import KubeClient
-from resilience_operator.kube.writes import configuration, hpa, mutations
+from resilience_operator.kube.writes import configuration_delivery, hpa, mutations
 from resilience_operator.resilience import CallError, Conflict, Deadline, NotFound
 from resilience_operator.runtime.cache.policies import PolicyCache
 from resilience_operator.runtime.cache.policy_entry import TargetKey
@@ -76,7 +76,7 @@ class Cleanup:
                     target, "RolloutResumed", "no policy guards it any more: the operator's pause is lifted"
                 )
             if target.hold_marked:
-                await configuration.lift_holds(self._kube, target, deadline=Deadline.after(TIME))
+                await configuration_delivery.lift_holds(self._kube, target, deadline=Deadline.after(TIME))
                 await mutations.lift_hold(self._kube, target, deadline=Deadline.after(TIME))
                 await self._report(
                     target, "ReconciliationResumed", f"no policy guards it any more: {target.delivered_by} applies it"
