@@ -43,7 +43,11 @@ def replicas(
     """A leader and a standby, which reach the API server through the proxy alone."""
     grant_lease(world.cluster, world.namespace)
     kubeconfig = kubeconfig_through(proxy, operator_identity, tmp_path)
-    environment = {"RESILIENCE_LEASE_NAMESPACE": world.namespace, "RESILIENCE_REFRESH_SECONDS": "0"}
+    environment = {
+        "RESILIENCE_LEASE_NAMESPACE": world.namespace,
+        "RESILIENCE_LEASE_SECONDS": "20",  # the leader keeps it, however busy the machine, until it is frozen
+        "RESILIENCE_REFRESH_SECONDS": "0",
+    }
     leader, standby = (
         new_operator("--leader-election", kubeconfig=kubeconfig, environment=environment) for _ in range(2)
     )

@@ -233,7 +233,11 @@ def test_a_standby_says_so_and_the_doors_are_shut(
     world: World, new_operator: Callable[..., Operator], open_page: Callable[..., Page]
 ) -> None:
     grant_lease(world.cluster, world.namespace)
-    lease = {"RESILIENCE_LEASE_NAMESPACE": world.namespace, "RESILIENCE_LEADER_ELECTION": "true"}
+    lease = {
+        "RESILIENCE_LEASE_NAMESPACE": world.namespace,
+        "RESILIENCE_LEADER_ELECTION": "true",
+        "RESILIENCE_LEASE_SECONDS": "60",  # nobody else leads, however busy the machine
+    }
     leader = new_operator(environment=lease).start()
     eventually(lambda: leader.leads, "the first one leads")
     standby = new_operator(environment=lease).start()

@@ -145,6 +145,17 @@ class Config(BaseSettings):
     ] = False
     lease_namespace: Annotated[str, Field(description="Namespace of the Lease.")] = "resilience-system"
     lease_name: Annotated[str, Field(description="Name of the Lease.")] = "leader.resilience-operator.io"
+    lease_seconds: Annotated[
+        float,
+        Field(
+            ge=10,
+            le=120,
+            description=(
+                "Seconds after which another replica takes over from one that died. A replica that cannot renew the "
+                "Lease for 60% of it stops. Raise it where the API server is slow for seconds."
+            ),
+        ),
+    ] = 10.0
     shards: Annotated[
         int,
         Field(

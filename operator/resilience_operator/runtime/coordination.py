@@ -16,9 +16,10 @@ from contextlib import asynccontextmanager
 from typing import Any, Protocol
 
 from resilience_operator.kube.client.client import KubeClient
-from resilience_operator.kube.coordination.leader_election import LeaderElector
+from resilience_operator.kube.coordination.leader_election import ElectionTiming, LeaderElector
 from resilience_operator.kube.coordination.shard_assignment import shard_of
 from resilience_operator.kube.coordination.shard_coordinator import ShardCoordinator
+from resilience_operator.kube.coordination.shard_membership import ShardMembership
 from resilience_operator.runtime.config import Config
 from resilience_operator.runtime.containment import start
 from resilience_operator.runtime.telemetry.metrics import LEADER, SHARDS_HELD
@@ -61,14 +62,14 @@ class ReplicaCoordinator:
         self._shards = config.shards
         self._elector: LeaderElector | None = None
         self._sharing: ShardCoordinator | None = None
+        timing = ElectionTiming.of(config.lease_seconds)
         identity = f"{os.environ.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
         if config.shards > 1:
             self._sharing = ShardCoordinator(
                 kube,
                 namespace=config.lease_namespace,
                 name=config.lease_name,
-                identity=identity,
-                shards=config.shards,
+                membership=ShardMembership(identity, config.shards, timing),
                 busy=lambda shard: self._busy(self._within(frozenset((shard,)))),
                 on_gained=lambda shards: self._on_gained(self._within(shards)),
                 on_lost=on_lost,
@@ -79,6 +80,7 @@ class ReplicaCoordinator:
                 namespace=config.lease_namespace,
                 name=config.lease_name,
                 identity=identity,
+                timing=timing,
                 on_started=self._started,
                 on_lost=on_lost,
             )

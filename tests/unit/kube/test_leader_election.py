@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from resilience_operator.kube.coordination.leader_election import Election, ElectionTiming
+from resilience_operator.runtime.config import Config
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -187,3 +188,19 @@ def test_a_wall_clock_that_is_wrong_changes_nothing(led: World) -> None:
 def test_a_timing_without_a_margin_is_refused(wrong: tuple[float, float, float]) -> None:
     with pytest.raises(ValueError, match="renew_deadline"):
         ElectionTiming(*wrong)
+
+
+@pytest.mark.parametrize("seconds", [10.0, 15.0, 120.0])
+def test_a_longer_lease_has_the_same_proportions(seconds: float) -> None:
+    timing = ElectionTiming.of(seconds)
+    assert timing.lease_duration == seconds
+    assert timing.lease_duration - timing.renew_deadline >= 4.0
+    assert 2 * timing.retry < timing.renew_deadline, "one renewal may fail"
+
+
+def test_the_default_lease_is_that_of_the_class() -> None:
+    default = ElectionTiming()
+    found = ElectionTiming.of(Config().lease_seconds)
+    assert (found.lease_duration, found.renew_deadline, found.retry) == pytest.approx(
+        (default.lease_duration, default.renew_deadline, default.retry)
+    )

@@ -1,6 +1,6 @@
 """Leader election on a Lease: at most one process acts, even if processes die or freeze at any moment.
 
-    t0               renew_deadline (6 s)         lease_duration (10 s)
+    t0               renew_deadline (6 s)         lease_duration (10 s by default)
     ├── the leader acts ──┤── it no longer acts ──┤── others may take the lease
 
 - The Lease's resourceVersion is the lock: of two concurrent writes, the API server accepts one.
@@ -8,7 +8,7 @@
   saw the Lease change; the times in the Lease are for people. Clocks of two machines are never compared.
 - The leader counts from *before* it sent its last successful renewal, and stops acting `renew_deadline` later. An
   observer saw that renewal after it was sent, so it waits at least until `lease_duration` after that moment. The
-  margin of 4 s covers a call that started just before the deadline, and clocks that run at different speeds.
+  margin (4 s) covers a call that started just before the deadline, and clocks that run at different speeds.
 - `is_leader()` reads the clock on each call. A process that was frozen past its deadline gets False on its first call,
   before any of its timers has run.
 
@@ -57,6 +57,11 @@ class ElectionTiming:
     def __post_init__(self) -> None:
         if not 0 < self.retry < self.renew_deadline < self.lease_duration:
             raise ValueError("need 0 < retry < renew_deadline < lease_duration")
+
+    @classmethod
+    def of(cls, lease_duration: float) -> ElectionTiming:
+        """Return the timing for a lease of that many seconds, in the proportions of the default."""
+        return cls(lease_duration, 0.6 * lease_duration, 0.2 * lease_duration)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,11 +201,11 @@ class LeaderElector:
         namespace: str,
         name: str,
         identity: str,
+        timing: ElectionTiming,
         on_started: Callable[[], None] | None = None,
         on_lost: Callable[[], None] | None = None,
-        timing: ElectionTiming | None = None,
     ) -> None:
-        self.election = Election(identity, timing or ElectionTiming())
+        self.election = Election(identity, timing)
         self._kube = kube
         self._namespace = namespace
         self._name = name

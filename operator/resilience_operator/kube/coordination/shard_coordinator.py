@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from resilience_operator.kube.client.client import KubeClient, KubeObject
 from resilience_operator.kube.client.paths import LEASES
-from resilience_operator.kube.coordination.leader_election import ElectionTiming, write_lease
+from resilience_operator.kube.coordination.leader_election import write_lease
 from resilience_operator.kube.coordination.shard_membership import MEMBERS, Members, ShardMembership, annotation
 from resilience_operator.resilience import AlreadyExists, CallError, Conflict, Deadline, NotFound
 from resilience_operator.resilience.retry import spread
@@ -37,13 +37,12 @@ class ShardCoordinator:
         *,
         namespace: str,
         name: str,
-        identity: str,
-        shards: int,
+        membership: ShardMembership,
         busy: Callable[[int], bool],
         on_gained: Callable[[frozenset[int]], None],
         on_lost: Callable[[], None],
     ) -> None:
-        self.membership = ShardMembership(identity, shards, ElectionTiming())
+        self.membership = membership
         self._kube = kube
         self._namespace = namespace
         self._name = name
