@@ -377,6 +377,23 @@ def test_contradictions_are_refused(tmp_path: Path, what: str) -> None:
     assert message in done.stderr
 
 
+NULLS = (*yaml.safe_load((CHART / "values.yaml").read_text()), "serviceAccount.create", "image.tag", "rbac.release")
+
+
+def test_a_value_that_is_null_is_left_out_or_missed_by_name(tmp_path: Path) -> None:
+    """Helm removes a default that is set to null. What the chart cannot do without is named, and no template fails."""
+    for name in NULLS:
+        done = call(
+            "helm", "template", "r", str(CHART), f"--set={name}=null", kubeconfig=tmp_path / "kubeconfig", check=False
+        )
+        assert done.returncode == 0 or f"missing property '{name.rpartition('.')[2]}'" in done.stderr, name
+        if name.endswith("Probe"):
+            (deployment,) = [o for o in yaml.safe_load_all(done.stdout) if o and o["kind"] == "Deployment"]
+            (container,) = deployment["spec"]["template"]["spec"]["containers"]
+            assert name not in container
+            assert {"startupProbe", "livenessProbe", "readinessProbe"} - {name} <= container.keys()
+
+
 @pytest.mark.parametrize(
     ("arguments", "url"),
     [

@@ -15,12 +15,12 @@ template:
   metadata:
     labels:
       {{- $labels := include "resilience-operator.selector" . | fromYaml }}
-      {{- merge $labels .Values.podLabels .Values.commonLabels | toYaml | nindent 6 }}
+      {{- merge $labels (.Values.podLabels | default dict) (.Values.commonLabels | default dict) | toYaml | nindent 6 }}
     annotations:
       {{- $annotations := dict "kubectl.kubernetes.io/default-container" "operator" }}
       {{- /* Restarts the pods when the configuration changes. */}}
       {{- $_ := set $annotations "checksum/config" (include "resilience-operator.config" . | sha256sum) }}
-      {{- merge $annotations .Values.podAnnotations .Values.commonAnnotations | toYaml | nindent 6 }}
+      {{- merge $annotations (.Values.podAnnotations | default dict) (.Values.commonAnnotations | default dict) | toYaml | nindent 6 }}
   spec:
     {{- $pod := include "resilience-operator.pod" . }}
     {{- with .Values.extraPodSpec }}
@@ -172,15 +172,21 @@ ports:
 {{- end }}
 # Liveness: the event loop runs. Readiness: policies and targets are synced. Neither depends on leadership or on
 # Prometheus, because a restart would fix neither.
+{{- with .Values.startupProbe }}
 startupProbe:
   httpGet: {path: /healthz, port: http}
-  {{- toYaml .Values.startupProbe | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.livenessProbe }}
 livenessProbe:
   httpGet: {path: /healthz, port: http}
-  {{- toYaml .Values.livenessProbe | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.readinessProbe }}
 readinessProbe:
   httpGet: {path: /readyz, port: http}
-  {{- toYaml .Values.readinessProbe | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 resources:
   {{- toYaml .Values.resources | nindent 2 }}
 securityContext:

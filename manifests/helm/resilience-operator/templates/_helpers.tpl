@@ -26,7 +26,7 @@ app.kubernetes.io/component: operator
   "app.kubernetes.io/version" .Chart.AppVersion
   "app.kubernetes.io/managed-by" .Release.Service
   "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_") -}}
-{{- toYaml (merge $own .Values.commonLabels) -}}
+{{- toYaml (merge $own (.Values.commonLabels | default dict)) -}}
 {{- end -}}
 
 {{/* Metadata of an object: root, name, and optionally namespace ("" for none), labels and annotations. */}}
@@ -37,7 +37,7 @@ app.kubernetes.io/component: operator
 {{- end -}}
 {{- $labels := include "resilience-operator.labels" .root | fromYaml -}}
 {{- $_ := set $found "labels" (merge $labels (get . "labels" | default dict)) -}}
-{{- with (merge (dict) (get . "annotations" | default dict) .root.Values.commonAnnotations) -}}
+{{- with (merge (dict) (get . "annotations" | default dict) (.root.Values.commonAnnotations | default dict)) -}}
 {{- $_ := set $found "annotations" . -}}
 {{- end -}}
 {{- toYaml $found -}}
