@@ -10,7 +10,7 @@ from resilience_operator.decision.model.commands import Verb
 from resilience_operator.decision.model.memory import Memory
 from resilience_operator.decision.model.memory_codec import dump_memory, load_memory
 from resilience_operator.decision.model.observation import Measured, Observation
-from resilience_operator.decision.model.policy import Condition, Rule, ScaleDown, ScaleUp
+from resilience_operator.decision.model.policy import Condition, Mode, Rule, ScaleDown, ScaleUp
 from resilience_operator.decision.model.target import HorizontalPodAutoscaler
 from tests.unit.decision.builders import FAILING, Run, policy, reasons, rolled_out, seen, target, unknown, verbs, whole
 
@@ -303,3 +303,12 @@ def test_a_reset_is_restored_after_a_crash_but_not_later() -> None:
         again.memory, again.now = memory, at + later
         again.target = run.target
         assert [c.to for c in again.look(COOL, replicas=4, ready=4, scaled_by="helm").commands] == steps
+
+
+def test_a_size_that_was_only_simulated_is_not_restored() -> None:
+    run = run_of(replicas=6, mode=Mode.DRY_RUN)
+    for _ in range(10):
+        if run.look(HOT).commands:
+            break
+    assert run.target.replicas == 6
+    assert run.look(COOL, replicas=4, ready=4, scaled_by="helm").commands == ()

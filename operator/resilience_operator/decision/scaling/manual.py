@@ -66,7 +66,9 @@ def _replicas_changed(
     found = replace(found, manual_floor=None if machine else after)
     if machine and classify(by) in _MANIFESTS:
         found = replace(found, baseline=after)
-        if scaling.changed_from is not None and before is not None and 0 < after < before:
+        # Equal: the change was only simulated.
+        written = scaling.changed_from not in (None, before)
+        if written and before is not None and 0 < after < before:
             found = replace(found, reset_from=before, reset_at=now)
     notice = Notice(f"scaled/{after}", "ReplicasChanged", _changed(target, before, machine=machine), transient=True)
     if not machine:
