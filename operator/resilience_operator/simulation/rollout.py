@@ -24,12 +24,14 @@ class Strategy:
     """The update strategy. max_surge, max_unavailable: an integer is pods, a float is a share of the replicas.
 
     recreate: all old pods are deleted first. min_ready: seconds for which a pod must be ready to count as available.
+    partition: pods of a StatefulSet with a lower ordinal keep their revision.
     """
 
     recreate: bool = False
     max_surge: int | float = SHARE
     max_unavailable: int | float = SHARE
     min_ready: float = 0.0
+    partition: int = 0
 
     def surge(self, replicas: int) -> int:
         """Pods that may exist in addition."""
@@ -86,18 +88,26 @@ def rolled(
 
 
 def ordered(
-    pods: tuple[Pod, ...], replicas: int, template: str, now: float, fresh: Callable[[str, int], Pod]
+    pods: tuple[Pod, ...],
+    replicas: int,
+    template: str,
+    now: float,
+    fresh: Callable[[str, int], Pod],
+    partition: int = 0,
 ) -> tuple[Pod, ...]:
     """One step of a StatefulSet: one pod at a time, and none while another is not ready.
 
-    A broken pod therefore also blocks its own replacement. fresh: makes the pod with an ordinal.
+    A broken pod therefore also blocks its own replacement. fresh: makes the pod with an ordinal. partition: the lowest
+    ordinal that gets the newest revision.
     """
     kept = pods[:replicas]
     if any(not p.ready(now) for p in kept):
         return kept
     if len(kept) < replicas:
-        return (*kept, fresh(template, len(kept)))
-    for ordinal in reversed(range(replicas)):
+        # Below the partition it is that of the first pod, which no rollout has reached.
+        revision = template if len(kept) >= partition or not kept else kept[0].revision
+        return (*kept, fresh(revision, len(kept)))
+    for ordinal in reversed(range(partition, replicas)):
         if kept[ordinal].revision != template:
             return (*kept[:ordinal], fresh(template, ordinal), *kept[ordinal + 1 :])
     return kept

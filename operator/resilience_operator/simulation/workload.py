@@ -157,6 +157,11 @@ class Workload:
         """With other replicas, set by the field manager `by`."""
         return replace(self, replicas=replicas, scaled_by=by, version=self.version + 1).advance(now)
 
+    def partitioned(self, partition: int, now: float) -> Workload:
+        """With another partition of its rolling update."""
+        strategy = replace(self.strategy, partition=partition)
+        return replace(self, strategy=strategy, version=self.version + 1).advance(now)
+
     def pause(self, by: str) -> Workload:
         """With its rollout paused by the field manager `by`. The operator also sets its annotation."""
         marked = self.pause_marked or by == MANAGER
@@ -280,7 +285,7 @@ class Workload:
         if self.kind == "StatefulSet":
             if self.paused:
                 return pods[: self.replicas], made
-            return ordered(pods, self.replicas, self.template, now, one), made
+            return ordered(pods, self.replicas, self.template, now, one, self.strategy.partition), made
         if self.kind == "DaemonSet":
             return (
                 pods if self.paused else on_nodes(pods, self.replicas, self.template, self.strategy, now, fresh)

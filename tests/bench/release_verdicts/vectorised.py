@@ -93,7 +93,7 @@ class Scores:
         for place, odds in enumerate(ODDS):
             step = on_new * np.log(odds) - growth(*sides, self.effect, odds)
             self.likelihoods[:, place] += np.where(some, step, 0.0)
-        self._fit(n, x, both)
+        self._fit(n, x)
         failing = (x[:, : self.new] > 0).sum(1)
         self.chance += np.where(both, failing * -np.log(share), 0.0)
         self.failing += failing
@@ -105,12 +105,12 @@ class Scores:
                 self.sums[row, :, side] += values.sum(1)
             self.sums[6, :, side] = np.maximum(self.sums[6, :, side], xs.max(1))
 
-    def _fit(self, n: Floats, x: Floats, both: NDArray[np.bool_]) -> None:
+    def _fit(self, n: Floats, x: Floats) -> None:
         """As `within.with_slot`."""
         for part in (slice(0, self.new), slice(self.new, None)):
             pods = (n[:, part] > 0).sum(1)
             requests, failures = n[:, part].sum(1), x[:, part].sum(1)
-            known = both & (pods > 1) & (failures >= within.MIN_FAILURES)
+            known = (pods > 1) & (failures >= within.MIN_FAILURES)
             rate = failures / np.maximum(requests, 1e-9)
             parts = 1.0 - (n[:, part] ** 2).sum(1) / np.maximum(requests, 1e-9) ** 2
             chance = np.where(known, failures * (1.0 - rate) * parts, 0.0)

@@ -45,7 +45,8 @@ class Case:
     rate: requests/s. failing: (seconds since the release, new revision, seconds since the pod started) → share of
     failing requests. burst: failures come in bursts of that many, at the same mean. slow: (new revision, age) → factor
     of the latencies; tail: share of the new revision's requests that take 8 times longer.
-    incident: seconds of a shared incident, in which 5 % of all requests fail, at a random time.
+    incident: seconds of a shared incident, in which `incident_rate` more of all requests fail, at a random time
+    until `incident_by`.
     step: seconds for each step of the rollout. warm_up: as in the policy.
     others: other workloads came into breach at the same time.
     """
@@ -56,6 +57,8 @@ class Case:
     slow: Callable[[bool, float], float] | None = None
     tail: float = 0.0
     incident: float = 0.0
+    incident_rate: float = 0.05
+    incident_by: float = math.inf
     condition: Condition = ABOVE_1_PERCENT
     median: float = 0.08
     sigma: float = 0.5
@@ -99,7 +102,8 @@ def run(case: Case, seed: int) -> Verdict:
     pods = [_Pod(f"checkout-a-{i}", "a", START - 86400) for i in range(4)]
     gone: list[_Pod] = []  # their series stay in the look-back
     now, began, stepped, paused = START, None, 0.0, False
-    incident = rng.uniform(0, 4 * case.step + case.bake) if case.incident else math.inf
+    latest = min(4 * case.step + case.bake, case.incident_by)
+    incident = rng.uniform(0, latest) if case.incident else math.inf
     looks = 0
     while True:
         now += case.every
@@ -154,7 +158,7 @@ def _serve(
         if case.slow is not None:
             buckets = _latencies(case, rng, int(requests), new, age)
         else:
-            share = max(case.failing(since, new, age), 0.05 if hit else 0.0)
+            share = case.failing(since, new, age) + (case.incident_rate if hit else 0.0)
             if case.burst == 1:
                 failures = float(rng.binomial(int(requests), share))
             else:

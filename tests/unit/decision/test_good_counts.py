@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,7 @@ from resilience_operator.decision.model.memory import GoodCounts, RequestCounts
 from resilience_operator.decision.model.memory_codec import dump_memory, load_memory
 from resilience_operator.decision.model.observation import Histogram, Measured
 from resilience_operator.decision.model.policy import Condition, Rule
-from resilience_operator.decision.release.good_counts import MAX_AGE, recorded, with_good_counts
+from resilience_operator.decision.release.good_counts import KEPT, MAX_AGE, recorded, with_good_counts
 from tests.unit.decision.builders import (
     ALL_B_GOOD,
     FAILING,
@@ -123,3 +124,32 @@ def test_a_latency_is_compared_with_its_counts_at_the_end_of_the_bake() -> None:
     run.target = rolled_out("c", "b")
     run.look(GONE)
     assert run.release.baseline == {"latency-p99>1": RequestCounts(6000.0, 10.0)}
+
+
+def test_with_few_requests_older_counts_are_kept() -> None:
+    """A service with 2 requests/s: after some hours it is known how rare its failures are."""
+    found: dict[str, GoodCounts] = {}
+    for number in range(30):
+        counted = {"error-rate": RequestCounts(240.0, 1.0 if number == 0 else 0.0)}
+        found = dict(recorded(found, counted, policy(FAILING), T0 + 600.0 * number))
+    assert found["error-rate"].samples == pytest.approx(KEPT)
+    assert found["error-rate"].events < 0.2, "what is old fades"
+
+
+def test_with_many_requests_only_the_newest_count() -> None:
+    before = {"error-rate": GoodCounts(T0, 6000.0, 60.0)}
+    found = recorded(before, {"error-rate": RequestCounts(6000.0, 6.0)}, policy(FAILING), T0 + 600.0)
+    assert found["error-rate"] == GoodCounts(T0 + 600.0, 6000.0, 6.0)
+
+
+def test_few_requests_before_a_release_are_joined_by_those_of_the_good_state() -> None:
+    good = {"error-rate": GoodCounts(T0, 2000.0, 1.0)}
+    found = with_good_counts({"error-rate": RequestCounts(240.0, 0.0)}, good, policy(FAILING), T0 + 600.0)
+    assert found == {"error-rate": RequestCounts(2240.0, 1.0)}
+
+
+def test_a_comparison_is_with_the_time_just_before() -> None:
+    worse = replace(FAILING, conditions=(Condition("error-rate", math.inf, worse_by=0.2),))
+    good = {"error-rate": GoodCounts(T0, 2000.0, 1.0)}
+    counted = {"error-rate": RequestCounts(240.0, 0.0)}
+    assert with_good_counts(counted, good, policy(worse), T0 + 600.0) == counted

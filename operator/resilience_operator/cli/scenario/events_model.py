@@ -28,6 +28,7 @@ class ReleaseEvent(BehaviourFields):
     startup: Duration | None = Field(default=None, description="As in workload, for this revision.")
     ready: StrictBool = Field(default=True, description="false: its pods never become ready. Default true.")
     fault: FaultModel | None = Field(default=None, description="What is wrong with its pods.")
+    exports: StrictBool = Field(default=True, description="false: its pods export no metrics. Default true.")
     by: str = Field(default="kubectl-client-side-apply", description="Field manager that applies it.")
 
 
@@ -36,6 +37,13 @@ class ScaleEvent(SpecModel):
 
     to: Pods = Field(description="Replicas.")
     by: str = Field(default="kubectl", description="Field manager that makes the change.")
+
+
+class PartitionEvent(SpecModel):
+    """Somebody changes the partition of a StatefulSet."""
+
+    to: Pods = Field(description="The lowest ordinal that gets the newest revision.")
+    by: str = Field(default="kubectl-patch", description="Field manager that makes the change.")
 
 
 class PauseEvent(SpecModel):
@@ -136,8 +144,8 @@ class ClockJump(SpecModel):
 
 
 KINDS = (
-    "release", "scale", "pause", "resume", "hpa", "fault", "dependency", "config", "quota", "nodes", "metricsGone",
-    "operatorDown", "clockJump", "policy",
+    "release", "scale", "partition", "pause", "resume", "hpa", "fault", "dependency", "config", "quota", "nodes",
+    "metricsGone", "operatorDown", "clockJump", "policy",
 )  # fmt: skip
 """Keys of which each event has exactly one, besides `at`."""
 
@@ -148,6 +156,7 @@ class Event(SpecModel):
     at: Duration = Field(description="Time from the start, like 20m.")
     release: ReleaseEvent | None = None
     scale: ScaleEvent | None = None
+    partition: PartitionEvent | None = None
     pause: PauseEvent | None = None
     resume: ResumeEvent | None = None
     hpa: AutoscalerEvent | None = None

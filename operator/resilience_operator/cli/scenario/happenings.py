@@ -66,6 +66,11 @@ class Happenings:
                 w.scale(scale.to, scale.by, now),
                 f"{display_name(scale.by)} scales from {w.replicas} to {scale.to} pods",
             )
+        if (partition := event.partition) is not None:
+            return lambda w, now: (
+                w.partitioned(partition.to, now),
+                f"{display_name(partition.by)} sets the partition to {partition.to}",
+            )
         if (pause := event.pause) is not None:
             return lambda w, now: (w.pause(pause.by), f"{display_name(pause.by)} pauses the rollout")
         if (resume := event.resume) is not None:
@@ -102,6 +107,8 @@ class Happenings:
     def _release(self, release: ReleaseEvent, workload: Workload, now: float) -> tuple[Workload, str]:
         revision = release.revision
         self.service.behaviours[revision] = self._behaviour(release)
+        hidden = self.service.hidden
+        self.service.hidden = hidden - {revision} if release.exports else hidden | {revision}
         broken = workload.broken - {revision} if release.ready else workload.broken | {revision}
         startups = dict(workload.startups)
         if release.startup is not None:

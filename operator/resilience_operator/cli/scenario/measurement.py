@@ -53,7 +53,10 @@ class Measurement:
     def scrape(self, workload: Workload, now: float) -> None:
         """Scrape the pods that run and are due."""
         counters = self.service.pods
-        running = (pod for pod in workload.pods if pod.started <= now and pod.name in counters)
+        hidden = self.service.hidden
+        running = (
+            pod for pod in workload.pods if pod.started <= now and pod.name in counters and pod.revision not in hidden
+        )
         self._pods.scrape(now, ((pod.name, counters[pod.name], pod.restarts) for pod in running))
         self._pods.forget(now, counters)
         self._entry.scrape(now, [(_ENTRY, self.service.entry, 0)])

@@ -87,7 +87,7 @@ class SimulatedService:
     """The service's pods and what they count. total, failed: requests since the start.
 
     bounds: of the latency buckets; the last one is infinite. entry: counters of the Service at its ingress, where
-    requests without a ready pod also count, as failed.
+    requests without a ready pod also count, as failed. hidden: revisions whose pods export no metrics.
     """
 
     capacity: float
@@ -101,6 +101,7 @@ class SimulatedService:
     failed: float = 0.0
     pods: dict[str, Counters] = field(default_factory=dict)
     entry: Counters = field(init=False)
+    hidden: frozenset[str] = frozenset()
     _unready: set[str] = field(default_factory=set)
     _restarts: dict[str, int] = field(default_factory=dict)
 

@@ -107,10 +107,11 @@ class StrategyModel(SpecModel):
     max_surge: Surge = Field(default=0.25, description="Pods, or a share like 25%. Default 25%.")
     max_unavailable: Surge = Field(default=0.25, description="Pods, or a share like 25%. Default 25%.")
     min_ready: Duration = Field(default=0.0, description="minReadySeconds, as a duration. Default 0s.")
+    partition: Pods = Field(default=0, description="partition of a StatefulSet. Default 0.")
 
     def strategy(self) -> Strategy:
         """The strategy for the simulation."""
-        return Strategy(self.type == "Recreate", self.max_surge, self.max_unavailable, self.min_ready)
+        return Strategy(self.type == "Recreate", self.max_surge, self.max_unavailable, self.min_ready, self.partition)
 
 
 class AutoscalerModel(SpecModel):

@@ -15,6 +15,9 @@ from resilience_operator.decision.model.target import TargetState
 BOUND_TARGETS = (0.5, 0.2, 0.05, 0.01, 0.001)
 """Shares of slower requests at which latencies are compared with the baseline: the body and the tail."""
 
+MOST_FAILING = 0.9
+"""Maximum failure rate that a comparison expects of a worse revision."""
+
 
 def with_revisions(observation: Observation, target: TargetState) -> Observation:
     """Return the observation with the revision of each increment, for pods whose names do not tell it.
@@ -174,3 +177,17 @@ def counts_before(release: ReleaseMemory, condition: Condition, key: str, bound:
     if found is None and bound is None and (raw := release.baseline.get(condition.signal)) is not None:
         found = raw if condition.above else RequestCounts(raw.samples, max(0.0, raw.samples - raw.events))
     return found
+
+
+def clean_rates(
+    condition: Condition, signal: Signal, before: RequestCounts | None, score: Score
+) -> tuple[float, float]:
+    """Return the failure rates of a revision like its baseline, and of one that fails the condition."""
+    counts = baseline_counts(score, before)
+    rate = counts.events / counts.samples if counts.samples > 0 else 0.0
+    if condition.worse_by is not None:
+        rate = min(max(rate, 1.0 / max(counts.samples, 1000.0)), MOST_FAILING / 2)
+        odds = max(score.effect, 1.0 + condition.worse_by)
+        return rate, min(MOST_FAILING, shares.with_odds(rate, odds))
+    bad = allowed_share(condition, signal)
+    return min(max(rate, bad / 10.0), bad / 2.0), bad

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from math import exp
 from typing import NamedTuple
 
 from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.analysis import means, sequential
+from resilience_operator.decision.analysis.alone import Alone, judge_alone, seconds_needed, sum_slots
 from resilience_operator.decision.analysis.budget import limit_at
 from resilience_operator.decision.analysis.increments import (
     allowed_rate,
     baseline_counts,
     bound_of,
+    clean_rates,
     counts_before,
     guarded_conditions,
     test_key,
@@ -28,9 +29,6 @@ from resilience_operator.decision.model.score import LiveScore, Score, Slot
 
 CERTAIN_Z = 4.0
 """z-score with which a breach is certain: 3 in 100,000, one-sided."""
-
-SHARED_WINDOWS = 3
-"""How many times longer a breach must last that other workloads have too. A bad release may cause theirs."""
 
 MAY_BE_ONE_BURST = "in too few pods or intervals to exclude one burst of failures"
 """Why a score above its limit is no proof yet."""
@@ -183,69 +181,40 @@ def _judge_test(
             why = f"the new revision fails more often, but {MAY_BE_ONE_BURST}"
         message = f"{counts}: {why}, score {_shown(score, canary)}"
         return judged(Judgement(None, "Inconclusive", message, crossing.value, suspect=suspect))
-    if not ok_before:
-        message = f"{signal.name} was not Ok before the release, or the old pods were in breach too"
+    if not (ok_before or since_release):
+        message = f"{signal.name} was not Ok before the release"
         return judged(Judgement(False, "CrossedBefore", message, crossing.value, suspect=suspect))
-    known = baseline_counts(score, _baseline(condition, key, canary)).samples > 0
-    return judged(_judge_alone(signal, live, before, canary, crossing, counts, known=known, suspect=suspect))
+    if not ok_before and sequential.are_equal(score):
+        message = f"{counts}: the old pods were in breach as well, as often as the new ones"
+        return judged(Judgement(False, SHARED, message, crossing.value, suspect=suspect))
+    case = _alone(condition, signal, key, live, canary, crossing, before=before, was_shared=not ok_before)
+    return judged(judge_alone(replace(case, suspect=suspect)))
 
 
-def _judge_alone(
+def _alone(
+    condition: Condition,
     signal: Signal,
+    key: str,
     live: LiveScore,
-    before: float,
     canary: CanaryContext,
     crossing: Judgement,
-    counts: str,
     *,
-    known: bool,
-    suspect: bool,
-) -> Judgement:
-    """Judge a revision without old pods beside it: only the time before the release is left to compare with.
-
-    A shared cause looks the same, so the breach must have begun with the exposure of the new revision, must have
-    lasted, and no other workload may have been hit at the same moment.
-
-    known: requests of the old state were counted, beside the release or before it.
-    """
-    score = live.score
-
-    def unproven(reason: str, why: str) -> Judgement:
-        return Judgement(None, reason, f"{counts}: {why}", crossing.value, suspect=suspect)
-
-    if not known:
-        return unproven("Inconclusive", "no requests were counted before the release to compare with")
-    if before < canary.limit or score.failing < sequential.MIN_FAILING or not live.slots:
-        return unproven("Inconclusive", "not significantly worse than before the release")
-    if score.served_clean is not None:
-        return unproven(
-            "LateOnset",
-            "the revision served without this breach after it was exposed, and no old pods are left to compare with",
-        )
-    lasted = 0.0 if live.crossed_since is None else canary.now - live.crossed_since
-    needed = _needed(signal, live)
-    if canary.shared_incident and lasted < needed * SHARED_WINDOWS:
-        return unproven(
-            "SharedIncident",
-            "other workloads came into breach at the same time, so the cause may be shared; it counts after "
-            f"{format_duration(needed * SHARED_WINDOWS)}",
-        )
-    if lasted < needed:
-        return unproven(
-            "NotProvenYet",
-            f"no old pods are left to compare with, so the breach must last {format_duration(needed)}",
-        )
-    return replace(
-        crossing, crossed=True, reason="Crossed", message=f"{_sides(signal, live)}, since the new revision was exposed"
+    before: float,
+    was_shared: bool,
+) -> Alone:
+    baseline = _baseline(condition, key, canary)
+    return Alone(
+        signal,
+        live,
+        canary,
+        crossing,
+        _sides(signal, live),
+        before=before,
+        baseline=baseline,
+        clean=clean_rates(condition, signal, baseline, live.score),
+        known=baseline_counts(live.score, baseline).samples > 0,
+        was_shared=was_shared,
     )
-
-
-def _needed(signal: Signal, live: LiveScore) -> float:
-    """Return the seconds that a breach must last without old pods beside it.
-
-    A window shows a breach for as long as it reaches back, so without increments it must last twice as long.
-    """
-    return signal.window * (2 if live.windowed else 1)
 
 
 def proof_times(release: ReleaseMemory, policy: Policy) -> list[float]:
@@ -255,7 +224,7 @@ def proof_times(release: ReleaseMemory, policy: Policy) -> list[float]:
         return []
     conditions = guarded_conditions(policy).values()
     tests = [(policy.signals[c.signal], live[key]) for c in conditions for key in tests_in(live, c)]
-    return [found.crossed_since + _needed(s, found) for s, found in tests if found.crossed_since is not None]
+    return [found.crossed_since + seconds_needed(s, found) for s, found in tests if found.crossed_since is not None]
 
 
 def _against_before(condition: Condition, key: str, live: LiveScore, canary: CanaryContext) -> float:
@@ -289,7 +258,7 @@ def _is_worse_than_before(
     counts = _baseline(condition, key, canary)
     if live.windowed and not live.slots:
         return False
-    recent = _sum(s for s in live.slots if s.end > canary.now - signal.window)
+    recent = sum_slots(s for s in live.slots if s.end > canary.now - signal.window)
     spread = sequential.dispersion(live.score)
     if counts is None:
         # Nothing was counted before the release, but the rule was Ok: it must be certain that it is crossed now.
@@ -300,7 +269,7 @@ def _is_worse_than_before(
     found = sequential.log_evidence_before(
         recent.new_requests, recent.new_failures, counts.samples, counts.events, spread, live.score.effect
     )
-    return found >= canary.limit
+    return found >= min(canary.limit, sequential.CHANCE)
 
 
 def _recovered(allowed: float, signal: Signal, live: LiveScore, canary: CanaryContext, after: float) -> bool:
@@ -308,7 +277,7 @@ def _recovered(allowed: float, signal: Signal, live: LiveScore, canary: CanaryCo
 
     allowed: the failure rate that is no breach.
     """
-    window = _sum(s for s in live.slots if s.end > canary.now - signal.window)
+    window = sum_slots(s for s in live.slots if s.end > canary.now - signal.window)
     if window.new_requests <= 0:
         return False
     rate = max(allowed, window.new_failures / window.new_requests)
@@ -323,7 +292,7 @@ def _recovered(allowed: float, signal: Signal, live: LiveScore, canary: CanaryCo
         requests += slot.new_requests
     if requests * rate < EXPECTED:
         return False
-    return _sum(recent).new_failures <= allowed * requests
+    return sum_slots(recent).new_failures <= allowed * requests
 
 
 def _allowed(condition: Condition, signal: Signal, key: str, live: LiveScore, canary: CanaryContext) -> float:
@@ -335,18 +304,6 @@ def _has_old(live: LiveScore, signal: Signal) -> bool:
     """Return whether old pods served beside the new ones in the latest slots."""
     return any(s.old_requests > 0 for s in live.slots[-3:]) or (
         not live.slots and live.score.old_side.requests >= signal.required_samples
-    )
-
-
-def _sum(slots: Iterable[Slot]) -> Slot:
-    found = list(slots)
-    return Slot(
-        found[0].start if found else 0.0,
-        found[-1].end if found else 0.0,
-        sum(s.new_requests for s in found),
-        sum(s.new_failures for s in found),
-        sum(s.old_requests for s in found),
-        sum(s.old_failures for s in found),
     )
 
 

@@ -8,12 +8,13 @@ from math import floor
 from resilience_operator.decision.analysis import sequential, shares
 from resilience_operator.decision.analysis.evidence import judge_part
 from resilience_operator.decision.analysis.increments import (
+    MOST_FAILING,
     allowed_rate,
-    allowed_share,
     baseline_counts,
     began_to_serve,
     bound_of,
     cells_of,
+    clean_rates,
     count,
     counts_before,
     failing_bounds,
@@ -47,9 +48,6 @@ ENOUGH_FOR_BOUNDS = 100.0
 
 CHECKPOINT = 60.0
 """Seconds between two stored versions of the scores, unless the evidence changes a lot."""
-
-MOST_FAILING = 0.9
-"""Maximum failure rate that a comparison expects of a worse revision."""
 
 LARGEST = 2.0**52
 """The largest stored number: JSON numbers are exact up to twice of it."""
@@ -261,7 +259,10 @@ def _crossing(
     """
     if condition.worse_by is None:
         new = observation.by_revision.get(release.revision or "") if observation.splittable else observation.measured
-        crossed, began = new is not None and judge_part(condition, signal, new).crossed is True, now
+        found_crossed = judge_part(condition, signal, new).crossed if new is not None else False
+        if found_crossed is None:
+            return found  # a window with few requests is neither in breach nor recovered
+        crossed, began = found_crossed, now
     else:
         recent = [s for s in found.slots if s.end > now - signal.window]
         requests, failures = sum(s.new_requests for s in recent), sum(s.new_failures for s in recent)
@@ -312,24 +313,12 @@ def _close(
         sum(c.requests for c in cells if not c.new),
         sum(c.failures for c in cells if not c.new),
     )
-    good, bad = _rates(condition, signal, before, score)
+    good, bad = clean_rates(condition, signal, before, score)
     score = sequential.add_clean(score, slot.new_requests, slot.new_failures, good, bad, end)
     driver = max(pods, key=lambda pod: pods[pod], default="")
     score = replace(score, pod=driver if pods.get(driver, 0.0) > 0 else "")
     slots = (*(s for s in found.slots if s.end > end - KEPT), slot)
     return replace(found, score=score, since=None, cells=(), slots=slots, pods=pods)
-
-
-def _rates(condition: Condition, signal: Signal, before: RequestCounts | None, score: Score) -> tuple[float, float]:
-    """Return the failure rates of a revision like its baseline, and of one that fails the condition."""
-    counts = baseline_counts(score, before)
-    rate = counts.events / counts.samples if counts.samples > 0 else 0.0
-    if condition.worse_by is not None:
-        rate = min(max(rate, 1.0 / max(counts.samples, 1000.0)), MOST_FAILING / 2)
-        odds = max(score.effect, 1.0 + condition.worse_by)
-        return rate, min(MOST_FAILING, shares.with_odds(rate, odds))
-    bad = allowed_share(condition, signal)
-    return min(max(rate, bad / 10.0), bad / 2.0), bad
 
 
 def _checkpoint(release: ReleaseMemory, live: LiveEvidence, now: float) -> ReleaseMemory:

@@ -75,7 +75,6 @@ def add_slot(score: Score, cells: Iterable[Cell], end: float, effect: float = 1.
     new_requests, new_failures, failing = _sums(cells, new=True)
     old_requests, old_failures, old_failing = _sums(cells, new=False)
     likelihoods, chance = _likelihoods(score) or (0.0,) * len(ODDS), score.chance
-    within = score.within
     if new_requests > 0 and old_requests > 0:
         failures = new_failures + old_failures
         if failures:
@@ -84,7 +83,6 @@ def add_slot(score: Score, cells: Iterable[Cell], end: float, effect: float = 1.
                 for before, odds in zip(likelihoods, ODDS, strict=True)
             )
             chance -= failing * log(new_requests * effect / (new_requests * effect + old_requests))
-            within = with_slot(within, cells)
     return replace(
         score,
         at=end,
@@ -94,7 +92,7 @@ def add_slot(score: Score, cells: Iterable[Cell], end: float, effect: float = 1.
         chance=chance,
         failing=score.failing + failing,
         old_failing=score.old_failing + old_failing,
-        within=within,
+        within=with_slot(score.within, cells),
         effect=effect,
     )
 
@@ -215,6 +213,12 @@ def convicts(score: Score, limit_: float, before: float = 0.0) -> bool:
     return found >= limit_ or (found >= COMBINED and before >= limit_)
 
 
+def are_equal(score: Score) -> bool:
+    """Return whether both sides certainly fail alike: the smallest odds ratio of the mixture is refuted (95 %)."""
+    likelihoods = _likelihoods(score)
+    return bool(likelihoods) and likelihoods[0] / dispersion(score) <= -CLEAN
+
+
 def add_clean(score: Score, requests: float, failures: float, good: float, bad: float, at: float) -> Score:
     """Return the score after requests of the new revision, with the test of "clean since exposure".
 
@@ -222,11 +226,14 @@ def add_clean(score: Score, requests: float, failures: float, good: float, bad: 
     """
     if score.served_clean is not None or requests <= 0 or not 0 < good < bad < 1:
         return score
-    spread = dispersion(score)
-    failures = min(failures, requests)
-    step = failures * log(good / bad) + (requests - failures) * log((1 - good) / (1 - bad))
-    clean = score.clean + step / spread
+    clean = score.clean + log_clean(requests, failures, good, bad) / dispersion(score)
     return replace(score, clean=clean, served_clean=at if clean >= CLEAN else None)
+
+
+def log_clean(requests: float, failures: float, good: float, bad: float) -> float:
+    """Return the log-likelihood ratio of the rate `good` against `bad`."""
+    failures = min(failures, requests)
+    return failures * log(good / bad) + (requests - failures) * log((1 - good) / (1 - bad))
 
 
 def more_requests(score: Score, limit_: float) -> float | None:

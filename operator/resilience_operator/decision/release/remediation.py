@@ -180,13 +180,17 @@ def _hold_suspect(release: ReleaseMemory, target: TargetState, suspects: Sequenc
     return ReleasePlan(release, (), (notice,))
 
 
+SPEAKS_FOR_RELEASE = ("LateOnset", "SharedIncident", "LoadGrew")
+"""Reasons of a judgement that name a likelier cause than the release."""
+
+
 def _speaks_for_release(finding: ReleaseFinding) -> bool:
     """Return whether the breach began after the revision had served well, or together with that of other workloads.
 
     Once all pods run the revision, a pause prevents nothing but the next release. So it is made only for a breach that
     began with the revision.
     """
-    return any(r.judgement.suspect and r.judgement.reason in ("LateOnset", "SharedIncident") for r in finding.results)
+    return any(r.judgement.suspect and r.judgement.reason in SPEAKS_FOR_RELEASE for r in finding.results)
 
 
 def _still_asked(release: ReleaseMemory, rules: Sequence[Rule]) -> bool:

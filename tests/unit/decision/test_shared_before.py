@@ -1,0 +1,70 @@
+"""The old pods were in breach too, and are gone: what of the new ones' breach is their own."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from resilience_operator.decision.analysis import sequential
+from resilience_operator.decision.analysis.judgement import CanaryContext, Judgement
+from resilience_operator.decision.analysis.proof import judge_scored
+from resilience_operator.decision.model.memory import Phase, ReleaseMemory, RequestCounts
+from resilience_operator.decision.model.policy import Condition, Signal
+from resilience_operator.decision.model.score import Cell, LiveEvidence, LiveScore, Score, Slot
+
+ERRORS, ABOVE = Signal("error-rate", 120.0, 20.0, "ratio"), Condition("error-rate", 0.01)
+CROSSING = Judgement(True, "Crossed", "", 0.05)
+BEFORE = RequestCounts(20_000, 20)
+
+
+def judged(*parts: tuple[int, float, float], seed: int = 1) -> Judgement:
+    """Judge a release of two new pods beside two old ones, of 100 requests in each slot of 5 s.
+
+    parts: the slots, and the failure rates of the new and of the old side. A negative rate is a side without pods.
+    """
+    rng, score, slots, now = random.Random(seed), Score(), [], 0.0
+    for count, *rates in parts:
+        for _ in range(count):
+            cells = [
+                Cell(f"{side}-{pod}", side == 0, 100.0, float(sum(rng.random() < rate for _ in range(100))))
+                for side, rate in enumerate(rates)
+                if rate >= 0
+                for pod in range(2)
+            ]
+            now += 5.0
+            score = sequential.add_slot(score, cells, now)
+            new, old = ([c for c in cells if c.new is side] for side in (True, False))
+            counts = [sum(getattr(c, name) for c in side) for side in (new, old) for name in ("requests", "failures")]
+            slots.append(Slot(now - 5.0, now, *counts))
+    live = LiveScore(score, slots=tuple(slots), crossed_since=5.0)
+    release = ReleaseMemory(
+        Phase.BAKING, 0.0, "b", baseline={"error-rate": BEFORE}, live=LiveEvidence({"error-rate>0.01": live})
+    )
+    context = CanaryContext("b", release=release, now=now, baseline=release.baseline)
+    found = judge_scored(
+        ABOVE, ERRORS, context, CROSSING, old_crossed=None, ok_before=False, since_release=True, after=30.0
+    )
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_stays_after_a_shared_overload_is_the_new_revisions(seed: int) -> None:
+    found = judged((3, 0.32, 0.2), (40, 0.05, -1), seed=seed)
+    assert found.crossed is True, found.message
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_shared_breach_that_goes_on_is_held_and_reported(seed: int) -> None:
+    found = judged((1, 0.1, 0.1), (120, 0.1, -1), seed=seed)
+    assert found.crossed is None and found.reason == "SharedBefore" and found.suspect
+
+
+def test_a_breach_that_was_as_frequent_on_the_old_pods_is_shared() -> None:
+    found = judged((20, 0.2, 0.2), (60, 0.2, -1))
+    assert found.crossed is False and found.reason == "SharedByRevisions"
+
+
+def test_a_shared_breach_that_ends_is_recovered() -> None:
+    assert judged((3, 0.2, 0.2), (40, 0.2, -1), (30, 0.001, -1)).reason == "Recovered"
