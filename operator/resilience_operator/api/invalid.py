@@ -34,12 +34,12 @@ def invalid_policy(error: ValidationError) -> InvalidPolicy:
 
 
 def _problems(detail: ErrorDetails) -> Iterator[Problem]:
-    path = _path(detail["loc"])
+    path = path_of(detail["loc"])
     if detail["type"] == "checks":
         for field, message in detail.get("ctx", {})["failed"]:
             yield Problem(".".join(part for part in (path, field) if part), message)
     else:
-        yield Problem(path, _message(detail))
+        yield Problem(path, message_of(detail))
 
 
 _FIXED = {
@@ -58,6 +58,8 @@ _WRONG_TYPE = {
     "int_parsing": _NOT_AN_INTEGER,
     "bool_type": _NOT_A_BOOLEAN,
     "bool_parsing": _NOT_A_BOOLEAN,
+    "float_type": "is not a number: write one, without quotes",
+    "float_parsing": "is not a number: write one, without quotes",
     "string_type": "is not text: put it in quotes",
     "tuple_type": "is not a list: write [ … ]",
     "model_type": _NOT_A_MAPPING,
@@ -67,12 +69,14 @@ _WRONG_TYPE = {
 """What follows the shown value, by Pydantic's error type."""
 
 
-def _message(detail: ErrorDetails) -> str:
+def message_of(detail: ErrorDetails, shown: str | None = None) -> str:
+    """Return what is wrong and what to change. shown: stands for the value, if that must not be shown."""
     kind = detail["type"]
     if kind in _FIXED:
         return _FIXED[kind]
     context: dict[str, Any] = detail.get("ctx", {})
-    shown = _shown(detail["input"])
+    secret = shown is not None
+    shown = shown if shown is not None else _shown(detail["input"])
     if kind in _WRONG_TYPE:
         return f"{shown} {_WRONG_TYPE[kind]}"
     match kind:
@@ -88,10 +92,10 @@ def _message(detail: ErrorDetails) -> str:
         case "literal_error" | "enum":
             return f"{shown} is not supported: write one of {context['expected']}"
         case _:
-            return f"{detail['msg']} (found {shown})"
+            return detail["msg"] if secret else f"{detail['msg']} (found {shown})"
 
 
-def _path(location: Sequence[int | str]) -> str:
+def path_of(location: Sequence[int | str]) -> str:
     path = ""
     for part in location:
         if isinstance(part, int):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from resilience_operator.cli.common.app import SETTINGS, Command, add_version
+from resilience_operator.cli.common.app import SETTINGS, Command, add_version, plain_os_error
 
 if TYPE_CHECKING:
     from resilience_operator.runtime.config import Config
@@ -183,7 +183,7 @@ def _serve(config: Config) -> None:
         typer.echo(f"resilience-operator: {error}", err=True)
         raise typer.Exit(EXIT_CONFIG) from None
     except OSError as error:
-        typer.echo(f"resilience-operator: {error}", err=True)
+        typer.echo(f"resilience-operator: {plain_os_error(str(error))}", err=True)
         raise typer.Exit(1) from None
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -18,6 +21,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from resilience_operator.api.invalid import message_of, path_of
 from resilience_operator.plugins.config import NamespacedPluginConfig, NotifierConfig
 from resilience_operator.runtime.masking import mask_named, mask_options, mask_userinfo
 from resilience_operator.signals.prometheus.config import NO_TENANCY, SourceConfig, TenancyConfig, check_address
@@ -36,6 +40,9 @@ _Source = Annotated[
     Annotated[SourceConfig, Tag("prometheus")] | Annotated[NamespacedPluginConfig, Tag("plugin")],
     Discriminator(_source_kind),
 ]
+
+
+_NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class Config(BaseSettings):
@@ -174,6 +181,14 @@ class Config(BaseSettings):
     def _address(cls, value: str | None) -> str | None:
         return None if value is None else check_address(value)
 
+    @field_validator("namespaces")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not _NAMESPACE.fullmatch(name):
+                raise ValueError(f"{name[:80]!r} is not the name of a namespace: lower-case letters, digits and '-'")
+        return value
+
     @model_validator(mode="after")
     def _one_default(self) -> Self:
         if self.prometheus_url is not None and any(s.name == "default" for s in self.sources):
@@ -234,7 +249,7 @@ def load(flags: dict[str, Any], file: Path | None = None) -> Config:
     try:
         return Config(**{name: value for name, value in flags.items() if value is not None and value != ()})
     except ValidationError as error:
-        raise BadConfig("; ".join(_problem(e["loc"], e["msg"]) for e in error.errors())) from None
+        raise BadConfig("; ".join(_problem(detail) for detail in error.errors())) from None
     except SettingsError as error:
         raise BadConfig(f"{error}: write it as JSON") from None
     finally:
@@ -262,8 +277,20 @@ def _read(file: Path) -> dict[str, Any]:
     return found
 
 
-def _problem(location: tuple[int | str, ...], message: str) -> str:
-    return f"{'.'.join(map(str, location)) or 'configuration'}: {message.removeprefix('Value error, ')}"
+def _problem(detail: ErrorDetails) -> str:
+    """Where the problem is, and what to change. Never the value, which may be a secret."""
+    location = detail["loc"]
+    kinds = {"prometheus", "plugin"}  # of a source: no part of what is written
+    written = [
+        part
+        for before, part in zip((None, *location), location, strict=False)
+        if not (part in kinds and isinstance(before, int))
+    ]
+    message = message_of(detail, "its value")
+    if detail["type"] == "extra_forbidden" and len(written) == 1:
+        close = get_close_matches(str(written[0]), Config.model_fields, 1)
+        message = f"unknown setting: did you mean {close[0]}?" if close else "unknown setting: remove it"
+    return f"{path_of(written) or 'configuration'}: {message}"
 
 
 def show(config: Config) -> dict[str, Any]:

@@ -147,6 +147,10 @@ def test_a_connection_that_fails_is_one_plain_line(
         ("[Errno 113] No route to host", "no route to host"),
         ("[Errno 28] No space left on device", "no space left on device"),
         (
+            "[Errno 98] error while attempting to bind on address ('::1', 80, 0, 0): address already in use",
+            "cannot listen on ::1:80: address already in use",
+        ),
+        (
             "Cannot connect to host a:1 ssl:default [[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)]",
             "TLS with a:1 failed: wrong version number: does it serve https?",
         ),

@@ -73,6 +73,31 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, content: bytes, problem: str
     assert str(refused.value) == problem.format(file)
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("sources: 5", "sources: its value is not a list"),
+        ("port: abc", "port: its value is not an integer"),
+        ("port: 70000", "port: its value is too large: write 65535 or less"),
+        ("dashboard: maybe", "dashboard: its value is not true or false"),
+        ("prometheus_ulr: http://x", "prometheus_ulr: unknown setting: did you mean prometheus_url?"),
+        ("zzz: 1", "zzz: unknown setting: remove it"),
+        ("sources: [{name: a, url: foo}]", "sources[0].url: must be an http:// or https:// address"),
+        ("sources: [{url: 'http://x'}]", "sources[0].name: is required: add it"),
+        ("sources: [{name: a, url: 'http://x', ulr: 1}]", "sources[0].ulr: unknown field: remove it"),
+        ("sources: [x]", "sources[0]: its value is not a mapping"),
+        ("namespaces: [Bad_NS]", "namespaces: 'Bad_NS' is not the name of a namespace"),
+    ],
+)
+def test_a_setting_that_is_wrong_is_explained(tmp_path: Path, content: str, told: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(content)
+    with pytest.raises(BadConfig) as refused:
+        load({}, file)
+    assert told in str(refused.value)
+    assert "Input" not in str(refused.value)
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadConfig) as refused:
         load({}, tmp_path / "none.yaml")

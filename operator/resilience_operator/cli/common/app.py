@@ -130,6 +130,9 @@ def _text(error: Any) -> str:
 _TLS_ERROR = re.compile(r"host (\S+) ssl:.*\[SSL: (\w+)\] ([^\[\]]+?) \(_ssl")
 
 
+_BIND_ERROR = re.compile(r"bind on address \('([^']*)', (\d+)")
+
+
 def plain_os_error(message: str) -> str:
     """Write `[Errno 111] Connect call failed ('127.0.0.1', 9)` as `connection refused (127.0.0.1:9)`."""
     if (tls := _TLS_ERROR.search(message)) is not None:
@@ -139,6 +142,8 @@ def plain_os_error(message: str) -> str:
     number = head.removeprefix("[Errno ")
     if number == head or not rest or not number.isdigit():
         return message
+    if (bind := _BIND_ERROR.search(rest)) is not None:
+        return f"cannot listen on {bind[1]}:{bind[2]}: {os.strerror(int(number)).lower()}"
     parts = [part.strip(" '\"") for part in rest.partition("(")[2].rstrip(")").split(",")]
     text = os.strerror(int(number)).lower()
     return f"{text} ({parts[0]}:{parts[1]})" if len(parts) >= 2 else text
