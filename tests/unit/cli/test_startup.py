@@ -167,6 +167,24 @@ def test_system_errors_are_words(message: str, plain: str) -> None:
     assert plain_os_error(message) == plain
 
 
+@pytest.mark.parametrize(
+    ("module", "arguments", "told"),
+    [
+        ("operator", ["run", "--port", "abc"], "'--port': it is not a valid integer"),
+        ("operator", ["run", "--log-level", "shout"], "'--log-level': 'shout' is not one of 'debug', 'info'"),
+        ("operator", ["config", "-o", "xml"], "'xml' is not one of 'yaml', 'json'"),
+        ("kubectl", ["simulate", "x", "--seed", "1.5"], "'--seed': it is not a valid integer"),
+    ],
+    ids=str,
+)
+def test_an_invalid_value_is_explained_in_plain_words(module: str, arguments: list[str], told: str) -> None:
+    run = call(module, *arguments)
+
+    assert run.returncode == 2
+    assert told in said(run)
+    assert "Value error" not in said(run) and "Input should" not in said(run)
+
+
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("command", ["version", "--help", "lint -", "convert -", "lint manifests/samples"])
 def test_a_closed_stream_is_no_fault(command: str, closed: str) -> None:

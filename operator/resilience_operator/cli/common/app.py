@@ -38,6 +38,14 @@ class Command(TyperCommand):
         pieces = super().collect_usage_pieces(ctx)
         return [piece.replace("{", "").replace("}", "").replace("......", "...") for piece in pieces]
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments. An invalid value is explained in plain words, not in those of the library."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            error.message = _plain_value_error(error.message)
+            raise
+
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help. typer shows types even beside a metavar."""
         for parameter in self.params:
@@ -48,6 +56,13 @@ class Command(TyperCommand):
                 if "|" not in shown:  # a choice shows its values
                     parameter.metavar = _METAVARS.get(shown.strip("<>").split(" ")[0], "VALUE")
         super().format_help(ctx, formatter)
+
+
+def _plain_value_error(message: str) -> str:
+    """Write `Input should be a valid integer, unable to parse …` as `it is not a valid integer`."""
+    message = message.removeprefix("Value error, ")
+    kind = re.match(r"Input should be (an? [^,]+)", message)
+    return f"it is not {kind[1]}" if kind else message
 
 
 class Group(TyperGroup):
