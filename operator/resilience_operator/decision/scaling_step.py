@@ -74,5 +74,5 @@ def _metrics_missing_since(before: float | None, evaluations: Sequence[RuleEvalu
                     return None
                 missing = True
         if missing:
-            return now if before is None else before
+            return now if before is None else min(before, now)
     return None

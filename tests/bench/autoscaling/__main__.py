@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.bench.autoscaling.controllers import HPA, KEDA, Controller, Oracle
+from tests.bench.autoscaling.controllers import HPA, KEDA, Controller, Oracle, Reactive
 from tests.bench.autoscaling.loads import (
     STEP,
     Array,
@@ -49,6 +49,7 @@ MAKERS: Mapping[str, Callable[[Array, int], Controller]] = {
     FOUNDING: lambda _, __: Product(sample("checkout")),
     PROPOSED: lambda _, __: Product(sample("load"), ingress=True),
     AT_PODS: lambda _, __: Product(sample("load")),
+    "reactive, 75 %": lambda offered, _: Reactive(offered, 0.75),
     "oracle": lambda offered, _: Oracle(offered),
 }
 STEPS = {600.0: 45.0, 1200.0: 75.0}

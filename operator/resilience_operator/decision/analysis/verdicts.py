@@ -28,19 +28,20 @@ def advance_timer(timer: Timer, judgement: Judgement, hold: float, now: float, p
     """Return a condition's timer after one more judgement; the same object if nothing changed.
 
     Unknown neither advances nor resets it: the first crossing is kept until Unknown has lasted `patience` seconds.
+    A moment in the future counts as now: the clock was set back.
     """
     crossed = judgement.crossed
     last = Verdict.UNKNOWN
     unknown: float | None = None
     since_crossed: float | None = None
     if crossed is None:
-        unknown = now if timer.unknown is None else timer.unknown
+        unknown = now if timer.unknown is None else min(timer.unknown, now)
         since_crossed = timer.crossed if now - unknown < patience else None
         verdict = Verdict.UNKNOWN
         if judgement.value is None:
             last = timer.last if timer.verdict is Verdict.UNKNOWN else timer.verdict
     elif crossed:
-        since_crossed = now if timer.crossed is None else timer.crossed
+        since_crossed = now if timer.crossed is None else min(timer.crossed, now)
         verdict = Verdict.BREACH if now - since_crossed >= hold else Verdict.PENDING
     else:
         verdict = Verdict.OK
@@ -102,7 +103,7 @@ def breach_since(
 ) -> float | None:
     """Return since when the rule is in breach. A short Unknown keeps the time, so that `after` continues."""
     if verdict is Verdict.BREACH:
-        return now if before is None else before
+        return now if before is None else min(before, now)
     if verdict is Verdict.UNKNOWN and any(r.timer.crossed is not None for r in results):
         return before
     return None

@@ -140,6 +140,7 @@ class LoadMemory:
     because they were at their limit. served: when the pods of the last scale-up became ready. ready: at the last
     evaluation. sizes: the ready pods until a time, oldest first. means: of the load signal, oldest first. limited: when
     pods were last at their limit. cost: pods in use per request/s, of the revision `cost_of`.
+    hasty: a step up undid the last step down within a stabilization period.
     """
 
     margin: float = 0.0
@@ -157,6 +158,7 @@ class LoadMemory:
     limited: float | None = None
     cost: float | None = None
     cost_of: str | None = None
+    hasty: bool = False
 
 
 @record(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Command, Notice
-from resilience_operator.decision.model.memory import RuleMemory, ScalingMemory, Verdict
+from resilience_operator.decision.model.memory import LoadMemory, RuleMemory, ScalingMemory, Verdict
 from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.scaling.bounds import restore_minimum, restore_size
 from resilience_operator.decision.scaling.load import (
@@ -27,7 +27,12 @@ from resilience_operator.decision.scaling.recommendation import (
     serving,
     started,
 )
-from resilience_operator.decision.scaling.scale_down import note_regression, plan_scale_down, reset_stabilization
+from resilience_operator.decision.scaling.scale_down import (
+    note_regression,
+    note_undone,
+    plan_scale_down,
+    reset_stabilization,
+)
 from resilience_operator.decision.scaling.scale_up import plan_fallback, plan_scale_up
 
 
@@ -52,6 +57,7 @@ def plan_scaling(context: ScalingContext) -> ScalingPlan:
         breached = [r.rule.name for r in context.recommendations if r.verdict is Verdict.BREACH]
         scaling = reset_stabilization(context.scaling)
         return ScalingPlan(scaling, None, dict.fromkeys(breached, "the target is scaled to zero"))
+    context.scaling = _without_future(context.scaling, context.now)
     context.scaling = scaling = _observe(context)
     up = plan_scale_up(context)
     if up.saturated != scaling.load.saturated:
@@ -67,7 +73,7 @@ def plan_scaling(context: ScalingContext) -> ScalingPlan:
     if command is None:
         command, fallback_due = plan_fallback(context)
     if command is not None:
-        scaling = note_regression(reset_stabilization(scaling), context, command)
+        scaling = note_undone(note_regression(reset_stabilization(scaling), context, command), context)
         asking = [r for r in context.recommendations if command is up.command and r.rule.name in command.rules]
         if any(r.memory.base_replicas is None for r in asking):
             required, _ = load_in_pods(context.recommendations, context)
@@ -84,10 +90,33 @@ def earliest(*times: float | None) -> float | None:
     return min(due) if due else None
 
 
+def _without_future(scaling: ScalingMemory, now: float) -> ScalingMemory:
+    """Return the memory without moments in the future: the clock was set back. What was learned is kept."""
+    load, needs = scaling.load, scaling.needs
+    newest = (
+        needs[-1][0] if needs else now,
+        load.means[-1].at if load.means else now,
+        scaling.scaled_down or now,
+        load.changed or now,
+        scaling.regressed or now,
+    )
+    if max(newest) <= now:
+        return scaling
+    kept = LoadMemory(load.margin, load.start_up, replicas=load.replicas, ready=load.ready, cost=load.cost)
+    return replace(
+        scaling.stable(None, ()),
+        load=replace(kept, cost_of=load.cost_of),
+        scaled_down=None if scaling.scaled_down is None else min(scaling.scaled_down, now),
+        regressed=None if scaling.regressed is None else min(scaling.regressed, now),
+    )
+
+
 def _observe(context: ScalingContext) -> ScalingMemory:
     """Return the scaling memory with the size and the load of the target."""
     target, scaling, now = context.target, context.scaling, context.now
     load = observe_replicas(scaling.load, target.replicas, target.ready, now)
+    if load is not scaling.load:
+        context.scaling = scaling = replace(scaling, load=load)
     load = observe_ready(load, started(context), now)
     if load is not scaling.load:
         context.scaling = scaling = replace(scaling, load=load)

@@ -222,16 +222,23 @@ def is_at_limit(leading: ConditionResult, context: ScalingContext) -> bool:
 
     If no rule shows whether requests are slow, their usage must have jumped.
     """
-    value, window = leading.judgement.value, leading.signal.window
-    if value is None or leading.signal.unit != "ratio":
+    load, value, window = context.scaling.load, leading.judgement.value, leading.signal.window
+    if value is None or leading.signal.unit != "ratio" or leading.condition.threshold > SATURATED:
+        # A threshold that high says that pods may use more than that.
         return False
     # Pods that fail are measured, and use nothing.
     share = max(started(context), 1) / max(serving(context.target), 1)
-    current = share * current_value(context.scaling.load, value, window, context.now)
+    current = share * (value if _shrank(context, window) else current_value(load, value, window, context.now))
     value *= share
     latencies = [r for o in context.recommendations for r in o.results if r.signal.unit == "seconds"]
     if any(r.judgement.crossed for r in latencies):
         return current >= BUSY
-    seen = sum(context.now - m.at < visible_after(window) for m in context.scaling.load.means)
+    seen = sum(context.now - m.at < visible_after(window) for m in load.means)
     sudden = not latencies and seen > 1 and current > value * (1 + JUMP)
     return current >= SATURATED and (value >= SATURATED or sudden)
+
+
+def _shrank(context: ScalingContext, window: float) -> bool:
+    """Return whether pods were removed within the window: the usage of the others rises by that, and not by load."""
+    pods, now = started(context), context.now
+    return any(before > pods for at, before in context.scaling.load.sizes if now - at < window)

@@ -42,6 +42,13 @@ BLIND_STEP = 0.25
 REGRESSED_FOR = 3600.0
 """Seconds for which the size is not tried again at which a latency came back."""
 
+HASTY_PERIODS = 2
+"""Stabilization periods for which the next small step down must be possible after a step up undid the last one within
+one. Load then varies over a longer time than the period shows."""
+
+SMALL_STEP = 2 * TOLERANCE_DOWN
+"""Share of the pods below which a step down is small: to keep them for one more period costs little."""
+
 _SLOTS = 20
 """Entries of `ScalingMemory.needs` per stabilization period."""
 
@@ -61,7 +68,8 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
     if _holds_last_step(context, period):
         return reset_stabilization(scaling), None, None
     need = _need(context, size)
-    needs = _with_need(scaling.needs, need, period, now)
+    hasty = scaling.load.hasty
+    needs = _with_need(scaling.needs, need, period, HASTY_PERIODS * period if hasty else period, now)
     bound = max(lowest, int(size * (1 - TOLERANCE_DOWN)))
     begin = len(needs)
     while begin and needs[begin - 1][1] <= bound:
@@ -72,12 +80,16 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
         scaling = scaling.stable(first, needs)
     if first is None:
         return scaling, None, None
-    due = first + period
+    highest = max((n for at, n in good if at > now - period), default=need)
+    small = highest > size * (1 - SMALL_STEP)
+    due = first + (HASTY_PERIODS * period if hasty and small else period)
     if policy.scale_down.pods is not None or policy.scale_down.percent is not None:
         due = max(due, (scaling.scaled_down or 0.0) + policy.scale_down.after)
     if now < due:
         return scaling, None, due
-    highest = max((n for at, n in good if at > now - period), default=need)
+    if context.ahead and scaling.load.limited == now:
+        # Pods at their limit do not show how many are needed.
+        return scaling, None, None
     to = max(lowest, highest, size - _step(policy, size))
     if to >= size:
         return scaling, None, None
@@ -102,6 +114,17 @@ def reset_stabilization(scaling: ScalingMemory) -> ScalingMemory:
     if scaling.stable_since is None and not scaling.needs:
         return scaling
     return scaling.stable(None, ())
+
+
+def note_undone(scaling: ScalingMemory, context: ScalingContext) -> ScalingMemory:
+    """Return the memory before a step up, with whether it undoes the step down before it within the period."""
+    scaled_by_hpa = context.target.hpa is not None
+    before = scaling.min_changed_from if scaled_by_hpa else scaling.changed_from
+    size = scaling.min_written if scaled_by_hpa else scaling.last_replicas
+    if scaling.scaled_down is None or before is None or size is None or before <= size:
+        return scaling
+    hasty = context.now - scaling.scaled_down <= max(context.policy.scale_down.after, context.policy.window)
+    return scaling if hasty == scaling.load.hasty else replace(scaling, load=replace(scaling.load, hasty=hasty))
 
 
 def note_regression(scaling: ScalingMemory, context: ScalingContext, command: Command) -> ScalingMemory:
@@ -160,15 +183,15 @@ def _failing(target: TargetState) -> int:
 
 
 def _with_need(
-    needs: tuple[tuple[float, int], ...], need: int, period: float, now: float
+    needs: tuple[tuple[float, int], ...], need: int, period: float, span: float, now: float
 ) -> tuple[tuple[float, int], ...]:
-    """Return the highest need by slot of the period, with one more."""
+    """Return the highest need by slot of the period, with one more. span: seconds that are kept."""
     slot = max(1.0, period / _SLOTS)
     if needs and now - needs[-1][0] < slot:
         last = needs[-1]
         return needs if need <= last[1] else (*needs[:-1], (last[0], need))
-    # One entry that is older than the period shows that it is covered.
-    while len(needs) > 1 and now - needs[1][0] >= period:
+    # One entry that is older shows that the span is covered.
+    while len(needs) > 1 and now - needs[1][0] >= span:
         needs = needs[1:]
     return (*needs, (now, need))
 

@@ -133,7 +133,7 @@ def _judge(
         plan.notes[name] = "only the new revision is in breach: the release is the cause, so no pods are added"
         return None
     end = now if memory.scaled is None else memory.scaled + recommendation.scale_up.cooldown
-    cooling = now < end
+    cooling = memory.scaled is not None and memory.scaled <= now < end
     if ahead:
         wanted = _wanted_ahead(context, size, plan, cooling=cooling)
     else:
@@ -181,9 +181,11 @@ def _wanted_ahead(context: ScalingContext, size: _Size, plan: ScaleUpPlan, *, co
         need = needed(load)
         if round(need, 6) > round(size.usable * (1 + TOLERANCE - covered_noise(load)), 6):
             wanted = max(wanted, round_up(need) + size.lost)
-    if load.limited == now and not cooling and _may_double(load, leading, now):
+    full = size.current >= size.limit
+    if load.limited == now and (full or (not cooling and _may_double(load, leading, now))):
         # A pod at its limit does not show how much load is missing: at least double.
-        plan.saturated = now
+        if not full:
+            plan.saturated = now
         doubled = 2.0 * ready
         if not context.rates and (leading.judgement.value or 0.0) < SATURATED:
             doubled /= min(1.0, leading.condition.threshold)  # after a jump, nothing else will show the load
@@ -227,7 +229,7 @@ def _takes_effect(
     holds the time before the step until it has passed; until then, a proportional one may show that pods are missing.
     """
     memory, name, now = recommendation.memory, recommendation.rule.name, context.now
-    if memory.breach is None or memory.scaled is None or memory.scaled < memory.breach:
+    if memory.breach is None or memory.scaled is None or not memory.breach <= memory.scaled <= now:
         return True
     pods, _ = load_in_pods([recommendation], context)
     if pods is not None and pods <= context.target.replicas - lost_pods(context.target, context.scaling.load, now):
