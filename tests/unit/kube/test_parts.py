@@ -90,6 +90,17 @@ def test_the_store_keeps_its_indexes_in_step() -> None:
         store.by_index("no such index", "x")
 
 
+def test_a_record_without_a_value_is_not_in_the_index() -> None:
+    store: Store[str] = Store({"initial": lambda record: record[0] if record[0] != "-" else None})
+    store.put(("ns", "a"), "-1")
+    assert store.by_index("initial", None) == []
+    store.put(("ns", "a"), "x1")
+    assert store.by_index("initial", "x") == ["x1"]
+    store.put(("ns", "a"), "-2")
+    assert (store.by_index("initial", "x"), store.get("ns", "a")) == ([], "-2")
+    assert store.retain(()) == ["-2"]
+
+
 @pytest.mark.parametrize(
     ("kept", "namespace", "dropped"),
     [

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import sys
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Generic, NamedTuple, TypeVar
@@ -128,7 +129,7 @@ class Reflector(Generic[T]):
         """Store an object and return its key. An object that cannot be read is refused alone."""
         try:
             meta = obj["metadata"]
-            key: Key = (meta.get("namespace", ""), meta["name"])
+            key: Key = (sys.intern(meta.get("namespace", "")), meta["name"])
             record = self._transform(obj, self.store.get(*key))
         except Exception as error:
             log.debug("cannot read a %s", self.resource.kind, exc_info=True)

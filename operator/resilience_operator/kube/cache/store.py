@@ -12,7 +12,7 @@ T = TypeVar("T")
 Key = tuple[str, str]
 """namespace, name."""
 Index = Callable[[T], Hashable]
-"""Computes the index value of a record."""
+"""Computes the index value of a record; None: the record is not in the index."""
 
 
 class Store(Generic[T]):
@@ -53,7 +53,8 @@ class Store(Generic[T]):
         else:
             self._records[key] = record
             for name, index in self._indexes.items():
-                self._by[name].setdefault(index(record), {})[key] = None
+                if (value := index(record)) is not None:
+                    self._by[name].setdefault(value, {})[key] = None
         return old, record
 
     def retain(self, kept: Iterable[Key], namespace: str | None = None) -> list[T]:
@@ -69,7 +70,8 @@ class Store(Generic[T]):
 
     def _unindex(self, key: Key, record: T) -> None:
         for name, index in self._indexes.items():
-            value = index(record)
+            if (value := index(record)) is None:
+                continue
             keys = self._by[name][value]
             del keys[key]
             if not keys:

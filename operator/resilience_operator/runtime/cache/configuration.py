@@ -54,25 +54,29 @@ _POLICY = "policy"
 _CONCURRENT_READS = 16
 
 
+_NO_KEYS: frozenset[str] = frozenset()
+_NOT_DELIVERED: Mapping[str, str] = {}
+"""Shared by all policies: each empty set or dict of its own takes up to 200 bytes."""
+
+
 @dataclass(slots=True)
 class _Known:
     """What was last read for a policy.
 
-    template: the digest of the template of `references`. versions: of the objects as read, by key; None: not there.
-    copies: what `kept` was made from.
-    raw, remembered, projected: the last result and what it was made from.
+    template: the digest of the template of `references`. versions: of their objects as read; None: not there.
+    current: what the template reads, with the contents that are kept. copies: what those were made from.
+    raw, memory, projected: the last result and what it was made from.
     secrets: Secrets are included; their digests have this key.
     """
 
     target: TargetKey
     template: str = ""
     references: tuple[Reference, ...] = ()
-    versions: Mapping[str, str | None] | None = None
+    versions: tuple[str | None, ...] | None = None
     current: Configuration | None = None
     copies: tuple[ConfigurationObject, ...] = ()
-    kept: Mapping[str, str] = field(default_factory=dict)
     raw: TargetState | None = None
-    remembered: object = None
+    memory: Memory | None = None
     projected: TargetState | None = None
     forbidden: float | None = None
     secrets: bool = False
@@ -170,7 +174,7 @@ class ConfigurationReader:
                 RESOURCES[kind],
                 project_configuration,
                 namespaces=self._namespaces,
-                indexes={_POLICY: lambda one: one.policy},
+                indexes={_POLICY: lambda one: one.policy or None},
                 on_change=partial(self._changed, kind),
             )
             self.tasks += (start(reflector.run(), f"watch {reflector.resource.plural}"),)
@@ -201,13 +205,14 @@ class ConfigurationReader:
             )
         release = entry.memory.release
         fresh = (release is not None and release.phase is Phase.ROLLING_BACK) or pending_rollback(entry.memory)
-        seen = {r.key: self._version(target.namespace, r) for r in known.references}
+        seen = tuple([self._version(target.namespace, r) for r in known.references])
         if another or fresh or known.versions is None or seen != known.versions:
             await self._read_objects(known, target, deadline)
         found = tuple(one for reflector in self._reflectors.values() for one in reflector.by(_POLICY, entry.uid))
         if found != known.copies:
-            known.copies = found
-            known.kept = self._kept(target.namespace, found)
+            known.copies, kept = found, self._kept(target.namespace, found)
+            assert known.current is not None
+            known.current = replace(known.current, kept=kept)
         return True
 
     async def _read_template(self, uid: str, known: _Known, target: TargetState, deadline: Deadline) -> bool:
@@ -232,41 +237,38 @@ class ConfigurationReader:
             contents = await copies.read_all(self._kube, target.namespace, keys, deadline=deadline)
         digests = object_digests(contents, known.key)
         digest = content_digest(digests)
-        known.versions = {key: obj["metadata"]["resourceVersion"] if obj else None for key, obj in contents.items()}
+        known.versions = tuple([obj["metadata"]["resourceVersion"] if obj else None for obj in contents.values()])
         size = len(copies.encode(contents))
         owners = {key: delivered_by(obj["metadata"]) for key, obj in contents.items() if obj}
         found = Configuration(
             digest,
             digests,
             complete=all(r.optional or digests[r.key] for r in known.references),
-            at_start=frozenset(r.key for r in known.references if r.at_start),
+            at_start=frozenset(r.key for r in known.references if r.at_start) or _NO_KEYS,
             too_large=size if size > MIB else 0,
-            delivered={key: str(owner) for key, owner in owners.items() if owner is not None},
+            delivered={key: str(owner) for key, owner in owners.items() if owner is not None} or _NOT_DELIVERED,
+            kept=known.current.kept if known.current is not None else {},
         )
         if found != known.current:
             known.current = found
 
     def _project(self, known: _Known, target: TargetState, policy: Policy, memory: Memory) -> TargetState:
         """Return the target by pairs of template and content: the same object while nothing has changed."""
-        assert known.current is not None
-        release = memory.release
-        remembered = (
-            known.current,
-            known.kept,
-            policy.mode,
-            memory.quarantined,
-            memory.unfinished,
-            memory.intent,
-            release and (release.revision, release.good, release.rolled_from, release.served),
-            release and (release.unproven, release.charged),
-        )
-        if known.projected is None or known.raw is not target or known.remembered != remembered:
-            kept = known.kept
-            if policy.mode is Mode.DRY_RUN:
-                kept = _presumed(memory)
-            configuration = replace(known.current, kept=kept)
-            known.projected = with_configuration(target, configuration, memory)
-            known.raw, known.remembered = target, remembered
+        configuration = known.current
+        assert configuration is not None
+        if policy.mode is Mode.DRY_RUN:
+            configuration = replace(configuration, kept=_presumed(memory))
+        before, projected = known.memory, known.projected
+        if (
+            projected is None
+            or before is None
+            or known.raw is not target
+            or projected.configuration != configuration
+            or (memory is not before and _names_in(memory) != _names_in(before))
+        ):
+            known.raw, known.projected = target, with_configuration(target, configuration, memory)
+        known.memory = memory
+        assert known.projected is not None
         return known.projected
 
     def _refer(self, uid: str, known: _Known, references: tuple[Reference, ...]) -> None:
@@ -312,6 +314,15 @@ class ConfigurationReader:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _names_in(memory: Memory) -> tuple[object, ...]:
+    """Return what the names of revisions depend on in the memory."""
+    release = memory.release
+    names: tuple[object, ...] = ()
+    if release is not None:
+        names = release.revision, release.good, release.rolled_from, release.served, release.unproven, release.charged
+    return names, memory.quarantined, memory.unfinished, memory.intent
 
 
 def _with_secrets(policy: Policy) -> bool:
