@@ -309,7 +309,7 @@ def test_a_restart_does_not_empty_the_charts(
         world.until_verdict("cpu", "Ok")
         world.until_verdict("error-rate", "Ok")
         begun = eventually(lambda: history(operator, world).get("at"), "it keeps points")[0]
-        eventually(lambda: history(operator, world)["at"][-1] > begun + 50, "of a minute", patience=PATIENCE + 60)
+        eventually(lambda: history(operator, world)["at"][-1] > begun + 35, "of half a minute", patience=PATIENCE + 60)
         # What was before the policy is asked for, as is what was before a restart; but only once.
         eventually(lambda: history(operator, world)["recorded"]["state"] == "ready", "the source is read")
         assert operator.stop() == 0
@@ -325,7 +325,7 @@ def test_a_restart_does_not_empty_the_charts(
         expect(page.locator("#recorded")).to_contain_text("come from metric source “default”")
         found = history(operator, world)
         count, cpu = found["recorded"]["count"], found["signals"]["cpu"]
-        assert count >= 3
+        assert count >= 2
         assert found["recorded"]["fault"] == ""
         assert found["at"] == sorted(found["at"])
         assert found["at"][0] < begun + 30 < found["began"]

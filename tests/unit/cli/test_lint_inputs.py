@@ -345,11 +345,15 @@ def test_folders_are_searched_and_files_counted_once(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / ".git").mkdir()
     (tmp_path / "empty").mkdir()
-    for place in ("a/one.yaml", "a/b/two.yml", "a/.git/no.yaml", "a/readme.txt"):
+    (tmp_path / "a" / "chart" / "templates").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "templates").mkdir()
+    (tmp_path / "a" / "chart" / "Chart.yaml").write_text("name: shop")
+    (tmp_path / "a" / "chart" / "templates" / "no.yaml").write_text("{{- if .Values.on }}")
+    for place in ("a/one.yaml", "a/b/two.yml", "a/.git/no.yaml", "a/readme.txt", "a/b/templates/three.yaml"):
         (tmp_path / place).write_text(MANY.replace("many", place.rpartition("/")[2].partition(".")[0]))
     (tmp_path / "a" / "round").symlink_to(tmp_path / "a")
     run = CliRunner().invoke(app, ["lint", "-o", "json", *map(str, (tmp_path / "a", tmp_path / "a" / "one.yaml"))])
-    assert {one["file"].rpartition("/")[2] for one in json.loads(run.stdout)} == {"one.yaml", "two.yml"}
+    assert {one["file"].rpartition("/")[2] for one in json.loads(run.stdout)} == {"one.yaml", "two.yml", "three.yaml"}
     nothing = CliRunner().invoke(app, ["lint", str(tmp_path / "empty")])
     assert (nothing.exit_code, "it contains no .yaml" in nothing.stdout) == (1, True)
 

@@ -19,8 +19,8 @@ def lint(
     """Check policy files: what the API server, the operator and Prometheus would refuse, and what is hardly meant.
 
     No cluster is needed. Prints all findings at once, as `file:line: path: what to change`. Folders are searched for
-    .yaml, .yml and .json files. Documents of other kinds are skipped. Warnings are about policies that are valid and
-    hardly do what is meant.
+    .yaml, .yml and .json files; hidden folders and the templates of Helm charts are skipped, as are documents of other
+    kinds. Warnings are about policies that are valid and hardly do what is meant.
 
     Exit codes: 0 no errors, 1 errors or an unreadable file, 2 invalid arguments.
 

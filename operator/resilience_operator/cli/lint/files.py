@@ -27,11 +27,15 @@ def expand(files: Iterable[str]) -> Iterator[str | tuple[str, UsageError]]:
 
 
 def _below(folder: str) -> list[str | tuple[str, UsageError]]:
-    """Files below a folder, without hidden folders. Does not follow links to folders, which may never end."""
+    """Files below a folder, without hidden folders and the templates of Helm charts, which are no YAML.
+
+    Does not follow links to folders, which may never end.
+    """
     found: list[str | tuple[str, UsageError]] = []
     errors: list[OSError] = []
     for directory, names, files in os.walk(folder, onerror=errors.append):
-        names[:] = sorted(name for name in names if not name.startswith("."))
+        of_chart = "Chart.yaml" in files
+        names[:] = sorted(n for n in names if not n.startswith(".") and not (of_chart and n == "templates"))
         found += [str(Path(directory, name)) for name in sorted(files) if name.endswith(SUFFIXES)]
     found += [(str(e.filename), UsageError(f"cannot read {e.filename}: {e.strerror}")) for e in errors]
     if not found:

@@ -75,7 +75,8 @@ class MetricSource(Protocol):
     raises only the errors of `resilience.errors`: TryAgain (with `reason`) for transient failures, GiveUp for permanent
     ones. The caller limits concurrency, by the attribute `concurrency` if there is one.
 
-    It may also have `query_range(promql, times, deadline=...)`, with a TimeRange. Only the dashboard uses it.
+    It may also have `query_range(promql, times, deadline=...)`, with a TimeRange. Only the dashboard calls it, and not
+    that of plugins.
     """
 
     @property
