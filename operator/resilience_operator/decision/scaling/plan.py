@@ -92,22 +92,21 @@ def earliest(*times: float | None) -> float | None:
 
 def _without_future(scaling: ScalingMemory, now: float) -> ScalingMemory:
     """Return the memory without moments in the future: the clock was set back. What was learned is kept."""
-    load, needs = scaling.load, scaling.needs
-    newest = (
-        needs[-1][0] if needs else now,
-        load.means[-1].at if load.means else now,
-        scaling.scaled_down or now,
-        load.changed or now,
-        scaling.regressed or now,
-    )
-    if max(newest) <= now:
+    load, needs, down, regressed = scaling.load, scaling.needs, scaling.scaled_down, scaling.regressed
+    if (
+        (load.changed is None or load.changed <= now)
+        and (not needs or needs[-1][0] <= now)
+        and (not load.means or load.means[-1].at <= now)
+        and (down is None or down <= now)
+        and (regressed is None or regressed <= now)
+    ):
         return scaling
     kept = LoadMemory(load.margin, load.start_up, replicas=load.replicas, ready=load.ready, cost=load.cost)
     return replace(
         scaling.stable(None, ()),
         load=replace(kept, cost_of=load.cost_of),
-        scaled_down=None if scaling.scaled_down is None else min(scaling.scaled_down, now),
-        regressed=None if scaling.regressed is None else min(scaling.regressed, now),
+        scaled_down=None if down is None else min(down, now),
+        regressed=None if regressed is None else min(regressed, now),
     )
 
 
