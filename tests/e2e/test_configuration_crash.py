@@ -24,7 +24,7 @@ from tests.support.world import World
 
 pytestmark = pytest.mark.long
 
-LIKELY = 18
+LIKELY = 19
 """Calls of a rollback, at most, as far as is known: so many targets are prepared."""
 
 RESTORED = "resilience-operator.io/restored"
