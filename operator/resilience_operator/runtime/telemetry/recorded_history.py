@@ -76,7 +76,7 @@ class RecordedHistory:
         self._read, self._target, self._clock = read, target, clock
         self._kept: OrderedDict[tuple[str, float], Recorded] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._reading = asyncio.Lock()
+        self._read_lock = asyncio.Lock()
 
     def get(self, entry: PolicyEntry, span: float) -> Recorded | None:
         """What was recorded of a policy in the last `span` seconds before its oldest point in memory.
@@ -124,7 +124,7 @@ class RecordedHistory:
     async def _fill(self, entry: PolicyEntry, target: TargetState, found: Recorded) -> None:
         """Read, and complete `found`. A failure is shown on the page."""
         try:
-            async with self._reading:
+            async with self._read_lock:
                 answer = await self._read(_requests(entry, target), found.times, deadline=Deadline.after(WITHIN))
         except Exception as error:
             log.exception("the recorded history of %s/%s could not be read", entry.namespace, entry.name)
