@@ -70,9 +70,10 @@ def update_scores(
 
     warm_up: seconds for which latencies of new pods do not count.
     """
-    conditions = guarded_conditions(policy)
-    if not any(_counts(c, *views[c.signal]) for c in conditions.values()):
+    guarded = [c for rule in policy.rules if rule.guards_release for c in rule.conditions]
+    if not any(_counts(c, *views[c.signal]) for c in guarded):
         return release
+    conditions = guarded_conditions(policy)
     live = release.live or LiveEvidence({key: LiveScore(score) for key, score in release.scores.items()})
     scores, ends = dict(live.scores), dict(live.at)
     old_pods = any(r.replicas > 0 for r in target.revisions if r.name != release.revision)
