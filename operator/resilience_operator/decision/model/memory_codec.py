@@ -35,7 +35,7 @@ MOMENTS = frozenset(
         "readySince", "stuckSince", "pausingSince", "failingSince", "okSince",
         "outageSince", "outageEnded", "observedAt",
         "servedClean", "scaledDown", "regressed", "changed", "starting", "saturated", "served",
-        "heldSince", "liftedAt", "askedAt", "failingFrom", "limited",
+        "heldSince", "liftedAt", "askedAt", "failingFrom", "limited", "resetAt",
     )
 )  # fmt: skip
 """JSON keys of numbers that are seconds since the epoch."""
