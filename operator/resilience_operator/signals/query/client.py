@@ -257,7 +257,7 @@ class QueryClient:
             return QueryResult(requested_at, failure=QueryFailure(reasons.QUERY_BUDGET_SPENT, text))
         except Exception as error:
             return QueryResult(requested_at, failure=_failure(query, error, execution))
-        failure = _reject_answer(query, answer, MAX_POINTS)
+        failure = _reject_answer(query, answer) or _too_many_points(query, answer)
         if failure is not None:
             return QueryResult(requested_at, failure=failure)
         return QueryResult(requested_at, answer.series)
@@ -319,7 +319,7 @@ class QueryClient:
         requested_at = self._clock()
         try:
             answer = await self._request(query, deadline, execution)
-            if failure := _reject_answer(query, answer):
+            if failure := _reject_answer(query, answer) or _too_many_series(query, answer):
                 result = QueryResult(requested_at, failure=failure)
             else:
                 at = answer.series[0].at if answer.series else None
@@ -483,8 +483,8 @@ def _acceptable(result: QueryResult, max_age: float) -> float:
     return max_age if result.failure is None else max(result.backoff_until, min(max_age, _KEEP_FAILURE_SECONDS))
 
 
-def _reject_answer(query: Query, answer: Answer, most: int = MAX_SERIES) -> QueryFailure | None:
-    """Why an answer cannot be used; None if it can. most: series of a custom query."""
+def _reject_answer(query: Query, answer: Answer) -> QueryFailure | None:
+    """Why an answer cannot be used, whatever its length; None if it can."""
     if answer.warnings:
         return QueryFailure(
             reasons.PARTIAL_ANSWER,
@@ -494,14 +494,21 @@ def _reject_answer(query: Query, answer: Answer, most: int = MAX_SERIES) -> Quer
         return QueryFailure(
             reasons.BAD_QUERY, "the query returns a native histogram: return a quantile or a rate of it"
         )
-    if query.custom and len(answer.series) > most:
-        return QueryFailure(
-            reasons.BAD_ANSWER,
-            f"the query returns {len(answer.series)} series: it must return one series, or one per pod"
-            if most == MAX_SERIES
-            else f"the range query returns {len(answer.series)} points, and at most {most} are read",
-        )
     return None
+
+
+def _too_many_series(query: Query, answer: Answer) -> QueryFailure | None:
+    if not query.custom or len(answer.series) <= MAX_SERIES:
+        return None
+    text = f"the query returns {len(answer.series)} series: it must return one series, or one per pod"
+    return QueryFailure(reasons.BAD_ANSWER, text)
+
+
+def _too_many_points(query: Query, answer: Answer) -> QueryFailure | None:
+    if not query.custom or len(answer.series) <= MAX_POINTS:
+        return None
+    text = f"the range query returns {len(answer.series)} points, and at most {MAX_POINTS} are read"
+    return QueryFailure(reasons.BAD_ANSWER, text)
 
 
 def _failure(query: Query, error: Exception, execution: _Execution) -> QueryFailure:
