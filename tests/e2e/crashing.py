@@ -273,8 +273,7 @@ def kill_at_each(
 
         rule = proxy.add(faults.call(die, after=after), where=path, skip=n - 1, times=1)
         provoke(path.name)
-        process = operator.process or operator.start().process
-        assert process is not None
+        process = operator.process or operator.launch()  # it may die before it is seen ready
         eventually(lambda p=process: p.poll() is not None, f"call {n} of {path.name} is reached", last=operator.tail)  # type: ignore[misc]
         operator.kill()
         proxy.remove(rule)

@@ -59,6 +59,12 @@ class Operator:
 
     def start(self, *arguments: str) -> Operator:
         """Start it, and return when it is ready."""
+        self.launch(*arguments)
+        eventually(self.ready, "the operator is ready", last=self.tail, patience=60)
+        return self
+
+    def launch(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start it, and return at once."""
         assert self.process is None, "it runs already"
         command = [
             sys.executable, "-m", "resilience_operator.cli.operator", "run",
@@ -71,8 +77,7 @@ class Operator:
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "operator"), "PYTHONUNBUFFERED": "1", **self.environment}
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
-        eventually(self.ready, "the operator is ready", last=self.tail, patience=60)
-        return self
+        return self.process
 
     def ready(self) -> bool:
         """Whether /readyz says so."""
