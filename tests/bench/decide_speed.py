@@ -3,7 +3,7 @@
     python -m tests.bench.decide_speed
 
 The policy has three rules on three signals and its target is steady, which is what nearly every evaluation is. The
-bounds: at most 50 µs a decision, so that a thousand policies at 15 s take less than 0.4 % of one core; less than
+bounds: at most 50 µs a decision, so that a thousand policies at 15 s take less than 0.4% of one core; less than
 10 s for a week at 15 s (40,320 steps).
 """
 

@@ -76,7 +76,7 @@ class Reaction:
 
 
 def readable(world: World) -> bool:
-    """Whether the new revision's error rate is over 1 % in Prometheus."""
+    """Whether the new revision's error rate is over 1% in Prometheus."""
     base = f'http_requests_total{{namespace="{world.namespace}"'
     owner = 'label_replace({}, "owner", "$1", "pod", "(.*)-[^-]+")'
     errors = owner.format(f'increase({base},code=~"5.."}}[10s])')
@@ -155,7 +155,7 @@ def main() -> int:
 def _measure(fresh: Callable[[], World], proxies: Mapping[str, Proxy], options: argparse.Namespace) -> int:
     found = [bad_release(fresh()) for _ in range(options.releases)]
     print(
-        f"{len(found)} bad releases: 20 % errors on the new pod, interval 5 s, window 10 s, back after {AFTER:.0f} s",
+        f"{len(found)} bad releases: 20% errors on the new pod, interval 5 s, window 10 s, back after {AFTER:.0f} s",
         flush=True,
     )
     for what, seconds in (

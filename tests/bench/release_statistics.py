@@ -169,7 +169,7 @@ def false_alarms(setting: Setting, releases: int, seed: int) -> tuple[float, flo
 
 
 def caught(share: float, interval: float, runs: int, seed: int, *, within: float = 30.0, rate: float = 50.0) -> float:
-    """The share of releases with 5 % errors against 0.1 % that are caught `within` seconds of their first request."""
+    """The share of releases with 5% errors against 0.1% that are caught `within` seconds of their first request."""
     rng, found = random.Random(seed), 0
     for _ in range(runs):
         new, old = Window(interval), Window(interval)
@@ -195,12 +195,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     begun, worst = perf_counter(), 0.0
-    print(f"{options.releases} releases of equal revisions each; threshold 1 %, window 2 min, bake 10 min")
+    print(f"{options.releases} releases of equal revisions each; threshold 1%, window 2 min, bake 10 min")
     for setting in SETTINGS:
         alarms, rolled_back = false_alarms(setting, options.releases, options.seed)
         worst = max(worst, alarms)
         print(f"  {setting!s:58} false alarms {alarms:6.2%}, rolled back {rolled_back:6.2%}", flush=True)
-    print(f"{options.runs} releases with 5 % errors against 0.1 %, 50 requests/s in all, caught within 30 s:")
+    print(f"{options.runs} releases with 5% errors against 0.1%, 50 requests/s in all, caught within 30 s:")
     weakest = 1.0
     for share, interval in ((0.5, 15.0), (0.5, 5.0), (0.25, 15.0), (0.25, 5.0), (0.1, 5.0)):
         power = caught(share, interval, options.runs, options.seed)

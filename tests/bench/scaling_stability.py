@@ -3,11 +3,11 @@
     python -m tests.bench.scaling_stability [--hours N] [--seed N]
 
 The policy runs in `simulate`, so `decide` and `apply_outcomes` are the live loop's. The service: each pod carries 100
-requests/s at 100 % CPU; CPU is what the load asks of the pods that are ready, averaged over the last minute as
-`rate(…[1m])` does, with 5 % of noise on the load at every look. A pod takes 30 s to be ready.
+requests/s at 100% CPU; CPU is what the load asks of the pods that are ready, averaged over the last minute as
+`rate(…[1m])` does, with 5% of noise on the load at every look. A pod takes 30 s to be ready.
 
 The bound: at most two changes of direction (up to down, or down to up) in each period of the load, that is, once up
-and once down. Measured over periods of 1, 2 and 6 h, noise of 5 % and 15 %, and each way of asking for pods: never more
+and once down. Measured over periods of 1, 2 and 6 h, noise of 5% and 15%, and each way of asking for pods: never more
 than once up and once down in a period (worst: 1.96, the day ending before its last turn). Without
 `SCALE_DOWN_HYSTERESIS` the slow rise of a 6 h period made up to 12 changes.
 """
@@ -30,7 +30,7 @@ from resilience_operator.simulation.workload import Workload, steady_workload
 
 BOUND_CHANGES = 2.0
 CAPACITY = 100.0
-"""Requests/s at which a pod is at 100 % CPU."""
+"""Requests/s at which a pod is at 100% CPU."""
 
 STEPS: Mapping[str, ScaleUp] = {
     "pods: 2": ScaleUp(pods=2),
@@ -56,7 +56,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a run showed. overloaded: share of the looks at which CPU was over 100 %."""
+    """What a run showed. overloaded: share of the looks at which CPU was over 100%."""
 
     changes: int
     periods: float
@@ -73,7 +73,7 @@ class Figures:
 
 
 def policy_with(scale_up: ScaleUp, *, hold: float = 120.0, after: float = 300.0) -> Policy:
-    """CPU over 70 % for `hold` asks for pods; one is given back for every `after` seconds of calm."""
+    """CPU over 70% for `hold` asks for pods; one is given back for every `after` seconds of calm."""
     return Policy(
         uid="uid",
         namespace="shop",

@@ -3,7 +3,7 @@
     python -m tests.bench.traffic [--seeds 12]
 
 Runs the operator's own code in the simulator. 5 pods, a release after 5 minutes, the example's rule on the error rate
-(above 1 %: pause, roll back after 30 s), 40 minutes in total. Prints for each share of failing requests and each load
+(above 1%: pause, roll back after 30 s), 40 minutes in total. Prints for each share of failing requests and each load
 how many runs were rolled back, and the median time from the release to the rollback.
 """
 

@@ -36,7 +36,7 @@ POLICY = {
     ],
 }
 CALM, BUSY = 0.06, 0.35
-"""Cores of load in all, where a pod asks for 0.1: 30 % of two pods, and more than 70 % of four."""
+"""Cores of load in all, where a pod asks for 0.1: 30% of two pods, and more than 70% of four."""
 
 
 @dataclass

@@ -30,7 +30,7 @@ FAILED_LOG = LOCAL / "demo-operator.log"
 """Where the operator's log is left when an act failed."""
 
 CALM, BUSY, RUSH = 30.0, 57.0, 78.0
-"""Requests/s for the whole service. On three pods of 100m CPU, at 5 ms of it a request: 50 %, 95 % and 130 %."""
+"""Requests/s for the whole service. On three pods of 100m CPU, at 5 ms of it a request: 50%, 95% and 130%."""
 
 SIDE_BY_SIDE = {
     "minReadySeconds": 10,

@@ -20,18 +20,18 @@ ERRORS = 0.2
 
 
 def load_rises(act: Act) -> None:
-    """CPU over 70 % for its `for`: two more pods, and a scale-down after a stable period."""
+    """CPU over 70% for its `for`: two more pods, and a scale-down after a stable period."""
     act.until(_calm)
     act.check(
         "decided: scaleUp 3 → 5, by rule cpu-saturation", lambda s: _made(s, "scaleUp", "cpu-saturation", "3", "5")
     )
     act.check("decided: scaleDown 5 → 3", lambda s: _made(s, "scaleDown", "", "5", "3"))
     act.check("events on the Deployment: ScaledUp, ScaledDown", lambda s: s.told("ScaledUp") and s.told("ScaledDown"))
-    act.say(f"Load rises from {CALM:.0f} to {BUSY:.0f} requests/s. CPU will be above 70 %; the rule waits 10 s.")
+    act.say(f"Load rises from {CALM:.0f} to {BUSY:.0f} requests/s. CPU will be above 70%; the rule waits 10 s.")
     act.world.load.workload(SHOP, NAME, rps=BUSY)
-    act.until(lambda s: s.verdict("cpu") == "Pending", "cpu crossed 70 %, and the operator waited: Pending")
+    act.until(lambda s: s.verdict("cpu") == "Pending", "cpu crossed 70%, and the operator waited: Pending")
     act.until(lambda s: s.replicas == s.ready == 5, "two more pods: 5 replicas, all ready")
-    act.until(lambda s: s.verdict("cpu") == "Ok", "cpu is back under 70 %")
+    act.until(lambda s: s.verdict("cpu") == "Ok", "cpu is back under 70%")
     act.say(f"Load returns to {CALM:.0f} requests/s. After a stable period of 10 s the target is scaled down.")
     act.world.load.workload(SHOP, NAME, rps=CALM)
     act.until(lambda s: s.replicas == 3 and s.settled, "scaled down: 3 replicas")
@@ -60,7 +60,7 @@ def _is_long_after_scale_down(seen: Snapshot) -> bool:
 
 
 def a_bad_release(act: Act) -> None:
-    """Errors over 1 %: paused, rolled back, healthy."""
+    """Errors over 1%: paused, rolled back, healthy."""
     before = act.until(lambda s: s.phase == "Stable" and s.verdict("error-rate") == "Ok")
     good = before.target["lastGoodRevision"]
     act.check("decided: pauseRollout, then rollback, by rule failing-release", lambda s: _paused_then_rolled_back(s, 0))
@@ -163,8 +163,8 @@ def _written(deployment: Obj) -> tuple[Obj, int]:
 
 
 SCENES = (
-    Scene("Act 1 · Load rises: CPU over 70 % for 10 s → two more pods → stable → scaled down", load_rises),
+    Scene("Act 1 · Load rises: CPU over 70% for 10 s → two more pods → stable → scaled down", load_rises),
     Scene("Act 2 · Requests are slow: P99 over 1 s → alert, and half as many pods again", requests_are_slow),
-    Scene("Act 3 · A bad release: errors over 1 % → paused → rolled back → healthy", a_bad_release),
+    Scene("Act 3 · A bad release: errors over 1% → paused → rolled back → healthy", a_bad_release),
     Scene("Act 4 · The same in DryRun: everything decided and recorded, nothing changed", rehearsed),
 )

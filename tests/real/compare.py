@@ -73,7 +73,7 @@ def rise(world: ShopWorld, *, guarded: bool, seconds: float) -> Outcome:
 
 
 EXPERIMENTS: dict[str, Callable[..., Outcome]] = {
-    "a version that fails 20 % of its requests is released": bad_release,
+    "a version that fails 20% of its requests is released": bad_release,
     "the load rises from 20 to 140 requests/s, which is more than two pods bear": rise,
 }
 

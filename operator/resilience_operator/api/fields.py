@@ -108,7 +108,7 @@ def _threshold_schema() -> JsonSchema:
 def percentage_field(at_least: float, at_most: float, places: int, example: str, write: Write) -> Parsed:
     """A percentage within bounds (both in percent), written with its sign. Its value is a ratio: `20%` is 0.2.
 
-    A number without a sign is refused, since 20 could be meant as 20 %. places: decimals at most.
+    A number without a sign is refused, since 20 could be meant as 20%. places: decimals at most.
     """
     digits = len(f"{at_most:g}")
     pattern = rf"[0-9]{{1,{digits}}}(\.[0-9]{{1,{places}}})?%"

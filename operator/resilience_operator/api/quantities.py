@@ -124,7 +124,7 @@ def format_value(value: float, unit: str) -> str:
     if not isfinite(value):
         return str(value)
     if unit == Unit.RATIO:
-        # Near 100 % the difference from it matters: 99.95 % is not 100 %.
+        # Near 100% the difference from it matters: 99.95% is not 100%.
         percent = value * 100
         return f"{_plain(100 - float(_short(100 - percent))) if 99 < percent < 100 else _short(percent)}%"
     if unit == Unit.SECONDS:

@@ -31,7 +31,7 @@ def capacity(found: Need | None, facts: ExplainContext) -> Iterator[str]:
         return
     condition = found.condition
     threshold = format_value(condition.threshold, facts.policy.signals[condition.signal].unit)
-    margin = f" with a margin of {found.margin:.0%}".replace("%", " %") if found.margin else ""
+    margin = f" with a margin of {found.margin:.0%}" if found.margin else ""
     serving = f"; {facts.live.ready} serve" if facts.live is not None else ""
     load = f"{condition.signal} of {found.load:.1f} pods at {threshold}"
     yield f"the load needs {pods(found.pods)}{margin}: {load}{serving}"

@@ -33,7 +33,7 @@ def adds(scale_up: ScaleUp) -> str:
     if scale_up.pods is not None:
         return f"adds {pods(scale_up.pods)}"
     if scale_up.percent is not None:
-        return f"adds {scale_up.percent:g} % more pods"
+        return f"adds {scale_up.percent:g}% more pods"
     return "adds enough pods to bring the signal back to its threshold"
 
 

@@ -30,7 +30,7 @@ def scale_down(facts: ExplainContext) -> Iterator[str]:
     elif memory.scaling.stable_since is not None:
         due = facts.until(memory.scaling.stable_since + max(policy.scale_down.after, policy.window))
         down = policy.scale_down
-        step = f"at most {down.percent:g} % of the pods" if down.percent else ""
+        step = f"at most {down.percent:g}% of the pods" if down.percent else ""
         step = f"at most {pods(down.pods)}" if down.pods else step
         what = f"removes {step}" if step else "removes the pods that the load has not needed since"
         yield f"stable for {facts.ago(memory.scaling.stable_since)}: {what} {due}, down to {lowest}"

@@ -37,11 +37,11 @@ class State(StrEnum):
 class BreakerSettings:
     """When a breaker opens and how it closes again.
 
-    failure_rate: opens if more than this share of the window's calls failed (0.05: 5 %).
+    failure_rate: opens if more than this share of the window's calls failed (0.05: 5%).
     slow_call: seconds above which a call counts as slow (0.8: 800 ms).
     slow_rate: opens if more than this share of the window's calls was slow. A half means that the dependency's median
         is over `slow_call`.
-    minimum_calls: with fewer calls in the window the breaker stays closed. At 20, one failure is 5 % and does not open
+    minimum_calls: with fewer calls in the window the breaker stays closed. At 20, one failure is 5% and does not open
         it; two do.
     window_calls: number of last calls in the sliding window.
     open_for: seconds without any call before trials begin.

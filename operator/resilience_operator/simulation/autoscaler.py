@@ -16,7 +16,7 @@ TOLERANCE = 0.1
 STABILIZATION = 300.0
 """Seconds whose highest recommendation limits a scale-down."""
 POLICY_PERIOD = 15.0
-"""Seconds within which the replicas may grow by the larger of 100 % and 4 pods."""
+"""Seconds within which the replicas may grow by the larger of 100% and 4 pods."""
 MOST_PODS_UP = 4
 
 

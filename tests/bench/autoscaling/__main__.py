@@ -4,7 +4,7 @@
 
 DIR has traces as CSV files `seconds,value`. For each trace and in total it prints the share of requests that arrived
 while the load exceeded the ready capacity ("short"), the share that met a P99 over 1 s ("slow"), pod-hours against the
-HPA at 70 %, and changes of direction; then the response to two steps. Exits 1 if a bar is missed. `docs/autoscaling.md`
+HPA at 70%, and changes of direction; then the response to two steps. Exits 1 if a bar is missed. `docs/autoscaling.md`
 describes the model.
 """
 
@@ -37,7 +37,7 @@ from tests.bench.autoscaling.product import Product
 from tests.bench.autoscaling.service import CAPACITY, MAX_PODS, MIN_PODS, Service
 
 HPA_TARGETS = (0.4, 0.5, 0.6, 0.7, 0.8)
-PROPOSED, FOUNDING, REFERENCE = "sample load.yaml", "sample checkout.yaml", "HPA 70 %"
+PROPOSED, FOUNDING, REFERENCE = "sample load.yaml", "sample checkout.yaml", "HPA 70%"
 AT_PODS = "load.yaml, by pods"
 """The proposed policy where requests are counted by the pods, and not before they reach them."""
 NOISE_SHARE, NOISE_HOURS = 0.02, 0.03
@@ -49,7 +49,7 @@ MAKERS: Mapping[str, Callable[[Array, int], Controller]] = {
     FOUNDING: lambda _, __: Product(sample("checkout")),
     PROPOSED: lambda _, __: Product(sample("load"), ingress=True),
     AT_PODS: lambda _, __: Product(sample("load")),
-    "reactive, 75 %": lambda offered, _: Reactive(offered, 0.75),
+    "reactive, 75%": lambda offered, _: Reactive(offered, 0.75),
     "oracle": lambda offered, _: Oracle(offered),
 }
 STEPS = {600.0: 45.0, 1200.0: 75.0}
@@ -203,7 +203,7 @@ def _print(
     found: Mapping[str, Mapping[str, Figures]], totals: Mapping[str, Figures], loads: Mapping[str, Array]
 ) -> None:
     base = totals[REFERENCE].hours
-    print("% of requests short of capacity / % slow / pod-hours against HPA 70 % / changes of direction")
+    print("% of requests short of capacity / % slow / pod-hours against HPA 70% / changes of direction")
     for name, figures in totals.items():
         print(
             f"{name:22} {figures.short_share:6.3f} / {figures.slow_share:6.3f} / {figures.hours / base - 1:+6.1%} / "
@@ -222,10 +222,10 @@ def _bars(
 ) -> list[str]:
     ours, founding, reference = totals[PROPOSED], totals[FOUNDING], totals[REFERENCE]
     checks = [
-        ("pod-hours at most those of the HPA at 70 %", ours.hours <= reference.hours),
+        ("pod-hours at most those of the HPA at 70%", ours.hours <= reference.hours),
         ("at most half of its under-provisioned requests", ours.short <= reference.short / 2),
         ("changes of direction at most the HPA's", ours.turns <= reference.turns),
-        ("the founding sample: pod-hours at most 15 % above the HPA at 70 %", founding.hours <= 1.15 * reference.hours),
+        ("the founding sample: pod-hours at most 15% above the HPA at 70%", founding.hours <= 1.15 * reference.hours),
     ]
     for name in totals:
         if name.startswith("HPA"):

@@ -1,7 +1,7 @@
 """The autoscalers that the product is compared with.
 
 The HorizontalPodAutoscaler follows its documentation (kubernetes.io, Horizontal Pod Autoscaling, algorithm details and
-default behavior): tolerance 0.1, a sync every 15 s, up by at most the larger of 100 % and four pods in 15 s, down to
+default behavior): tolerance 0.1, a sync every 15 s, up by at most the larger of 100% and four pods in 15 s, down to
 the highest recommendation of the last 300 s, and pods that are not ready count as idle on the way up.
 """
 
@@ -80,7 +80,7 @@ class KEDA(HPA):
 
 
 class Oracle:
-    """Knows the load: at each step, the pods that the next start-up time needs at 90 %."""
+    """Knows the load: at each step, the pods that the next start-up time needs at 90%."""
 
     def __init__(self, offered: Array) -> None:
         pods = [ceil(x / (0.9 * CAPACITY)) for x in offered]

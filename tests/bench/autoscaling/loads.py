@@ -13,7 +13,7 @@ STEP = 5
 
 DAY = 86400
 FULL = 1400.0
-"""Requests/s to which a trace is scaled: 20 pods of 100 requests/s at 70 %."""
+"""Requests/s to which a trace is scaled: 20 pods of 100 requests/s at 70%."""
 
 NOISE, CORRELATION = 0.05, 0.9
 """AR(1) noise on every load: standard deviation as a share of the load, and the correlation of neighbouring steps."""
@@ -105,10 +105,10 @@ def random_loads(count: int, first: int = 1) -> Mapping[str, Array]:
 def random_load(seed: int) -> Array:
     """Return a day of diurnal load, steps, spikes, ramps and noise, scaled like a trace.
 
-    Amplitude of the day: uniform, 0 to 80 % of the base. Steps: Poisson, 2 a day, factor log-uniform 0.4 to 3, for an
+    Amplitude of the day: uniform, 0 to 80% of the base. Steps: Poisson, 2 a day, factor log-uniform 0.4 to 3, for an
     exponential time of 2 h on average. Spikes: Poisson, 3 a day, height log-uniform 0.3 to 3 times the base, rise
     uniform 0 to 5 min, decay log-uniform 1 to 30 min. Ramps: Poisson, 1 a day, factor log-uniform 0.4 to 2.5, up and
-    down within log-uniform 10 to 120 min. Noise: AR(1), standard deviation uniform 0 to 10 %, correlation time
+    down within log-uniform 10 to 120 min. Noise: AR(1), standard deviation uniform 0 to 10%, correlation time
     log-uniform 15 s to 10 min.
     """
     rng = np.random.default_rng(seed)

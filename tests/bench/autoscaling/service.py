@@ -1,8 +1,8 @@
 """The modelled service and its metrics: pods with a queue, scraped by Prometheus and by metrics-server.
 
-A pod serves 100 requests/s, which is 100 % of its CPU request, and is ready 30 s after it was created. Requests that
+A pod serves 100 requests/s, which is 100% of its CPU request, and is ready 30 s after it was created. Requests that
 find no free capacity wait; the wait is at most `MAX_WAIT`, beyond that they are lost. Waiting is spread evenly. The
-latency of a step is exponential around `P99_IDLE` / (1 - utilisation), plus the wait: P99 is one second at 90 %.
+latency of a step is exponential around `P99_IDLE` / (1 - utilisation), plus the wait: P99 is one second at 90%.
 
 Pods are scraped every 15 s, a third of them at each step. A window holds the samples of the pods that exist: the
 history of a removed pod is gone at once, as in Prometheus. Pods in excess are removed youngest first.
@@ -31,7 +31,7 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """The default buckets of Prometheus' client libraries, seconds; the last one is +Inf."""
 
 WARM_UP = 300
-"""Seconds from the start that do not count: each autoscaler begins with the pods of the first load at 70 %."""
+"""Seconds from the start that do not count: each autoscaler begins with the pods of the first load at 70%."""
 
 _PHASES = (0, 1, 2)
 _LN100 = 4.605

@@ -30,9 +30,9 @@ SHARED = 0.01
 """The bar with a shared incident (R22)."""
 
 ONE_SIDED_Z = 1.645
-"""z-score of an upper bound at 95 % confidence."""
+"""z-score of an upper bound at 95% confidence."""
 SIDES = ((1, 19), (1, 3), (2, 2))
-"""Pods of the new and of the old revision: 5, 25 and 50 % of the traffic."""
+"""Pods of the new and of the old revision: 5, 25 and 50% of the traffic."""
 
 WORSE = Condition("latency-p99", math.inf, worse_by=0.2)
 OVER_A_SECOND = Condition("latency-p99", 1.0)
@@ -61,7 +61,7 @@ INCIDENTS = tuple(
 
 
 def equal_settings() -> list[Setting]:
-    """The grid of equal revisions. A P99 of 40 to 95 % of its bound is a share of 0.01 to 0.9 % over the bound."""
+    """The grid of equal revisions. A P99 of 40 to 95% of its bound is a share of 0.01 to 0.9% over the bound."""
     grid = product((1.0, 10.0, 50.0, 500.0), SIDES, (0.0, 0.0001, 0.001, 0.005, 0.009, 0.012), (1, 3, 15, 50))
     settings = [Setting(rate, new, old, base, burst=burst) for rate, (new, old), base, burst in grid]
     return settings + [Setting(50.0, 1, 1, base, burst=b, share=0.95) for base in (0.001, 0.012) for b in (1, 15)]
@@ -108,7 +108,7 @@ def _report_settings(name: str, settings: Sequence[Setting], bar: float, options
     upper = wilson(wrong, releases, ONE_SIDED_Z)[1]
     print(
         f"{name}: {wrong} of {releases} convicted in half an hour ({len(found)} settings, {options.releases} each; "
-        f"bar {bar:.1%} in each). At 95 % confidence it is at most {upper:.3%} over all"
+        f"bar {bar:.1%} in each). At 95% confidence it is at most {upper:.3%} over all"
     )
     missed = bool(wrong > bar * releases)
     for setting, count in sorted(found.items(), key=lambda item: -item[1]):
@@ -135,15 +135,15 @@ def report_peers(options: argparse.Namespace) -> bool:
 
 def report_power(options: argparse.Namespace) -> bool:
     """Bad revisions through the test itself."""
-    # A latency has three tests at the default bounds, which share the budget: 40 % slower at the bound of 0.1 s, where
-    # the odds of a release that is slower by exactly 20 % are 1.83 times as high.
+    # A latency has three tests at the default bounds, which share the budget: 40% slower at the bound of 0.1 s, where
+    # the odds of a release that is slower by exactly 20% are 1.83 times as high.
     slower = Setting(50.0, 2, 2, 0.328, 0.589)
     rows = (
-        ("5 % against 0.1 %, 50/s, 25 %", Setting(50.0, 1, 3, 0.001, 0.05), 1.0, 0.99, 30.0),
-        ("0.6 % against 0.05 %, 50/s, 50 %, by 20 %", Setting(50.0, 2, 2, 0.0005, 0.006), 1.2, 0.5, 130.0),
-        ("0.6 % against 0.05 %, 50/s, 50 %, by 20 %", Setting(50.0, 2, 2, 0.0005, 0.006), 1.2, 0.99, HALF_HOUR),
-        ("40 % slower, 50/s, 50 %, by 20 %", slower, 1.83, 0.5, 30.0),
-        ("40 % slower, 50/s, 50 %, by 20 %", slower, 1.83, 1.0, HALF_HOUR),
+        ("5% against 0.1%, 50/s, 25%", Setting(50.0, 1, 3, 0.001, 0.05), 1.0, 0.99, 30.0),
+        ("0.6% against 0.05%, 50/s, 50%, by 20%", Setting(50.0, 2, 2, 0.0005, 0.006), 1.2, 0.5, 130.0),
+        ("0.6% against 0.05%, 50/s, 50%, by 20%", Setting(50.0, 2, 2, 0.0005, 0.006), 1.2, 0.99, HALF_HOUR),
+        ("40% slower, 50/s, 50%, by 20%", slower, 1.83, 0.5, 30.0),
+        ("40% slower, 50/s, 50%, by 20%", slower, 1.83, 1.0, HALF_HOUR),
     )
     print(f"Bad revisions: convicted in time, of {options.bad} each")
     missed = False
@@ -160,20 +160,20 @@ def report_power(options: argparse.Namespace) -> bool:
 
 
 COSTS = (
-    ("equal, noise 5 %", 1.0, 0.05, 0, False),
-    ("worse by exactly 20 %, noise 2 %", 1.2, 0.02, 0, False),
-    ("worse by exactly 20 %, noise 20 %, old pods beside", 1.2, 0.2, 2, False),
-    ("1.4 times, noise 3 %, old pods beside", 1.4, 0.03, 3, True),
-    ("1.8 times, noise 2 %", 1.8, 0.02, 0, True),
-    ("1.8 times, noise 5 %, old pods beside", 1.8, 0.05, 3, True),
+    ("equal, noise 5%", 1.0, 0.05, 0, False),
+    ("worse by exactly 20%, noise 2%", 1.2, 0.02, 0, False),
+    ("worse by exactly 20%, noise 20%, old pods beside", 1.2, 0.2, 2, False),
+    ("1.4 times, noise 3%, old pods beside", 1.4, 0.03, 3, True),
+    ("1.8 times, noise 2%", 1.8, 0.02, 0, True),
+    ("1.8 times, noise 5%, old pods beside", 1.8, 0.05, 3, True),
 )
 """Ratio of the cost, noise of a window, windows with old pods beside the new ones, and whether it is bad."""
 
 
 def report_costs(options: argparse.Namespace) -> bool:
-    """CPU per request, worse than the baseline by 20 %, in windows of two minutes."""
+    """CPU per request, worse than the baseline by 20%, in windows of two minutes."""
     releases = min(options.bad // 10, 500)
-    print(f"CPU per request, by 20 %, in half an hour, {releases} each (bars: 0.1 % of good, 95 % of bad ones)")
+    print(f"CPU per request, by 20%, in half an hour, {releases} each (bars: 0.1% of good, 95% of bad ones)")
     missed = False
     for name, ratio, noise, beside, bad in COSTS:
         found = costs.convicted(ratio, noise, releases, options.seed, beside=beside)
@@ -222,29 +222,29 @@ def slower(factor: float, until: float = math.inf) -> Callable[[bool, float], fl
 
 
 CASES: tuple[tuple[str, Case, Bar], ...] = (
-    ("R1: 10 % at 3/s", Case(3.0, against(0.001, 0.1)), at_least(0.95)),
-    ("R1: 10 % at 5/s", Case(5.0, against(0.001, 0.1)), at_least(0.95)),
-    ("R1: 5 % at 10/s", Case(10.0, against(0.001, 0.05)), at_least(0.95)),
-    ("R1: 3 % at 20/s", Case(20.0, against(0.001, 0.03)), at_least(0.95)),
-    ("R1: 3 % at 50/s", Case(50.0, against(0.001, 0.03)), at_least(0.95)),
-    ("5 % at 20/s, rolled out in 20 s", Case(20.0, against(0.001, 0.05), step=5.0), at_least(0.95)),
-    ("R3: 40 % slower at 50/s, after the warm-up", Case(50.0, slow=slower(1.4), condition=WORSE, warm_up=0.0),
+    ("R1: 10% at 3/s", Case(3.0, against(0.001, 0.1)), at_least(0.95)),
+    ("R1: 10% at 5/s", Case(5.0, against(0.001, 0.1)), at_least(0.95)),
+    ("R1: 5% at 10/s", Case(10.0, against(0.001, 0.05)), at_least(0.95)),
+    ("R1: 3% at 20/s", Case(20.0, against(0.001, 0.03)), at_least(0.95)),
+    ("R1: 3% at 50/s", Case(50.0, against(0.001, 0.03)), at_least(0.95)),
+    ("5% at 20/s, rolled out in 20 s", Case(20.0, against(0.001, 0.05), step=5.0), at_least(0.95)),
+    ("R3: 40% slower at 50/s, after the warm-up", Case(50.0, slow=slower(1.4), condition=WORSE, warm_up=0.0),
      at_least(1.0, 30.0)),
-    ("2 % of requests 8 times slower", Case(50.0, slow=slower(1.0), tail=0.02, condition=WORSE), at_least(0.99)),
-    ("0.6 % against 0.05 %, by 20 %", Case(50.0, against(0.0005, 0.006), condition=ERRORS_WORSE),
+    ("2% of requests 8 times slower", Case(50.0, slow=slower(1.0), tail=0.02, condition=WORSE), at_least(0.99)),
+    ("0.6% against 0.05%, by 20%", Case(50.0, against(0.0005, 0.006), condition=ERRORS_WORSE),
      at_least(0.99, 130.0)),
-    ("5 % at 50/s, and at first 30 % of all for 2 min",
+    ("5% at 50/s, and at first 30% of all for 2 min",
      Case(50.0, against(0.001, 0.05), incident=120.0, incident_rate=0.3, incident_by=20.0), at_least(0.95)),
-    ("equal, 0.5 % at 10/s", Case(10.0, against(0.005, 0.005)), at_most(0.0)),
-    ("equal, 1.2 % at 10/s", Case(10.0, against(0.012, 0.012)), at_most(0.001)),
-    ("R2: equal, 0.5 % over 1 s at 10/s", Case(10.0, slow=slower(1.0), median=0.2, sigma=0.62, condition=OVER_A_SECOND),
+    ("equal, 0.5% at 10/s", Case(10.0, against(0.005, 0.005)), at_most(0.0)),
+    ("equal, 1.2% at 10/s", Case(10.0, against(0.012, 0.012)), at_most(0.001)),
+    ("R2: equal, 0.5% over 1 s at 10/s", Case(10.0, slow=slower(1.0), median=0.2, sigma=0.62, condition=OVER_A_SECOND),
      at_most(0.0)),
-    ("equal latencies, by 20 %", Case(50.0, slow=slower(1.0), condition=WORSE), at_most(0.001)),
+    ("equal latencies, by 20%", Case(50.0, slow=slower(1.0), condition=WORSE), at_most(0.001)),
     ("R7: equal, bursts of 15", Case(50.0, against(0.005, 0.005), burst=15), at_most(0.001)),
     ("R7: equal, bursts of 30", Case(50.0, against(0.005, 0.005), burst=30), at_most(0.001)),
     ("R22: equal, a shared minute at 3/s", Case(3.0, incident=60.0), at_most(0.01)),
     ("R22: equal, a shared minute at 50/s", Case(50.0, incident=60.0), at_most(0.01)),
-    ("R22: equal, 30 % of all fail for 2 min at 50/s", Case(50.0, incident=120.0, incident_rate=0.3), at_most(0.01)),
+    ("R22: equal, 30% of all fail for 2 min at 50/s", Case(50.0, incident=120.0, incident_rate=0.3), at_most(0.01)),
     ("R23: twice as slow for 30 s", Case(50.0, slow=slower(2.0, 30.0), condition=WORSE), at_most(0.001)),
     ("R23: twice as slow for 60 s", Case(50.0, slow=slower(2.0, 60.0), condition=WORSE), at_most(0.01)),
 )  # fmt: skip

@@ -31,7 +31,7 @@ BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, math.in
 """The default bounds of Prometheus' client libraries."""
 
 AT_ONCE = 2
-"""Pods that a default rolling update of four replaces at a time (25 % more and 25 % fewer)."""
+"""Pods that a default rolling update of four replaces at a time (25% more and 25% fewer)."""
 
 ERRORS = Signal("error-rate", WINDOW, 20.0, "ratio")
 ABOVE_1_PERCENT = Condition("error-rate", 0.01)

@@ -198,7 +198,7 @@ def test_an_explanation_for_scripts() -> None:
 @pytest.mark.parametrize(
     ("spec", "told", "limit"),
     [
-        ({}, "the load needs 5 pods with a margin of 11 %: cpu of 4.0 pods at 70%; 4 serve.", ""),
+        ({}, "the load needs 5 pods with a margin of 11%: cpu of 4.0 pods at 70%; 4 serve.", ""),
         ({"replicas": {"min": 3, "max": 4}}, "the size is limited by: replicas.max (4).", "replicas.max (4)"),
     ],
 )

@@ -222,7 +222,7 @@ def note(decision: Decision, rule: str) -> str:
 
 
 BAD_B = split(a=ratio(3, 3000), b=ratio(600, 3000))
-"""20 % errors on the new revision alone."""
+"""20% errors on the new revision alone."""
 GOOD_B = split(a=ratio(3, 3000), b=ratio(3, 3000))
 BOTH_BAD = split(a=ratio(150, 3000), b=ratio(150, 3000))
 ALL_B_BAD = split(b=ratio(1200, 6000))

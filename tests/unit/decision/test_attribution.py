@@ -63,7 +63,7 @@ def slow(value: float, samples: float = 1000.0) -> Measured:
             ERRORS, split(a=ratio(2, 5), b=ratio(600, 3000)), False, False, "CrossedBefore", id="too little of the old"
         ),
         pytest.param(
-            ERRORS, split(b=ratio(45, 3000)), True, None, "Inconclusive", id="alone it must be surer: 1.5 % of 3000"
+            ERRORS, split(b=ratio(45, 3000)), True, None, "Inconclusive", id="alone it must be surer: 1.5% of 3000"
         ),
         pytest.param(ERRORS, whole(ratio(600, 3000)), True, True, "Crossed", id="cannot be split, Ok before"),
         pytest.param(ERRORS, whole(ratio(600, 3000)), False, False, "CrossedBefore", id="cannot be split, bad before"),
@@ -119,7 +119,7 @@ def test_availability_below_is_compared_too() -> None:
 @pytest.mark.parametrize(
     ("began", "old", "crossed"),
     [
-        # 60 s of look-back; the new revision serves since 15 s, with 5 % errors, and so do the others since then.
+        # 60 s of look-back; the new revision serves since 15 s, with 5% errors, and so do the others since then.
         pytest.param(T0 - 15, ratio(38 + 3, 3000), False, id="a spike just as the release began"),
         pytest.param(T0 - 15, ratio(3, 3000), True, id="no spike"),
         pytest.param(None, ratio(38 + 3, 3000), True, id="without knowing since when, it looks guilty"),

@@ -63,7 +63,7 @@ def test_fisher_against_plain_summation(bad_old: int, share: float) -> None:
 @pytest.mark.parametrize(
     ("new", "old", "worse"),
     [
-        pytest.param(ratio(10, 200), ratio(1, 1000), True, id="5 % against 0.1 %"),
+        pytest.param(ratio(10, 200), ratio(1, 1000), True, id="5% against 0.1%"),
         pytest.param(ratio(1, 20), ratio(1, 1000), False, id="one failure proves nothing"),
         pytest.param(ratio(0, 100), ratio(5, 100), False, id="better"),
         pytest.param(ratio(5, 100), ratio(5, 100), False, id="the same"),
@@ -87,10 +87,10 @@ def test_worse_than(new: Measured, old: Measured, worse: bool) -> None:
         pytest.param(ratio(0, 19), None, "TooFewSamples", id="too few to be Ok"),
         pytest.param(ratio(10, 19), None, "TooFewSamples", id="too few to be in Breach"),
         pytest.param(ratio(0, 20), False, "WithinBounds", id="just enough"),
-        pytest.param(ratio(1, 20), None, "Inconclusive", id="5 % of 20: 0.9 % to 24 %"),
-        pytest.param(ratio(2, 20), True, "Crossed", id="10 % of 20: 2.8 % to 30 %"),
-        pytest.param(ratio(11, 1000), None, "Inconclusive", id="1.1 % of 1000: 0.6 % to 2 %"),
-        pytest.param(ratio(1100, 100_000), True, "Crossed", id="1.1 % of 100000"),
+        pytest.param(ratio(1, 20), None, "Inconclusive", id="5% of 20: 0.9% to 24%"),
+        pytest.param(ratio(2, 20), True, "Crossed", id="10% of 20: 2.8% to 30%"),
+        pytest.param(ratio(11, 1000), None, "Inconclusive", id="1.1% of 1000: 0.6% to 2%"),
+        pytest.param(ratio(1100, 100_000), True, "Crossed", id="1.1% of 100000"),
         pytest.param(Measured(0.02, 1000.0), True, "Crossed", id="uncounted values are taken as they are"),
         pytest.param(Measured(0.02), True, "Crossed", id="samples not known"),
         pytest.param(Measured(0.01), False, "WithinBounds", id="at the threshold is not above it"),
@@ -115,7 +115,7 @@ def test_judge_below(measured: Measured, crossed: bool | None) -> None:
 
 def test_the_message_has_the_numbers() -> None:
     assert judge(ABOVE_1, ERRORS, ratio(1, 20)).message == (
-        "error-rate is 5% of 20 requests: between 0.888% and 23.6% at 95 % confidence, which is inconclusive for 1%"
+        "error-rate is 5% of 20 requests: between 0.888% and 23.6% at 95% confidence, which is inconclusive for 1%"
     )
     assert judge(ABOVE_1, ERRORS, ratio(1, 3)).message == "error-rate: 3 requests in 60 s; at least 20 are needed"
 

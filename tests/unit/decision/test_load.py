@@ -119,7 +119,7 @@ def learned(run: Run, margin: float) -> Run:
 def test_what_the_margin_covers_is_not_left_to_the_tolerance_too(margin: float, pods: list[int]) -> None:
     run = learned(run_of(policy(AHEAD, max_replicas=50), replicas=10), margin)
     done = [c.to for _ in range(8) for c in run.look(cpu(0.78)).commands if c.verb == "scaleUp"]
-    assert done[:1] == pods, "9.75 pods at the threshold, 10.7 with a margin of 10 %"
+    assert done[:1] == pods, "9.75 pods at the threshold, 10.7 with a margin of 10%"
 
 
 @pytest.mark.parametrize(("margin", "part"), [(0.0, 0.0), (0.08, 0.04), (0.1, 0.05), (1.0, 0.05)])

@@ -56,10 +56,10 @@ def test_a_bad_revision_is_convicted_within_half_a_minute() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "R1: 5 % at 10/s",
-        "R1: 10 % at 3/s",
-        "5 % at 20/s, rolled out in 20 s",
-        "R3: 40 % slower at 50/s, after the warm-up",
+        "R1: 5% at 10/s",
+        "R1: 10% at 3/s",
+        "5% at 20/s, rolled out in 20 s",
+        "R3: 40% slower at 50/s, after the warm-up",
     ],
 )
 def test_a_bad_release_is_rolled_back(name: str) -> None:
@@ -69,7 +69,7 @@ def test_a_bad_release_is_rolled_back(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "R2: equal, 0.5 % over 1 s at 10/s",
+        "R2: equal, 0.5% over 1 s at 10/s",
         "R7: equal, bursts of 15",
         "R22: equal, a shared minute at 50/s",
         "R23: twice as slow for 30 s",
@@ -81,20 +81,20 @@ def test_an_equal_release_is_not_rolled_back(name: str) -> None:
 
 def test_breaches_of_other_workloads_delay_a_rollback_without_old_pods() -> None:
     """R22: a shared incident is likelier at first. A bad release may also be why the others fail, so it ends."""
-    case = next(case for known, case, _ in CASES if known == "5 % at 20/s, rolled out in 20 s")
+    case = next(case for known, case, _ in CASES if known == "5% at 20/s, rolled out in 20 s")
     alone, together = run(case, 1).rolled_back, run(replace(case, others=True), 1).rolled_back
     assert alone is not None and alone < 200
     assert together is not None and together >= 360
 
 
 def test_a_late_onset_is_reported_and_not_rolled_back() -> None:
-    case = next(case for known, case, _ in CASES if known == "R1: 3 % at 20/s")
+    case = next(case for known, case, _ in CASES if known == "R1: 3% at 20/s")
     late = replace(case, failing=lambda at, new, age: 0.05 if new and at > 400 else 0.001)
     assert all(run(late, seed).rolled_back is None for seed in range(2))
 
 
 def test_a_short_breach_is_not_rolled_back() -> None:
     """R16: 5 s of failures, then none; the window shows them for two minutes more."""
-    case = next(case for known, case, _ in CASES if known == "R1: 5 % at 10/s")
+    case = next(case for known, case, _ in CASES if known == "R1: 5% at 10/s")
     short = replace(case, failing=lambda at, new, age: 1.0 if new and 20 <= at < 25 else 0.001)
     assert all(run(short, seed).rolled_back is None for seed in range(3))

@@ -89,7 +89,7 @@ def test_half_of_for_and_again_is_no_scale_up() -> None:
         pytest.param(ScaleUp(percent=10), 10, 0.85, 11, id="percent without binary noise"),
         pytest.param(ScaleUp(to_target=True), 4, 0.85, 5, id="to target: 4 × 0.85 / 0.7 = 4.86"),
         pytest.param(ScaleUp(to_target=True), 4, 1.4, 8, id="to target: exactly twice"),
-        pytest.param(ScaleUp(to_target=True), 10, 0.77, None, id="to target: within its tolerance of 10 %"),
+        pytest.param(ScaleUp(to_target=True), 10, 0.77, None, id="to target: within its tolerance of 10%"),
         pytest.param(ScaleUp(to_target=True), 10, 0.78, 12, id="to target: just over it"),
         pytest.param(ScaleUp(pods=9), 18, 0.85, 20, id="never above the maximum"),
         pytest.param(ScaleUp(to_target=True), 10, 70.0, 20, id="to target: never above the maximum"),
@@ -245,7 +245,7 @@ def test_nothing_is_given_back_before_the_load_has_fallen() -> None:
     run = run_of(rule(ScaleUp(percent=50)), replicas=10)
     assert to_of(run.look(cpu(0.72))) == 15
     run.target = replace(run.target, ready=15)
-    assert to_of(calm(run, 0.56)) is None, "15 × 0.56 / 0.63 is 13.3: within 15 % of 15, it is noise"
+    assert to_of(calm(run, 0.56)) is None, "15 × 0.56 / 0.63 is 13.3: within 15% of 15, it is noise"
     assert to_of(calm(run, 0.47)) is None, "15 × 0.47 is the load that asked for more"
     assert to_of(calm(run, 0.42)) == 10, "15 × 0.42 / 0.63"
 

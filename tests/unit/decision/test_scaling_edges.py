@@ -53,7 +53,7 @@ def pods(ready: int, **not_ready: object) -> tuple[Pod, ...]:
 
 
 def serve(run: Run, load: float | Callable[[float], float], seconds: float, *, starts: bool = True) -> list[Command]:
-    """Let a load of so many pods at 100 % CPU last for a time. starts: new pods become ready after `START_UP`."""
+    """Let a load of so many pods at 100% CPU last for a time. starts: new pods become ready after `START_UP`."""
     begin, waiting, done = run.now, None, []
     while run.now < begin + seconds:
         offered = load(run.now - begin) if callable(load) else load

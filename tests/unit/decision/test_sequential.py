@@ -64,7 +64,7 @@ def test_the_expected_evidence_is_one_if_many_requests_fail(new: int, old: int, 
 
 
 def test_two_bursts_on_a_small_share_prove_nothing() -> None:
-    """At a share of 5 % two bursts have a probability of 1 in 400 each time, which happens within a day."""
+    """At a share of 5% two bursts have a probability of 1 in 400 each time, which happens within a day."""
     for burst in (3, 15, 50):
         stream = [[Cell("n", True, 12 + burst, burst), Cell("o", False, 230, 0)]] * 2
         assert not sequential.convicts(scored(stream)[-1], LIMIT)
@@ -115,7 +115,7 @@ def test_bursts_are_recognized_by_their_variance() -> None:
 
 
 def overload(rng: random.Random, worse: float) -> list[list[Cell]]:
-    """Two pods of each side. 30 % of all requests fail in the middle third, and `worse` more of the new side always."""
+    """Two pods of each side. 30% of all requests fail in the middle third, and `worse` more of the new side always."""
     return [
         part
         for rate in (0.001, 0.3, 0.001)
@@ -183,7 +183,7 @@ def test_clean_requests_since_exposure_are_remembered() -> None:
     score = Score()
     for number in range(1, 100):
         score = sequential.add_clean(score, 60, 0, 0.001, 0.01, 5.0 * number)
-    assert score.served_clean == 30.0, "330 clean requests tell 0.1 % from 1 %"
+    assert score.served_clean == 30.0, "330 clean requests tell 0.1% from 1%"
     bad = Score()
     for number in range(1, 100):
         bad = sequential.add_clean(bad, 60, 3, 0.001, 0.01, 5.0 * number)

@@ -1,7 +1,7 @@
 """Whole stories: a simulated service under the design's sample policy, from the first look to the last.
 
-The service: 100 requests/s a pod at 100 % CPU; P99 is 0.2 s, and 1.4 s when CPU is over 90 %; errors follow the
-revision, and 5 % more of the requests fail when CPU is over 100 %. Counts are those of the last minute.
+The service: 100 requests/s a pod at 100% CPU; P99 is 0.2 s, and 1.4 s when CPU is over 90%; errors follow the
+revision, and 5% more of the requests fail when CPU is over 100%. Counts are those of the last minute.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def test_nothing_happens_and_nothing_is_written() -> None:
 def test_load_rises_and_falls() -> None:
     story = told(Service(load=((0, 160.0), (60, 320.0), (400, 160.0))), 1500)
     ups = [d for d in story.done if d[1] == "scaleUp"]
-    assert ups == [(180, "scaleUp", 6)], "exactly one: after that CPU is at 53 %"
+    assert ups == [(180, "scaleUp", 6)], "exactly one: after that CPU is at 53%"
     downs = [d for d in story.done if d[1] == "scaleDown"]
     assert [to for _, _, to in downs] == [3]
     assert all(at >= 400 + 120 for at, _, _ in downs)

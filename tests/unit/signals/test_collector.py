@@ -248,7 +248,7 @@ async def test_a_namespace_has_half_of_the_places() -> None:
         (GiveUp("parse error", reason="bad_query"), "BadQuery", "parse error"),
         (GiveUp("HTTP 403", reason="status_403"), "SourceRefused", "HTTP 403"),
         (Unauthorized("HTTP 401", reason="status_401"), "SourceRefused", "HTTP 401"),
-        (CircuitOpenError("60 % of 20 calls failed"), "CircuitOpen", "60 %"),
+        (CircuitOpenError("60% of 20 calls failed"), "CircuitOpen", "60%"),
         (KeyError("CANARY"), "BadAnswer", "KeyError"),
     ],
 )

@@ -41,7 +41,7 @@ def test_it_shrinks_to_the_highest_recommendation_of_five_minutes() -> None:
 
 
 def test_unready_pods_count_as_idle_and_unmeasured_ones_as_busy() -> None:
-    # 2 pods at 100 % ask for 4; two more that start would halve it: nothing changes.
+    # 2 pods at 100% ask for 4; two more that start would halve it: nothing changes.
     assert Autoscaler(0.5).replicas(0, 4, 1, 99, usage(1.0, 1.0, unready=2)) == 4
     assert Autoscaler(0.5).replicas(0, 4, 1, 99, usage(2.0, 2.0, unready=2)) == 8
     assert Autoscaler(0.5).replicas(0, 4, 1, 99, usage(0.1, 0.1, missing=2)) == 3

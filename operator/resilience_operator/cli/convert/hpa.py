@@ -10,7 +10,7 @@ from resilience_operator.cli.convert.reader import TrackingReader
 ALWAYS = (
     "{1}Compare its decisions with those of the {0}; then delete the {0} and set mode: Enforce. While both exist, the "
     "operator changes only the minReplicas of the HPA, never the replicas",
-    "an HPA acts when it is more than 10 % off its target. A rule acts above its threshold; the policy scales down one "
+    "an HPA acts when it is more than 10% off its target. A rule acts above its threshold; the policy scales down one "
     "step at a time while signals are stable, unless fewer pods would cross a threshold again",
 )
 """Notes on every converted autoscaler. {0}: its kind. {1}: the mode of the policy."""
@@ -30,7 +30,7 @@ def convert_hpa(spec: TrackingReader, metadata: Json) -> Json:
         convert_metric(metric, draft)
     if not metrics:
         draft.add_rule("cpu", "80%")
-        spec.add_note("an HPA without metrics targets 80 % of the requested CPU", "metrics")
+        spec.add_note("an HPA without metrics targets 80% of the requested CPU", "metrics")
     return draft.policy(
         metadata,
         {

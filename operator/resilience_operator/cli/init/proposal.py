@@ -1,9 +1,9 @@
 """Derives thresholds from measurements. Pure.
 
-Without a HorizontalPodAutoscaler, the CPU rule is that of the sample load.yaml: it scales ahead of the load, to 85 % of
-the CPU request. The other thresholds are the 99 % quantile plus a margin. CPU beside an autoscaler: a quarter more, in
-steps of 5 %, from 50 % to 90 %. Latency: half more, in two digits, from 50 ms. Errors: three times as many, in steps of
-0.5 %, from 1 % to 50 %. With fewer than 100 measurements the default threshold is used.
+Without a HorizontalPodAutoscaler, the CPU rule is that of the sample load.yaml: it scales ahead of the load, to 85% of
+the CPU request. The other thresholds are the 99% quantile plus a margin. CPU beside an autoscaler: a quarter more, in
+steps of 5%, from 50% to 90%. Latency: half more, in two digits, from 50 ms. Errors: three times as many, in steps of
+0.5%, from 1% to 50%. With fewer than 100 measurements the default threshold is used.
 """
 
 from __future__ import annotations
@@ -54,15 +54,15 @@ def _up(value: float, step: float) -> float:
 
 RULES = (
     Rule(
-        "cpu", "cpu-saturation", Unit.RATIO, 0.7, "25 % above, in steps of 5 %, from 50 % to 90 %",
+        "cpu", "cpu-saturation", Unit.RATIO, 0.7, "25% above, in steps of 5%, from 50% to 90%",
         _cpu, "2m", ({"scaleUp": {"pods": 2}},),
     ),
     Rule(
-        "latency-p99", "slow-requests", Unit.SECONDS, 1.0, "50 % above, rounded up to two digits, at least 50 ms",
+        "latency-p99", "slow-requests", Unit.SECONDS, 1.0, "50% above, rounded up to two digits, at least 50 ms",
         _latency, "1m", ({"alert": {}}, {"scaleUp": {"percent": 50}}),
     ),
     Rule(
-        "error-rate", "failing-release", Unit.RATIO, 0.01, "three times as high, in steps of 0.5 %, from 1 % to 50 %",
+        "error-rate", "failing-release", Unit.RATIO, 0.01, "three times as high, in steps of 0.5%, from 1% to 50%",
         _errors, "0s", ({"pauseRollout": {}}, {"rollback": {"after": "30s"}}),
     ),
 )  # fmt: skip
@@ -70,7 +70,7 @@ RULES = (
 
 
 TARGET = 0.85
-"""Share of the CPU request to which the target is scaled: queues grow fast above 90 % (`docs/autoscaling.md`)."""
+"""Share of the CPU request to which the target is scaled: queues grow fast above 90% (`docs/autoscaling.md`)."""
 
 WINDOW = "1m"
 """Window of the signals of a policy that scales ahead: four scrapes of 15 s."""

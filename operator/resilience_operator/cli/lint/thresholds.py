@@ -1,4 +1,4 @@
-"""Thresholds in a unit that is hardly meant, like `above: 70` for 70 %."""
+"""Thresholds in a unit that is hardly meant, like `above: 70` for 70%."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resilience_operator.cli.lint.finding import Finding
 from resilience_operator.decision.model.compile import signals_of
 
 LARGEST_RATIO = 10.0
-"""1,000 %: nobody writes a threshold of more. CPU may be above its request, yet hardly ten times."""
+"""1,000%: nobody writes a threshold of more. CPU may be above its request, yet hardly ten times."""
 LARGEST_LATENCY = 100.0
 """Seconds: a larger number was meant in milliseconds."""
 
@@ -84,7 +84,7 @@ def _without_unit(where: str, condition: Condition, threshold: Threshold, signal
 
 
 def _ratio(where: str, condition: Condition, threshold: Threshold, signal: Signal, effect: str) -> Iterator[Finding]:
-    """A ratio out of its range. The error rate is at most 100 %, so that it is never above it."""
+    """A ratio out of its range. The error rate is at most 100%, so that it is never above it."""
     whole = 1.0 if signal.preset == "error-rate" else LARGEST_RATIO
     below = condition.below is not None
     value = threshold.value

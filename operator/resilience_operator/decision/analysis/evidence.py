@@ -28,10 +28,10 @@ from resilience_operator.decision.model.record import replace
 FALSE_ALARM = 3e-5
 """Probability that one comparison of two equal revisions calls the new one worse. A release is compared many times, in
 windows that mostly overlap. Measured over 10,000 releases of equal revisions in each setting
-(`tests/bench/release_statistics.py`): false alarms in 0.01 % to 0.10 % of five-minute rollouts, and in 0.37 % of
-half-hour canaries evaluated every 5 s; unnecessary rollbacks in at most 0.02 %. At 50 requests/s, an error rate of 5 %
-against 0.1 % is detected within 30 s in at least 99.6 % of releases. That holds if the new revision has at least a
-quarter of the traffic; with a tenth it is 88 %."""
+(`tests/bench/release_statistics.py`): false alarms in 0.01% to 0.10% of five-minute rollouts, and in 0.37% of
+half-hour canaries evaluated every 5 s; unnecessary rollbacks in at most 0.02%. At 50 requests/s, an error rate of 5%
+against 0.1% is detected within 30 s in at least 99.6% of releases. That holds if the new revision has at least a
+quarter of the traffic; with a tenth it is 88%."""
 
 FALSE_ALARM_Z = NormalDist().inv_cdf(1 - FALSE_ALARM)
 """The z-score of `FALSE_ALARM`, for the interval of a release without another revision to compare with."""
@@ -453,5 +453,5 @@ def _compare_with_baseline(
 
 
 def _confidence(z: float) -> str:
-    """Format the two-sided confidence: `95 %`."""
-    return f"{100 * (2 * NormalDist().cdf(z) - 1):.4g} %"
+    """Format the two-sided confidence: `95%`."""
+    return f"{100 * (2 * NormalDist().cdf(z) - 1):.4g}%"

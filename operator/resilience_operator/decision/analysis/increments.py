@@ -67,7 +67,7 @@ def is_latency(signal: Signal) -> bool:
 
 
 def allowed_share(condition: Condition, signal: Signal) -> float:
-    """Return the share of requests that may fail the condition: the threshold, or 1 % for a P99."""
+    """Return the share of requests that may fail the condition: the threshold, or 1% for a P99."""
     if signal.quantile is not None:
         return 1.0 - signal.quantile
     return condition.threshold if condition.above else 1.0 - condition.threshold

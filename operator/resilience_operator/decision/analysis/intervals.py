@@ -6,7 +6,7 @@ from math import sqrt
 from statistics import NormalDist
 
 CONFIDENCE_Z = NormalDist().inv_cdf(0.975)
-"""Two-sided 95 %."""
+"""Two-sided 95%."""
 
 
 def wilson(events: float, samples: float, z: float = CONFIDENCE_Z) -> tuple[float, float]:

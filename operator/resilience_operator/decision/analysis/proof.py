@@ -34,7 +34,7 @@ MAY_BE_ONE_BURST = "in too few pods or intervals to exclude one burst of failure
 """Why a score above its limit is no proof yet."""
 
 EXPECTED = 3.0
-"""Failures expected at the rate of the breach, of which none or few show a recovery (95 %)."""
+"""Failures expected at the rate of the breach, of which none or few show a recovery (95%)."""
 
 
 def tests_of(condition: Condition, canary: CanaryContext) -> dict[str, LiveScore]:

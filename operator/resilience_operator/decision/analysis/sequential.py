@@ -39,14 +39,14 @@ PRIOR_BURSTS = 0.25
 """Weight, in cells, of the assumption that the largest cell is one burst."""
 
 CHANCE = log(100.0)
-"""The failing cells alone must be at most this probable (1 %)."""
+"""The failing cells alone must be at most this probable (1%)."""
 
 MANY_FAILING = 20
 """Failing cells of the new side, or of both sides in equal parts, with which the dispersion is known well enough
 without that."""
 
 COMBINED = log(20.0)
-"""The limit beside old pods (5 %), if the comparison with the time before the release reaches the full limit."""
+"""The limit beside old pods (5%), if the comparison with the time before the release reaches the full limit."""
 
 MIN_FAILING = 3
 """Cells of the new side that must fail. That is at least two pods or two slots, and no two bursts are enough."""
@@ -58,7 +58,7 @@ MAX_RATE = 0.95
 """Maximum failure rate for the variance of independent failures, so that it is not zero."""
 
 CLEAN = log(20.0)
-"""Certainty that the new revision served like its baseline: 95 %."""
+"""Certainty that the new revision served like its baseline: 95%."""
 
 
 def limit(false_alarms: float, tests: int = 1) -> float:
@@ -214,7 +214,7 @@ def convicts(score: Score, limit_: float, before: float = 0.0) -> bool:
 
 
 def are_equal(score: Score) -> bool:
-    """Return whether both sides certainly fail alike: the smallest odds ratio of the mixture is refuted (95 %)."""
+    """Return whether both sides certainly fail alike: the smallest odds ratio of the mixture is refuted (95%)."""
     likelihoods = _likelihoods(score)
     return bool(likelihoods) and likelihoods[0] / dispersion(score) <= -CLEAN
 

@@ -1,6 +1,6 @@
 """Latency as a proportion: how many requests took longer than a threshold.
 
-"P99 above 1 s" means that more than 1 % of the requests took longer than 1 s. A histogram counts requests only at its
+"P99 above 1 s" means that more than 1% of the requests took longer than 1 s. A histogram counts requests only at its
 bounds. For a threshold between two bounds the number lies between the counts at these bounds; requests in the top
 bucket took longer than the last finite bound, and by how much is unknown.
 """

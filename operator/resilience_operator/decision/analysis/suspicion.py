@@ -16,7 +16,7 @@ from resilience_operator.decision.model.policy import Condition, Policy
 from resilience_operator.decision.model.score import Score
 
 LIKELY = sequential.CHANCE
-"""Evidence against the time before the release that makes a slower revision a suspect (1 %)."""
+"""Evidence against the time before the release that makes a slower revision a suspect (1%)."""
 
 
 def is_suspect(release: ReleaseMemory, policy: Policy) -> bool:

@@ -19,7 +19,7 @@ MIN_FAILURES = 2.0
 """Failures of one side in a slot without which they show nothing about bursts."""
 
 UPPER_Z = 2.326
-"""z-score of the upper bound of the dispersion: 99 %, one-sided. An estimate that is too low convicts the innocent."""
+"""z-score of the upper bound of the dispersion: 99%, one-sided. An estimate that is too low convicts the innocent."""
 
 
 def with_slot(sums: tuple[float, ...], cells: Sequence[Cell]) -> tuple[float, ...]:

@@ -39,7 +39,7 @@ SCRAPE_INTERVAL = 15.0
 
 DEFAULT_MIN_SAMPLES = {"error-rate": 20, "latency-p99": 100}
 """Minimum requests within the window for a preset to be conclusive. Below 100 requests the 99th percentile is just the
-slowest one; below 20 a single failure is 5 %."""
+slowest one; below 20 a single failure is 5%."""
 
 QUANTILE_PRESET = re.compile(r"latency(-p([0-9]{2,4}))?")
 """Presets that are a quantile of latencies: `latency-p95` is the 0.95 quantile, and `latency` the 0.99 quantile."""

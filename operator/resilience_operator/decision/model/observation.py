@@ -41,7 +41,7 @@ class Increment(NamedTuple):
 class Measured(NamedTuple):
     """A signal's value over some pods. A tuple, like `Observation`, because each round creates tens of thousands.
 
-    value: in the signal's base unit: a ratio (0.7 = 70 %), seconds, or a plain number.
+    value: in the signal's base unit: a ratio (0.7 = 70%), seconds, or a plain number.
     samples: number of requests within the window; None if unknown (CPU, custom queries without `samplesQuery`).
     events: for a ratio of requests, how many of `samples` were bad; None for other signals.
     histogram: for a quantile, the requests within the window by latency; None if they were not queried.

@@ -74,7 +74,7 @@ class Signal:
 class Condition:
     """`signal` has been above (or below) `threshold` for `hold` seconds.
 
-    worse_by: compare the new revision with its baseline instead: it is worse by more than this ratio (0.2 = 20 %). The
+    worse_by: compare the new revision with its baseline instead: it is worse by more than this ratio (0.2 = 20%). The
         threshold is then infinite, so that no value crosses it.
     """
 

@@ -19,7 +19,7 @@ REFRESH = 600.0
 """Minimum seconds between two records."""
 
 KEPT = 2_000.0
-"""Requests up to which older counts are kept: enough to tell 0.1 % of failures from 1 %."""
+"""Requests up to which older counts are kept: enough to tell 0.1% of failures from 1%."""
 
 MAX_AGE = 86_400.0
 """Seconds after which counts are no baseline any more."""

@@ -59,7 +59,7 @@ LONGEST_WINDOW = 600.0
 """Seconds for which changes of the ready pods are kept."""
 
 MIN_REQUESTS = 400.0
-"""Requests within a window from which their cost is learned: a Poisson count of 400 has a standard deviation of 5 %."""
+"""Requests within a window from which their cost is learned: a Poisson count of 400 has a standard deviation of 5%."""
 
 COST_RATE = 0.1
 """Weight of one more measurement in the cost of a request. Ten of them, half a minute to two minutes, replace it."""

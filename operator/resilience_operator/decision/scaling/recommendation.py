@@ -24,7 +24,7 @@ from resilience_operator.decision.scaling.load import (
 from resilience_operator.decision.scaling.lost import lost_pods
 
 TOLERANCE = 0.1
-"""`toTarget` does not scale while the value is within ±10 % of the threshold, like the HorizontalPodAutoscaler
+"""`toTarget` does not scale while the value is within ±10% of the threshold, like the HorizontalPodAutoscaler
 by default (kubernetes.io, Horizontal Pod Autoscaling, algorithm details)."""
 
 

@@ -27,7 +27,7 @@ learned margin instead."""
 
 TOLERANCE_DOWN = 0.15
 """Scale down only by this share of the pods or more, or to the minimum. Noise would otherwise move the size up and
-down: the HorizontalPodAutoscaler's tolerance of 10 %, and half of it again, as a forecast is noisier than a mean."""
+down: the HorizontalPodAutoscaler's tolerance of 10%, and half of it again, as a forecast is noisier than a mean."""
 
 SCALE_DOWN_HYSTERESIS = 0.9
 """After a step up of a rule that does not scale ahead, load must first drop to this share of the load at that step.

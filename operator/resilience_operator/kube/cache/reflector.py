@@ -56,7 +56,7 @@ FAILURES_TO_RELIST = 5
 
 
 class WatchTiming(NamedTuple):
-    """In seconds. relist_every: between two periodic lists, ± 20 %. silence: after which a watch is not believed.
+    """In seconds. relist_every: between two periodic lists, ± 20%. silence: after which a watch is not believed.
 
     backoff: delays between failures. `attempts` is ignored: the reflector never gives up.
     """
