@@ -105,9 +105,10 @@ def _assemble(
         commands += tuple(_plugin_calls(context, breaches))
         alerts, silent = _alerts(breaches), silent_breaches(breaches, step, context.target)
     notices = (*context.notices, *alerts, *step.notices, *hold.notices, *silent, *plan.notices)
-    active = {n.key: n for n in notices}
+    active = {n.key: n for n in notices} if notices else {}
     rules = {e.rule.name: e.memory for e in evaluations}
-    rules.update(plan.rules)
+    if plan.rules:
+        rules.update(plan.rules)
     notes = plan.notes
     retry = retry_at(context.reverts, now) if context.reverts else None
     reports = tuple(
@@ -137,7 +138,7 @@ def _assemble(
             warm_up_seconds=_warm_up(context, step.release),
         ),
         commands=commands,
-        notices=tuple([n for n in notices if n.transient or n.key not in memory.announced]),
+        notices=tuple([n for n in notices if n.transient or n.key not in memory.announced]) if notices else (),
         rules=reports,
         signal_notes={name: o.note for name, (_, o) in context.signals.items() if o.note},
         wake=_next_wake(policy, evaluations, step.release, (step.wake, plan.wake, retry), now),
@@ -229,7 +230,7 @@ def _next_wake(
         due.append(release.bake_started + policy.release.bake)
         if (look := next_look(release, policy)) is not None:
             due.append(look)
-    if release.live is not None:
+    if release.live is not None and release.live.scores:
         windowed = (found for found in release.live.scores.items() if found[1].windowed and found[1].since is not None)
         due += [(found.since or now) + policy.window for _, found in windowed]
         due += proof_times(release, policy)

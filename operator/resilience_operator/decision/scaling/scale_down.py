@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.model.commands import Command, Verb
 from resilience_operator.decision.model.memory import Phase, ReleaseMemory, ScalingMemory, Verdict
@@ -80,9 +82,8 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
         scaling = scaling.stable(first, needs)
     if first is None:
         return scaling, None, None
-    highest = max((n for at, n in good if at > now - period), default=need)
-    small = highest > size * (1 - SMALL_STEP)
-    due = first + (HASTY_PERIODS * period if hasty and small else period)
+    small = hasty and _highest(good, need, now - period) > size * (1 - SMALL_STEP)
+    due = first + (HASTY_PERIODS * period if small else period)
     if policy.scale_down.pods is not None or policy.scale_down.percent is not None:
         due = max(due, (scaling.scaled_down or 0.0) + policy.scale_down.after)
     if now < due:
@@ -90,11 +91,16 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
     if context.ahead and scaling.load.limited == now:
         # Pods at their limit do not show how many are needed.
         return scaling, None, None
-    to = max(lowest, highest, size - _step(policy, size))
+    to = max(lowest, _highest(good, need, now - period), size - _step(policy, size))
     if to >= size:
         return scaling, None, None
     message = f"stable for {format_duration(round(now - first))}: {size} → {to} pods (minimum {lowest})"
     return scaling, Command(Verb.SCALE_DOWN, "Calm", message, from_=size, to=to, via=via(target)), None
+
+
+def _highest(needs: Sequence[tuple[float, int]], need: int, after: float) -> int:
+    """Return the highest need since `after`, which is at least the present one if none is as new."""
+    return max((n for at, n in needs if at > after), default=need)
 
 
 def _holds_last_step(context: ScalingContext, period: float) -> bool:
