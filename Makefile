@@ -23,7 +23,7 @@ export NODE
 # Whatever the environment says: the tests start the operator hundreds of times, and without byte code each takes twice the CPU.
 export PYTHONDONTWRITEBYTECODE :=
 # Side by side where pods are simulated, the long ones first; one after another on the one real node.
-TESTS_simulated := -n 8 --dist load --maxschedchunk 1
+TESTS_simulated := -n 6 --dist load --maxschedchunk 1
 TESTS_real := tests/real
 TESTS_kind := tests/real
 

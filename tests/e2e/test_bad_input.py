@@ -214,7 +214,7 @@ def test_a_query_of_endless_cost_costs_its_own_policy_alone(
             name,
             patience=180.0,
         )
-    eventually(lambda: queries_under_way(source_url) == 0, "what nobody waits for is through", patience=180.0)
+    eventually(lambda: queries_under_way(source_url) == 0, "what nobody waits for is through", patience=600.0)
     for name in modest:
         world.until_verdict("own", "Ok", name)
     late = lateness(operator)
