@@ -10,9 +10,10 @@ from typing import Any
 from resilience_operator.cli.common.cluster import NO_CRD, deadline
 from resilience_operator.cli.common.errors import CommandError
 from resilience_operator.cli.common.selection import Selection, Workload
-from resilience_operator.cli.common.target import BUILT_IN, read_target
+from resilience_operator.cli.common.target import read_target
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.client.paths import WORKLOADS
 from resilience_operator.kube.writes.policies import get_policy, policy_pages
 from resilience_operator.resilience import CallError, Deadline, NotFound
 
@@ -119,7 +120,7 @@ async def _untargeted(kube: KubeClient, namespace: str, workload: Workload, poli
     if not workload.built_in:
         return text
     try:
-        target = await read_target(kube, namespace, BUILT_IN[workload.kind].api_version, workload.kind, workload.name)
+        target = await read_target(kube, namespace, WORKLOADS[workload.kind].api_version, workload.kind, workload.name)
     except NotFound:
         return f"{text}, and there is no such {workload.kind}"
     except CallError:

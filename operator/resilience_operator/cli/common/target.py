@@ -19,15 +19,11 @@ from resilience_operator.kube.client.client import KubeClient
 from resilience_operator.kube.client.paths import (
     AUTOSCALERS,
     CONTROLLER_REVISIONS,
-    DAEMON_SETS,
-    DEPLOYMENTS,
     REPLICA_SETS,
-    STATEFUL_SETS,
+    WORKLOADS,
 )
 from resilience_operator.kube.writes.scale_subresource import Scales
 from resilience_operator.resilience import CallError
-
-BUILT_IN = {one.kind: one for one in (DEPLOYMENTS, STATEFUL_SETS, DAEMON_SETS)}
 
 
 async def read_target_of(kube: KubeClient, body: Mapping[str, Any]) -> TargetState | str:
@@ -48,7 +44,7 @@ async def read_target_of(kube: KubeClient, body: Mapping[str, Any]) -> TargetSta
 async def read_target(kube: KubeClient, namespace: str, api_version: str, kind: str, name: str) -> TargetState:
     """Read a workload, its revisions and its HorizontalPodAutoscaler. Raises CallError."""
     until = deadline()
-    resource = BUILT_IN.get(kind)
+    resource = WORKLOADS.get(kind)
     if resource is None:
         hpa = await _autoscaler(kube, namespace, kind_key(api_version, kind), name)
         target, selector = await Scales(kube).read(api_version, kind, namespace, name, deadline=until, hpa=hpa)

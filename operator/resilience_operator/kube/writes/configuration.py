@@ -31,19 +31,19 @@ from resilience_operator.kube.client.errors import DEPENDENCY
 from resilience_operator.kube.client.paths import (
     CONFIG_MAPS,
     SECRETS,
+    WORKLOADS,
     Resource,
 )
 from resilience_operator.kube.writes import gitops_hold, last_applied
 from resilience_operator.kube.writes.configuration_delivery import (
     RESOURCES,
     RESTORED_BY,
-    WORKLOADS,
     hand_back_data,
     held_by,
 )
 from resilience_operator.kube.writes.field_ownership import is_applied
-from resilience_operator.kube.writes.json_patch import Ops, annotation_path, set_op
-from resilience_operator.kube.writes.mutations import TRIES, Change
+from resilience_operator.kube.writes.json_patch import TRIES, Ops, annotation_path, set_op
+from resilience_operator.kube.writes.mutations import Change
 from resilience_operator.resilience import AlreadyExists, CallError, Conflict, Deadline, GiveUp, NotFound
 
 DEFAULT_HISTORY = 10

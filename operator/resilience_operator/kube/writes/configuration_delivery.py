@@ -12,28 +12,16 @@ from resilience_operator.decision.model.commands import Command
 from resilience_operator.decision.model.target import TargetState
 from resilience_operator.kube.client.client import KubeClient, KubeObject, PatchKind
 from resilience_operator.kube.client.errors import DEPENDENCY
-from resilience_operator.kube.client.paths import (
-    CONFIG_MAPS,
-    DAEMON_SETS,
-    DEPLOYMENTS,
-    SECRETS,
-    STATEFUL_SETS,
-    Resource,
-)
+from resilience_operator.kube.client.paths import CONFIG_MAPS, SECRETS, WORKLOADS, Resource
 from resilience_operator.kube.writes import gitops_hold
 from resilience_operator.kube.writes.field_ownership import data_returned
-from resilience_operator.kube.writes.json_patch import set_op
-from resilience_operator.kube.writes.mutations import TRIES
+from resilience_operator.kube.writes.json_patch import TRIES, set_op
+from resilience_operator.kube.writes.managed_fields import give_up
 from resilience_operator.resilience import CallError, Conflict, Deadline, NotFound
 
 log = logging.getLogger(__name__)
 
 RESOURCES: Mapping[str, Resource] = {CONFIG_MAP: CONFIG_MAPS, SECRET: SECRETS}
-WORKLOADS: Mapping[str, Resource] = {
-    "Deployment": DEPLOYMENTS,
-    "StatefulSet": STATEFUL_SETS,
-    "DaemonSet": DAEMON_SETS,
-}
 
 RESTORED_BY = "resilience-operator.io/restored-by"
 """The annotation of an object that a rollback created again: the policy's name."""
@@ -98,22 +86,10 @@ async def hand_back_data(
 
     before: its managed fields before the restore. A failure is logged only: the data itself is as it should be.
     """
+    if live is None:
+        return
     kind, _, name = key.partition("/")
     path = RESOURCES[kind].item(namespace, name)
-    try:
-        for attempt in range(TRIES):
-            meta = live["metadata"] if live is not None else {}
-            fields = data_returned(meta.get("managedFields"), before)
-            if fields is None:
-                return
-            version = set_op("/metadata/resourceVersion", meta["resourceVersion"])
-            # An empty list would be ignored. This one means: owned by nobody.
-            ops = [version, set_op("/metadata/managedFields", fields or [{}])]
-            try:
-                await kube.patch(path, ops, kind=PatchKind.JSON, deadline=deadline)
-                return
-            except Conflict:
-                await kube.retry.pause(attempt, deadline)
-                live = await kube.get(path, deadline=deadline)
-    except CallError as error:
-        log.warning("%s/%s keeps its data owned by this operator: %s", namespace, key, error)
+    await give_up(
+        kube, path, live, lambda now: data_returned(now["metadata"].get("managedFields"), before), deadline=deadline
+    )

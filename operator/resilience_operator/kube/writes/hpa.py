@@ -6,7 +6,6 @@ to test and its status is written only every 15 s, so the precondition is the re
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 
 from resilience_operator.decision.model.target import MANAGER, HorizontalPodAutoscaler, TargetState
@@ -14,12 +13,11 @@ from resilience_operator.kube.cache.hpa import ORIGINAL_MIN, min_replicas, min_r
 from resilience_operator.kube.client.client import KubeClient, KubeObject, PatchKind
 from resilience_operator.kube.client.errors import DEPENDENCY
 from resilience_operator.kube.client.paths import AUTOSCALERS
-from resilience_operator.kube.writes.field_ownership import hand_back
-from resilience_operator.kube.writes.json_patch import set_op
-from resilience_operator.kube.writes.mutations import TRIES, Change
-from resilience_operator.resilience import CallError, Conflict, Deadline, GiveUp
-
-log = logging.getLogger(__name__)
+from resilience_operator.kube.writes.field_ownership import Entry, hand_back
+from resilience_operator.kube.writes.json_patch import TRIES
+from resilience_operator.kube.writes.managed_fields import give_up
+from resilience_operator.kube.writes.mutations import Change
+from resilience_operator.resilience import Conflict, Deadline, GiveUp
 
 
 async def raise_hpa_min(kube: KubeClient, target: TargetState, to: int, *, deadline: Deadline) -> Change | None:
@@ -104,7 +102,7 @@ async def _write(
         tried = True
         try:
             written = await kube.patch(path, {**body, "metadata": meta}, kind=PatchKind.MERGE, deadline=deadline)
-            return await _give_up(kube, path, written, deadline)
+            return await give_up(kube, path, written, _returned, deadline=deadline)
         except Conflict:
             await kube.retry.pause(attempt, deadline)
     raise Conflict(
@@ -115,32 +113,14 @@ async def _write(
 
 
 async def give_up_minimum(kube: KubeClient, target: TargetState, *, deadline: Deadline) -> None:
-    """Give up the ownership of `minReplicas`, after a write that a crash interrupted."""
+    """Give up the ownership of `minReplicas`, after a write that a crash interrupted. A failure is logged only."""
     path = AUTOSCALERS.item(target.namespace, _hpa_of(target).name)
-    await _give_up(kube, path, await kube.get(path, deadline=deadline), deadline)
+    await give_up(kube, path, None, _returned, deadline=deadline)
 
 
-async def _give_up(kube: KubeClient, path: str, live: KubeObject, deadline: Deadline) -> KubeObject:
-    """Give up the ownership of `minReplicas`, for the next apply of the HPA's manifest. Returns the object after that.
-
-    A failure is logged only: the minimum itself is as it should be.
-    """
-    try:
-        for attempt in range(TRIES):
-            meta = live["metadata"]
-            fields = hand_back(meta.get("managedFields"))
-            if fields is None:
-                break
-            version = set_op("/metadata/resourceVersion", meta["resourceVersion"])
-            ops = [version, set_op("/metadata/managedFields", fields)]
-            try:
-                return await kube.patch(path, ops, kind=PatchKind.JSON, deadline=deadline)
-            except Conflict:
-                await kube.retry.pause(attempt, deadline)
-                live = await kube.get(path, deadline=deadline)
-    except CallError as error:
-        log.warning("%s keeps minReplicas owned by this operator: %s", path, error)
-    return live
+def _returned(live: KubeObject) -> list[Entry] | None:
+    """The managed fields without `minReplicas`, for the next apply of the HPA's manifest."""
+    return hand_back(live["metadata"].get("managedFields"))
 
 
 def _hpa_of(target: TargetState) -> HorizontalPodAutoscaler:

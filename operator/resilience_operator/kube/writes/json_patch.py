@@ -9,6 +9,9 @@ Ops = list[Op]
 
 ANNOTATIONS = "/metadata/annotations"
 
+TRIES = 5
+"""Maximum number of attempts to read and patch an object that keeps changing."""
+
 
 def test_op(path: str, value: Any) -> Op:
     """The precondition that a field has a value; None: that it does not exist."""

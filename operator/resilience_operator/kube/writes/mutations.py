@@ -34,23 +34,21 @@ from resilience_operator.kube.client.client import KubeClient, KubeObject, Patch
 from resilience_operator.kube.client.errors import DEPENDENCY
 from resilience_operator.kube.client.paths import (
     CONTROLLER_REVISIONS,
-    DAEMON_SETS,
     DEPLOYMENTS,
     REPLICA_SETS,
     STATEFUL_SETS,
+    WORKLOADS,
     Resource,
 )
 from resilience_operator.kube.writes import field_ownership, gitops_hold, last_applied
-from resilience_operator.kube.writes.json_patch import Ops, annotation_path, remove_op, set_op, test_op
+from resilience_operator.kube.writes.json_patch import TRIES, Ops, annotation_path, remove_op, set_op, test_op
+from resilience_operator.kube.writes.managed_fields import give_up
 from resilience_operator.kube.writes.rollout_pause import can_pause, is_paused, pause_ops, resume_ops
-from resilience_operator.resilience import CallError, Conflict, Deadline, GiveUp, NotFound, Unprocessable
+from resilience_operator.resilience import Conflict, Deadline, GiveUp, NotFound, Unprocessable
 
 log = logging.getLogger(__name__)
 
-TRIES = 5
-"""Maximum number of attempts to read and patch a target that keeps changing."""
 _SCALABLE: dict[str, Resource] = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS}
-_TEMPLATED: dict[str, Resource] = {**_SCALABLE, "DaemonSet": DAEMON_SETS}
 _TRIMS: dict[str, Callable[[KubeObject], Workload]] = {
     "Deployment": project_deployment,
     "StatefulSet": project_stateful_set,
@@ -103,7 +101,7 @@ async def scale(kube: KubeClient, target: TargetState, to: int, *, deadline: Dea
 
     written = await _write(kube, resource, target, plan, deadline, subresource="scale")
     if written is not None and field_ownership.is_applied(fields):
-        written = await _hand_back_size(kube, target, written, deadline)
+        written = await hand_back(kube, target, deadline=deadline) or written
     return _change("scale", target, target.replicas, to, written)
 
 
@@ -161,7 +159,7 @@ async def rollback(
     A StatefulSet that replaces its pods in order waits for a pod that never becomes ready, even with the old template:
     https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
     """
-    resource = _TEMPLATED.get(target.kind)
+    resource = WORKLOADS.get(target.kind)
     if resource is None:
         raise _unsupported(target, "cannot be rolled back")
     goal = target.find(revision)
@@ -204,7 +202,7 @@ async def lift_hold(kube: KubeClient, target: TargetState, *, deadline: Deadline
     async def plan(live: KubeObject) -> Ops | None:
         return gitops_hold.lift_ops(live["metadata"]) if gitops_hold.is_held(live["metadata"]) else None
 
-    resource = _TEMPLATED.get(target.kind)
+    resource = WORKLOADS.get(target.kind)
     if resource is None:
         raise _unsupported(target, "cannot be held")
     return _change("lift-hold", target, True, False, await _write(kube, resource, target, plan, deadline))
@@ -212,48 +210,28 @@ async def lift_hold(kube: KubeClient, target: TargetState, *, deadline: Deadline
 
 async def hand_back(
     kube: KubeClient, target: TargetState, live: KubeObject | None = None, *, deadline: Deadline
-) -> KubeObject:
-    """Give up the ownership of the template and of the replicas. Returns the object after that.
+) -> KubeObject | None:
+    """Give up the ownership of the template and of the replicas. Returns the object after that; None if not read.
 
     live: the object, if it was just read. A failure is logged only: the fields themselves are as they should be.
     The replicas are kept if a webhook would use the occasion to change the object: a scale must not become a rollout.
     """
-    path = _TEMPLATED[target.kind].item(target.namespace, target.name)
-    if live is None:
-        live = await kube.get(path, deadline=deadline)
-    try:
-        for attempt in range(TRIES):
-            meta = live["metadata"]
-            fields = field_ownership.hand_back(meta.get("managedFields"))
-            if fields is None or meta["uid"] != target.uid:
-                return live
-            # With the version, since the list is replaced as a whole.
-            ops = [
-                set_op("/metadata/resourceVersion", meta["resourceVersion"]),
-                set_op("/metadata/managedFields", fields),
-            ]
-            try:
-                if not field_ownership.owns_template(meta.get("managedFields")):
-                    expected = await kube.patch(path, ops, kind=PatchKind.JSON, deadline=deadline, dry_run=True)
-                    if expected["spec"] != live["spec"]:
-                        log.warning("%s keeps spec.replicas owned: a webhook changes each update", _named(target))
-                        return live
-                return await kube.patch(path, ops, kind=PatchKind.JSON, deadline=deadline)
-            except Conflict:
-                await kube.retry.pause(attempt, deadline)
-                live = await kube.get(path, deadline=deadline)
-    except CallError as error:
-        log.warning("%s keeps fields owned by this operator: %s", _named(target), error)
-    return live
 
+    def returned(live: KubeObject) -> list[field_ownership.Entry] | None:
+        meta = live["metadata"]
+        return field_ownership.hand_back(meta.get("managedFields")) if meta["uid"] == target.uid else None
 
-async def _hand_back_size(kube: KubeClient, target: TargetState, written: KubeObject, deadline: Deadline) -> KubeObject:
-    """Give up the ownership of the replicas after a scale. Returns the object with the last version that is known."""
-    try:
-        return await hand_back(kube, target, deadline=deadline)
-    except CallError as error:
-        log.warning("%s keeps spec.replicas owned by this operator: %s", _named(target), error)
-        return written
+    async def allows(live: KubeObject, ops: Ops) -> bool:
+        if field_ownership.owns_template(live["metadata"].get("managedFields")):
+            return True
+        expected = await kube.patch(path, ops, kind=PatchKind.JSON, deadline=deadline, dry_run=True)
+        if expected["spec"] == live["spec"]:
+            return True
+        log.warning("%s keeps spec.replicas owned: a webhook changes each update", _named(target))
+        return False
+
+    path = WORKLOADS[target.kind].item(target.namespace, target.name)
+    return await give_up(kube, path, live, returned, deadline=deadline, allows=allows)
 
 
 async def _write(

@@ -32,8 +32,9 @@ from resilience_operator.kube.cache.delivery import delivered_by
 from resilience_operator.kube.cache.reflector import Reflector
 from resilience_operator.kube.cache.workloads import template_digest
 from resilience_operator.kube.client.client import KubeClient
+from resilience_operator.kube.client.paths import WORKLOADS
 from resilience_operator.kube.writes import configuration as copies
-from resilience_operator.kube.writes.configuration_delivery import RESOURCES, WORKLOADS
+from resilience_operator.kube.writes.configuration_delivery import RESOURCES
 from resilience_operator.resilience import CallError, Deadline, NotFound
 from resilience_operator.runtime.cache.policy_entry import PolicyEntry, TargetKey
 from resilience_operator.runtime.cache.source_catalog import ReadyProblem

@@ -40,6 +40,7 @@ from resilience_operator.runtime.containment import start
 _OWNER = "owner"
 _TARGET = "target"
 _LEFTOVER = "marked"
+_OWNED = "owned"
 _UID = "uid"
 
 State = Callable[[Workload, Iterable[RevisionRecord], HorizontalPodAutoscaler | None], TargetState]
@@ -91,10 +92,8 @@ class TargetCache:
                 namespaces=namespaces,
                 indexes={
                     _UID: lambda w: (w.namespace, w.uid),
-                    _LEFTOVER: lambda w: (
-                        w.hold_marked or (w.paused and w.writers.paused == MANAGER),
-                        w.writers.owns_fields,
-                    ),
+                    _LEFTOVER: lambda w: w.hold_marked or (w.paused and w.writers.paused == MANAGER) or None,
+                    _OWNED: lambda w: w.writers.owns_fields or None,
                 },
                 on_change=lambda old, new, kind=kind: self._workload_changed(kind, old, new),  # type: ignore[misc]
                 on_unreadable=lambda key, kind=kind: self._on_change((kind, *key)),  # type: ignore[misc]
@@ -119,7 +118,8 @@ class TargetCache:
             namespaces=namespaces,
             indexes={
                 _TARGET: lambda a: a.target,
-                _LEFTOVER: lambda a: (a.hpa.original_min is not None, a.owns_minimum),
+                _LEFTOVER: lambda a: a.hpa.original_min is not None or None,
+                _OWNED: lambda a: a.owns_minimum or None,
             },
             on_change=self._autoscaler_changed,
         )
@@ -232,25 +232,17 @@ class TargetCache:
 
     def with_leftovers(self) -> Iterator[TargetKey]:
         """Yield targets with changes made by the operator: a pause, a hold, or a raised minReplicas."""
-        for kind, reflector in self._workloads.items():
-            for workload in (*reflector.by(_LEFTOVER, (True, False)), *reflector.by(_LEFTOVER, (True, True))):
-                yield kind, workload.namespace, workload.name
-        for autoscaler in (
-            *self._autoscalers.by(_LEFTOVER, (True, False)),
-            *self._autoscalers.by(_LEFTOVER, (True, True)),
-        ):
-            yield autoscaler.target
+        return self._indexed(_LEFTOVER)
 
     def with_owned_fields(self) -> Iterator[TargetKey]:
-        """Yield targets with fields that the operator gives up after a write: a rollback or a scale was interrupted."""
-        for kind, reflector in self._workloads.items():
-            for workload in (*reflector.by(_LEFTOVER, (False, True)), *reflector.by(_LEFTOVER, (True, True))):
-                yield kind, workload.namespace, workload.name
+        """Yield targets with fields that the operator gives up after a write, of their HPA too: it was interrupted."""
+        return self._indexed(_OWNED)
 
-    def with_owned_minimum(self) -> Iterator[TargetKey]:
-        """Yield targets with an HPA whose minReplicas the operator still owns: a write of it was interrupted."""
-        autoscalers = self._autoscalers
-        for autoscaler in (*autoscalers.by(_LEFTOVER, (False, True)), *autoscalers.by(_LEFTOVER, (True, True))):
+    def _indexed(self, index: str) -> Iterator[TargetKey]:
+        for kind, reflector in self._workloads.items():
+            for workload in reflector.by(index, True):
+                yield kind, workload.namespace, workload.name
+        for autoscaler in self._autoscalers.by(index, True):
             yield autoscaler.target
 
     def _workload(self, key: TargetKey) -> Workload | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from math import ceil
@@ -55,6 +55,9 @@ MAX_SERIES = 10_000
 
 MAX_POINTS = 50_000
 """Maximum number of points in the answer to a range query."""
+
+_MANY_SERIES = "the query returns {} series: it must return one series, or one per pod"
+_MANY_POINTS = f"the range query returns {{}} points, and at most {MAX_POINTS} are read"
 
 _RANGE_SHARE = 0.5
 """Share of a namespace's query seconds that range queries leave to its evaluations."""
@@ -257,7 +260,7 @@ class QueryClient:
             return QueryResult(requested_at, failure=QueryFailure(reasons.QUERY_BUDGET_SPENT, text))
         except Exception as error:
             return QueryResult(requested_at, failure=_failure(query, error, execution))
-        failure = _reject_answer(query, answer) or _too_many_points(query, answer)
+        failure = _reject_answer(query, answer) or _too_long(query, answer, MAX_POINTS, _MANY_POINTS)
         if failure is not None:
             return QueryResult(requested_at, failure=failure)
         return QueryResult(requested_at, answer.series)
@@ -271,13 +274,7 @@ class QueryClient:
         promql = await self._restricted(query, execution) if query.label or query.matchers else query.promql
 
         async def send_query() -> Answer:
-            execution.start_attempt()
-            try:
-                answer: Answer = await send(promql, times, deadline=deadline)
-            finally:
-                limits.seconds.spend(query.namespace, execution.end_attempt())
-                self._on_custom(query.source, "sent")
-            return answer
+            return await self._timed(query, limits, execution, send(promql, times, deadline=deadline))
 
         async with self._slot(query, limits):
             if limits.seconds.used(query.namespace) > _RANGE_SHARE:
@@ -319,7 +316,7 @@ class QueryClient:
         requested_at = self._clock()
         try:
             answer = await self._request(query, deadline, execution)
-            if failure := _reject_answer(query, answer) or _too_many_series(query, answer):
+            if failure := _reject_answer(query, answer) or _too_long(query, answer, MAX_SERIES, _MANY_SERIES):
                 result = QueryResult(requested_at, failure=failure)
             else:
                 at = answer.series[0].at if answer.series else None
@@ -394,14 +391,7 @@ class QueryClient:
         promql = await self._restricted(query, execution) if query.label or query.matchers else query.promql
 
         async def send_query() -> Answer:
-            execution.start_attempt()
-            try:
-                return await source.query(promql, deadline=deadline)
-            finally:
-                elapsed = execution.end_attempt()
-                if query.custom:
-                    limits.seconds.spend(query.namespace, elapsed)
-                    self._on_custom(query.source, "sent")
+            return await self._timed(query, limits, execution, source.query(promql, deadline=deadline))
 
         attempts = 0
 
@@ -429,6 +419,17 @@ class QueryClient:
                     raise
 
         return await self._retry.call(attempt, deadline=deadline, dependency=f"prometheus/{query.source}")
+
+    async def _timed(self, query: Query, limits: _Limits, execution: _Execution, sending: Awaitable[Answer]) -> Answer:
+        """Send one attempt. Its time counts as used by the query, and, of a custom one, by its namespace."""
+        execution.start_attempt()
+        try:
+            return await sending
+        finally:
+            elapsed = execution.end_attempt()
+            if query.custom:
+                limits.seconds.spend(query.namespace, elapsed)
+                self._on_custom(query.source, "sent")
 
     async def _restricted(self, query: Query, execution: _Execution) -> str:
         """The text of a query with the matchers of its tenant and its source. Raises TemplateError."""
@@ -497,18 +498,11 @@ def _reject_answer(query: Query, answer: Answer) -> QueryFailure | None:
     return None
 
 
-def _too_many_series(query: Query, answer: Answer) -> QueryFailure | None:
-    if not query.custom or len(answer.series) <= MAX_SERIES:
+def _too_long(query: Query, answer: Answer, most: int, text: str) -> QueryFailure | None:
+    """Why the answer to a custom query is too long; None if it is not. text: takes the length."""
+    if not query.custom or len(answer.series) <= most:
         return None
-    text = f"the query returns {len(answer.series)} series: it must return one series, or one per pod"
-    return QueryFailure(reasons.BAD_ANSWER, text)
-
-
-def _too_many_points(query: Query, answer: Answer) -> QueryFailure | None:
-    if not query.custom or len(answer.series) <= MAX_POINTS:
-        return None
-    text = f"the range query returns {len(answer.series)} points, and at most {MAX_POINTS} are read"
-    return QueryFailure(reasons.BAD_ANSWER, text)
+    return QueryFailure(reasons.BAD_ANSWER, text.format(len(answer.series)))
 
 
 def _failure(query: Query, error: Exception, execution: _Execution) -> QueryFailure:
