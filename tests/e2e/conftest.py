@@ -18,8 +18,10 @@ from tests.cluster import Cluster, Options, down, up
 from tests.cluster.cluster import is_free
 from tests.cluster.loadmodel.client import LoadModel
 from tests.support import audit
-from tests.support.install import ROOT, install, operator_kubeconfig
+from tests.support.install import ROOT, grant_lease, install, operator_kubeconfig
 from tests.support.operator import Operator
+from tests.support.proxy import Proxy, api_proxy, kubeconfig_through
+from tests.support.waiting import eventually
 from tests.support.world import World
 
 STATE = Path(os.environ.get("RESILIENCE_TEST_STATE") or ROOT / ".local" / "test")
@@ -156,3 +158,37 @@ def new_operator(world: World, operator_identity: Path, tmp_path: Path) -> Itera
 def operator(new_operator: Callable[..., Operator]) -> Operator:
     """A running operator for this test's namespace."""
     return new_operator().start()
+
+
+@pytest.fixture
+def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[Proxy]:
+    """A proxy in front of the API server."""
+    with api_proxy(cluster, tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def proxied(new_operator: Callable[..., Operator], proxy: Proxy, operator_identity: Path, tmp_path: Path) -> Operator:
+    """A running operator that reaches the API server through the proxy alone."""
+    kubeconfig = kubeconfig_through(proxy, operator_identity, tmp_path)
+    return new_operator(kubeconfig=kubeconfig, environment={"RESILIENCE_REFRESH_SECONDS": "0"}).start()
+
+
+@pytest.fixture
+def replicas(
+    world: World, new_operator: Callable[..., Operator], proxy: Proxy, operator_identity: Path, tmp_path: Path
+) -> tuple[Operator, Operator]:
+    """A leader and a standby, which reach the API server through the proxy alone."""
+    grant_lease(world.cluster, world.namespace)
+    kubeconfig = kubeconfig_through(proxy, operator_identity, tmp_path)
+    environment = {
+        "RESILIENCE_LEASE_NAMESPACE": world.namespace,
+        "RESILIENCE_LEASE_SECONDS": "20",  # the leader keeps it, however busy the machine, until it is frozen
+        "RESILIENCE_REFRESH_SECONDS": "0",
+    }
+    leader, standby = (
+        new_operator("--leader-election", kubeconfig=kubeconfig, environment=environment) for _ in range(2)
+    )
+    leader.start()
+    eventually(lambda: leader.leads, "the first leads")
+    return leader, standby.start()

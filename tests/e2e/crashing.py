@@ -7,15 +7,13 @@ came to.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from resilience_operator.kube.writes.gitops_hold import HOLD
 from tests.support.gitops import RECONCILE, attempted, install_definitions, marks, owned
-from tests.support.operator import Operator
 from tests.support.proxy import Asked, Proxy, faults
-from tests.support.waiting import eventually
 from tests.support.world import Obj, World
 
 CPU = {"signal": "cpu", "above": "70%"}
@@ -214,16 +212,6 @@ def _writes(proxy: Proxy, world: World, name: str) -> list[str]:
     ]
 
 
-def until_end(world: World, proxy: Proxy, name: str, wanted: Mapping[str, Any], what: str) -> None:
-    """Wait until `name` has come to the wanted end; a failure shows in what it differs."""
-
-    def differs() -> str:
-        found = end_state(world, proxy, name)
-        return "\n".join(f"{k}: {found.get(k)!r}, not {wanted[k]!r}" for k in wanted if found.get(k) != wanted[k])
-
-    eventually(lambda: not differs(), what, last=differs, every=0.3, patience=60)
-
-
 def undisturbed(world: World, proxy: Proxy, scenario: Scenario, name: str) -> tuple[dict[str, Any], list[str]]:
     """The end that is right, and the calls on the way to it."""
     path = ActPath(name, scenario.verb)
@@ -245,41 +233,6 @@ def undisturbed(world: World, proxy: Proxy, scenario: Scenario, name: str) -> tu
     world.until(done, f"{name}: {scenario.verb} is done", name)
     proxy.remove(rule)
     return end_state(world, proxy, name), without_retries(path.calls)
-
-
-def kill_at_each(
-    operator: Operator,
-    proxy: Proxy,
-    calls: Sequence[str],
-    paths: Sequence[ActPath],
-    provoke: Callable[[str], None],
-    *,
-    after: bool,
-) -> dict[int, str]:
-    """Kill the operator at call n of the n-th path, for all n, and leave it running. Returns the names by n.
-
-    The next target is provoked while the operator is down. So what was left half done by a kill is continued beside
-    the next action, and may be killed again. after: the call reaches the API server, and its answer is lost.
-    """
-    killed_at: dict[int, str] = {}
-    for n, (path, call) in enumerate(zip(paths, calls, strict=False), start=1):
-        if after and call.startswith("GET"):
-            continue  # to die with the answer of a read is to die before the next call
-        killed_at[n] = path.name
-
-        def die() -> None:
-            assert operator.process is not None
-            operator.process.kill()
-
-        rule = proxy.add(faults.call(die, after=after), where=path, skip=n - 1, times=1)
-        provoke(path.name)
-        process = operator.process or operator.launch()  # it may die before it is seen ready
-        eventually(lambda p=process: p.poll() is not None, f"call {n} of {path.name} is reached", last=operator.tail)  # type: ignore[misc]
-        operator.kill()
-        proxy.remove(rule)
-        assert rule.used == 1
-    operator.start()
-    return killed_at
 
 
 def without_retries(calls: list[str]) -> list[str]:

@@ -6,21 +6,20 @@ n, for all n, before the API server gets it and after it answered. Each end is t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.cluster import Cluster
-from tests.e2e.crashing import ROLL_BACK, SIGNALS, ActPath, kill_at_each, without_retries
+from tests.e2e.crashing import ROLL_BACK, SIGNALS, ActPath, without_retries
 from tests.e2e.crashing import end_state as end_of_action
-from tests.e2e.test_scaling import after_evaluations
+from tests.e2e.killing import kill_at_each, moments_of, until_all
 from tests.support.configuration import config_map, copies, data_of, grant, reading
 from tests.support.operator import Operator
-from tests.support.proxy import Asked, Proxy, api_proxy, faults, kubeconfig_through
-from tests.support.waiting import eventually
-from tests.support.world import World
+from tests.support.proxy import Asked, Proxy, faults
+from tests.support.world import Obj, World
 
 pytestmark = pytest.mark.long
 
@@ -39,19 +38,10 @@ class PairPath(ActPath):
         return super()._about(asked)
 
 
-@pytest.fixture
-def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[Proxy]:
-    """A proxy in front of the API server, and the rights of the component."""
+@pytest.fixture(autouse=True)
+def rights(cluster: Cluster) -> None:
+    """The rights of the component."""
     grant(cluster)
-    with api_proxy(cluster, tmp_path) as found:
-        yield found
-
-
-@pytest.fixture
-def proxied(new_operator: Callable[..., Operator], proxy: Proxy, operator_identity: Path, tmp_path: Path) -> Operator:
-    """A running operator that reaches the API server through the proxy alone."""
-    kubeconfig = kubeconfig_through(proxy, operator_identity, tmp_path)
-    return new_operator(kubeconfig=kubeconfig, environment={"RESILIENCE_REFRESH_SECONDS": "0"}).start()
 
 
 def _names(name: str) -> tuple[str, str, str]:
@@ -61,20 +51,30 @@ def _names(name: str) -> tuple[str, str, str]:
 
 def _prepare(world: World, names: list[str]) -> None:
     """Targets whose revision is known good, with what it reads."""
-    for name in names:
+
+    def template(name: str) -> Obj:
         files, variables, generated = _names(name)
         for one in (files, variables, generated):
             config_map(world, one, level="good")
-        template = reading(world.template(name, "1.0"), files, generated, env={"V_": variables})
+        return reading(world.template(name, "1.0"), files, generated, env={"V_": variables})
+
+    # Old pods stay beside all new ones for a while: every release is judged by the same evidence.
+    prepare_reading(world, names, template, minReadySeconds=15)
+    for name in names:
+        world.until_phase("Stable", name)
+
+
+def prepare_reading(world: World, names: list[str], template: Callable[[str], Obj], **spec: object) -> None:
+    """Targets whose policies include what they read, with copies of it. template: makes what it reads, too."""
+    for name in names:
         body = {
             "metadata": {"name": name},
             "spec": {
                 "replicas": 3,
-                # Old pods stay beside all new ones for a while: every release is judged by the same evidence.
-                "minReadySeconds": 15,
                 "strategy": {"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}},
                 "selector": {"matchLabels": {"app": name}},
-                "template": template,
+                "template": template(name),
+                **spec,
             },
         }
         world.apps.create_namespaced_deployment(world.namespace, body, field_manager="test")
@@ -92,7 +92,6 @@ def _prepare(world: World, names: list[str]) -> None:
         )
     for name in names:
         world.until(lambda name=name: bool(copies(world, name)), f"{name}: its content is kept", name)  # type: ignore[misc]
-        world.until_phase("Stable", name)
         world.until_verdict("error-rate", "Ok", name)
 
 
@@ -113,24 +112,22 @@ def _provoke(world: World, name: str) -> None:
     world.core.delete_namespaced_config_map(generated, world.namespace)
 
 
-def _end(world: World, proxy: Proxy, name: str) -> dict[str, Any]:
-    template = world.get(name)["spec"]["template"]
-    mounted = [v["configMap"]["name"].removeprefix(f"{name}-") for v in template["spec"]["volumes"]]
+def end_of_reading(world: World, proxy: Proxy, name: str) -> dict[str, Any]:
+    """What a rollback of a target that reads configuration leaves behind, but for the content itself."""
+    annotations = world.get(name)["spec"]["template"]["metadata"].get("annotations") or {}
     return end_of_action(world, proxy, name) | {
-        "content": [data_of(world, one) for one in _names(name)],
-        "reads": mounted,
-        "restarted": RESTORED in (template["metadata"].get("annotations") or {}),
+        "restarted": RESTORED in annotations,
         "copies": len(copies(world, name)),
         "unfinished": world.status(name)["memory"].get("unfinished"),
     }
 
 
-def _until_end(world: World, proxy: Proxy, name: str, wanted: Mapping[str, Any], what: str) -> None:
-    def differs() -> str:
-        found = _end(world, proxy, name)
-        return "\n".join(f"{k}: {found.get(k)!r}, not {wanted[k]!r}" for k in wanted if found.get(k) != wanted[k])
-
-    eventually(lambda: not differs(), what, last=differs, every=0.3, patience=60)
+def _end(world: World, proxy: Proxy, name: str) -> dict[str, Any]:
+    volumes = world.get(name)["spec"]["template"]["spec"]["volumes"]
+    return end_of_reading(world, proxy, name) | {
+        "content": [data_of(world, one) for one in _names(name)],
+        "reads": [v["configMap"]["name"].removeprefix(f"{name}-") for v in volumes],
+    }
 
 
 def _undisturbed(world: World, proxy: Proxy, name: str) -> tuple[dict[str, Any], list[str]]:
@@ -154,10 +151,6 @@ def test_killed_at_every_call(world: World, proxied: Operator, proxy: Proxy, aft
     assert right["restarted"]
     assert right["history"].count("rollback") == 1
     assert 12 <= len(calls) <= LIKELY, f"prepare more targets: {calls}"
-    paths = [PairPath(name, "rollback") for name in names[1:]]
-    killed_at = kill_at_each(proxied, proxy, calls, paths, lambda name: _provoke(world, name), after=after)
-    for n, name in killed_at.items():
-        _until_end(world, proxy, name, right, f"killed at call {n} of {calls}")
-    eventually(after_evaluations(proxied, 2 * len(names)), "all are looked at again")  # type: ignore[arg-type]
-    for n, name in killed_at.items():
-        _until_end(world, proxy, name, right, f"killed at call {n} of {calls}: it stays so")
+    moments = moments_of(names[1:], calls, after)
+    kill_at_each(proxied, proxy, moments, lambda name: PairPath(name, "rollback"), lambda name: _provoke(world, name))
+    until_all(proxied, partial(_end, world, proxy), right, moments, targets=len(names))

@@ -15,7 +15,7 @@ from resilience_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
 from tests.cluster import Cluster
 from tests.e2e.test_scaling import evaluations
 from tests.support.operator import Operator
-from tests.support.proxy import Proxy, api_proxy, faults, kubeconfig_through, prometheus_proxy
+from tests.support.proxy import Proxy, faults, kubeconfig_through, prometheus_proxy
 from tests.support.waiting import eventually
 from tests.support.world import World
 
@@ -147,13 +147,6 @@ def test_policies_that_are_edited_all_the_time(
     assert operator.metric("resilience_contained_errors_total") == 0
     for name in editing:
         world.until(lambda n=name: ready(world, n) == ("True", "Accepted"), "it is evaluated too", name)
-
-
-@pytest.fixture
-def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[Proxy]:
-    """A proxy in front of the API server."""
-    with api_proxy(cluster, tmp_path) as found:
-        yield found
 
 
 @pytest.mark.long

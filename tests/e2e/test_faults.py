@@ -7,17 +7,16 @@ same end: done once in the cluster, once in the history, once among the events.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from tests.cluster import Cluster
 from tests.e2e.test_release import bad, guard, settle
 from tests.e2e.test_scaling import after_evaluations
 from tests.support.operator import Operator
-from tests.support.proxy import Passed, Proxy, api_proxy, faults, kubeconfig_through
+from tests.support.proxy import Passed, Proxy, faults, kubeconfig_through
 from tests.support.waiting import eventually, throughout
 from tests.support.world import World
 
@@ -29,13 +28,6 @@ BUSY = {
 STATUS = "/resiliencepolicies/checkout/status$"
 TARGET = "/deployments/checkout$"
 SCALE = "/deployments/checkout/scale$"
-
-
-@pytest.fixture
-def proxy(cluster: Cluster, tmp_path: Path) -> Iterator[Proxy]:
-    """A proxy in front of the API server."""
-    with api_proxy(cluster, tmp_path) as found:
-        yield found
 
 
 @pytest.fixture
