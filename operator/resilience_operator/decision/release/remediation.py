@@ -173,24 +173,24 @@ def _hold_suspect(release: ReleaseMemory, target: TargetState, suspects: Sequenc
         "that the release is the cause"
     )
     notice = Notice(f"suspect/{release.revision}", NOT_PROVEN, why, warning=True)
-    pausing = [f for f in suspects if f.rule.pause and not (release.phase is Phase.BAKING and _speaks_for_release(f))]
+    pausing = [f for f in suspects if f.rule.pause and not (release.phase is Phase.BAKING and _has_other_cause(f))]
     if pausing and not target.paused and release.phase in (Phase.PROGRESSING, Phase.BAKING):
         pause = _pause(release, _rule_names(pausing), NOT_PROVEN, f"{why}; rollout paused")
         return ReleasePlan(release, (pause,), (notice,))
     return ReleasePlan(release, (), (notice,))
 
 
-SPEAKS_FOR_RELEASE = ("LateOnset", "SharedIncident", "LoadGrew")
+OTHER_CAUSES = ("LateOnset", "SharedIncident", "LoadGrew")
 """Reasons of a judgement that name a likelier cause than the release."""
 
 
-def _speaks_for_release(finding: ReleaseFinding) -> bool:
+def _has_other_cause(finding: ReleaseFinding) -> bool:
     """Return whether the breach began after the revision had served well, or together with that of other workloads.
 
     Once all pods run the revision, a pause prevents nothing but the next release. So it is made only for a breach that
     began with the revision.
     """
-    return any(r.judgement.suspect and r.judgement.reason in SPEAKS_FOR_RELEASE for r in finding.results)
+    return any(r.judgement.suspect and r.judgement.reason in OTHER_CAUSES for r in finding.results)
 
 
 def _still_asked(release: ReleaseMemory, rules: Sequence[Rule]) -> bool:
