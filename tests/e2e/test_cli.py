@@ -132,8 +132,11 @@ def test_what_stands_in_the_way_is_told(world: World, operator: Operator, resili
         "checkout", world.namespace, {"spec": {"paused": True}}, field_manager="kubectl-rollout"
     )
     world.until(lambda: world.told("ManualPause"), "the pause is seen")
-    told = answered(resilience("explain", "checkout", "-o", "json"))
-    assert any("kubectl (kubectl-rollout) paused the rollout" in sentence for sentence in told["blockers"])
+
+    def blockers() -> str:
+        return " ".join(answered(resilience("explain", "checkout", "-o", "json"))["blockers"])
+
+    world.until(lambda: "kubectl (kubectl-rollout) paused the rollout" in blockers(), "explain names the person's tool")
 
 
 def test_what_is_not_there_is_told_in_one_line(world: World, resilience: Call) -> None:

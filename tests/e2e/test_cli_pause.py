@@ -43,7 +43,8 @@ def test_a_paused_policy_does_nothing_over_a_restart_and_goes_on_when_the_time_i
     assert "load test, the end" in again.stdout
     world.until(lambda: world.condition("Ready")["reason"] == "Accepted", "it goes on by itself")
     world.until(lambda: world.replicas() == 5, "and does what it would have done")
-    assert "it has run out" in world.told("PolicyResumed")[0]["note"]
+    (resumed,) = world.until(lambda: world.told("PolicyResumed"), "and says so")
+    assert "it has run out" in resumed["note"]
 
     lifted = resilience("resume", "checkout")
     assert lifted.returncode == 0, lifted.stderr

@@ -37,7 +37,7 @@ def test_a_person_ends_a_quarantine_over_a_restart(world: World, operator: Opera
     operator.start()
     (note,) = world.until(lambda: world.told("QuarantineEnded"), "it is told")
     assert f"revision {revision} may be released again: " in note["note"]
-    assert world.told("QuarantineEnded", "Deployment")
+    world.until(lambda: world.told("QuarantineEnded", "Deployment"), "the Deployment has the event as well")
     world.until(lambda: not world.status().get("quarantined"), "it is not quarantined any more")
     entry = world.status()["history"][0]
     assert (entry["action"], entry["from"], entry["reason"]) == ("endQuarantine", revision, "QuarantineEnded")

@@ -121,7 +121,7 @@ def test_what_pods_read_at_their_start_is_baked_after_a_restart(world: World, op
     settle(world, env={"S_": "settings"})
     config_map(world, "settings", level="2")
     world.until(lambda: world.told("ConfigurationWaits"), "it says that the pods have not read it")
-    assert world.phase() == "Progressing"
+    world.until_phase("Progressing")
     (event,) = world.told("ConfigurationWaits")
     assert f"kubectl rollout restart deployment/{NAME}" in event["note"]
     restart = {"spec": {"template": {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "now"}}}}}

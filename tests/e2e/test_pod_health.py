@@ -120,7 +120,7 @@ def test_what_the_old_pods_suffer_too_is_reported_and_left_alone(world: World, o
         break_release(world, "Deployment", "checkout")
         (event,) = world.until(lambda: world.told("ReleaseStuck"), "it is reported")
         assert "old revision fail alike" in event["note"]
-        assert world.condition("ReleaseHealthy")["reason"] == "ReleaseStuck"
+        world.until(lambda: world.condition("ReleaseHealthy")["reason"] == "ReleaseStuck", "the status says so")
         assert world.actions() == []
 
 

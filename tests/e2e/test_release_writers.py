@@ -81,11 +81,11 @@ def test_a_rollback_that_did_not_help_is_told_and_acquits(world: World, operator
     world.release("2.0", manager="argocd-controller")
     world.until(lambda: world.running() == "1.0", "it is rolled back")
     bad(world, "1.0")  # the ConfigMap that both read has changed
-    world.until(lambda: world.told("RollbackDidNotHelp"), "it is told")
-    assert world.told("RollbackDidNotHelp")[0]["type"] == "Warning"
-    healthy = world.condition("ReleaseHealthy")
-    assert (healthy["status"], healthy["reason"]) == ("False", "RollbackDidNotHelp")
-    assert not world.status().get("quarantined")
+    (event,) = world.until(lambda: world.told("RollbackDidNotHelp"), "it is told")
+    assert event["type"] == "Warning"
+    world.until(lambda: world.condition("ReleaseHealthy")["reason"] == "RollbackDidNotHelp", "the status says so")
+    assert world.condition("ReleaseHealthy")["status"] == "False"
+    world.until(lambda: not world.status().get("quarantined"), "the revision is not quarantined any more")
     bad(world, "1.0", ratio=0.0)
     bad(world, "2.0", ratio=0.0)
     world.until(lambda: world.condition("ReleaseHealthy")["status"] == "True", "it ends with the breach")
