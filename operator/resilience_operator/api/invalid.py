@@ -83,9 +83,9 @@ def message_of(detail: ErrorDetails, shown: str | None = None) -> str:
         case "value_error":
             return str(context["error"])
         case "greater_than_equal":
-            return f"{shown} is too small: write {context['ge']} or more"
+            return f"{shown} is too small: write {_number(context['ge'])} or more"
         case "less_than_equal":
-            return f"{shown} is too large: write {context['le']} or less"
+            return f"{shown} is too large: write {_number(context['le'])} or less"
         case "too_long" | "string_too_long":
             limit, what = context["max_length"], "characters" if "string" in kind else "entries"
             return f"is too long: at most {limit} {what} are allowed"
@@ -93,6 +93,11 @@ def message_of(detail: ErrorDetails, shown: str | None = None) -> str:
             return f"{shown} is not supported: write one of {context['expected']}"
         case _:
             return detail["msg"] if secret else f"{detail['msg']} (found {shown})"
+
+
+def _number(limit: float) -> str:
+    """Write a limit as a person does: 10 instead of 10.0."""
+    return str(int(limit)) if limit == int(limit) else str(limit)
 
 
 def path_of(location: Sequence[int | str]) -> str:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import typer
-
 from resilience_operator.cli.approve.command import approve, deny
-from resilience_operator.cli.common.app import SETTINGS, Command, Group, add_version
+from resilience_operator.cli.common.app import SETTINGS, App, Command, Group, add_version
 from resilience_operator.cli.common.errors import PROGRAM
 from resilience_operator.cli.convert.command import convert
 from resilience_operator.cli.explain.command import explain
@@ -20,7 +18,7 @@ from resilience_operator.cli.simulate.command import simulate
 from resilience_operator.cli.status.command import status
 from resilience_operator.cli.test.command import run_tests
 
-app = typer.Typer(
+app = App(
     name=PROGRAM,
     cls=Group,
     help="Inspect, pause, create and test resilience policies.",

@@ -251,9 +251,17 @@ def load(flags: dict[str, Any], file: Path | None = None) -> Config:
     except ValidationError as error:
         raise BadConfig("; ".join(_problem(detail) for detail in error.errors())) from None
     except SettingsError as error:
-        raise BadConfig(f"{error}: write it as JSON") from None
+        raise BadConfig(_not_json(error)) from None
     finally:
         _content = {}
+
+
+def _not_json(error: SettingsError) -> str:
+    """What to change in a variable whose setting is a list or a mapping."""
+    named = re.search(r'field "(\w+)"', str(error))
+    if named is None:
+        return "a variable RESILIENCE_… is not valid JSON"
+    return f'{named[1]}: RESILIENCE_{named[1].upper()} is not valid JSON: write a list like ["a", "b"]'
 
 
 def _read(file: Path) -> dict[str, Any]:

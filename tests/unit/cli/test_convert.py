@@ -265,6 +265,31 @@ def test_what_is_left_out_is_told_and_the_rest_is_converted(document: Json, wher
 
 
 @pytest.mark.parametrize(
+    ("document", "missing"),
+    [
+        (hpa(scaleTargetRef=None), "the apiVersion and the kind and the name of its target is missing"),
+        (hpa(scaleTargetRef={"apiVersion": "apps/v1", "name": "a"}), "the kind of its target is missing"),
+        (hpa(scaleTargetRef={"kind": "Deployment", "name": "a"}), "the apiVersion of its target is missing"),
+        (scaled(scaleTargetRef={"kind": "Deployment"}), "the name of its target is missing"),
+    ],
+)
+def test_a_reference_without_a_part_is_said_once(document: Json, missing: str) -> None:
+    """Nothing is said about a target that is not named, and no message has an empty name."""
+    found = converted(document)
+    assert found.policy is None
+    (lost,) = [note.text for note in found.notes if note.lost]
+    assert lost == f"{missing}: add it to the reference"
+    assert not [str(note) for note in found.notes if "  " in str(note) or "''" in str(note)]
+
+
+def test_a_metric_without_a_name_has_no_empty_name_in_its_note() -> None:
+    found = converted(hpa(metrics=[CPU, {"type": "External", "external": {}}, {"type": "Object", "object": {}}]))
+    texts = [note.text for note in found.notes if note.lost]
+    assert [text for text in texts if text.startswith("the metric (none) or one")], texts
+    assert not [text for text in texts if "  " in text]
+
+
+@pytest.mark.parametrize(
     ("document", "where"),
     [
         (hpa(minReplicas=0), "spec.minReplicas"),

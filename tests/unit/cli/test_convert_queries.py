@@ -33,7 +33,7 @@ def test_convert_writes_no_query_that_is_not_promql(name: str, labels: dict[str,
     [found] = convert_all([hpa(name, labels)])
 
     assert found.policy is None
-    assert any(note.lost and "no name in Prometheus" in note.text for note in found.notes)
+    assert any(note.lost and "not a name in Prometheus" in note.text for note in found.notes)
 
 
 @pytest.mark.parametrize("value", ['my"sub', "back\\slash", "new\nline"])

@@ -86,6 +86,7 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, content: bytes, problem: str
         ("sources: [{url: 'http://x'}]", "sources[0].name: is required: add it"),
         ("sources: [{name: a, url: 'http://x', ulr: 1}]", "sources[0].ulr: unknown field: remove it"),
         ("sources: [x]", "sources[0]: its value is not a mapping"),
+        ("lease_seconds: 1", "lease_seconds: its value is too small: write 10 or more"),
         ("namespaces: [Bad_NS]", "namespaces: 'Bad_NS' is not the name of a namespace"),
     ],
 )
@@ -96,6 +97,16 @@ def test_a_setting_that_is_wrong_is_explained(tmp_path: Path, content: str, told
         load({}, file)
     assert told in str(refused.value)
     assert "Input" not in str(refused.value)
+
+
+def test_a_list_in_a_variable_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESILIENCE_NAMESPACES", '["shop"]')
+    assert load({}).namespaces == ("shop",)
+    for wrong in ("shop,cart", "[", "shop"):
+        monkeypatch.setenv("RESILIENCE_NAMESPACES", wrong)
+        with pytest.raises(BadConfig) as refused:
+            load({})
+        assert str(refused.value) == 'namespaces: RESILIENCE_NAMESPACES is not valid JSON: write a list like ["a", "b"]'
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

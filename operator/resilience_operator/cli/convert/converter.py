@@ -74,8 +74,8 @@ def _convert(document: Any, scaled: set[tuple[str, str]]) -> Converted:
     for key in metadata.get("annotations") or {}:
         if key not in (*PAUSED, *_HARMLESS):
             found.notes.append(ConversionNote(f"metadata.annotations[{key}]", "is not converted"))
-    kept_kind = str(policy["spec"]["targetRef"].get("kind"))
-    if kept_kind not in WORKLOADS:
+    kept_kind = str(policy["spec"]["targetRef"].get("kind") or "")
+    if kept_kind and kept_kind not in WORKLOADS:
         found.notes.append(
             ConversionNote(
                 "spec.scaleTargetRef",

@@ -126,8 +126,8 @@ def _named(inner: TrackingReader, draft: PolicyBuilder, name: str, query: str, *
     if not _METRIC.fullmatch(name) or not is_promql(query):
         target_of(inner.inside("target"))
         inner.add_note(
-            f"the metric {name} or one of its labels is no name in Prometheus: add a signal with a query of the "
-            "series that your exporter makes of it",
+            f"the metric {name or '(none)'} or one of its labels is not a name in Prometheus: add a signal with a "
+            "query of the series that your exporter makes of it",
             lost=True,
         )
         return

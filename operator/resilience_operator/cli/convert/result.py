@@ -46,6 +46,11 @@ def checked(found: Converted, policy: Json, notes: Iterable[str]) -> Converted:
     if not policy["spec"]["rules"]:
         found.notes.append(ConversionNote("", f"nothing in it can be converted, so there is no {KIND}", lost=True))
         return found
+    missing = [key for key in ("apiVersion", "kind", "name") if not policy["spec"]["targetRef"].get(key)]
+    if missing:
+        text = f"the {' and the '.join(missing)} of its target is missing: add it to the reference"
+        found.notes.append(ConversionNote("", text, lost=True))
+        return found
     try:
         parse_policy(policy)
     except InvalidPolicy as error:

@@ -56,7 +56,7 @@ def draw(report: RunReport, path: Path) -> None:
         text = svg.getvalue()
         path.write_text(page(report, text[text.index("<svg") :]), encoding="utf-8")
     else:
-        figure.savefig(path, format=path.suffix[1:], dpi=110)
+        figure.savefig(path, format=path.suffix[1:], dpi=200)
 
 
 def _figure(report: RunReport) -> Figure:

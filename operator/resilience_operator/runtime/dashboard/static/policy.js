@@ -49,7 +49,7 @@ function decisions(list) {
 
 function decision(d) {
   const at = Date.parse(d.at) / 1000;
-  const when = make("time", { datetime: d.at }, new Date(at * 1000).toLocaleString());
+  const when = make("time", { datetime: d.at }, new Date(at * 1000).toLocaleString(undefined, { hourCycle: "h23" }));
   const cells = [
     [when, make("span", { class: "quiet" }, ` ${age(policy.now - at)} ago`)],
     [make("span", { class: `action ${kindOf(d.action).paint}` }, d.action), " ", d.dryRun ? make("span", { class: "tag" }, "dry run") : ""],
