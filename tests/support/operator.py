@@ -60,7 +60,7 @@ class Operator:
     def start(self, *arguments: str) -> Operator:
         """Start it, and return when it is ready."""
         self.launch(*arguments)
-        eventually(self.ready, "the operator is ready", last=self.tail, patience=60)
+        eventually(self.ready, "the operator is ready", last=self.tail, patience=180)
         return self
 
     def launch(self, *arguments: str) -> subprocess.Popen[bytes]:
