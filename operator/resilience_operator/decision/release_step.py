@@ -28,13 +28,19 @@ from resilience_operator.decision.release.aftermath import watch_rollback
 from resilience_operator.decision.release.analysis import analyse
 from resilience_operator.decision.release.approval import approval_of, ask, keep_asking, without_rollback
 from resilience_operator.decision.release.attribution import inconclusive_notice
-from resilience_operator.decision.release.bake import advance_bake
+from resilience_operator.decision.release.bake import advance_bake, begin_anew
 from resilience_operator.decision.release.goal import mark_failed, with_service
 from resilience_operator.decision.release.health import assess_pods
 from resilience_operator.decision.release.non_inferiority import is_not_worse
 from resilience_operator.decision.release.outage import without_outage
 from resilience_operator.decision.release.quarantine import discharge
-from resilience_operator.decision.release.remediation import NOT_PROVEN, ReleaseFinding, ReleasePlan, plan_remediation
+from resilience_operator.decision.release.remediation import (
+    NOT_PROVEN,
+    ReleaseFinding,
+    ReleasePlan,
+    plan_remediation,
+    with_reminder,
+)
 from resilience_operator.decision.report import describe
 from resilience_operator.decision.reverts import PAUSED, blocked
 from resilience_operator.decision.scaling.plan import earliest
@@ -91,6 +97,7 @@ def advance_in_full(context: EvaluationContext, evaluations: Sequence[RuleEvalua
     pods = assess_pods(release, policy, target, context.memory.startup_seconds, now)
     if pods.memory != release.health:
         release = replace(release, health=pods.memory)
+    release = begin_anew(release, pods.crashed_at, now)
     serving = pods.serving and target.replicas > 0  # no pods prove nothing
     release, baked = advance_bake(
         release,
@@ -177,7 +184,7 @@ def _remediate(
 ) -> ReleasePlan:
     # `measured` is read only of a quarantined revision, and `clean_since` only of a paused one.
     quarantined, paused = release.revision in context.quarantined, release.paused is not None
-    return plan_remediation(
+    plan = plan_remediation(
         release,
         context.policy,
         context.target,
@@ -187,6 +194,9 @@ def _remediate(
         measured=quarantined and _measured_at_all(evaluations),
         clean_since=_clean_since(evaluations) if paused else None,
     )
+    if not paused or context.memory.request is not None:  # a request for approval has its own notices
+        return plan
+    return with_reminder(plan, context.target, findings, context.now)
 
 
 def _with_approval(

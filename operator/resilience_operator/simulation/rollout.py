@@ -47,12 +47,14 @@ class Strategy:
 DEFAULT = Strategy()
 
 
-def resized(pods: tuple[Pod, ...], replicas: int, newest: str, now: float, fresh: Fresh) -> tuple[Pod, ...]:
+def resized(
+    pods: tuple[Pod, ...], replicas: int, newest: str, now: float, fresh: Fresh, surge: int = 0
+) -> tuple[Pod, ...]:
     """A paused rollout only changes its size: the larger revision grows, the youngest pods go first.
 
-    newest: the revision that grows if there are no pods.
+    newest: the revision that grows if there are no pods. surge: pods of a rollout that stay in addition.
     """
-    if len(pods) == replicas:
+    if replicas <= len(pods) <= replicas + (surge if replicas else 0):
         return pods
     kept = tuple(sorted(pods, key=lambda p: (not p.ready(now), p.ready_at))[:replicas])
     if len(kept) == replicas:

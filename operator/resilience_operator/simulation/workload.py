@@ -292,7 +292,8 @@ class Workload:
             ), made
         if self.paused:
             newest = max(self.revisions, key=lambda k: k.number).name
-            return resized(pods, self.replicas, newest, now, fresh), made
+            surge = self.strategy.surge(self.replicas) if len({p.revision for p in pods}) > 1 else 0
+            return resized(pods, self.replicas, newest, now, fresh, surge), made
         return rolled(pods, self.replicas, self.template, self.strategy, now, fresh), made
 
     def _fault_for(self, revision: str, broken: list[Fault]) -> Fault | None:

@@ -218,6 +218,44 @@ def test_how_often_the_old_revision_restarted_is_known_in_the_bake() -> None:
     assert verbs(decision) == []
 
 
+def baking(restarts: int = 0) -> tuple[Run, list[Pod]]:
+    """`b` runs on three pods that are in their bake, of half an hour. restarts: of each old pod."""
+    r = run(release=Release(bake=1800.0))
+    r.look(pods=(*(replace(p, restarts=restarts) for p in OLD), serving("b-1", "b", age=60.0)))
+    r.target = rolled_out(ready=3)
+    r.look()
+    return r, [serving(f"b-{i}", "b", age=60.0, at=r.now) for i in range(3)]
+
+
+def crash(r: Run, pods: Sequence[Pod], count: int, restarts: int = 1) -> Decision:
+    """Look 20 minutes later, as the first `count` pods have just crashed."""
+    ended = [
+        replace(p, restarts=restarts, last_terminated="OOMKilled", last_terminated_at=r.now + 1200.0)
+        for p in pods[:count]
+    ]
+    for _ in range(79):
+        r.look(after=15.0, pods=None)
+    return r.look(after=15.0, pods=(*ended, *pods[count:]))
+
+
+def test_pods_that_crash_too_rarely_for_a_crash_loop_are_reported_and_fail_at_the_second_crash() -> None:
+    r, pods = baking()
+    first = crash(r, pods, 2)
+    assert (verbs(first), reasons(first)) == ([], ["ReleaseStuck"])
+    assert r.release.bake_started == r.now, "the bake begins anew"
+    assert verbs(crash(r, pods, 2, restarts=2)) == ["pauseRollout"]
+    assert r.release.good == "a"
+
+
+@pytest.mark.parametrize(("crashing", "old"), [(1, 0), (3, 60)])
+def test_one_pod_of_many_or_crashes_like_those_of_the_old_revision_are_no_news(crashing: int, old: int) -> None:
+    r, pods = baking(restarts=old)
+    started = r.release.bake_started
+    decision = crash(r, pods, crashing)
+    assert (verbs(decision), reasons(decision)) == ([], [])
+    assert r.release.bake_started == started
+
+
 def test_pods_that_begin_to_crash_in_the_bake_fail_the_release_and_nothing_is_given_back() -> None:
     rules = (replace(CPU, conditions=CPU.conditions), FAILING)
     r = run(*rules, state=rolled_out(replicas=6, ready=6), min_replicas=3)

@@ -158,6 +158,15 @@ def test_unknown_resumes_nothing() -> None:
         assert verbs(run.look(seen(error_rate=unknown()))) == []
 
 
+@pytest.mark.parametrize("seen_now", [BAD, seen(error_rate=unknown())])
+def test_a_pause_that_goes_on_is_reported_again_after_hours(seen_now: dict[str, Observation]) -> None:
+    run = release_under_way(replace(FAILING, rollback=None))
+    assert verbs(run.look(BAD)) == ["pauseRollout"]
+    told = [n for _ in range(5 * 60) for n in run.look(seen_now, after=60.0).notices if n.reason == "StillPaused"]
+    assert len(told) == 3, "after 1, 2 and 4 hours"
+    assert "kubectl" in told[0].message
+
+
 @pytest.mark.parametrize("rules", [(), (CPU,), (replace(FAILING, name="another"),)])
 def test_a_pause_whose_rule_is_gone_stays_until_a_person_decides(rules: tuple[Rule, ...]) -> None:
     run = release_under_way()

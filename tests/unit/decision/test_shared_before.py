@@ -18,7 +18,7 @@ CROSSING = Judgement(True, "Crossed", "", 0.05)
 BEFORE = RequestCounts(20_000, 20)
 
 
-def judged(*parts: tuple[int, float, float], seed: int = 1) -> Judgement:
+def judged(*parts: tuple[int, float, float], seed: int = 1, ok_before: bool = False) -> Judgement:
     """Judge a release of two new pods beside two old ones, of 100 requests in each slot of 5 s.
 
     parts: the slots, and the failure rates of the new and of the old side. A negative rate is a side without pods.
@@ -43,7 +43,7 @@ def judged(*parts: tuple[int, float, float], seed: int = 1) -> Judgement:
     )
     context = CanaryContext("b", release=release, now=now, baseline=release.baseline)
     found = judge_scored(
-        ABOVE, ERRORS, context, CROSSING, old_crossed=None, ok_before=False, since_release=True, after=30.0
+        ABOVE, ERRORS, context, CROSSING, old_crossed=None, ok_before=ok_before, since_release=True, after=30.0
     )
     assert found is not None
     return found
@@ -68,3 +68,26 @@ def test_a_breach_that_was_as_frequent_on_the_old_pods_is_shared() -> None:
 
 def test_a_shared_breach_that_ends_is_recovered() -> None:
     assert judged((3, 0.2, 0.2), (40, 0.2, -1), (30, 0.001, -1)).reason == "Recovered"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_old_pods_that_end_as_a_shared_breach_begins_were_in_breach_by_their_last_requests(seed: int) -> None:
+    found = judged((20, 0.001, 0.001), (3, -1, 0.15), (40, 0.15, -1), seed=seed, ok_before=True)
+    assert found.crossed is None and found.reason == "SharedBefore" and found.suspect
+
+
+def test_old_pods_that_served_well_until_their_end_are_no_excuse() -> None:
+    assert judged((20, -1, 0.001), (40, 0.05, -1), ok_before=True).crossed is True
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_stays_after_a_short_shared_breach_is_the_new_revisions(seed: int) -> None:
+    """The old pods saw only its begin, so that they failed no more often than the new ones do afterwards."""
+    found = judged((8, -1, 0.001), (4, -1, 0.04), (18, 0.2, -1), (26, 0.03, -1), seed=seed, ok_before=True)
+    assert found.crossed is True, found.message
+
+
+@pytest.mark.parametrize("slots", range(1, 24))
+def test_a_shared_breach_that_ends_just_now_convicts_nobody(slots: int) -> None:
+    found = judged((8, -1, 0.001), (4, -1, 0.15), (30, 0.15, -1), (slots, 0.001, -1), ok_before=True)
+    assert not found.crossed, found.message

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.analysis import sequential
-from resilience_operator.decision.analysis.judgement import CanaryContext, Judgement
+from resilience_operator.decision.analysis.judgement import SHARED_BEFORE, CanaryContext, Judgement
 from resilience_operator.decision.model.memory import RequestCounts
 from resilience_operator.decision.model.policy import Signal
 from resilience_operator.decision.model.record import replace
@@ -79,7 +79,7 @@ def judge_alone(case: Alone) -> Judgement:
         )
     if case.was_shared and not _has_receded(signal, live, canary):
         return unproven(
-            "SharedBefore",
+            SHARED_BEFORE,
             "the old pods were in breach too before they ended, and the new ones still fail as often, so the cause may "
             "be shared",
         )
@@ -130,14 +130,38 @@ def _was_clean_when_exposed(live: LiveScore, good: float, bad: float) -> bool:
 
 
 def _has_receded(signal: Signal, live: LiveScore, canary: CanaryContext) -> bool:
-    """Return whether the new revision now fails less often than the old pods did beside it: what they shared is over.
+    """Return whether the new revision now fails less often than in the time that it shared with the old pods.
 
-    If it is still in breach, the rest is its own.
+    What they shared is then over. If the new revision is still in breach, the rest is its own.
     """
     old, recent = live.score.old_side, sum_slots(s for s in live.slots if s.end > canary.now - signal.window)
     spread = sequential.dispersion(live.score)
     found = sequential.log_evidence_before(old.requests, old.failures, recent.new_requests, recent.new_failures, spread)
-    return found >= sequential.COMBINED
+    return found >= sequential.COMBINED or _has_fallen(signal, live, canary, spread)
+
+
+def _has_fallen(signal: Signal, live: LiveScore, canary: CanaryContext, spread: float) -> bool:
+    """Return whether the failures of the new revision fell since, and are not falling any more.
+
+    Both halves of the look-back window must be below the first ones that are known, and alike. So a breach that ends
+    just now is not taken for one that stays.
+    """
+    begin, middle = canary.now - signal.window, canary.now - signal.window / 2
+    earlier = [s for s in live.slots if s.end <= begin and s.new_requests > 0]
+    if not earlier:
+        return False
+    before = sum_slots(s for s in earlier if s.end <= earlier[0].start + signal.window)
+    halves = [
+        sum_slots(s for s in live.slots if begin < s.end <= middle),
+        sum_slots(s for s in live.slots if s.end > middle),
+    ]
+
+    def fell(first: Slot, last: Slot) -> float:
+        return sequential.log_evidence_before(
+            first.new_requests, first.new_failures, last.new_requests, last.new_failures, spread
+        )
+
+    return all(fell(before, half) >= sequential.COMBINED for half in halves) and fell(*halves) <= 0.0
 
 
 def sum_slots(slots: Iterable[Slot]) -> Slot:

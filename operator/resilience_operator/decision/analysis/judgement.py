@@ -26,6 +26,9 @@ class Judgement:
     suspect: bool = False
 
 
+SHARED_BEFORE = "SharedBefore"
+"""Reason of a breach of the new revision that the old pods had too before they ended."""
+
 SHARED = "SharedByRevisions"
 """Reason of a judgement: the old revision crosses the threshold too."""
 

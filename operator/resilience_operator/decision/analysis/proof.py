@@ -33,6 +33,9 @@ CERTAIN_Z = 4.0
 MAY_BE_ONE_BURST = "in too few pods or intervals to exclude one burst of failures"
 """Why a score above its limit is no proof yet."""
 
+LONGEST_SLOT = 60.0
+"""Seconds of the last requests of old pods, at least: a slot is at most that long."""
+
 EXPECTED = 3.0
 """Failures expected at the rate of the breach, of which none or few show a recovery (95%)."""
 
@@ -187,7 +190,8 @@ def _judge_test(
     if not ok_before and sequential.are_equal(score):
         message = f"{counts}: the old pods were in breach as well, as often as the new ones"
         return judged(Judgement(False, SHARED, message, crossing.value, suspect=suspect))
-    case = _alone(condition, signal, key, live, canary, crossing, before=before, was_shared=not ok_before)
+    was_shared = not ok_before or _old_ended_failing(allowed, live)
+    case = _alone(condition, signal, key, live, canary, crossing, before=before, was_shared=was_shared)
     return judged(judge_alone(replace(case, suspect=suspect)))
 
 
@@ -244,6 +248,19 @@ def _old_changed(condition: Condition, key: str, live: LiveScore, canary: Canary
     spread = sequential.dispersion(live.score)
     found = sequential.log_evidence_before(old.requests, old.failures, counts.samples, counts.events, spread)
     return found >= sequential.COMBINED
+
+
+def _old_ended_failing(allowed: float, live: LiveScore) -> bool:
+    """Return whether the old pods certainly failed the condition too in the last slots in which they served.
+
+    Their look-back window may show it too late: they end, and only the requests of each slot remain.
+    """
+    served = [s for s in live.slots if s.old_requests > 0]
+    last = sum_slots(s for s in served if s.end > served[-1].end - LONGEST_SLOT)
+    if last.old_failures <= 0 or not 0 < allowed < 1:
+        return False
+    spread = sequential.dispersion(live.score)
+    return wilson(last.old_failures / spread, last.old_requests / spread)[0] > allowed
 
 
 def _baseline(condition: Condition, key: str, canary: CanaryContext) -> RequestCounts | None:

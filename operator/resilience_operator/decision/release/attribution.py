@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from resilience_operator.decision.analysis.evidence import breach_is_canary_only
 from resilience_operator.decision.analysis.increments import allowed_share, count, failing_bounds, test_key
-from resilience_operator.decision.analysis.judgement import SHARED, CanaryContext
+from resilience_operator.decision.analysis.judgement import SHARED, SHARED_BEFORE, CanaryContext
 from resilience_operator.decision.analysis.means import is_mean
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Notice
@@ -99,7 +99,7 @@ def mark_shared(
 ) -> ReleaseMemory:
     """Record that the old pods breach the rule too, until it is Ok again."""
     shared = rule.name in release.shared_breaches
-    if any(r.judgement.reason == SHARED for r in against):
+    if any(r.judgement.reason in (SHARED, SHARED_BEFORE) for r in against):
         return release if shared else replace(release, shared_breaches=(*release.shared_breaches, rule.name))
     if shared and verdict is Verdict.OK:
         return replace(release, shared_breaches=tuple(name for name in release.shared_breaches if name != rule.name))

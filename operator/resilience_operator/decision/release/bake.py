@@ -74,6 +74,15 @@ def advance_bake(
     return _finish_bake(release, clean=clean, early=not over, now=now)
 
 
+def begin_anew(release: ReleaseMemory, crashed_at: float | None, now: float) -> ReleaseMemory:
+    """Return the release whose bake begins at a crash of pods that had served: a bake is a time without."""
+    if crashed_at is None or release.phase is not Phase.BAKING or release.bake_started is None:
+        return release
+    if release.bake_started >= crashed_at:
+        return release
+    return replace(release, bake_started=crashed_at, observed_at=now)
+
+
 def _without_gap(release: ReleaseMemory, policy: Policy, patience: float, now: float) -> ReleaseMemory:
     """Shift the bake by a gap in observation: the operator was down, or the clock was set."""
     started, observed = release.bake_started, release.observed_at

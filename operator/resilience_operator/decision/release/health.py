@@ -18,6 +18,8 @@ from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import Pod, TargetState
 from resilience_operator.decision.release.lifecycle import ANALYSED_PHASES, rollback_is_late
 from resilience_operator.decision.release.pod_failures import (
+    CRASH_WINDOW,
+    CRASHES,
     Cause,
     PodFailure,
     describe_failures,
@@ -51,6 +53,9 @@ RESTARTS_ALIKE = 0.001
 """Restarts of the new revision are no news if as many would happen at the old one's rate with this probability."""
 
 
+SERVED = 60.0
+"""Seconds for which a container must have run, at least, for its end to be the crash of one that served."""
+
 MOST_STARTUP = 3600.0
 """Seconds. A pod that became ready later was probably unready in between, unseen."""
 
@@ -68,13 +73,14 @@ class PodHealth:
     notices: tuple[Notice, ...] = ()
     serving: bool = True
     wake: float | None = None
+    crashed_at: float | None = None
 
 
 @dataclass(slots=True)
 class _Evidence:
     """reported: failures to report. pausing, failing: those that count for a pause, and for a rollback.
 
-    alike: why they do not count; empty if they do. due: when the next one may count.
+    alike: why they do not count; empty if they do. due: when the next one may count. crashed_at: as in `PodHealth`.
     """
 
     reported: list[PodFailure]
@@ -83,6 +89,7 @@ class _Evidence:
     alike: str
     total: int
     due: float | None
+    crashed_at: float | None = None
 
 
 def assess_pods(
@@ -103,7 +110,7 @@ def assess_pods(
     old = [p for p in target.pods if p.revision != release.revision and not p.terminating]
     before = _remember_old(before, old, now)
     patience = _patience(target, startup_seconds)
-    evidence = _weigh(before, new, old, patience, target.progress_deadline, now)
+    evidence = _weigh(before, new, old, target, startup_seconds, now)
     refused = target.create_failure if not complete else ""
     stuck = bool(evidence.reported or refused)
     memory = replace(before, stuck_since=_since(before.stuck_since, stuck, now))
@@ -130,7 +137,8 @@ def assess_pods(
     else:
         findings = _finding(policy, Verdict.OK, memory, release.since)
     notices = _stuck(release, target, evidence, cause) if stuck else ()
-    return PodHealth(memory, findings, notices, serving=not stuck and complete, wake=evidence.due)
+    serving = not stuck and complete
+    return PodHealth(memory, findings, notices, serving, wake=evidence.due, crashed_at=evidence.crashed_at)
 
 
 def _without_pods(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> PodHealth:
@@ -175,10 +183,19 @@ def _patience(target: TargetState, startup_seconds: float | None) -> float:
 
 
 def _weigh(
-    before: HealthMemory, new: Sequence[Pod], old: Sequence[Pod], patience: float, deadline: float, now: float
+    before: HealthMemory,
+    new: Sequence[Pod],
+    old: Sequence[Pod],
+    target: TargetState,
+    startup_seconds: float | None,
+    now: float,
 ) -> _Evidence:
+    patience, deadline = _patience(target, startup_seconds), target.progress_deadline
     found = [f for pod in new if (f := failure_of(pod, now)) is not None]
-    reported = [f for f in found if is_reported(f, now, patience)]
+    slow = _slow_crashes(before, new, old, found, startup_seconds or 0.0, now)
+    found += [f for f in slow if f.pod.restarts >= CRASHES]
+    once = [f for f in slow if f.pod.restarts < CRASHES]
+    reported = [f for f in found if is_reported(f, now, patience)] + once
     stuck_since = before.stuck_since if before.stuck_since is not None else now
     due: list[float] = []
 
@@ -199,10 +216,52 @@ def _weigh(
         pausing, failing = [], []
     elif not _enough(failing, len(new)):
         failing = []
-    return _Evidence(reported, pausing, failing, alike, len(new), min((t for t in due if t > now), default=None))
+    crashed_at = min(now, max((f.since or now for f in slow), default=0.0)) if slow and not alike else None
+    wake = min((t for t in due if t > now), default=None)
+    return _Evidence(reported, pausing, failing, alike, len(new), wake, crashed_at)
 
 
-def _enough(failures: Sequence[PodFailure], pods: int) -> bool:
+def _slow_crashes(
+    before: HealthMemory,
+    new: Sequence[Pod],
+    old: Sequence[Pod],
+    found: Sequence[PodFailure],
+    startup: float,
+    now: float,
+) -> list[PodFailure]:
+    """Return pods that crashed lately after they had served, too rarely for a crash loop, like those with a leak.
+
+    They count if enough pods crash, and more often than those of the old revision. One crash each may have a shared
+    cause, so it is reported and the bake begins anew. From the second one on, it is a failure like a crash loop.
+    """
+    ran = max(SERVED, STARTUP_FACTOR * startup)
+    crashed = [
+        p
+        for p in new
+        if p.restarts
+        and (p.ready or p.started_serving is not None)
+        and p.last_terminated_at is not None
+        and now - p.last_terminated_at < CRASH_WINDOW
+        and p.last_terminated_at - p.created >= ran * p.restarts
+    ]
+    looping = {f.pod.name for f in found if f.cause is Cause.CRASHING}
+    slow = [p for p in crashed if p.name not in looping]
+    if not slow or not _enough(crashed, len(new)) or not _restarts_more(before, new, old, now):
+        return []
+    return [PodFailure(p, Cause.CRASHING, p.last_terminated or "Error", "", p.last_terminated_at, 0.0) for p in slow]
+
+
+def _restarts_more(before: HealthMemory, new: Sequence[Pod], old: Sequence[Pod], now: float) -> bool:
+    """Whether the new revision restarts more often than the old one, whose pods were seen."""
+    seconds = max(before.old_seconds, _seconds(old, now))
+    restarts = max(before.old_restarts, sum(p.restarts for p in old))
+    ours, exposure = sum(p.restarts for p in new), _seconds(new, now)
+    if seconds <= 0 or exposure <= 0:
+        return False
+    return _binomial_tail(ours, ours + restarts, exposure / (exposure + seconds)) < RESTARTS_ALIKE
+
+
+def _enough(failures: Sequence[object], pods: int) -> bool:
     """Whether enough pods of the new revision fail: two, or half of them."""
     return len(failures) >= 2 or 0 < len(failures) * 2 >= pods
 

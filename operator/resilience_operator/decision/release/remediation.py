@@ -28,6 +28,12 @@ PROGRESS_DEADLINE = "progress-deadline"
 
 PAUSABLE_KINDS = ("Deployment", "StatefulSet")
 
+STILL_PAUSED = "StillPaused"
+"""Reason of the notice of a pause that a person may have to end."""
+
+REMIND_AFTER = 3600.0
+"""Seconds after which a pause is reported again, whatever its cause."""
+
 NOT_PROVEN = "BreachNotProven"
 """Reason of a pause, its notice and the condition: a breach since the release, which may not be its cause."""
 
@@ -321,11 +327,25 @@ def _still_paused(release: ReleaseMemory, target: TargetState, why: str, now: fl
     hours = seconds / 3600
     return Notice(
         f"still-paused/{int(log2(hours)) + 1 if hours >= 1 else 0}/{release.revision}",
-        "StillPaused",
+        STILL_PAUSED,
         f"revision {release.revision} has been paused for {format_duration(round(seconds))}: {why}. To go on with it: "
         f"{resume_command(target)}. To restore the revision before: {undo_command(target)}",
         warning=True,
     )
+
+
+def with_reminder(
+    plan: ReleasePlan, target: TargetState, findings: Sequence[ReleaseFinding], now: float
+) -> ReleasePlan:
+    """Return the plan with a reminder of a pause that goes on for hours, because its cause does or cannot be told."""
+    paused = plan.release.paused
+    if paused is None or now - paused < REMIND_AFTER or plan.commands or plan.release.phase is not Phase.PAUSED:
+        return plan
+    if any(n.reason == STILL_PAUSED for n in plan.notices):
+        return plan
+    open_findings = [f for f in findings if f.verdict is not Verdict.OK]
+    why = _descriptions(open_findings) if open_findings else "its signals are not yet within bounds for long enough"
+    return replace(plan, notices=(*plan.notices, _still_paused(plan.release, target, why, now)))
 
 
 def _progress_finding(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> list[ReleaseFinding]:

@@ -63,7 +63,7 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
     if not _may_scale_down(context):
         return reset_stabilization(scaling), None, None
     size = scale_down_size(target)
-    lowest = max(floor(policy, scaling, target.hpa), _regressed_floor(scaling, now))
+    lowest = max(floor(policy, scaling, target.hpa), _regressed_floor(context))
     if size <= lowest:
         return reset_stabilization(scaling), None, None
     period = max(policy.scale_down.after, policy.window)
@@ -72,7 +72,7 @@ def plan_scale_down(context: ScalingContext) -> tuple[ScalingMemory, Command | N
     need = _need(context, size)
     hasty = scaling.load.hasty
     needs = _with_need(scaling.needs, need, period, HASTY_PERIODS * period if hasty else period, now)
-    bound = max(lowest, int(size * (1 - TOLERANCE_DOWN)))
+    bound = max(lowest, _tolerated(size))
     begin = len(needs)
     while begin and needs[begin - 1][1] <= bound:
         begin -= 1
@@ -145,8 +145,12 @@ def note_regression(scaling: ScalingMemory, context: ScalingContext, command: Co
     return replace(scaling, regressed=context.now, regressed_size=context.target.replicas)
 
 
-def _regressed_floor(scaling: ScalingMemory, now: float) -> int:
+def _regressed_floor(context: ScalingContext) -> int:
+    """Return the size below which a latency came back. If more pods did not help, their number was not the cause."""
+    scaling, now = context.scaling, context.now
     if scaling.regressed is None or scaling.regressed_size is None or now - scaling.regressed > REGRESSED_FOR:
+        return 0
+    if any(r.memory.ineffective >= MAX_INEFFECTIVE for r in context.recommendations):
         return 0
     return scaling.regressed_size + 1
 
@@ -177,8 +181,13 @@ def _need(context: ScalingContext, size: int) -> int:
     known = [n for n in (forecast, pods / HEADROOM if pods is not None else None) if n is not None]
     if not known and all(map(is_quiet, context.recommendations)):
         known = [0.0]
-    need = round_up(max(known)) if known else size - max(1, int(size * BLIND_STEP))
+    need = round_up(max(known)) if known else min(size - max(1, int(size * BLIND_STEP)), _tolerated(size))
     return need + _failing(target)
+
+
+def _tolerated(size: int) -> int:
+    """Return the largest number of pods that is few enough for a step down."""
+    return int(size * (1 - TOLERANCE_DOWN))
 
 
 def _failing(target: TargetState) -> int:
