@@ -173,6 +173,27 @@ def test_pictures(tmp_path: Path, ending: str) -> None:
         assert "error-rate is" in page
 
 
+@pytest.mark.parametrize("command", [["simulate"], ["replay", "-f"]])
+@pytest.mark.parametrize(
+    ("picture", "problem"),
+    [
+        ("out.gif", "must end in .html, .png or .svg"),
+        ("none/out.svg", "does not exist"),
+        ("folder.svg", "is a folder, not a file"),
+    ],
+)
+def test_a_picture_that_cannot_be_written_is_refused_before_the_run(
+    tmp_path: Path, command: list[str], picture: str, problem: str
+) -> None:
+    """The file that is given does not exist, so a command that reads it first fails for another reason."""
+    (tmp_path / "folder.svg").mkdir()
+    path = tmp_path / picture
+    result = CliRunner().invoke(app, [*command, str(tmp_path / "not-read.yaml"), "--picture", str(path)])
+    assert result.exit_code == 2
+    assert problem in result.stderr
+    assert "not-read" not in result.stderr
+
+
 def test_a_picture_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "out.gif"
     result = CliRunner().invoke(app, ["simulate", str(SCENARIOS / "queue.yaml"), "--picture", str(path)])

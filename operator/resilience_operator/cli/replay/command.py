@@ -70,8 +70,9 @@ def replay(
     from resilience_operator.cli.replay.run import replay_policy
     from resilience_operator.cli.replay.source_lookup import find_source
     from resilience_operator.cli.replay.time_grid import Grid, step_for
-    from resilience_operator.cli.report.output import write_report
+    from resilience_operator.cli.report.output import check_picture, write_report
 
+    check_picture(picture)
     known = Recording.load(recorded) if recorded is not None else None
     document = _policy_to_replay(name, file, namespace, access, known.policy if known else None)
     entry, policy = load_policy(document)

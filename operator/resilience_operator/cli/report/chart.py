@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from io import StringIO
 from itertools import groupby
 from pathlib import Path
@@ -45,10 +46,20 @@ _MOST_LINES = 24
 FORMATS = (".html", ".png", ".svg")
 
 
-def draw(report: RunReport, path: Path) -> None:
-    """Write the picture in the format of the file name's extension. Raises UsageError, OSError."""
+def check(path: Path) -> None:
+    """Refuse a picture that cannot be written, before the run, which may take minutes. Raises UsageError."""
     if path.suffix not in FORMATS:
         raise UsageError(f"{path}: the file name must end in {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    if not path.parent.is_dir():
+        raise UsageError(f"{path}: the folder {path.parent} does not exist")
+    if path.is_dir():
+        raise UsageError(f"{path}: is a folder, not a file")
+    if find_spec("matplotlib") is None:
+        raise UsageError("--picture needs matplotlib: pip install 'resilience-operator[pictures]'")
+
+
+def draw(report: RunReport, path: Path) -> None:
+    """Write the picture in the format of the file name's extension. Raises OSError. path: see `check`."""
     figure = _figure(report)
     if path.suffix == ".html":
         svg = StringIO()
@@ -60,11 +71,9 @@ def draw(report: RunReport, path: Path) -> None:
 
 
 def _figure(report: RunReport) -> Figure:
-    try:
-        import matplotlib
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise UsageError("--picture needs matplotlib: pip install 'resilience-operator[pictures]'") from None
+    import matplotlib
+    from matplotlib.figure import Figure
+
     style: dict[Any, Any] = {
         "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": _GREY,
         "axes.labelcolor": _INK, "text.color": _INK, "svg.fonttype": "none", "svg.hashsalt": report.title,

@@ -9,6 +9,14 @@ from resilience_operator.cli.common.console import Output, columns, emit, print_
 from resilience_operator.cli.report.model import RunReport
 
 
+def check_picture(picture: Path | None) -> None:
+    """Refuse a picture that cannot be written. Raises UsageError."""
+    if picture is not None:
+        from resilience_operator.cli.report.chart import check
+
+        check(picture)
+
+
 def write_report(report: RunReport, output: Output, picture: Path | None, more: dict[str, Any]) -> None:
     """Write the report in the requested form."""
     from resilience_operator.cli.report.text import HEADERS, document, rows, summary

@@ -33,12 +33,13 @@ def simulate(
       kubectl resilience simulate docs/scenarios/sine.yaml --picture sine.html
       kubectl resilience simulate docs/scenarios/sine.yaml -f my-policy.yaml -o json
     """  # noqa: D301 - the \b tells click to keep the lines
-    from resilience_operator.cli.report.output import write_report
+    from resilience_operator.cli.report.output import check_picture, write_report
     from resilience_operator.cli.scenario.check import check
     from resilience_operator.cli.scenario.description import describe
     from resilience_operator.cli.scenario.reader import read_scenario
     from resilience_operator.cli.scenario.run import run
 
+    check_picture(picture)
     found = read_scenario(file, policy)
     scenario = found.scenario
     if seed is not None:
