@@ -85,12 +85,12 @@ def prepare(
     memory = adapt(_memory_of(memory, policy, target, now), target, now)
     patience = MAX_UNKNOWN_INTERVALS * policy.interval
     lookback = max(patience, policy.window)
-    overlay = prune(memory.overlay, target)
-    actual = _with_deadline(apply_overlay(target, overlay), policy)
+    overlay = prune(memory.overlay, target) if memory.overlay is not None else None
+    actual = _with_deadline(apply_overlay(target, overlay) if overlay is not None else target, policy)
     target = actual if memory.freeze is None else without_freeze(actual, memory.freeze, memory.release)
     signals = signal_views(policy, observations, now, patience, target.replicas)
     still, ended = current_quarantine(memory.quarantined, policy, now, memory.hold)
-    quarantined = {q.revision: q for q in still}
+    quarantined = {q.revision: q for q in still} if still else {}
     memory = _mark_suspect(memory, policy, target)
     ok = _ok_rules(policy, memory, lookback, now)
     release, notices = lifecycle.advance(memory.release, policy, target, quarantined, ok, now)
@@ -105,14 +105,13 @@ def prepare(
     scaling, reverts, manual = detect_manual_scaling(
         _with_real_replicas(memory, overlay), reverts, target, policy.generation, now, deployed=deployed
     )
-    not_a_baseline: Collection[str] = {*quarantined, *release.charged} if release.charged else quarantined
-    warm_up = effective(policy.release, memory.warm_up_seconds)
-    release = _with_counts(
-        release, policy, signals, target, memory, not_a_baseline, same=same, warm_up=warm_up, now=now
-    )
     canary, suspect = NO_CANARY, release.revision if analysed else release.rolled_from
-    if analysed or suspect is not None:
-        canary = canary_context(policy, release, suspect, not_a_baseline, now, warm_up=warm_up, shared=shared_incident)
+    if analysed or suspect is not None or release.scores or release.live is not None:
+        excluded: Collection[str] = {*quarantined, *release.charged} if release.charged else quarantined
+        warm_up = effective(policy.release, memory.warm_up_seconds)
+        release = _with_counts(release, policy, signals, target, memory, excluded, same=same, warm_up=warm_up, now=now)
+        if analysed or suspect is not None:
+            canary = canary_context(policy, release, suspect, excluded, now, warm_up=warm_up, shared=shared_incident)
     return EvaluationContext(
         policy,
         memory,

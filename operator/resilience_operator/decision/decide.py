@@ -12,7 +12,8 @@ from resilience_operator.decision.analysis.warm_up import learned
 from resilience_operator.decision.configuration.keep import SYNC
 from resilience_operator.decision.context import EvaluationContext, prepare
 from resilience_operator.decision.model.commands import Command, Notice
-from resilience_operator.decision.model.memory import GoodCounts, Memory, Phase, ReleaseMemory, Verdict
+from resilience_operator.decision.model.members import BAKING, OK, PENDING, PROGRESSING, ROLLED_BACK, STABLE
+from resilience_operator.decision.model.memory import GoodCounts, Memory, Phase, ReleaseMemory, RuleMemory
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.record import record
@@ -24,7 +25,7 @@ from resilience_operator.decision.release.bake import next_look
 from resilience_operator.decision.release.gitops_hold import NO_HOLD, HoldPlan, plan_hold
 from resilience_operator.decision.release.health import learn_startup
 from resilience_operator.decision.release_step import ReleaseStep, advance_release, silent_breaches
-from resilience_operator.decision.report import RuleReport, SignalReport, describe, signal_reports
+from resilience_operator.decision.report import SignalReport, describe, signal_reports
 from resilience_operator.decision.reverts import retry_at
 from resilience_operator.decision.scaling.manual import adopt_minimum
 from resilience_operator.decision.scaling_step import ScalingStep, scale
@@ -45,7 +46,7 @@ class Decision:
     memory: Memory
     commands: tuple[Command, ...] = ()
     notices: tuple[Notice, ...] = ()
-    rules: tuple[RuleReport, ...] = ()
+    rules: tuple[RuleEvaluation, ...] = ()
     signal_notes: Mapping[str, str] = field(default_factory=dict)
     wake: float | None = None
     active: Mapping[str, Notice] = field(default_factory=dict)
@@ -56,7 +57,7 @@ class Decision:
         """Each signal with its strongest verdict in any rule. Created on demand: most decisions change nothing."""
         found = self._signals
         if found is None:
-            found = signal_reports(self.rules, self.signal_notes)
+            found = signal_reports([r for rule in self.rules for r in rule.results], self.signal_notes)
             object.__setattr__(self, "_signals", found)
         return found
 
@@ -92,7 +93,7 @@ def _assemble(
     context: EvaluationContext, evaluations: Sequence[RuleEvaluation], step: ReleaseStep, scaling: ScalingStep
 ) -> Decision:
     policy, memory, now, plan = context.policy, context.memory, context.now, scaling.plan
-    hold = _plan_hold(context, step)
+    hold = NO_HOLD if memory.hold is None and not context.target.hold_marked else _plan_hold(context, step)
     commands = step.commands + hold.commands
     if plan.command is not None:
         commands += (plan.command,)
@@ -100,20 +101,23 @@ def _assemble(
         commands += _adoption(context, plan.command)
     alerts: Iterable[Notice] = ()
     silent: Iterable[Notice] = ()
-    breaches = [e for e in evaluations if e.memory.breach is not None or e.memory.release_breach_since is not None]
+    rules: dict[str, RuleMemory] = {}
+    breaches: list[RuleEvaluation] = []
+    for e in evaluations:
+        rules[e.rule.name] = after = e.memory
+        if after.breach is not None or after.release_breach_since is not None:
+            breaches.append(e)
+    if plan.rules:
+        rules.update(plan.rules)
+    if plan.notes:
+        for e in evaluations:
+            e.note = plan.notes.get(e.rule.name, "")
     if breaches:
         commands += tuple(_plugin_calls(context, breaches))
         alerts, silent = _alerts(breaches), silent_breaches(breaches, step, context.target)
     notices = (*context.notices, *alerts, *step.notices, *hold.notices, *silent, *plan.notices)
     active = {n.key: n for n in notices} if notices else {}
-    rules = {e.rule.name: e.memory for e in evaluations}
-    if plan.rules:
-        rules.update(plan.rules)
-    notes = plan.notes
     retry = retry_at(context.reverts, now) if context.reverts else None
-    reports = tuple(
-        [RuleReport(e.rule, e.verdict, e.results, e.release_verdict, notes.get(e.rule.name, "")) for e in evaluations]
-    )
     return Decision(
         at=now,
         policy=policy,
@@ -139,7 +143,7 @@ def _assemble(
         ),
         commands=commands,
         notices=tuple([n for n in notices if n.transient or n.key not in memory.announced]) if notices else (),
-        rules=reports,
+        rules=tuple(evaluations),
         signal_notes={name: o.note for name, (_, o) in context.signals.items() if o.note},
         wake=_next_wake(policy, evaluations, step.release, (step.wake, plan.wake, retry), now),
         active=active,
@@ -148,15 +152,13 @@ def _assemble(
 
 def _plan_hold(context: EvaluationContext, step: ReleaseStep) -> HoldPlan:
     hold = context.memory.hold
-    if hold is None and not context.target.hold_marked:
-        return NO_HOLD
     return plan_hold(context.policy, context.target, hold, step.quarantined, step.commands, context.now)
 
 
 def _warm_up(context: EvaluationContext, release: ReleaseMemory) -> float | None:
     """Return the warm-up of the target's pods, learned at the end of a bake."""
     before = context.memory.warm_up_seconds
-    ended = context.release.phase is Phase.BAKING and release.phase is Phase.STABLE and release.good == release.revision
+    ended = context.release.phase is BAKING and release.phase is STABLE and release.good == release.revision
     return learned(before, release.live) if ended else before
 
 
@@ -168,7 +170,7 @@ def _good_counts(
     if not good_counts.are_due(before, release, context.target, context.now):
         return before
     guards = [e for e in evaluations if e.rule.guards_release]
-    if not guards or any(e.verdict is not Verdict.OK for e in guards):
+    if not guards or any(e.verdict is not OK for e in guards):
         return before
     counted = request_counts(context.policy, context.signals, None)
     return good_counts.recorded(before, counted, context.policy, context.now)
@@ -218,15 +220,16 @@ def _next_wake(
     """Return when the next timer is due: a `for`, an `after`, a bake, a cooldown, a stable period."""
     due = [t for t in others if t is not None and t > now]
     for evaluation in evaluations:
-        both_ok = evaluation.verdict is Verdict.OK and evaluation.release_verdict in (None, Verdict.OK)
+        both_ok = evaluation.verdict is OK and (evaluation.release_verdict is None or evaluation.release_verdict is OK)
         if both_ok and len(evaluation.results) == 1:
             continue
         for results in (evaluation.results, evaluation.release_results):
             for result in results:
                 timer = result.timer
-                if timer.crossed is not None and timer.verdict is Verdict.PENDING:
+                if timer.crossed is not None and timer.verdict is PENDING:
                     due.append(timer.crossed + result.condition.hold)
-    if release.phase is Phase.BAKING and release.bake_started is not None:
+    phase = release.phase
+    if phase is BAKING and release.bake_started is not None:
         due.append(release.bake_started + policy.release.bake)
         if (look := next_look(release, policy)) is not None:
             due.append(look)
@@ -234,8 +237,8 @@ def _next_wake(
         windowed = (found for found in release.live.scores.items() if found[1].windowed and found[1].since is not None)
         due += [(found.since or now) + policy.window for _, found in windowed]
         due += proof_times(release, policy)
-    if release.configuration is not None and release.phase is Phase.PROGRESSING:
+    if release.configuration is not None and phase is PROGRESSING:
         due.append(release.configuration.since + min(SYNC, policy.release.bake))
-    if release.phase is Phase.ROLLED_BACK:
+    if phase is ROLLED_BACK:
         due.append(release.since + policy.release.bake)
     return min([t for t in due if t > now], default=None) if due else None

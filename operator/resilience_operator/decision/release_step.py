@@ -11,6 +11,7 @@ from resilience_operator.decision.configuration.keep import plan_keep, waiting
 from resilience_operator.decision.configuration.rollback import unfinished_rollback, with_content
 from resilience_operator.decision.context import EvaluationContext
 from resilience_operator.decision.model.commands import Command, Notice, Verb
+from resilience_operator.decision.model.members import BAKING, BREACH, STABLE
 from resilience_operator.decision.model.memory import (
     FreezeMemory,
     Phase,
@@ -69,7 +70,7 @@ def is_settled(context: EvaluationContext) -> bool:
     """
     release, memory, target = context.release, context.memory, context.target
     return (
-        release.phase is Phase.STABLE
+        release.phase is STABLE
         and release.rolled_from is None
         and release.health is None
         and release.ready_since is None
@@ -105,14 +106,14 @@ def advance_in_full(context: EvaluationContext, evaluations: Sequence[RuleEvalua
         measured=found.measured,
         serving=serving,
         clean=found.clean,
-        proven=release.phase is Phase.BAKING and is_not_worse(release, policy),
+        proven=release.phase is BAKING and is_not_worse(release, policy),
         guarded=any(e.rule.guards_release for e in evaluations),
         now=now,
         patience=context.patience,
         lookback=context.lookback,
     )
     findings = [*without_outage(found.findings, release, policy, now), *pods.findings]
-    if any(f.verdict is Verdict.BREACH and f.failing_since is not None for f in findings):
+    if any(f.verdict is BREACH and f.failing_since is not None for f in findings):
         release = mark_failed(release)
     suspect = any(f.suspect for f in findings)
     release = with_service(release, policy, serving=serving and target.rolled_out, suspect=suspect, now=now)

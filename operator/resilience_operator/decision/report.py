@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import NamedTuple
@@ -11,26 +11,6 @@ from resilience_operator.api.quantities import format_duration, format_value
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.memory import Verdict
 from resilience_operator.decision.model.policy import Condition, Rule
-
-
-class RuleReport(NamedTuple):
-    """One rule: its verdict, the results of its conditions, and a note why it did not scale."""
-
-    rule: Rule
-    verdict: Verdict
-    results: tuple[ConditionResult, ...]
-    release_verdict: Verdict | None = None
-    note: str = ""
-
-    @property
-    def since(self) -> float:
-        """The time of the last verdict change of a condition, seconds since the epoch."""
-        return max(r.timer.since for r in self.results)
-
-    @property
-    def description(self) -> str:
-        """The conditions with their values."""
-        return describe(self.rule, self.results)
 
 
 class SignalReport(NamedTuple):
@@ -88,16 +68,15 @@ _STRENGTH = {Verdict.BREACH: 3, Verdict.UNKNOWN: 2, Verdict.PENDING: 1, Verdict.
 
 
 def signal_reports(
-    reports: Sequence[RuleReport], notes: Mapping[str, str] = MappingProxyType({})
+    results: Iterable[ConditionResult], notes: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[SignalReport, ...]:
     """Return each signal with its strongest verdict in any rule. notes: of the observations, by signal."""
     best: dict[str, ConditionResult] = {}
-    for report in reports:
-        for result in report.results:
-            name = result.condition.signal
-            known = best.get(name)
-            if known is None or _STRENGTH[result.timer.verdict] > _STRENGTH[known.timer.verdict]:
-                best[name] = result
+    for result in results:
+        name = result.condition.signal
+        known = best.get(name)
+        if known is None or _STRENGTH[result.timer.verdict] > _STRENGTH[known.timer.verdict]:
+            best[name] = result
     return tuple([_signal_report(result, notes.get(name, "")) for name, result in best.items()])
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from resilience_operator.decision.analysis.rules import evaluate_rule
+from resilience_operator.decision.analysis.rules import RuleEvaluation, evaluate_rule
 from resilience_operator.decision.context import prepare
 from resilience_operator.decision.decide import Decision, decide
 from resilience_operator.decision.model.commands import Outcome, Result, Verb
@@ -31,7 +31,6 @@ from resilience_operator.decision.model.target import HorizontalPodAutoscaler, R
 from resilience_operator.decision.outcomes import apply_outcomes, recover_intent
 from resilience_operator.decision.release.remediation import PROGRESS_DEADLINE
 from resilience_operator.decision.release_step import advance_in_full, advance_release, is_settled
-from resilience_operator.decision.report import RuleReport
 from resilience_operator.decision.scaling.recommendation import QUIET
 
 NAMES = ("cpu", "latency-p99", "error-rate")
@@ -171,14 +170,14 @@ looks = st.lists(
 )
 
 
-def quiet(report: RuleReport) -> bool:
+def quiet(report: RuleEvaluation) -> bool:
     """Whether a rule is Unknown only because there are too few requests."""
     return report.verdict is Verdict.UNKNOWN and all(
         r.judgement.crossed is False or r.judgement.reason in QUIET for r in report.results
     )
 
 
-def may_scale_up(report: RuleReport) -> bool:
+def may_scale_up(report: RuleEvaluation) -> bool:
     """Whether a rule is in breach, or scales ahead of the load on a measured value."""
     return report.verdict is Verdict.BREACH or (report.rule.follows_load and report.verdict is Verdict.OK)
 

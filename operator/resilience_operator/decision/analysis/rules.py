@@ -13,10 +13,12 @@ from resilience_operator.decision.analysis.verdicts import (
     verdict_of,
 )
 from resilience_operator.decision.context import EvaluationContext
+from resilience_operator.decision.model.members import BREACH, OK
 from resilience_operator.decision.model.memory import Memory, RuleMemory, Verdict
 from resilience_operator.decision.model.policy import Rule
 from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.release.attribution import regressed_since_release
+from resilience_operator.decision.report import describe
 from resilience_operator.decision.scaling.recommendation import base_replicas
 
 
@@ -26,6 +28,7 @@ class RuleEvaluation:
 
     release_verdict, release_results: the same for what counts against the release; None and empty if no release is
     analysed or the rule does not guard releases.
+    note: why it did not scale.
     """
 
     rule: Rule
@@ -34,13 +37,19 @@ class RuleEvaluation:
     results: tuple[ConditionResult, ...]
     release_verdict: Verdict | None = None
     release_results: tuple[ConditionResult, ...] = ()
+    note: str = ""
+
+    @property
+    def description(self) -> str:
+        """The conditions with their values."""
+        return describe(self.rule, self.results)
 
     @property
     def suspect(self) -> bool:
         """Whether the rule is in breach since the release began, without proof that the release is the cause."""
         found = [bool(r.judgement.crossed) or r.judgement.suspect for r in self.release_results]
         holds = any(found) if self.rule.any_of else bool(found) and all(found)
-        return holds and self.release_verdict is not Verdict.BREACH
+        return holds and self.release_verdict is not BREACH
 
 
 def evaluate_rule(rule: Rule, context: EvaluationContext) -> RuleEvaluation:
@@ -50,7 +59,7 @@ def evaluate_rule(rule: Rule, context: EvaluationContext) -> RuleEvaluation:
     results = evaluate_conditions(rule, before.timers, signals, judge_all, now, patience)
     verdict = verdict_of(rule, results)
     breach = base = None
-    if verdict is not Verdict.OK:
+    if verdict is not OK:
         breach = breach_since(before.breach, verdict, results, now)
         base = base_replicas(before, breach, results, context.target)
     timers = tuple([r.timer for r in results])

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from resilience_operator.decision.analysis.judgement import Judgement
+from resilience_operator.decision.model.members import BREACH, OK, PENDING, UNKNOWN
 from resilience_operator.decision.model.memory import Timer, Verdict
 from resilience_operator.decision.model.observation import Observation, SignalView
 from resilience_operator.decision.model.policy import Condition, Rule, Signal
@@ -31,20 +32,20 @@ def advance_timer(timer: Timer, judgement: Judgement, hold: float, now: float, p
     A moment in the future counts as now: the clock was set back.
     """
     crossed = judgement.crossed
-    last = Verdict.UNKNOWN
+    last = UNKNOWN
     unknown: float | None = None
     since_crossed: float | None = None
     if crossed is None:
         unknown = now if timer.unknown is None else min(timer.unknown, now)
         since_crossed = timer.crossed if now - unknown < patience else None
-        verdict = Verdict.UNKNOWN
+        verdict = UNKNOWN
         if judgement.value is None:
-            last = timer.last if timer.verdict is Verdict.UNKNOWN else timer.verdict
+            last = timer.last if timer.verdict is UNKNOWN else timer.verdict
     elif crossed:
         since_crossed = now if timer.crossed is None else min(timer.crossed, now)
-        verdict = Verdict.BREACH if now - since_crossed >= hold else Verdict.PENDING
+        verdict = BREACH if now - since_crossed >= hold else PENDING
     else:
-        verdict = Verdict.OK
+        verdict = OK
     same = verdict is timer.verdict
     if same and since_crossed == timer.crossed and unknown == timer.unknown and last is timer.last:
         return timer
@@ -66,10 +67,11 @@ def evaluate_conditions(
 ) -> tuple[ConditionResult, ...]:
     """Evaluate all conditions of a rule. `timers` may be shorter than the conditions if the rule was extended."""
     results = []
-    for index, condition in enumerate(rule.conditions):
+    if len(timers) < len(rule.conditions):
+        timers = [*timers, *[Timer(since=now)] * (len(rule.conditions) - len(timers))]
+    for condition, timer in zip(rule.conditions, timers, strict=False):
         signal, observation = views[condition.signal]
         judgement = judged(condition, signal, observation)
-        timer = timers[index] if index < len(timers) else Timer(since=now)
         timer = advance_timer(timer, judgement, condition.hold, now, patience)
         results.append(ConditionResult(condition, signal, judgement, timer))
     return tuple(results)
@@ -80,15 +82,10 @@ def combine(rule: Rule, verdicts: Sequence[Verdict]) -> Verdict:
 
     One Ok decides an `all` and one Breach decides an `any`, even if other conditions are Unknown.
     """
-    order = (
-        (Verdict.BREACH, Verdict.PENDING, Verdict.UNKNOWN)
-        if rule.any_of
-        else (Verdict.OK, Verdict.UNKNOWN, Verdict.PENDING)
-    )
-    for verdict in order:
+    for verdict in (BREACH, PENDING, UNKNOWN) if rule.any_of else (OK, UNKNOWN, PENDING):
         if verdict in verdicts:
             return verdict
-    return Verdict.OK if rule.any_of else Verdict.BREACH
+    return OK if rule.any_of else BREACH
 
 
 def verdict_of(rule: Rule, results: Sequence[ConditionResult]) -> Verdict:
@@ -102,8 +99,8 @@ def breach_since(
     before: float | None, verdict: Verdict, results: Sequence[ConditionResult], now: float
 ) -> float | None:
     """Return since when the rule is in breach. A short Unknown keeps the time, so that `after` continues."""
-    if verdict is Verdict.BREACH:
+    if verdict is BREACH:
         return now if before is None else min(before, now)
-    if verdict is Verdict.UNKNOWN and any(r.timer.crossed is not None for r in results):
+    if verdict is UNKNOWN and any(r.timer.crossed is not None for r in results):
         return before
     return None

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resilience_operator.decision.analysis.rules import RuleEvaluation
+from resilience_operator.decision.model.members import BREACH, OK, PENDING, UNKNOWN
 from resilience_operator.decision.model.memory import ReleaseMemory, Verdict
 from resilience_operator.decision.release.attribution import mark_attributed, mark_shared
 from resilience_operator.decision.release.remediation import ReleaseFinding
@@ -39,14 +40,9 @@ def analyse(release: ReleaseMemory, evaluations: Sequence[RuleEvaluation]) -> Re
         if evaluation.memory.release_breach_since is not None:
             release = mark_attributed(release, rule)
         suspect = evaluation.suspect
-        measured = measured and verdict is not Verdict.UNKNOWN
-        clean = (
-            clean
-            and verdict is Verdict.OK
-            and not suspect
-            and evaluation.verdict not in (Verdict.PENDING, Verdict.BREACH)
-        )
-        if verdict in (Verdict.PENDING, Verdict.BREACH):
+        measured = measured and verdict is not UNKNOWN
+        clean = clean and verdict is OK and not suspect and evaluation.verdict not in (PENDING, BREACH)
+        if verdict in (PENDING, BREACH):
             signals.update([r.condition.signal for r in evaluation.release_results if r.judgement.crossed])
         findings.append(_finding(evaluation, verdict, suspect=suspect))
     return ReleaseAnalysis(release, findings, measured, clean, frozenset(signals))
@@ -55,9 +51,9 @@ def analyse(release: ReleaseMemory, evaluations: Sequence[RuleEvaluation]) -> Re
 def _finding(evaluation: RuleEvaluation, verdict: Verdict, *, suspect: bool) -> ReleaseFinding:
     results = evaluation.release_results
     ok_since = unknown_since = None
-    if verdict is Verdict.OK:
+    if verdict is OK:
         ok_since = max([r.timer.since for r in results])
-    elif verdict is Verdict.UNKNOWN:
+    elif verdict is UNKNOWN:
         unknown_since = min([r.timer.unknown for r in results if r.timer.unknown is not None], default=None)
     failing_since = evaluation.memory.release_breach_since
     return ReleaseFinding(

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from resilience_operator.decision.analysis.increments import guarded_conditions, tests_in
-from resilience_operator.decision.model.memory import GoodCounts, Phase, ReleaseMemory, RequestCounts
+from resilience_operator.decision.model.members import STABLE
+from resilience_operator.decision.model.memory import GoodCounts, ReleaseMemory, RequestCounts
 from resilience_operator.decision.model.policy import Policy, Rule
 from resilience_operator.decision.model.target import TargetState
 
@@ -30,7 +31,7 @@ MAX_GAP = 1800.0
 
 def are_due(before: Mapping[str, GoodCounts], release: ReleaseMemory, target: TargetState, now: float) -> bool:
     """Return whether the counts of the current state may be recorded, if it is good."""
-    if release.phase is not Phase.STABLE or release.revision != target.revision or target.paused:
+    if release.phase is not STABLE or release.revision != target.revision or target.paused:
         return False
     return not before or not 0 <= now - max([found.at for found in before.values()]) < REFRESH
 

@@ -13,12 +13,13 @@ from resilience_operator.decision.configuration.keep import in_effect
 from resilience_operator.decision.configuration.names import content_of, template_of
 from resilience_operator.decision.field_managers import display_name, is_manual, is_person, restates_manifest
 from resilience_operator.decision.model.commands import Notice
+from resilience_operator.decision.model.members import BAKING, PAUSED, PROGRESSING, ROLLED_BACK, ROLLING_BACK, STABLE
 from resilience_operator.decision.model.memory import ConfigurationChange, Phase, ReleaseMemory, RollbackResult
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import MANAGER, TargetState
 
-ANALYSED_PHASES = (Phase.PROGRESSING, Phase.PAUSED, Phase.BAKING)
+ANALYSED_PHASES = (PROGRESSING, PAUSED, BAKING)
 """Phases in which a breach counts against the release."""
 
 MAX_UNPROVEN = 10
@@ -44,12 +45,7 @@ def advance(
         release = _new_revision(release, target, quarantined, ok_rules, now)
     release = _follow_pause(release, target, now)
     release = _follow_rollout(release, policy, target, now)
-    if (
-        target.paused
-        or target.progress_deadline_exceeded
-        or release.manual_override
-        or release.phase is Phase.ROLLING_BACK
-    ):
+    if target.paused or target.progress_deadline_exceeded or release.manual_override or release.phase is ROLLING_BACK:
         return release, tuple(_notices(release, policy, target, now))
     return release, ()
 
@@ -210,7 +206,7 @@ def machine_that_resumed(target: TargetState, *, marked: bool) -> str | None:
 
 def _follow_pause(release: ReleaseMemory, target: TargetState, now: float) -> ReleaseMemory:
     if not target.paused:
-        if release.phase is not Phase.PAUSED:
+        if release.phase is not PAUSED:
             return release
         machine = lifted_by(release, target) is not None
         resumed_by_hand = release.paused is not None and not machine and target.resumed_by != MANAGER
@@ -241,16 +237,16 @@ def _follow_pause(release: ReleaseMemory, target: TargetState, now: float) -> Re
 
 
 def _follow_rollout(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> ReleaseMemory:
-    complete = target.rolled_out and target.revision == release.revision and in_effect(release, policy, target, now)
-    match release.phase:
-        case Phase.PROGRESSING if complete:
-            return replace(release, phase=Phase.BAKING, since=now, bake_started=now, observed_at=now)
-        case Phase.ROLLING_BACK if complete:
-            return replace(release, phase=Phase.ROLLED_BACK, since=now)
-        case Phase.ROLLED_BACK if now - release.since >= policy.release.bake:
-            return replace(release, phase=Phase.STABLE, since=now)
-        case _:
-            return release
+    phase = release.phase
+    if phase is ROLLED_BACK and now - release.since >= policy.release.bake:
+        return replace(release, phase=STABLE, since=now)
+    if phase is not PROGRESSING and phase is not ROLLING_BACK:
+        return release
+    if not (target.rolled_out and target.revision == release.revision and in_effect(release, policy, target, now)):
+        return release
+    if phase is ROLLING_BACK:
+        return replace(release, phase=ROLLED_BACK, since=now)
+    return replace(release, phase=BAKING, since=now, bake_started=now, observed_at=now)
 
 
 def rollback_is_late(release: ReleaseMemory, policy: Policy, target: TargetState, now: float) -> bool:

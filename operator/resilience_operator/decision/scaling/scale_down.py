@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.model.commands import Command, Verb
-from resilience_operator.decision.model.memory import Phase, ReleaseMemory, ScalingMemory, Verdict
+from resilience_operator.decision.model.members import BAKING, OK, ROLLED_BACK, STABLE, UNKNOWN
+from resilience_operator.decision.model.memory import ReleaseMemory, ScalingMemory
 from resilience_operator.decision.model.policy import Policy
 from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
@@ -166,10 +167,10 @@ def _may_scale_down(context: ScalingContext) -> bool:
 
 def _allows(recommendation: Recommendation) -> bool:
     """Return whether the rule allows fewer pods: it is Ok, has no load to measure, or more pods did not help."""
-    if recommendation.verdict is Verdict.OK or is_quiet(recommendation):
+    if recommendation.verdict is OK or is_quiet(recommendation):
         return True
     if scales_ahead(recommendation):
-        return recommendation.verdict is not Verdict.UNKNOWN
+        return recommendation.verdict is not UNKNOWN
     return recommendation.memory.ineffective >= MAX_INEFFECTIVE
 
 
@@ -213,9 +214,9 @@ def _with_need(
 
 def _releasing(release: ReleaseMemory, target: TargetState, now: float) -> bool:
     """Return whether a release prevents scaling down: while pods of two revisions run, unless it is stalled."""
-    if release.phase in (Phase.STABLE, Phase.ROLLED_BACK):
+    if release.phase is STABLE or release.phase is ROLLED_BACK:
         return False
-    if release.phase is Phase.BAKING and target.ready >= target.replicas:
+    if release.phase is BAKING and target.ready >= target.replicas:
         return False
     return not is_stalled(release, target, now)
 

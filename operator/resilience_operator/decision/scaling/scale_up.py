@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.model.commands import Command, Notice, Verb
+from resilience_operator.decision.model.members import BREACH
 from resilience_operator.decision.model.memory import LoadMemory, RuleMemory, Verdict
 from resilience_operator.decision.model.record import replace
 from resilience_operator.decision.model.target import TargetState
@@ -109,7 +110,7 @@ def plan_scale_up(context: ScalingContext) -> ScaleUpPlan:
 def _is_open(recommendation: Recommendation) -> bool:
     """Return whether the rule is in breach, or was until now."""
     memory = recommendation.memory
-    return memory.breach is not None or recommendation.verdict is Verdict.BREACH or memory.ineffective > 0
+    return memory.breach is not None or recommendation.verdict is BREACH or memory.ineffective > 0
 
 
 def _judge(
