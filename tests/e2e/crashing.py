@@ -34,9 +34,11 @@ ACTED = ("ScaledUp", "ScaledDown", "RolloutPaused", "RolloutResumed", "RolledBac
 class Scenario:
     """One kind of action. verb: whose intent begins the count. load: the calm. provoke: what ends it.
 
+    calls: that it is made of, at most, as far as is known: so many targets are prepared.
     held: a Kustomization of the same name applies the target, and leaves it after a rollback.
     min_ready: seconds that a new pod must be ready. Old pods stay beside the new ones meanwhile, so that all releases
-    are judged by the same evidence, and at about the same time.
+    are judged by the same evidence, and at about the same time: longer than a busy machine takes to judge. Without
+    old pods to compare with, targets that fail together are an incident, and not rolled back.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Scenario:
     provoke: Callable[[World, str], None]
     load: Mapping[str, Any]
     replicas: int = 3
+    calls: int = 7
     hpa: bool = False
     min_ready: int = 0
     held: bool = False
@@ -77,10 +80,20 @@ SCENARIOS = (
         {"cpu_total_cores": 0.24},
         replicas=4,
     ),
-    Scenario("pause", "pauseRollout", {"rules": [PAUSE]}, _bad_release, _REQUESTS, min_ready=15),
-    Scenario("rollback", "rollback", {"rules": [ROLL_BACK]}, _bad_release, _REQUESTS, min_ready=15),
-    Scenario("held-rollback", "rollback", {"rules": [ROLL_BACK]}, _bad_release, _REQUESTS, min_ready=15, held=True),
-    Scenario("hpa", "scaleUp", {"rules": [SCALE_UP], "scaleDown": _KEEP}, _busy, {"cpu_utilisation": 0.3}, hpa=True),
+    Scenario("pause", "pauseRollout", {"rules": [PAUSE]}, _bad_release, _REQUESTS, min_ready=60),
+    Scenario("rollback", "rollback", {"rules": [ROLL_BACK]}, _bad_release, _REQUESTS, calls=9, min_ready=60),
+    Scenario(
+        "held-rollback", "rollback", {"rules": [ROLL_BACK]}, _bad_release, _REQUESTS, calls=11, min_ready=60, held=True
+    ),
+    Scenario(
+        "hpa",
+        "scaleUp",
+        {"rules": [SCALE_UP], "scaleDown": _KEEP},
+        _busy,
+        {"cpu_utilisation": 0.3},
+        calls=9,
+        hpa=True,
+    ),
 )
 
 
@@ -97,16 +110,19 @@ def prepare(world: World, scenario: Scenario, names: list[str]) -> None:
             "spec": {
                 "replicas": scenario.replicas,
                 "minReadySeconds": scenario.min_ready,
+                # All new pods at once: more pods are more evidence, and a verdict comes sooner.
+                "strategy": {"rollingUpdate": {"maxSurge": "100%", "maxUnavailable": 0}},
                 "selector": {"matchLabels": {"app": name}},
                 "template": world.template(name, "1.0"),
             },
         }
         world.apps.create_namespaced_deployment(world.namespace, body, field_manager="test")
-        world.load.workload(world.namespace, name, **scenario.load)
         if scenario.hpa:
             world.autoscaling.create_namespaced_horizontal_pod_autoscaler(world.namespace, _hpa(name))
     for name in names:
         world.rolled_out(name)
+        # Not before: the first pod that is ready would be asked for all of it, and fail.
+        world.load.workload(world.namespace, name, **scenario.load)
         world.policy(
             name,
             targetRef={"name": name},
@@ -212,11 +228,20 @@ def _writes(proxy: Proxy, world: World, name: str) -> list[str]:
     ]
 
 
+def ready_at_once(world: World, name: str) -> None:
+    """Wait until a target is rolled back, and end its wait for pods that are ready: see `Scenario.min_ready`."""
+    world.until(lambda: "rollback" in world.actions(name), f"{name} is rolled back", name)
+    body = {"spec": {"minReadySeconds": 0}}
+    world.apps.patch_namespaced_deployment(name, world.namespace, body, field_manager="test")
+
+
 def undisturbed(world: World, proxy: Proxy, scenario: Scenario, name: str) -> tuple[dict[str, Any], list[str]]:
     """The end that is right, and the calls on the way to it."""
     path = ActPath(name, scenario.verb)
     rule = proxy.add(faults.reset(), where=path, share=0.0)
     scenario.provoke(world, name)
+    if scenario.verb == "rollback":
+        ready_at_once(world, name)
     phase = {"pauseRollout": "Paused"}.get(scenario.verb, "Stable")
 
     def done() -> bool:

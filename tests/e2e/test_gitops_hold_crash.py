@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from resilience_operator.kube.writes.gitops_hold import HOLD
-from tests.e2e.crashing import SCENARIOS, ActPath, prepare, without_retries
+from tests.e2e.crashing import SCENARIOS, ActPath, prepare, ready_at_once, without_retries
 from tests.e2e.killing import kill_at_each, moments_of, until_all
 from tests.support.gitops import RECONCILE, attempted
 from tests.support.operator import Operator
@@ -63,7 +63,7 @@ def test_killed_at_every_call(world: World, proxied: Operator, proxy: Proxy) -> 
     for name in names:
         HELD.provoke(world, name)
     for name in names:
-        world.until(lambda name=name: "rollback" in world.actions(name), f"{name} is rolled back", name)  # type: ignore[misc]
+        ready_at_once(world, name)
         world.until_phase("Stable", name)
         assert HOLD in world.get(name)["metadata"]["annotations"]
 
@@ -78,5 +78,12 @@ def test_killed_at_every_call(world: World, proxied: Operator, proxy: Proxy) -> 
     assert (right["marks"], right["lifted"]) == (set(), 1)
     moments = moments_of(names[1:], calls, False, True)
     assert len(moments) >= 6
-    kill_at_each(proxied, proxy, moments, path, lambda name: attempted(world, "main@sha1:fix", name=name))
-    until_all(proxied, partial(end, world), right, moments, targets=len(names))
+    killed = kill_at_each(
+        proxied,
+        proxy,
+        moments,
+        path,
+        lambda name: attempted(world, "main@sha1:fix", name=name),
+        spare=names[1 + len(moments) :],
+    )
+    until_all(proxied, partial(end, world), right, killed, targets=len(names))

@@ -69,18 +69,6 @@ def call(hook: Callable[[], object], *, after: bool = False) -> Fault:
     return fault
 
 
-def held(hook: Callable[[], object], *, until: Callable[[], bool]) -> Fault:
-    """Call a hook at that very moment (to freeze the asker, say), and pass the request on late."""
-
-    async def fault(exchange: Exchange) -> web.StreamResponse:
-        hook()
-        while not until():
-            await asyncio.sleep(0.05)
-        return await exchange.pass_on()
-
-    return fault
-
-
 def half() -> Fault:
     """The beginning of the right answer."""
 
