@@ -74,7 +74,7 @@ def test_what_happens_out_of_turn_is_served_by_what_the_last_beat_was_answered(
     world.until_verdict("cpu", "Ok")
     world.until(lambda: world.status()["target"]["phase"] == "Stable", "the release is through")
     began, asked, evaluated = time.monotonic(), questions(operator), evaluations(operator)
-    changes = 16  # fewer than the burst of status writes of one policy, so each is written at once
+    changes = 10  # with the writes before, fewer than the burst of status writes of one policy: each is written at once
     for more in range(changes):
         world.change_policy(replicas={"max": 21 + more})
         world.until(lambda: evaluated_as_it_is(world), "the change is evaluated")
