@@ -35,7 +35,7 @@ STEADY = decide(policy(), {}, target(), Memory(), T0)
 
 
 def decision(at: float, cpu: float | None = 0.4, verdict: Verdict = Verdict.OK, **changes: Any) -> Any:
-    rules = tuple(r._replace(results=tuple(_measured(one, cpu, verdict) for one in r.results)) for r in STEADY.rules)
+    rules = tuple(replace(r, results=tuple(_measured(one, cpu, verdict) for one in r.results)) for r in STEADY.rules)
     return replace(STEADY, at=T0 + at, rules=rules, **changes)
 
 
