@@ -72,7 +72,7 @@ def test_a_shared_breach_that_ends_is_recovered() -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_old_pods_that_end_as_a_shared_breach_begins_were_in_breach_by_their_last_requests(seed: int) -> None:
-    found = judged((20, 0.001, 0.001), (3, -1, 0.15), (40, 0.15, -1), seed=seed, ok_before=True)
+    found = judged((20, 0.001, 0.001), (1, -1, 0.1), (40, 0.1, -1), seed=seed, ok_before=True)
     assert found.crossed is None and found.reason == "SharedBefore" and found.suspect
 
 

@@ -253,14 +253,21 @@ def _old_changed(condition: Condition, key: str, live: LiveScore, canary: Canary
 def _old_ended_failing(allowed: float, live: LiveScore) -> bool:
     """Return whether the old pods certainly failed the condition too in the last slots in which they served.
 
-    Their look-back window may show it too late: they end, and only the requests of each slot remain.
+    Their look-back window may show it too late: they end, and only the requests of each slot remain. The slots are
+    added from the last one on, because a breach that began late is lost among all requests of a minute.
     """
     served = [s for s in live.slots if s.old_requests > 0]
-    last = sum_slots(s for s in served if s.end > served[-1].end - LONGEST_SLOT)
-    if last.old_failures <= 0 or not 0 < allowed < 1:
+    if not served or not 0 < allowed < 1:
         return False
-    spread = sequential.dispersion(live.score)
-    return wilson(last.old_failures / spread, last.old_requests / spread)[0] > allowed
+    spread, requests, failures = sequential.dispersion(live.score), 0.0, 0.0
+    for slot in reversed(served):
+        if slot.end <= served[-1].end - LONGEST_SLOT:
+            break
+        requests += slot.old_requests / spread
+        failures += slot.old_failures / spread
+        if failures >= EXPECTED and wilson(failures, requests)[0] > allowed:
+            return True
+    return wilson(failures, requests)[0] > allowed
 
 
 def _baseline(condition: Condition, key: str, canary: CanaryContext) -> RequestCounts | None:
