@@ -81,7 +81,7 @@ class DecisionStatus(ReadModel):
 
     at: Timestamp = Field(description="Time of the decision.")
     rule: str | None = Field(default=None, description="Rule that caused it; absent for scaleDown and fallback.")
-    action: str = Field(description="The verb: scaleUp, scaleDown, alert, pauseRollout, rollback, resume, …")
+    action: str = Field(description="The verb: scaleUp, scaleDown, alert, pauseRollout, rollback, resumeRollout, …")
     from_: str | None = Field(
         default=None,
         validation_alias="from",
