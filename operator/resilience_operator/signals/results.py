@@ -19,7 +19,15 @@ from resilience_operator.signals import reasons
 from resilience_operator.signals.presets import aggregate
 from resilience_operator.signals.presets.models import Quantile, Quotient, Ratio
 from resilience_operator.signals.query.extract import CLUSTERS, MIXED, Key
-from resilience_operator.signals.query.planner import COUNTERS, PROBE, Plan, QueryGroup, internal_error, joined_parts
+from resilience_operator.signals.query.planner import (
+    COUNTERS,
+    PROBE,
+    Plan,
+    QueryGroup,
+    ScalarReader,
+    internal_error,
+    joined_parts,
+)
 
 _EMPTY: Mapping[Any, Any] = {}
 
@@ -46,14 +54,12 @@ class SignalResults:
             if isinstance(plan, Observation):
                 return None
             target, group = plan
-            to_scalar = _SCALAR.get(type(group.preset))
-            if to_scalar is None or group.fault is not None or len(target.parts) != 1:
+            if len(target.parts) != 1:
                 return None
-            key, answers = target.parts[0][0], group.answers
             try:
-                if (mixed := answers.get(MIXED)) and key in mixed:
-                    return None
-                number = to_scalar(group, key, group.preset)
+                if (read := group.scalar) is None:
+                    read = group.scalar = _scalar_reader(group)
+                number = read(target.parts[0][0])
             except Exception:  # `observations` reports it for that signal alone
                 return None
             if number is None:
@@ -62,44 +68,74 @@ class SignalResults:
         return found
 
 
-def _of_quotient(group: QueryGroup, key: Key, preset: Quotient) -> ScalarSample | None:
-    upper, lower = group.answers["numerator"].get(key), group.answers["denominator"].get(key)
-    if upper is None or not lower:
-        return None
-    if (probe := group.answers.get(PROBE)) and aggregate.uncovered_usage(probe.get(key, ())) > upper:
-        return None
-    if preset.counted and (key[0], aggregate.YOUNG + key[1]) in group.answers["numerator"]:
-        return None
-    value = upper / lower
-    return _scalar((group.at, value, lower if preset.counted else None)) if isfinite(value) else None
+def _scalar_reader(group: QueryGroup) -> ScalarReader:
+    """The function that reads the number of one revision from the answers of a group.
+
+    It returns what `aggregate` would, if nothing is missing, empty or not finite; None otherwise. What is the same for
+    all revisions is computed here, once for each answer.
+    """
+    make = _READERS.get(type(group.preset))
+    if make is None or group.fault is not None:
+        return _unknown
+    read, mixed = make(group, group.preset), group.answers.get(MIXED)
+    return (lambda key: None if key in mixed else read(key)) if mixed else read
 
 
-def _of_ratio(group: QueryGroup, key: Key, preset: Ratio) -> ScalarSample | None:
-    samples = group.answers["samples"].get(key)
-    if samples is None or not 0 < samples < inf:
-        return None
-    if (probe := group.answers.get(PROBE)) and key in probe:
-        return None
-    value = min(group.answers["events"].get(key, 0.0), samples) / samples
-    return _scalar((group.at, value, samples)) if isfinite(value) else None
+def _unknown(key: Key) -> ScalarSample | None:
+    return None
 
 
-def _of_quantile(group: QueryGroup, key: Key, preset: Quantile) -> ScalarSample | None:
-    samples, found = group.answers["samples"].get(key), group.answers["value"].get(key)
-    if samples is None or found is None or not 0 < samples < inf:
-        return None
-    value = found * preset.scale
-    return _scalar((group.at, value, samples)) if isfinite(value) else None
+def _quotient_reader(group: QueryGroup, preset: Quotient) -> ScalarReader:
+    at, numerator, denominator = group.at, group.answers["numerator"], group.answers["denominator"]
+    probe, counted = group.answers.get(PROBE) or _EMPTY, preset.counted
+    young = counted and any(name.startswith(aggregate.YOUNG) for _, name in numerator)
+
+    def read(key: Key) -> ScalarSample | None:
+        upper, lower = numerator.get(key), denominator.get(key)
+        if upper is None or not lower:
+            return None
+        if key in probe and aggregate.uncovered_usage(probe[key]) > upper:
+            return None
+        if young and (key[0], aggregate.YOUNG + key[1]) in numerator:
+            return None
+        value = upper / lower
+        return _scalar((at, value, lower if counted else None)) if isfinite(value) else None
+
+    return read
 
 
-_SCALAR: Mapping[type, Callable[[QueryGroup, Key, Any], ScalarSample | None]] = {
-    Quotient: _of_quotient,
-    Ratio: _of_ratio,
-    Quantile: _of_quantile,
+def _ratio_reader(group: QueryGroup, preset: Ratio) -> ScalarReader:
+    at, events, totals, probe = group.at, group.answers["events"], group.answers["samples"], group.answers.get(PROBE)
+    unreadable = probe or _EMPTY
+
+    def read(key: Key) -> ScalarSample | None:
+        samples = totals.get(key)
+        if samples is None or not 0 < samples < inf or key in unreadable:
+            return None
+        value = min(events.get(key, 0.0), samples) / samples
+        return _scalar((at, value, samples)) if isfinite(value) else None
+
+    return read
+
+
+def _quantile_reader(group: QueryGroup, preset: Quantile) -> ScalarReader:
+    at, values, totals, scale = group.at, group.answers["value"], group.answers["samples"], preset.scale
+
+    def read(key: Key) -> ScalarSample | None:
+        samples, found = totals.get(key), values.get(key)
+        if samples is None or found is None or not 0 < samples < inf:
+            return None
+        value = found * scale
+        return _scalar((at, value, samples)) if isfinite(value) else None
+
+    return read
+
+
+_READERS: Mapping[type, Callable[[QueryGroup, Any], ScalarReader]] = {
+    Quotient: _quotient_reader,
+    Ratio: _ratio_reader,
+    Quantile: _quantile_reader,
 }
-"""Computes the value of a target with one revision. Equal to the result of `aggregate` if nothing is missing, empty or
-not finite.
-"""
 
 _scalar: Callable[[tuple[float, float, float | None]], ScalarSample] = partial(tuple.__new__, ScalarSample)
 """Builds a ScalarSample from its fields, without a Python-level call for each of tens of thousands."""

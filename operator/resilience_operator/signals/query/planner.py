@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from resilience_operator.api.signals import SHARED_WINDOWS, shared_window
+from resilience_operator.decision.fast_path_bounds import ScalarSample
 from resilience_operator.decision.model.observation import Observation
 from resilience_operator.promql.errors import TemplateError
 from resilience_operator.promql.scanner import OversizedError, PolicySize
@@ -86,6 +87,10 @@ def joined_parts(answers: Mapping[str, Any], prefix: str) -> Mapping[Any, Any]:
     return ChainMap(*(found for part, found in answers.items() if part.startswith(prefix)))
 
 
+ScalarReader = Callable[[extract.Key], ScalarSample | None]
+"""Reads the number of one revision, by the key of its series; None if it must be computed as an observation."""
+
+
 @dataclass(slots=True)
 class _PresetQuery:
     """What all requests with the same source, family and signal have in common."""
@@ -110,6 +115,7 @@ class QueryGroup:
     intervals: where the scrape intervals of that chunk are kept.
     note: how often the queries are sent, if that is not at each evaluation.
     tracker: computes the increments of the pods' counters; None if they are not queried.
+    scalar: reads a revision's number from the answers; None until the first is read.
     """
 
     preset: Ratio | Quantile | Quotient | None
@@ -122,6 +128,7 @@ class QueryGroup:
     chunk: int = 0
     intervals: dict[int, ScrapeIntervals] = field(default_factory=dict)
     tracker: IncrementTracker | None = None
+    scalar: ScalarReader | None = None
 
     def learn_intervals(self, found: ScrapeIntervals | None) -> None:
         """Keep the scrape intervals of an answer; those before if it has none."""
@@ -287,8 +294,10 @@ class QueryPlanner:
             group = groups[key] = QueryGroup(
                 preset_query.preset, queries, window=window, intervals=preset_query.intervals, chunk=chunk
             )
+        if len(parts) < 2 and not request.watched:
+            return group
         more: dict[str, Query] = {}
-        if preset_query.buckets and (len(parts) > 1 or request.watched):
+        if preset_query.buckets:
             more |= self._bucket_queries(request, preset_query, window)
         if preset_query.counters is not None and request.watched:
             more |= self._counter_queries(request, preset_query, *preset_query.counters)
