@@ -44,7 +44,7 @@ NOISE_SHARE, NOISE_HOURS = 0.02, 0.03
 """Differences that count as noise: percentage points of requests, and a share of the pod-hours."""
 
 MAKERS: Mapping[str, Callable[[Array, int], Controller]] = {
-    **{f"HPA {target:.0%}".replace("%", " %"): lambda _, seed, t=target: HPA(t, seed) for target in HPA_TARGETS},  # type: ignore[misc]
+    **{f"HPA {target:.0%}": lambda _, seed, t=target: HPA(t, seed) for target in HPA_TARGETS},  # type: ignore[misc]
     "KEDA rps[2m]": lambda _, seed: KEDA(phase=seed),
     FOUNDING: lambda _, __: Product(sample("checkout")),
     PROPOSED: lambda _, __: Product(sample("load"), ingress=True),
