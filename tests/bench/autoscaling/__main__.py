@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     missed = [] if options.only else _bars(found, totals, loads) + _step_bars(seeds)
     if options.picture is not None:
         options.picture.write_text(
-            draw({n: (f.short_share, f.hours / totals[REFERENCE].hours) for n, f in totals.items()})
+            draw({n: (f.short_share, f.hours / totals[REFERENCE].hours) for n, f in totals.items() if n != AT_PODS})
         )
         print(f"picture: {options.picture}")
     print(f"{len(missed)} bars missed{': ' + '; '.join(missed) if missed else ''}")

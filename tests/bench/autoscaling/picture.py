@@ -15,6 +15,8 @@ LINE = 15.0
 """Least distance of two labels, one above the other."""
 LETTER = 7.0
 """Width of a letter, at most."""
+RADIUS = 5
+"""Of a point."""
 
 
 def draw(points: Mapping[str, tuple[float, float]]) -> str:
@@ -42,7 +44,7 @@ def draw(points: Mapping[str, tuple[float, float]]) -> str:
     }
     for name, (x, y) in places.items():
         colour = "#c2410c" if name.startswith("sample") else "#1d4ed8"
-        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}"/>')
+        parts.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{RADIUS}" fill="{colour}"/>')
     for name, x, y in labels(places):
         px, py = places[name]
         if abs(y - py) > 1:
@@ -55,27 +57,27 @@ def ticks(low: float, high: float) -> list[float]:
     """Four to ten round numbers from at most `low` to at least `high`."""
     span = (high - low) or 1.0
     unit = 10.0 ** math.floor(math.log10(span))
-    step = next(unit * part for part in (0.2, 0.5, 1.0) if span / (unit * part) <= 8)
+    step = next(unit * part for part in (0.2, 0.5, 1.0, 2.0) if span / (unit * part) <= 8)
     first = math.floor(low / step + 1e-9)
     last = max(math.ceil(high / step - 1e-9), first + 1)
     return [round(number * step, 9) for number in range(first, last + 1)]
 
 
 def labels(places: Mapping[str, tuple[float, float]]) -> list[tuple[str, float, float]]:
-    """Left end and middle of each label: right of its point, and below the labels that it would overlap."""
-    placed: list[tuple[str, float, float]] = []
+    """Left end and middle of each label: right of its point, and below the labels and points that it would overlap."""
+    taken = [(x - RADIUS, x + RADIUS, y) for x, y in places.values()]
+    found: list[tuple[str, float, float]] = []
     for name, (x, y) in sorted(places.items(), key=lambda place: place[1][1]):
         left, middle = x + 8, y
         while near := [
             other
-            for word, start, other in placed
-            if abs(other - middle) < LINE - 0.01
-            and start < left + LETTER * len(name)
-            and left < start + LETTER * len(word)
+            for start, end, other in taken
+            if abs(other - middle) < LINE - 0.01 and start < left + LETTER * len(name) and left < end
         ]:
             middle, left = max(near) + LINE, x + 22
-        placed.append((name, left, middle))
-    return placed
+        taken.append((left, left + LETTER * len(name), middle))
+        found.append((name, left, middle))
+    return found
 
 
 def _height(value: float, up: list[float]) -> float:

@@ -8,11 +8,11 @@ import random
 
 import pytest
 
-from tests.bench.autoscaling.picture import HEIGHT, LETTER, LINE, WIDTH, draw, labels, ticks
+from tests.bench.autoscaling.picture import HEIGHT, LETTER, LINE, RADIUS, WIDTH, draw, labels, ticks
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_labels_do_not_overlap_each_other(seed: int) -> None:
+def test_labels_overlap_no_label_and_no_point(seed: int) -> None:
     chance = random.Random(seed)
     places = {f"controller {n}": (60 + chance.random() * 40, 100 + chance.random() * 40) for n in range(9)}
     found = labels(places)
@@ -20,9 +20,14 @@ def test_labels_do_not_overlap_each_other(seed: int) -> None:
     for (a, ax, ay), (b, bx, by) in itertools.combinations(found, 2):
         apart = ax + LETTER * len(a) <= bx or bx + LETTER * len(b) <= ax
         assert abs(ay - by) >= LINE - 0.1 or apart, (a, b)
+    for (a, ax, ay), (x, y) in itertools.product(found, places.values()):
+        apart = ax + LETTER * len(a) <= x - RADIUS or x + RADIUS <= ax
+        assert abs(ay - y) >= LINE - 0.1 or apart, (a, x, y)
 
 
-@pytest.mark.parametrize(("low", "high"), [(0.0, 1.614), (0.776, 1.363), (0.0, 0.01), (0.99, 1.01), (5.0, 5.0)])
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0, 1.614), (0.774, 1.673), (0.0, 9.99), (0.776, 1.363), (0.0, 0.01), (0.99, 1.01), (5.0, 5.0)]
+)
 def test_ticks_are_round_and_hold_the_values(low: float, high: float) -> None:
     found = ticks(low, high)
     assert found[0] <= low + 1e-9
