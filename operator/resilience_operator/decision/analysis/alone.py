@@ -11,7 +11,14 @@ from dataclasses import dataclass
 
 from resilience_operator.api.quantities import format_duration
 from resilience_operator.decision.analysis import sequential
-from resilience_operator.decision.analysis.judgement import SHARED_BEFORE, CanaryContext, Judgement
+from resilience_operator.decision.analysis.judgement import (
+    LATE_ONSET,
+    LOAD_GREW,
+    SHARED_BEFORE,
+    SHARED_INCIDENT,
+    CanaryContext,
+    Judgement,
+)
 from resilience_operator.decision.model.memory import RequestCounts
 from resilience_operator.decision.model.policy import Signal
 from resilience_operator.decision.model.record import replace
@@ -20,8 +27,8 @@ from resilience_operator.decision.model.score import LiveScore, Slot
 SHARED_WINDOWS = 3
 """How many times longer a breach must last that other workloads have too. A bad release may cause theirs."""
 
-LOAD_GREW = 1.5
-"""Growth of the load from which latencies are not compared with those before the release: queues grow faster."""
+GROWTH = 1.5
+"""Factor of the load from which latencies are not compared with those before the release: queues grow faster."""
 
 RECENT_SLOTS = 12
 """Latest slots whose requests are the current load."""
@@ -64,16 +71,16 @@ def judge_alone(case: Alone) -> Judgement:
         return unproven("Inconclusive", "not significantly worse than before the release")
     if score.served_clean is not None and _was_clean_when_exposed(live, *case.clean):
         return unproven(
-            "LateOnset",
+            LATE_ONSET,
             "the revision served without this breach after it was exposed, and no old pods are left to compare with",
         )
     if signal.quantile is not None and (grown := _load_grew(signal, live, case.baseline)) is not None:
-        return unproven("LoadGrew", f"{grown}, which may be why it is slower")
+        return unproven(LOAD_GREW, f"{grown}, which may be why it is slower")
     lasted = 0.0 if live.crossed_since is None else canary.now - live.crossed_since
     needed = seconds_needed(signal, live)
     if canary.shared_incident and lasted < needed * SHARED_WINDOWS:
         return unproven(
-            "SharedIncident",
+            SHARED_INCIDENT,
             "other workloads came into breach at the same time, so the cause may be shared; it counts after "
             f"{format_duration(needed * SHARED_WINDOWS)}",
         )
@@ -108,7 +115,7 @@ def _load_grew(signal: Signal, live: LiveScore, before: RequestCounts | None) ->
         return None
     usual = before.samples / signal.window
     now = sum(s.new_requests + s.old_requests for s in recent) / sum(s.end - s.start for s in recent)
-    if now < usual * LOAD_GREW:
+    if now < usual * GROWTH:
         return None
     return f"the target has {now:.3g} requests/s, and had {usual:.3g} before the release"
 

@@ -32,6 +32,18 @@ SHARED_BEFORE = "SharedBefore"
 SHARED = "SharedByRevisions"
 """Reason of a judgement: the old revision crosses the threshold too."""
 
+LATE_ONSET = "LateOnset"
+"""Reason of a breach that began after the revision had served well."""
+
+SHARED_INCIDENT = "SharedIncident"
+"""Reason of a breach that began together with those of other workloads."""
+
+LOAD_GREW = "LoadGrew"
+"""Reason of a breach that began with more load."""
+
+OTHER_CAUSES = (LATE_ONSET, SHARED_INCIDENT, LOAD_GREW)
+"""Reasons of a judgement that name a likelier cause than the release."""
+
 
 @dataclass(frozen=True, slots=True)
 class CanaryContext:

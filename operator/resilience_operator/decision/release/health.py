@@ -216,7 +216,7 @@ def _weigh(
         pausing, failing = [], []
     elif not _enough(failing, len(new)):
         failing = []
-    crashed_at = min(now, max((f.since or now for f in slow), default=0.0)) if slow and not alike else None
+    crashed_at = min(now, max(f.since or now for f in slow)) if slow and not alike else None
     wake = min((t for t in due if t > now), default=None)
     return _Evidence(reported, pausing, failing, alike, len(new), wake, crashed_at)
 
@@ -253,12 +253,8 @@ def _slow_crashes(
 
 def _restarts_more(before: HealthMemory, new: Sequence[Pod], old: Sequence[Pod], now: float) -> bool:
     """Whether the new revision restarts more often than the old one, whose pods were seen."""
-    seconds = max(before.old_seconds, _seconds(old, now))
-    restarts = max(before.old_restarts, sum(p.restarts for p in old))
-    ours, exposure = sum(p.restarts for p in new), _seconds(new, now)
-    if seconds <= 0 or exposure <= 0:
-        return False
-    return _binomial_tail(ours, ours + restarts, exposure / (exposure + seconds)) < RESTARTS_ALIKE
+    chance = _chance_of_restarts(before, new, old, now)
+    return chance is not None and chance < RESTARTS_ALIKE
 
 
 def _enough(failures: Sequence[object], pods: int) -> bool:
@@ -290,13 +286,27 @@ def _alike(
 
 
 def _restarts_are_no_news(before: HealthMemory, new: Sequence[Pod], old: Sequence[Pod], now: float) -> bool:
-    """Whether the old revision restarted as often: a one-sided test of two Poisson rates, conditional on their sum."""
-    seconds = max(before.old_seconds, _seconds(old, now))
-    restarts = max(before.old_restarts, sum(p.restarts for p in old))
-    if not restarts or seconds <= 0:
+    """Whether the old revision restarted, and as often."""
+    if not _old_restarts(before, old):
         return False
-    ours, exposure = sum(p.restarts for p in new), _seconds(new, now)
-    return _binomial_tail(ours, ours + restarts, exposure / (exposure + seconds)) >= RESTARTS_ALIKE
+    chance = _chance_of_restarts(before, new, old, now)
+    return chance is not None and chance >= RESTARTS_ALIKE
+
+
+def _chance_of_restarts(before: HealthMemory, new: Sequence[Pod], old: Sequence[Pod], now: float) -> float | None:
+    """Return the probability of as many restarts of the new revision at the old one's rate; None if none was seen.
+
+    A one-sided test of two Poisson rates, conditional on their sum.
+    """
+    seconds, exposure = max(before.old_seconds, _seconds(old, now)), _seconds(new, now)
+    if seconds <= 0 or exposure <= 0:
+        return None
+    ours = sum(p.restarts for p in new)
+    return _binomial_tail(ours, ours + _old_restarts(before, old), exposure / (exposure + seconds))
+
+
+def _old_restarts(before: HealthMemory, old: Sequence[Pod]) -> int:
+    return max(before.old_restarts, sum(p.restarts for p in old))
 
 
 def _binomial_tail(at_least: int, trials: int, p: float) -> float:

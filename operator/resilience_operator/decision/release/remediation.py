@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import log2
 
 from resilience_operator.api.quantities import format_duration
+from resilience_operator.decision.analysis.judgement import OTHER_CAUSES
 from resilience_operator.decision.analysis.verdicts import ConditionResult
 from resilience_operator.decision.configuration.rollback import UNKNOWN
 from resilience_operator.decision.field_managers import display_name
@@ -186,10 +187,6 @@ def _hold_suspect(release: ReleaseMemory, target: TargetState, suspects: Sequenc
     return ReleasePlan(release, (), (notice,))
 
 
-OTHER_CAUSES = ("LateOnset", "SharedIncident", "LoadGrew")
-"""Reasons of a judgement that name a likelier cause than the release."""
-
-
 def _has_other_cause(finding: ReleaseFinding) -> bool:
     """Return whether the breach began after the revision had served well, or together with that of other workloads.
 
@@ -337,7 +334,7 @@ def _still_paused(release: ReleaseMemory, target: TargetState, why: str, now: fl
 def with_reminder(
     plan: ReleasePlan, target: TargetState, findings: Sequence[ReleaseFinding], now: float
 ) -> ReleasePlan:
-    """Return the plan with a reminder of a pause that goes on for hours, because its cause does or cannot be told."""
+    """Return the plan with a reminder of a pause that continues for hours: its rules are in breach or Unknown."""
     paused = plan.release.paused
     if paused is None or now - paused < REMIND_AFTER or plan.commands or plan.release.phase is not Phase.PAUSED:
         return plan

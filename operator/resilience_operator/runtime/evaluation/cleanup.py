@@ -53,7 +53,7 @@ class Cleanup:
         for key in tuple(self._targets.with_leftovers()):
             if within(key[1]):
                 await self.restore_target(key)
-        for key in {*self._targets.with_owned_fields()}:
+        for key in set(self._targets.with_owned_fields()):
             if within(key[1]):
                 await self._hand_back(key)
 
