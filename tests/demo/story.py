@@ -15,6 +15,10 @@ APART = 12.0
 """Seconds between a scale-down and a slow dependency. A latency that came back at once would count as its effect, and
 keep a pod for an hour."""
 
+BUSY_FOR = 16.0
+"""Seconds of high load after a scale-up: the whole window is then of five pods, which the load needs. A load that falls
+before may be seen to need four for a while, and the scale-down takes two steps."""
+
 ERRORS = 0.2
 """Share of requests that a bad image fails."""
 
@@ -32,6 +36,7 @@ def load_rises(act: Act) -> None:
     act.until(lambda s: s.verdict("cpu") == "Pending", "cpu crossed 70%, and the operator waited: Pending")
     act.until(lambda s: s.replicas == s.ready == 5, "two more pods: 5 replicas, all ready")
     act.until(lambda s: s.verdict("cpu") == "Ok", "cpu is back under 70%")
+    act.until(lambda s: _is_long_after(s, "scaleUp", BUSY_FOR))
     act.say(f"Load returns to {CALM:.0f} requests/s. After a stable period of 10 s the target is scaled down.")
     act.world.load.workload(SHOP, NAME, rps=CALM)
     act.until(lambda s: s.replicas == 3 and s.settled, "scaled down: 3 replicas")
@@ -45,7 +50,7 @@ def requests_are_slow(act: Act) -> None:
         lambda s: [e for e in s.told("Alert") if e["type"] == "Warning" and "latency-p99 is" in e["note"]],
     )
     act.check("decided: scaleUp 3 → 5, by rule slow-requests", lambda s: _made(s, "scaleUp", "slow-requests", "3", "5"))
-    act.until(_is_long_after_scale_down)
+    act.until(lambda s: _is_long_after(s, "scaleDown", APART))
     act.say(f"A dependency becomes slow: the P99 rises to {SLOW:g} s. The operator alerts and adds pods.")
     act.world.load.workload(SHOP, NAME, latency_p99_seconds=SLOW)
     act.until(lambda s: s.replicas == s.ready == 5, "pre-scaled by half, rounded up: 3 → 5 replicas, all ready")
@@ -54,9 +59,9 @@ def requests_are_slow(act: Act) -> None:
     act.until(lambda s: s.verdict("latency-p99") == "Ok", "latency is back under 1 s")
 
 
-def _is_long_after_scale_down(seen: Snapshot) -> bool:
-    downs = [datetime.fromisoformat(e["at"]) for e in seen.status.get("history", []) if e["action"] == "scaleDown"]
-    return not downs or datetime.now(UTC) - max(downs) > timedelta(seconds=APART)
+def _is_long_after(seen: Snapshot, action: str, seconds: float) -> bool:
+    found = [datetime.fromisoformat(e["at"]) for e in seen.status.get("history", []) if e["action"] == action]
+    return not found or datetime.now(UTC) - max(found) > timedelta(seconds=seconds)
 
 
 def a_bad_release(act: Act) -> None:
